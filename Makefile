@@ -1,0 +1,52 @@
+# `make demo` and `make test` do all their own set-up, in .venv. Nothing is installed elsewhere.
+PYTHON ?= python3
+BIN := .venv/bin
+UV := VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet
+
+.PHONY: help setup demo test test-slow check format lock clean
+help:  ## what can be made
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 12
+
+.venv/bin/uv: requirements/uv.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/uv.txt
+	@touch $@
+
+# The stamps say which set was installed last: going from the demo to the tests adds, never removes.
+.venv/.demo .venv/.dev: .venv/.%: requirements/%.txt pyproject.toml .venv/bin/uv
+	@echo "Setting up .venv for '$*' (once; a minute or so) ..."
+	@$(UV) --require-hashes -r requirements/$*.txt
+	@$(UV) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+setup: .venv/.dev  ## everything a developer needs
+	@if [ -d .git ]; then git config core.hooksPath hooks; fi
+
+demo: .venv/.demo  ## the main job on SQLite, against a local emulator
+	@$(BIN)/gcore-etl demo
+
+test: .venv/.dev  ## all tests
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not live"
+
+test-slow: .venv/.dev  ## the long versions: many kills, large worlds
+	@$(BIN)/python -m pytest -m slow
+
+check: .venv/.dev  ## format, lint, types, layers: what CI runs
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+format: .venv/.dev  ## put the code in order
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--custom-compile-command "make lock" pyproject.toml
+lock: .venv/.dev  ## pin what is installed anew
+	echo uv | $(COMPILE:pyproject.toml=-) -o requirements/uv.txt
+	$(COMPILE) --extra demo --group build -o requirements/demo.txt
+	$(COMPILE) --extra all --group dev -o requirements/dev.txt
+
+clean:  ## remove the environment and what the tools left
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist
