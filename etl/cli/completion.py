@@ -1,0 +1,22 @@
+"""`gcore-etl completion`: the script that teaches a shell to complete the command."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import get_completion_class
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(context: click.Context, shell: str) -> None:
+    """
+    Print a script that completes commands and options in your shell.
+
+    For bash: gcore-etl completion bash >> ~/.bashrc
+    """
+    make = get_completion_class(shell)
+    if make is None:
+        raise click.UsageError(f"no completion for {shell}")
+    root = context.find_root().command
+    click.echo(make(root, {}, "gcore-etl", "_GCORE_ETL_COMPLETE").source())

@@ -1,0 +1,91 @@
+"""`gcore-etl db …`: the schema."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import click
+
+from etl.cli.settings import database_option, load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import sqlalchemy as sa
+
+
+@click.group()
+def db() -> None:
+    """Upgrade, downgrade and check the schema of the database."""
+
+
+@contextlib.contextmanager
+def _writing(database_url: str | None, *, wait: bool) -> Iterator[sa.Connection]:
+    from etl.sync.session import writing
+
+    url = load_settings(database_url=database_url).database_url
+    with writing(url, wait=wait) as connection, connection.begin():
+        yield connection
+
+
+@db.command()
+@click.argument("revision", default="head")
+@click.option("--wait", is_flag=True, help="Wait for a running sync to end.")
+@database_option
+def upgrade(*, revision: str, wait: bool, database_url: str | None) -> None:
+    """Bring the schema up to REVISION (the newest by default)."""
+    from etl import database
+
+    with _writing(database_url, wait=wait) as connection:
+        before = database.current_revision(connection)
+        database.upgrade(connection, revision)
+        after = database.current_revision(connection)
+    click.echo(f"schema {after}" + (" already" if before == after else f" (was {before or 'empty'})"))
+
+
+@db.command()
+@click.argument("revision")
+@click.option("--wait", is_flag=True, help="Wait for a running sync to end.")
+@database_option
+@click.confirmation_option(
+    "--yes", prompt="Tables and columns newer than that are dropped with their data. Go on?"
+)
+def downgrade(*, revision: str, wait: bool, database_url: str | None) -> None:
+    """Take the schema back to REVISION (such as 0001, or base)."""
+    from etl import database
+
+    with _writing(database_url, wait=wait) as connection:
+        before = database.current_revision(connection)
+        database.downgrade(connection, revision)
+        after = database.current_revision(connection)
+    click.echo(f"schema {after or 'empty'} (was {before or 'empty'})")
+
+
+@db.command()
+@database_option
+def current(*, database_url: str | None) -> None:
+    """Show the schema's revision, and the newest that this release knows."""
+    from etl import database
+
+    with database.reading(
+        load_settings(database_url=database_url).database_url, any_schema=True
+    ) as connection:
+        found = database.current_revision(connection)
+    click.echo(f"{found or 'empty'} (this release: {database.head_revision()})")
+
+
+@db.command()
+@database_option
+def check(*, database_url: str | None) -> None:
+    """Compare the schema with what this release expects; end with 4 if they differ."""
+    from etl import database
+    from etl.errors import DatabaseError
+
+    with database.reading(load_settings(database_url=database_url).database_url) as connection:
+        differences = database.check(connection)
+    for difference in differences:
+        click.echo(difference)
+    if differences:
+        raise DatabaseError(f"the schema differs from what this release expects in {len(differences)} places")
+    click.echo("the schema is what this release expects")

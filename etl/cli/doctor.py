@@ -1,0 +1,29 @@
+"""`gcore-etl doctor`: what would keep a sync from succeeding."""
+
+from __future__ import annotations
+
+import click
+
+from etl.cli.console import redact
+from etl.cli.settings import load_settings
+from etl.cli.sync import source_options
+
+
+@click.command()
+@source_options
+def doctor(**options: str | None) -> None:
+    """
+    Check the key, the API, the clock, the database and the schema, and say how to mend each.
+
+    Ends with the exit code that a sync would end with.
+    """
+    settings = load_settings(**options)
+    from etl.sync.doctor import examine
+    from etl.sync.run import utc_now
+
+    exit_code = 0
+    for finding in examine(settings, now=utc_now):
+        mark = click.style("ok  ", fg="green") if finding.is_good else click.style("FAIL", fg="red")
+        click.echo(f"{mark}  {finding.name:14}{redact(finding.detail)}")
+        exit_code = exit_code or finding.exit_code
+    click.get_current_context().exit(exit_code)

@@ -1,0 +1,122 @@
+"""`gcore-etl sync`: one run."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import Any, TypeVar
+
+import click
+
+from etl.cli.progress import progress_bar
+from etl.cli.settings import database_option, load_settings, setting_option
+from etl.cli.signals import interruptible
+from etl.errors import EtlError, RecordsRejected
+from etl.settings import Settings
+
+F = TypeVar("F")
+
+
+class Date(click.ParamType[dt.datetime]):
+    """A day or an instant in ISO 8601; without a zone it is in UTC."""
+
+    name = "date"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dt.datetime:  # noqa: ANN401
+        """Read it, or say how it is written."""
+        if isinstance(value, dt.datetime):
+            return value
+        try:
+            moment = dt.datetime.fromisoformat(value)
+            return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).astimezone(dt.UTC)
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r} is not a date: write 2026-06-30 or 2026-06-30T12:00:00Z", param, ctx)
+
+
+def source_options(function: Any) -> Any:  # noqa: ANN401
+    """Add what says how to talk to the API and which tasks an incremental run reads again."""
+    for option in reversed(
+        (
+            setting_option("--page-size", name="page_size", help="Tasks asked for in one request."),
+            setting_option("--concurrency", name="concurrency", help="Requests under way at once."),
+            setting_option("--max-rate", name="max_rate", help="Most requests a second."),
+            setting_option("--retry-for", name="retry_for", help="How long one request is tried."),
+            setting_option("--lookback", name="lookback", help="How far before the last sync to read again."),
+            setting_option("--date-filter", name="date_filter", help="What date_created means, if you know."),
+        )
+    ):
+        function = option(function)
+    return database_option(function)
+
+
+@click.command()
+@click.option("--full", "is_full", is_flag=True, help="Read everything, and mark what is gone.")
+@click.option("--since", type=Date(), help="Read again what was created since this day or instant.")
+@click.option("--task-name", help="Only this type: transcription, content-moderation.")
+@click.option("--status", help="Only this status, such as FAILURE.")
+@click.option("--search", help="Only tasks with this text in their id, type, status or data.")
+@click.option("--task-id", help="Only this task.")
+@source_options
+@click.option("--strict", is_flag=True, help="End with 5 if a record had to be set aside.")
+@click.option("--allow-mass-removal", is_flag=True, help="Believe it when most tasks are gone.")
+@click.option("--allow-account-change", is_flag=True, help="Take tasks of another account too.")
+@click.option("--dry-run", "is_dry", is_flag=True, help="Read and compare; write nothing at all.")
+@click.option("--wait", is_flag=True, help="Wait for another sync to end.")
+@click.option("--no-migrate", is_flag=True, help="Refuse an older schema instead of upgrading it.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def sync(*, strict: bool, wait: bool, no_migrate: bool, as_json: bool, **options: Any) -> None:  # noqa: ANN401
+    """
+    Bring the database up to date with the API.
+
+    The first sync reads everything; later ones read what is new, and look again at every unfinished task.
+    """
+    settings = load_settings(**{name: options.pop(name) for name in _setting_names() & options.keys()})
+    from etl.sync.options import SyncOptions
+    from etl.sync.session import run_sync
+    from etl.sync.summary import RunSummary
+
+    orders = SyncOptions(**options)
+    if orders.is_full and (orders.since or orders.filters):
+        raise click.UsageError("--full reads everything: it goes with no --since and no filter")
+    summary = RunSummary()
+    try:
+        with interruptible(), progress_bar() as observe:
+            run_sync(settings, orders, wait=wait, migrate=not no_migrate, observe=observe, summary=summary)
+    except EtlError as error:
+        summary.error = summary.error or str(error)
+        summary.status = "failed" if summary.status == "running" else summary.status
+        if as_json:
+            print_json(summary)
+        raise
+    if as_json:
+        print_json(summary)
+    else:
+        print_summary(summary)
+    if strict and summary.rejected:
+        raise RecordsRejected(f"{summary.rejected:,} records were set aside; see rejected_records")
+
+
+def _setting_names() -> set[str]:
+    return set(Settings.__dataclass_fields__)
+
+
+def print_json(summary: Any) -> None:  # noqa: ANN401
+    """Print a run for a program, one object on one line."""
+    click.echo(json.dumps(summary.as_json()))
+
+
+def print_summary(summary: Any) -> None:  # noqa: ANN401
+    """Print a run for a person."""
+    kind = {"full": "everything", "incremental": "what is new", "since": "a part again"}
+    read = kind.get(summary.mode, "a part")
+    title = "Dry run, nothing written" if summary.dry_run else f"Run {summary.run_id} succeeded"
+    click.echo(
+        f"{title}: read {read}, {summary.tasks_seen:,} tasks in {summary.requests:,} requests "
+        f"and {summary.duration_seconds:.1f} s."
+    )
+    click.echo(
+        f"  {summary.inserted:,} new, {summary.updated:,} changed, {summary.unchanged:,} unchanged, "
+        f"{summary.removed:,} gone, {summary.rejected:,} rejected"
+    )
+    if summary.watermark is not None:
+        click.echo(f"  complete up to {summary.watermark:%Y-%m-%d %H:%M:%S} UTC")

@@ -1,0 +1,93 @@
+"""The emulator's own addresses, for whoever steers it from another process. They need no key."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from typing import TYPE_CHECKING, get_type_hints
+
+import msgspec
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from etl.emulator.behaviour import Behaviour, Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.requests import Request
+
+    from etl.emulator.server import Emulator
+
+
+def control_routes() -> list[Route]:
+    """List the addresses under `/_emulator/`."""
+    return [
+        Route("/_emulator/advance", _advance, methods=["POST"]),
+        Route("/_emulator/stats", _stats, methods=["GET"]),
+        Route("/_emulator/fault", _fault, methods=["POST"]),
+        Route("/_emulator/behaviour", _behave, methods=["POST"]),
+    ]
+
+
+def read_switches(kind: type, given: Mapping[str, object]) -> dict[str, object]:
+    """Fit what came as text or JSON to the fields of a dataclass; spans of time are given in seconds."""
+    hints = get_type_hints(kind)
+    values: dict[str, object] = {}
+    for name, value in given.items():
+        if name not in hints or name in {"faults", "before_request"}:
+            raise ValueError(f"there is no switch {name!r}")
+        try:
+            values[name] = msgspec.convert(value, hints[name], strict=False)
+        except msgspec.ValidationError as invalid:
+            raise ValueError(f"{name}: {invalid}") from None
+    return values
+
+
+async def _advance(request: Request) -> Response:
+    emulator: Emulator = request.app.state.emulator
+    try:
+        span = dt.timedelta(seconds=float(request.query_params.get("seconds", "")))
+    except ValueError:
+        return _refuse("seconds: a number is required")
+    emulator.world.advance(span)
+    return JSONResponse({"now": emulator.world.now.isoformat()})
+
+
+async def _stats(request: Request) -> Response:
+    emulator: Emulator = request.app.state.emulator
+    with emulator.world.lock:
+        tasks = emulator.world.tasks
+        return JSONResponse(
+            {
+                "now": emulator.world.now.isoformat(),
+                "tasks": len(tasks),
+                "by_status": Counter(task.status for task in tasks.values()),
+                "requests": emulator.served,
+                "writes": emulator.writes,
+            }
+        )
+
+
+async def _fault(request: Request) -> Response:
+    emulator: Emulator = request.app.state.emulator
+    try:
+        emulator.inject(Fault(**read_switches(Fault, request.query_params)))  # type: ignore[arg-type]
+    except (TypeError, ValueError) as wrong:
+        return _refuse(str(wrong))
+    return JSONResponse({"faults": len(emulator.behaviour.faults)})
+
+
+async def _behave(request: Request) -> Response:
+    emulator: Emulator = request.app.state.emulator
+    try:
+        switches = read_switches(Behaviour, await request.json())
+    except ValueError as wrong:
+        return _refuse(str(wrong))
+    for name, value in switches.items():
+        setattr(emulator.behaviour, name, value)
+    return JSONResponse({"changed": sorted(switches)})
+
+
+def _refuse(reason: str) -> Response:
+    return JSONResponse({"error": reason}, 400)

@@ -1,0 +1,193 @@
+"""
+Every error raised on purpose, sorted by what the caller should do about it.
+
+EtlError
+├── ConfigurationError        fix the settings or the key               exit 3
+│   ├── CredentialsRefused
+│   ├── FeatureDisabled
+│   ├── ForeignRedirect
+│   └── AccountChanged
+├── SourceError               the API failed or broke its contract      exit 1
+│   ├── Unreachable
+│   ├── RequestRefused
+│   ├── NotThere              a 404 or 410: an answer to some questions
+│   ├── UnreadablePage
+│   ├── PageLoop
+│   ├── RunawayScan
+│   ├── DriftingPages
+│   └── MassRemoval
+├── DatabaseError             the database cannot be used               exit 4
+│   ├── NoTablesError
+│   ├── SchemaTooNewError
+│   ├── SchemaOutdatedError
+│   └── ForeignTablesError
+├── RecordsRejected           with --strict: records were set aside     exit 5
+├── SyncRunning               another sync holds the lock               exit 75
+├── Interrupted               a signal ended the run                    exit 130 or 143
+└── RecordError               set this record aside and go on           never ends a run
+"""
+
+from __future__ import annotations
+
+
+class EtlError(Exception):
+    """Something went wrong that one line can explain: what, where, and how to mend it."""
+
+    exit_code = 1
+
+
+class ConfigurationError(EtlError):
+    """Nothing will get better by trying again: a setting or the key has to be mended."""
+
+    exit_code = 3
+
+
+class CredentialsRefused(ConfigurationError):
+    """The API refused the key (401 or 403)."""
+
+    def __init__(self, status_code: int, base_url: str) -> None:
+        self.status_code = status_code
+        super().__init__(
+            f"{base_url} refused the API key (HTTP {status_code}): check GCORE_API_KEY; "
+            "a key that holds a $ needs single quotes in a shell"
+        )
+
+
+class FeatureDisabled(ConfigurationError):
+    """The account may not use AI tasks (422)."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(
+            "AI tasks are not enabled for this account (HTTP 422): ask Gcore's support to enable them"
+            + (f"; the server says: {message}" if message else "")
+        )
+
+
+class ForeignRedirect(ConfigurationError):
+    """The base URL leads to another origin, which must not see the key."""
+
+    def __init__(self, origin: str, target: str) -> None:
+        super().__init__(
+            f"{origin} redirects to another host, {target}, which was not sent the key: "
+            "if that is where the API lives now, set GCORE_BASE_URL to it"
+        )
+
+
+class AccountChanged(ConfigurationError):
+    """The key belongs to another account than the one this database copies."""
+
+    def __init__(self, seen: list[int], known: list[int]) -> None:
+        self.seen, self.known = seen, known
+        super().__init__(
+            f"this database holds the tasks of client {_listed(known)}, the API key gives those of client "
+            f"{_listed(seen)}; nothing was stored: use another database (-d), another key, "
+            "or --allow-account-change"
+        )
+
+
+class SourceError(EtlError):
+    """The API failed or broke its contract. What was loaded stays; a later run may succeed."""
+
+
+class Unreachable(SourceError):
+    """No usable answer within the time allowed for one request."""
+
+
+class RequestRefused(SourceError):
+    """The API called the request itself wrong (a 4xx that no retry mends)."""
+
+    def __init__(self, status_code: int, path: str, message: str) -> None:
+        self.status_code = status_code
+        super().__init__(f"the API refused {path} (HTTP {status_code})" + (f": {message}" if message else ""))
+
+
+class NotThere(SourceError):
+    """A 404 or 410. Past the last page, and for an expired result, it is the answer and no failure."""
+
+    def __init__(self, status_code: int, path: str) -> None:
+        self.status_code = status_code
+        super().__init__(
+            f"the API knows nothing at {path} (HTTP {status_code}): check GCORE_BASE_URL, if it is set"
+        )
+
+
+class UnreadablePage(SourceError):
+    """A body that is not JSON, is cut short, or is JSON of another shape than a page or a task."""
+
+
+class PageLoop(SourceError):
+    """The walk comes by the same records again and again, whatever page it asks for."""
+
+    def __init__(self, page: int) -> None:
+        self.page = page
+        super().__init__(f"page {page} repeats the page before it: the API ignores the page number")
+
+
+class RunawayScan(SourceError):
+    """A list grows faster than it can be read, or never ends."""
+
+
+class DriftingPages(SourceError):
+    """The list never held still long enough for two neighbouring pages to be joined."""
+
+
+class MassRemoval(SourceError):
+    """So many tasks are gone at once that the source, not the tasks, is doubted."""
+
+    def __init__(self, missing: int, present: int) -> None:
+        self.missing, self.present = missing, present
+        super().__init__(
+            f"{missing:,} of {present:,} tasks are no longer listed by the API; none was marked as removed: "
+            "check the key and the account, and if they are really gone, use --allow-mass-removal"
+        )
+
+
+class DatabaseError(EtlError):
+    """The database cannot be used: down, unreadable, full, or not ours."""
+
+    exit_code = 4
+
+
+class NoTablesError(DatabaseError):
+    """There is no database yet, or nothing in it: whoever only reads finds nothing."""
+
+
+class SchemaTooNewError(DatabaseError):
+    """A newer release has upgraded this database."""
+
+
+class SchemaOutdatedError(DatabaseError):
+    """The schema is older than the code, and this run may not upgrade it."""
+
+
+class ForeignTablesError(DatabaseError):
+    """Tables with our names that we did not make."""
+
+
+class RecordsRejected(EtlError):
+    """With `--strict`: everything else was loaded, but some records were set aside."""
+
+    exit_code = 5
+
+
+class SyncRunning(EtlError):
+    """Another process writes to this database."""
+
+    exit_code = 75
+
+
+class Interrupted(EtlError):
+    """A signal asked the run to end."""
+
+    def __init__(self, signal_number: int) -> None:
+        self.signal_number = signal_number
+        self.exit_code = 128 + signal_number
+        super().__init__("interrupted; what was loaded is kept, the next sync goes on from there")
+
+
+class RecordError(EtlError):
+    """One record cannot be loaded: park it and go on."""
+
+
+def _listed(numbers: list[int]) -> str:
+    return ", ".join(str(number) for number in numbers[:5]) + (", …" if len(numbers) > 5 else "")  # noqa: PLR2004

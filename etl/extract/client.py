@@ -1,0 +1,208 @@
+"""
+One request in, one decoded answer out: address, key, timeouts, status code to error.
+
+The only module that knows httpx; no type of it leaves. Blocking calls: several threads may share one client.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import email.utils
+import threading
+import time
+from typing import TYPE_CHECKING, NoReturn, Self, TypeVar
+
+import httpx
+import msgspec
+
+from etl import __version__
+from etl.errors import (
+    CredentialsRefused,
+    FeatureDisabled,
+    ForeignRedirect,
+    NotThere,
+    RequestRefused,
+    SourceError,
+    UnreadablePage,
+)
+from etl.extract.pacer import Pacer
+from etl.extract.payload import Page, parse_page
+from etl.extract.retry import Retrier, TransientError, is_transient, parse_retry_after
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from etl.secret import Secret
+
+T = TypeVar("T")
+
+TASKS_PATH = "/streaming/ai/tasks"
+CONNECT_TIMEOUT = 10.0
+READ_TIMEOUT = 30.0
+_LONGEST_MESSAGE = 200
+_MOST_REDIRECTS = 5
+# An earlier `Date` than this is no clock but a default.
+_EARLIEST_SENSIBLE = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
+
+
+class Client:
+    """Reads AI tasks from one account; it has no method that writes. Close it, or use it in `with`."""
+
+    def __init__(  # noqa: PLR0913
+        self,
+        api_key: Secret,
+        base_url: str = "https://api.gcore.com",
+        *,
+        concurrency: int = 4,
+        retry_for: dt.timedelta = dt.timedelta(seconds=60),
+        max_rate: float | None = None,
+        read_timeout: float = READ_TIMEOUT,
+    ) -> None:
+        self.base_url = base_url.rstrip("/")
+        self.concurrency = concurrency
+        self.stopping = threading.Event()
+        self._api_key = api_key
+        self._read_timeout = read_timeout
+        self._lock = threading.Lock()
+        self._requests = 0
+        self._pacer = Pacer(max_rate, self.stopping)
+        self._retrier = Retrier(retry_for, self.stopping)
+        self._http = httpx.Client(
+            headers={
+                "Authorization": f"APIKey {api_key.reveal()}",
+                "Accept": "application/json",
+                "User-Agent": f"gcore-etl/{__version__}",
+            },
+            timeout=httpx.Timeout(read_timeout, connect=CONNECT_TIMEOUT),
+            limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
+            follow_redirects=False,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End every wait and give the connections back."""
+        self.stopping.set()
+        self._http.close()
+
+    @property
+    def requests(self) -> int:
+        """How many requests were sent, retries included."""
+        return self._requests
+
+    def fetch_page(self, filters: Mapping[str, str], *, page: int, limit: int) -> Page:
+        """
+        Read one page of the list of tasks.
+
+        `filters` are the parameters of the list but `page` (from 1) and `limit`. Raises NotThere for a 404,
+        which past the end some servers answer; SourceError and ConfigurationError for what no retry mended.
+        """
+        query = {**filters, "page": str(page), "limit": str(limit)}
+
+        return self._get(TASKS_PATH, query, lambda answer: parse_page(answer.body, answer.served_at))
+
+    def _get(self, path: str, query: Mapping[str, str], read: Callable[[_Answer], T]) -> T:
+        def attempt(deadline: float) -> T:
+            self._pacer.wait()
+            answer = self._send(path, query, deadline)
+            if answer.status_code != httpx.codes.OK:
+                self._refuse(answer, path)
+            try:
+                return read(answer)
+            except UnreadablePage as error:
+                raise TransientError(str(error)) from error
+
+        return self._retrier.call(attempt, f"GET {path}")
+
+    def _send(self, path: str, query: Mapping[str, str], deadline: float) -> _Answer:
+        url = httpx.URL(f"{self.base_url}{path}", params=query)
+        try:
+            for _ in range(_MOST_REDIRECTS):
+                answer = self._exchange(url, deadline)
+                if answer.location is None:
+                    return answer
+                url = self._redirected(url, answer.location)
+        except (httpx.TransportError, httpx.DecodingError) as error:
+            raise TransientError(self._api_key.redact(f"{self.base_url}: {_reason(error)}")) from None
+        raise SourceError(f"{self.base_url} redirects in circles: check GCORE_BASE_URL")
+
+    def _exchange(self, url: httpx.URL, deadline: float) -> _Answer:
+        with self._lock:
+            self._requests += 1
+        left = max(0.1, deadline - time.monotonic())
+        timeout = httpx.Timeout(min(self._read_timeout, left), connect=min(CONNECT_TIMEOUT, left))
+        with self._http.stream("GET", url, timeout=timeout) as response:
+            chunks = []
+            for chunk in response.iter_bytes():
+                chunks.append(chunk)
+                if time.monotonic() > deadline:
+                    raise TransientError("the answer comes too slowly")
+            return _Answer(response, b"".join(chunks))
+
+    def _redirected(self, origin: httpx.URL, location: str) -> httpx.URL:
+        target = origin.join(location)
+        if (target.scheme, target.netloc) != (origin.scheme, origin.netloc):
+            shown = f"{target.scheme}://{target.host}"
+            raise ForeignRedirect(self.base_url, self._api_key.redact(shown))
+        return target
+
+    def _refuse(self, answer: _Answer, path: str) -> NoReturn:
+        status = answer.status_code
+        message = self._api_key.redact(answer.message())
+        if is_transient(status):
+            raise TransientError(
+                f"HTTP {status}" + (f" ({message})" if message else ""),
+                parse_retry_after(answer.retry_after, answer.served_at or dt.datetime.now(dt.UTC)),
+            )
+        if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+            raise CredentialsRefused(status, self.base_url)
+        if status in (httpx.codes.NOT_FOUND, httpx.codes.GONE):
+            raise NotThere(status, path)
+        if status == httpx.codes.UNPROCESSABLE_ENTITY:
+            raise FeatureDisabled(message)
+        raise RequestRefused(status, path, message)
+
+
+class _Answer:
+    """What is kept of a response once its connection is free again."""
+
+    def __init__(self, response: httpx.Response, body: bytes) -> None:
+        self.status_code = response.status_code
+        self.body = body
+        self.served_at = parse_date(response.headers.get("date"))
+        self.retry_after: str | None = response.headers.get("retry-after")
+        self.location: str | None = (
+            response.headers.get("location") if response.has_redirect_location else None
+        )
+
+    def message(self) -> str:
+        """Give the server's own words, one line of them; nothing of a page of HTML."""
+        try:
+            body = msgspec.json.decode(self.body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return ""
+        if not isinstance(body, dict):
+            return ""
+        words = next((body[name] for name in ("error", "message", "detail") if body.get(name)), "")
+        return " ".join(str(words).split())[:_LONGEST_MESSAGE]
+
+
+def parse_date(header: str | None) -> dt.datetime | None:
+    """Read the server's clock from a `Date` header (RFC 9110, section 6.6.1); None if it makes no sense."""
+    try:
+        moment = email.utils.parsedate_to_datetime(header or "")
+    except ValueError:
+        return None
+    moment = moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
+    return moment if moment >= _EARLIEST_SENSIBLE else None
+
+
+def _reason(error: httpx.RequestError) -> str:
+    words = " ".join(str(error).split())[:_LONGEST_MESSAGE]
+    if isinstance(error, httpx.TimeoutException):
+        return "no connection in time" if isinstance(error, httpx.ConnectTimeout) else "no answer in time"
+    return words or type(error).__name__

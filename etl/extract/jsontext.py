@@ -1,0 +1,135 @@
+"""
+JSON as it really comes: read strictly and fast, or leniently and piece by piece.
+
+msgspec reads a clean body. What it refuses (NaN, lone surrogates, bad UTF-8, numbers without end, nesting
+without end) is cut at its brackets, without recursion, so that one spoilt element costs itself alone.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Strings first, so that brackets inside them do not count.
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},:]', re.DOTALL)
+_PAIRS = {b"{": b"}", b"[": b"]"}
+# Longer numbers are kept as text: Python refuses to print integers of more than 4,300 digits.
+_LONGEST_INTEGER = 1000
+_DEEPEST = 200
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def split_array(body: bytes) -> list[bytes]:
+    """Cut the text of an array into the texts of its elements. Raises ValueError if it is no whole array."""
+    body = body.strip()
+    elements = []
+    start = 1
+    for token, position in _cuts(body, b"["):
+        element = body[start:position].strip()
+        start = position + 1
+        if element:
+            elements.append(element)
+        elif token == b"," or elements:
+            raise ValueError(f"an element is missing at byte {position}")
+    return elements
+
+
+def split_object(body: bytes) -> dict[str, bytes]:
+    """
+    Cut the text of an object into the texts of its members; of two with one name the last one counts.
+
+    Raises ValueError if it is no whole object.
+    """
+    body = body.strip()
+    members: dict[str, bytes] = {}
+    start, name = 1, None
+    for token, position in _cuts(body, b"{"):
+        piece = body[start:position].strip()
+        start = position + 1
+        if token == b":":
+            name = loads(piece) if name is None else None
+            if not isinstance(name, str):
+                raise ValueError(f"a member has no name at byte {position}")
+        elif name is not None and piece:
+            members[name] = piece
+            name = None
+        elif token == b"," or piece or members:
+            raise ValueError(f"a member has no value at byte {position}")
+    return members
+
+
+def _cuts(body: bytes, opening: bytes) -> Iterator[tuple[bytes, int]]:
+    """Give each separator that stands directly inside the outermost brackets, and the closing bracket."""
+    if body[:1] != opening:
+        raise ValueError(f"expected {opening.decode()} at the start")
+    open_brackets: list[bytes] = []
+    for match in _TOKEN.finditer(body):
+        token = match[0]
+        if token in _PAIRS:
+            open_brackets.append(_PAIRS[token])
+        elif token in (b",", b":"):
+            if len(open_brackets) == 1:
+                yield token, match.start()
+        elif token in (b"]", b"}"):
+            if open_brackets.pop() != token:
+                raise ValueError(f"unbalanced {token.decode()} at byte {match.start()}")
+            if not open_brackets:
+                yield token, match.start()
+                if match.end() != len(body):
+                    raise ValueError(f"something follows the end at byte {match.end()}")
+                return
+    raise ValueError("the end is missing")
+
+
+def loads(text: bytes) -> Any:  # noqa: ANN401
+    """
+    Read JSON that a strict reader refuses.
+
+    NaN, infinities, numbers too large for a double and integers of over a thousand digits become their own
+    text; control characters in strings are taken; bytes that are no UTF-8 become lone surrogates (U+DC80 to
+    U+DCFF), from which they can be told. Raises ValueError for what is no JSON, or nested too deeply.
+    """
+    try:
+        return _LENIENT.decode(text.decode("utf-8", "surrogateescape"))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _integer(digits: str) -> int | str:
+    return int(digits) if len(digits) <= _LONGEST_INTEGER else digits
+
+
+def _float(digits: str) -> float | str:
+    number = float(digits)
+    return number if math.isfinite(number) else digits
+
+
+_LENIENT = json.JSONDecoder(parse_int=_integer, parse_float=_float, parse_constant=str, strict=False)
+
+
+def storable(value: Any, depth: int = 0) -> Any:  # noqa: ANN401
+    """
+    Copy a JSON value with U+FFFD for every character that no database takes.
+
+    Raises ValueError if it is nested deeper than two hundred levels, which SQLite and Postgres refuse sooner
+    or later.
+    """
+    if isinstance(value, str):
+        return _UNSTORABLE.sub("\ufffd", value)
+    if depth > _DEEPEST:
+        raise ValueError("nested too deeply")
+    if isinstance(value, dict):
+        return {_UNSTORABLE.sub("\ufffd", key): storable(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, list):
+        return [storable(item, depth + 1) for item in value]
+    return value
+
+
+def escaped(value: Any) -> str:  # noqa: ANN401
+    """Write JSON in ASCII: every character that a database might refuse is an escape, and nothing is lost."""
+    return json.dumps(value, ensure_ascii=True, separators=(",", ":"))

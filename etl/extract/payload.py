@@ -1,0 +1,299 @@
+"""
+The shape of a page and of a task as the API sends them, parsed once, at the door.
+
+Both shapes are read: the documented one, and the older one without `processing_time` and with `task_name` at
+the top. What the code does not know, or cannot make sense of, goes into `extra`; only a record without a
+usable id is refused. Facts: https://gcore.com/docs/api-reference/streaming/ai/get-list-of-ai-tasks
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import math
+import re
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from etl.errors import RecordError, UnreadablePage
+from etl.extract.jsontext import escaped, loads, split_array, split_object, storable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LONGEST_ID = 255
+# In `extra`: the ASCII JSON of each value that held characters no database takes.
+ORIGINALS = "_originals"
+_CREATION_FIELDS = ("date_created", "created_at", "created")
+_TIMES = ("started_at", "completed_at")
+# Only a body with one of these can hold a character that no database takes, or that msgspec lets pass.
+_SUSPECT = re.compile(rb"\\u0000|\\u[dD][89a-fA-F]")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class TaskPayload:
+    """One task as one answer showed it; times in UTC, every text storable."""
+
+    task_id: str
+    task_name: str | None = None
+    status: str | None = None
+    progress: int | None = None
+    url: str | None = None
+    category: str | None = None
+    audio_language: str | None = None
+    subtitles_language: str | None = None
+    stop_objects: str | None = None
+    client_id: int | None = None
+    client_user_id: str | None = None
+    client_entity_data: str | None = None
+    task_data: dict[str, Any] | None = None
+    started_at: dt.datetime | None = None
+    completed_at: dt.datetime | None = None
+    total_time_sec: float | None = None
+    date_created: dt.datetime | None = None
+    extra: dict[str, Any] | None = None
+    raw: bytes = b""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class UnusableRecord:
+    """A record that cannot be loaded: its text as it came, and why."""
+
+    raw: bytes
+    reason: str
+
+
+Record = TaskPayload | UnusableRecord
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """One answer to a list request: a slice of the list at one instant."""
+
+    records: tuple[Record, ...]
+    count: int | None = None
+    has_next: bool = False
+    served_at: dt.datetime | None = None
+
+
+class _Envelope(msgspec.Struct):
+    results: list[msgspec.Raw]
+    count: msgspec.Raw = msgspec.Raw(b"null")
+    next: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_decode_any = msgspec.json.Decoder().decode
+
+
+def parse_page(body: bytes, served_at: dt.datetime | None = None) -> Page:
+    """
+    Read one page; a record that cannot be read costs itself alone.
+
+    Raises UnreadablePage if the body is no page: cut short, no JSON, or JSON of another shape.
+    """
+    try:
+        envelope = _decode_envelope(body)
+        records = [bytes(raw) for raw in envelope.results]
+        count, following = bytes(envelope.count), bytes(envelope.next)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        try:
+            members = split_object(body)
+            records = split_array(members["results"])
+        except KeyError:
+            raise UnreadablePage("an answer without 'results' is no page of tasks") from None
+        except ValueError as error:
+            raise UnreadablePage(f"the page is no whole JSON: {error}") from None
+        count, following = members.get("count", b"null"), members.get("next", b"null")
+    return Page(
+        records=tuple(parse_record(raw) for raw in records),
+        count=_count(count),
+        has_next=following not in (b"null", b'""', b"false"),
+        served_at=served_at,
+    )
+
+
+def parse_record(raw: bytes) -> Record:
+    """Read one record of a page; the answer says what is wrong with one that cannot be loaded."""
+    try:
+        return parse_task(raw)
+    except RecordError as error:
+        return UnusableRecord(raw, str(error))
+
+
+def parse_task(raw: bytes) -> TaskPayload:
+    """
+    Read one task.
+
+    Raises RecordError if it is no object, or has no id that names one task: text of 1 to 255 printable
+    characters that can stand in a URL.
+    """
+    fields, extra = _members(raw)
+    task_id = _task_id(fields.pop("task_id", None))
+    reader = _Reader(fields, extra)
+    task_name = reader.take("task_name", _text)
+    task_data = reader.take("task_data", _object)
+    inner = _Reader(dict(task_data or {}), keep_unknown=False)
+    times = _Reader(reader.take("processing_time", _object) or {})
+    creation = [reader.take(name, _instant) for name in _CREATION_FIELDS if name in fields]
+    payload = {
+        "task_id": task_id,
+        "task_name": task_name or inner.take("task_name", _text),
+        "status": reader.take("status", _text),
+        "progress": reader.take("progress", _small_integer),
+        "client_id": inner.take("client_id", _integer),
+        **{name: inner.take(name, _text) for name in _TASK_DATA_TEXTS},
+        "task_data": task_data,
+        **{name: times.take(name, _instant) for name in _TIMES},
+        "total_time_sec": times.take("total_time_sec", _number),
+        "date_created": next((instant for instant in creation if instant), None),
+    }
+    for name, part in (("task_data", inner), ("processing_time", times)):
+        if rest := part.rest():
+            reader.extra.setdefault(name, rest)
+    return TaskPayload(**payload, extra=reader.rest() or None, raw=raw)
+
+
+_TASK_DATA_TEXTS = (
+    "url",
+    "category",
+    "audio_language",
+    "subtitles_language",
+    "stop_objects",
+    "client_user_id",
+    "client_entity_data",
+)
+
+
+class _Reader:
+    """Takes the known fields out of an object; what is left, or makes no sense, stays in `extra`."""
+
+    def __init__(
+        self, fields: dict[str, Any], extra: dict[str, Any] | None = None, *, keep_unknown: bool = True
+    ) -> None:
+        self.fields = fields
+        self.extra = extra if extra is not None else {}
+        self._keep_unknown = keep_unknown
+
+    def take(self, name: str, read: Callable[[Any], Any]) -> Any:  # noqa: ANN401
+        value = self.fields.pop(name, None)
+        if value is None:
+            return None
+        try:
+            return read(value)
+        except (ValueError, TypeError, OverflowError):
+            self.extra[name] = value
+            return None
+
+    def rest(self) -> dict[str, Any]:
+        if self._keep_unknown:
+            self.extra.update(self.fields)
+        return self.extra
+
+
+def _members(raw: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Give a record's fields, and what of them could not be read or stored as it came."""
+    if not _SUSPECT.search(raw) and raw.count(b"[") + raw.count(b"{") < _MANY_BRACKETS:
+        try:
+            fields = _decode_any(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            pass
+        else:
+            if not isinstance(fields, dict):
+                raise RecordError("not an object")
+            return fields, {}
+    return _read_leniently(raw)
+
+
+_MANY_BRACKETS = 200
+
+
+def _read_leniently(raw: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
+    try:
+        members = split_object(raw)
+    except ValueError as error:
+        raise RecordError(f"not a JSON object: {error}") from None
+    fields: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
+    originals: dict[str, str] = {}
+    for key, text in members.items():
+        name = storable(key)
+        try:
+            value = loads(text)
+            fields[name] = clean = storable(value)
+        except ValueError:
+            extra[name] = storable(text.decode("utf-8", "surrogateescape"))
+            continue
+        if key == "task_id":
+            fields[name] = value
+        elif clean != value or key != name:
+            originals[name] = escaped({key: value})
+    if originals:
+        extra[ORIGINALS] = originals
+    return fields, extra
+
+
+def _task_id(value: Any) -> str:  # noqa: ANN401
+    if value is None or value == "":
+        raise RecordError("no task_id")
+    if not isinstance(value, str):
+        raise RecordError(f"task_id is no text but {type(value).__name__}")
+    if len(value) > LONGEST_ID:
+        raise RecordError(f"task_id is longer than {LONGEST_ID} characters")
+    if not value.isprintable() or not value.strip() or set(value) <= {"."}:
+        raise RecordError("task_id is not printable text that can stand in a URL")
+    return value
+
+
+def _text(value: Any) -> str:  # noqa: ANN401
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value
+
+
+def _object(value: Any) -> dict[str, Any]:  # noqa: ANN401
+    if not isinstance(value, dict):
+        raise TypeError(value)
+    return value
+
+
+def _number(value: Any) -> float:  # noqa: ANN401
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise TypeError(value)
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(value)
+    return number
+
+
+def _integer(value: Any, bits: int = 64) -> int:  # noqa: ANN401
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise TypeError(value)
+    number = int(value)
+    if number != (value if isinstance(value, int) else float(value)) or abs(number) >= 1 << (bits - 1):
+        raise ValueError(value)
+    return number
+
+
+def _small_integer(value: Any) -> int:  # noqa: ANN401
+    return _integer(value, bits=32)
+
+
+def _instant(value: Any) -> dt.datetime:  # noqa: ANN401
+    """Read an ISO 8601 time; one that names no zone is taken for UTC, in which the API writes."""
+    if not isinstance(value, str):
+        raise TypeError(value)
+    instant = dt.datetime.fromisoformat(value)
+    if instant.tzinfo is None:
+        return instant.replace(tzinfo=dt.UTC)
+    return instant.astimezone(dt.UTC)
+
+
+def _count(raw: bytes) -> int | None:
+    """Read the length that a list claims; None if it claims nothing that can be a length."""
+    try:
+        count = _small_integer(loads(raw))
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return count if count >= 0 else None

@@ -1,0 +1,112 @@
+"""Which failures deserve another try, how long to wait, and when to give up."""
+
+from __future__ import annotations
+
+import datetime as dt
+import email.utils
+import logging
+import random
+import time
+from typing import TYPE_CHECKING, TypeVar
+
+import tenacity
+
+from etl.errors import SourceError, Unreachable
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+RETRIED_STATUS_CODES = frozenset({408, 425, 429})  # and every 5xx
+FIRST_WAIT = 0.5
+LONGEST_WAIT = 30.0
+
+
+class TransientError(SourceError):
+    """A failure that time may mend. `retry_after` is how many seconds the server asked to wait."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        self.retry_after = retry_after
+        super().__init__(message)
+
+
+def is_transient(status_code: int) -> bool:
+    """Tell whether an answer with this status is worth asking for again."""
+    return status_code in RETRIED_STATUS_CODES or status_code >= 500  # noqa: PLR2004
+
+
+def parse_retry_after(header: str | None, now: dt.datetime) -> float | None:
+    """
+    Give the seconds that a `Retry-After` header asks for, in either form; None for one that makes no sense.
+
+    `now` is the server's own clock, from the same answer: only against it does the date mean anything.
+    Source: RFC 9110, section 10.2.3.
+    """
+    if header is None:
+        return None
+    text = header.strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        moment = email.utils.parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=dt.UTC)
+    return max(0.0, (moment - now).total_seconds())
+
+
+class Retrier:
+    """
+    Calls until it succeeds or `retry_for` is over; one object serves all threads of a client.
+
+    `stopping` cuts every wait short, so that an interrupted run ends at once.
+    """
+
+    def __init__(self, retry_for: dt.timedelta, stopping: threading.Event) -> None:
+        self._seconds = retry_for.total_seconds()
+        self._stopping = stopping
+
+    def call(self, attempt: Callable[[float], T], what: str) -> T:
+        """
+        Give what `attempt(deadline)` returns; the deadline is on the monotonic clock.
+
+        Raises Unreachable, with the last failure in it, when the next try would come too late.
+        """
+        deadline = time.monotonic() + self._seconds
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(TransientError),
+            wait=_wait,
+            stop=tenacity.stop_before_delay(self._seconds) | tenacity.stop_when_event_set(self._stopping),
+            sleep=tenacity.sleep_using_event(self._stopping),
+            before_sleep=lambda state: _report(state, what),
+        )
+        try:
+            return retrying(attempt, deadline)
+        except tenacity.RetryError as error:
+            failure = error.last_attempt.exception()
+            asked = getattr(failure, "retry_after", None) or 0.0
+            hint = f", and asks to wait {asked:.0f} s" if asked >= self._seconds else ""
+            raise Unreachable(
+                f"{what}: {failure}{hint} (gave up after try {error.last_attempt.attempt_number}; "
+                "--retry-for sets how long one request is tried)"
+            ) from failure
+
+
+def _wait(state: tenacity.RetryCallState) -> float:
+    """Wait what the server asked for, a little more so that not all come back at once; else back off."""
+    failure = state.outcome.exception() if state.outcome else None
+    asked = getattr(failure, "retry_after", None)
+    if asked is not None:
+        return float(asked) + random.uniform(0, 0.25)  # noqa: S311
+    ceiling = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(state.attempt_number - 1, 10))
+    return random.uniform(ceiling / 2, ceiling)  # noqa: S311
+
+
+def _report(state: tenacity.RetryCallState, what: str) -> None:
+    failure = state.outcome.exception() if state.outcome else None
+    logger.warning("%s: %s; trying again in %.1f s", what, failure, state.upcoming_sleep)

@@ -1,0 +1,104 @@
+"""
+What a run has seen, and what it therefore proves to be gone.
+
+The ids live in a temporary table of the run's own connection: memory does not grow with their number, and no
+stored row is touched to remember them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from etl.load.dialect import among, insert
+from etl.load.upsert import HISTORY, TASKS
+from etl.models import IN_FLIGHT
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Iterable
+
+    from etl.load.upsert import Sighting
+
+_SEEN = sa.Table(
+    "seen_task_ids",
+    sa.MetaData(),
+    sa.Column("task_id", sa.Text, primary_key=True),
+    prefixes=["TEMPORARY"],
+)
+_IS_PRESENT = TASKS.c.removed_at.is_(None)
+_IS_UNSEEN = ~sa.exists().where(_SEEN.c.task_id == TASKS.c.task_id)
+
+
+class SeenTasks:
+    """The tasks that one run has seen so far. The caller owns every transaction."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+        _SEEN.drop(connection, checkfirst=True)
+        _SEEN.create(connection, checkfirst=False)
+
+    def add(self, task_ids: Iterable[str]) -> None:
+        """Note that these tasks are at the source."""
+        rows = [{"task_id": task_id} for task_id in set(task_ids)]
+        if rows:
+            self._connection.execute(insert(self._connection, _SEEN).on_conflict_do_nothing(), rows)
+
+    def unseen_in_flight(self, limit: int, after: str = "") -> list[str]:
+        """Give stored, unfinished tasks that the run has not seen, in the order of their ids."""
+        query = (
+            sa.select(TASKS.c.task_id)
+            .where(IN_FLIGHT, _IS_UNSEEN, TASKS.c.task_id > after)
+            .order_by(TASKS.c.task_id)
+            .limit(limit)
+        )
+        return list(self._connection.scalars(query))
+
+    def count_missing(self) -> int:
+        """Count the stored tasks that a complete read did not show."""
+        query = sa.select(sa.func.count()).select_from(TASKS).where(_IS_PRESENT, _IS_UNSEEN)
+        return self._connection.scalar(query) or 0
+
+    def mark_missing(self, sighting: Sighting) -> None:
+        """Mark what a complete read did not show as removed, and record it."""
+        _mark(self._connection, sa.and_(_IS_PRESENT, _IS_UNSEEN), sighting)
+
+    def drop(self) -> None:
+        """Give the space back."""
+        _SEEN.drop(self._connection)
+
+
+def count_in_flight(connection: sa.Connection) -> int:
+    """Count the stored tasks that may still change."""
+    query = sa.select(sa.func.count()).select_from(TASKS).where(IN_FLIGHT)
+    return connection.scalar(query) or 0
+
+
+def count_present(connection: sa.Connection) -> int:
+    """Count the stored tasks that the source still has, as far as is known."""
+    return connection.scalar(sa.select(sa.func.count()).select_from(TASKS).where(_IS_PRESENT)) or 0
+
+
+def mark_removed(connection: sa.Connection, task_ids: Iterable[str], sighting: Sighting) -> None:
+    """Mark tasks whose absence the source has stated one by one, and record it."""
+    listed = list(task_ids)
+    if listed:
+        _mark(connection, sa.and_(_IS_PRESENT, among(connection, TASKS.c.task_id, listed)), sighting)
+
+
+def _mark(connection: sa.Connection, condition: sa.ColumnElement[bool], sighting: Sighting) -> None:
+    at: dt.datetime = sighting.observed_at
+    state = (TASKS.c.status, TASKS.c.progress)
+    gone = sa.select(
+        TASKS.c.task_id,
+        sa.literal(sighting.run_id),
+        sa.literal(at, HISTORY.c.observed_at.type),
+        sa.literal("removed"),
+        *state,
+        *state,
+    ).where(condition)
+    names = ["task_id", "run_id", "observed_at", "event"]
+    names += ["status", "progress", "previous_status", "previous_progress"]
+    connection.execute(sa.insert(HISTORY).from_select(names, gone))
+    connection.execute(sa.update(TASKS).where(condition).values(removed_at=at, changed_at=at))

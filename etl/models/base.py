@@ -1,0 +1,95 @@
+"""The declarative base, how constraints are named, and the column types that differ between databases."""
+
+import datetime as dt
+import json
+from typing import Any
+
+from sqlalchemy import BigInteger, Dialect, Double, Integer, LargeBinary, MetaData, Text, TypeDecorator
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.types import TypeEngine
+
+# A constraint without a name cannot be dropped by a later migration.
+NAMING_CONVENTION = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+# SQLite numbers rows by itself only where the column is an INTEGER, which there holds 64 bits anyway.
+BigSerial = BigInteger().with_variant(Integer(), "sqlite")
+
+_encode_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
+class UtcDateTime(TypeDecorator[dt.datetime]):
+    """
+    An instant: aware and in UTC in Python, whatever the database makes of it.
+
+    TIMESTAMPTZ on Postgres. On SQLite text with all six digits of the second always there, so that it sorts
+    as it happened and SQLite's own date functions read it.
+    """
+
+    impl = TIMESTAMP
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Choose the column type."""
+        return dialect.type_descriptor(Text() if dialect.name == "sqlite" else TIMESTAMP(timezone=True))
+
+    def process_bind_param(self, value: dt.datetime | None, dialect: Dialect) -> dt.datetime | str | None:
+        """Refuse an instant that does not say where it is: guessing a zone would store a lie."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone: instants are stored in UTC, so they must be aware")
+        instant = value.astimezone(dt.UTC)
+        if dialect.name != "sqlite":
+            return instant
+        return instant.replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> dt.datetime | None:  # noqa: ANN401
+        """Give the instant back in UTC, even from a session in another zone."""
+        if value is None:
+            return None
+        if dialect.name == "sqlite":
+            return dt.datetime.fromisoformat(value).replace(tzinfo=dt.UTC)
+        instant: dt.datetime = value
+        return instant.astimezone(dt.UTC)
+
+
+class Json(TypeDecorator[Any]):
+    """
+    A JSON document; None is SQL's NULL.
+
+    JSONB on Postgres; compact UTF-8 text on SQLite, in a column declared TEXT: one declared JSON would get
+    numeric affinity there, and a document that is a bare number would come back as no text at all.
+    """
+
+    impl = JSONB
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Choose the column type."""
+        return dialect.type_descriptor(Text() if dialect.name == "sqlite" else JSONB(none_as_null=True))
+
+    def process_bind_param(self, value: Any | None, dialect: Dialect) -> Any:  # noqa: ANN401
+        """Write the document; NaN and infinity are no JSON and raise ValueError."""
+        return _encode_json(value) if dialect.name == "sqlite" and value is not None else value
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> Any:  # noqa: ANN401
+        """Read the document."""
+        return json.loads(value) if dialect.name == "sqlite" and value is not None else value
+
+
+class Base(DeclarativeBase):
+    """The tables of this project, and how the types of Python map to those of a column."""
+
+    metadata = MetaData(naming_convention=NAMING_CONVENTION)
+    type_annotation_map = {  # noqa: RUF012 (declared so by SQLAlchemy)
+        str: Text(),
+        float: Double(),
+        bytes: LargeBinary(),
+        dt.datetime: UtcDateTime(),
+    }

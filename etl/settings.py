@@ -1,0 +1,172 @@
+"""
+Who and where: the settings, and the only reader of the environment.
+
+Strongest first: an option of the command line, a variable of the environment, the default below.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import os
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from etl.errors import ConfigurationError
+from etl.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+DATE_FILTERS = ("gte", "lte", "day", "exact", "ignored", "rejected")
+
+
+def parse_duration(text: str) -> dt.timedelta:
+    """
+    Read `90s`, `5m`, `1h` or `2d`.
+
+    Raises ValueError for anything else, zero and negative spans included.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd])\s*", text)
+    if match is None:
+        raise ValueError(f"{text!r} is not a duration: write 90s, 5m, 1h or 2d")
+    unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}[match[2]]
+    try:
+        span = dt.timedelta(**{unit: float(match[1])})
+    except OverflowError:
+        raise ValueError(f"{text!r} is longer than any calendar") from None
+    if not dt.timedelta(0) < span <= dt.timedelta(days=36_500):
+        raise ValueError(f"{text!r} is not a duration between zero and a hundred years")
+    return span
+
+
+def format_duration(span: dt.timedelta) -> str:
+    """Write a span the way `parse_duration` reads it, in the largest unit that fits it whole."""
+    seconds = span.total_seconds()
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds / size:.0f}{unit}"
+    return f"{seconds:g}s"
+
+
+def parse_api_key(text: str) -> Secret:
+    """
+    Accept a key as it is pasted, white space around it included.
+
+    Raises ValueError, without the key in it, for what no header can carry.
+    """
+    key = text.strip()
+    if not key:
+        raise ValueError("is empty")
+    if not all("!" <= character <= "~" for character in key):
+        raise ValueError("holds white space or other characters that no API key has")
+    return Secret(key)
+
+
+def parse_base_url(text: str) -> str:
+    """Accept an http(s) URL with or without a path; the answer has no slash at its end."""
+    try:
+        parts = urlsplit(text.strip())
+        valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ValueError("is not a URL such as https://api.gcore.com")
+    if parts.username or parts.password:
+        raise ValueError("must not hold a user or a password; the key goes into GCORE_API_KEY")
+    if parts.query or parts.fragment:
+        raise ValueError("must end before any ? or #")
+    return text.strip().rstrip("/")
+
+
+def parse_count(text: str) -> int:
+    """Read a whole number of at least one."""
+    number = int(text)
+    if number < 1:
+        raise ValueError("must be at least 1")
+    return number
+
+
+def parse_rate(text: str) -> float:
+    """Read a number of requests per second above zero."""
+    rate = float(text)
+    if not 0 < rate < float("inf"):
+        raise ValueError("must be above 0")
+    return rate
+
+
+def parse_date_filter(text: str) -> str | None:
+    """Read a verdict on `date_created` that the user insists on; `auto` is none."""
+    if text == "auto":
+        return None
+    if text not in DATE_FILTERS:
+        raise ValueError(f"must be auto or one of {', '.join(DATE_FILTERS)}")
+    return text
+
+
+def _setting(variable: str, parse: Callable[[str], Any], default: Any) -> Any:  # noqa: ANN401
+    return dataclasses.field(default=default, metadata={"variable": variable, "parse": parse})
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that outlives one run. `load` is the way to make one; tests may build it directly."""
+
+    api_key: Secret | None = _setting("GCORE_API_KEY", parse_api_key, None)
+    base_url: str = _setting("GCORE_BASE_URL", parse_base_url, "https://api.gcore.com")
+    database_url: str = _setting("GCORE_ETL_DATABASE_URL", str, "sqlite:///gcore_tasks.db")
+    page_size: int = _setting("GCORE_ETL_PAGE_SIZE", parse_count, 1000)
+    concurrency: int = _setting("GCORE_ETL_CONCURRENCY", parse_count, 4)
+    max_rate: float | None = _setting("GCORE_ETL_MAX_RATE", parse_rate, None)
+    lookback: dt.timedelta = _setting("GCORE_ETL_LOOKBACK", parse_duration, dt.timedelta(hours=1))
+    retry_for: dt.timedelta = _setting("GCORE_ETL_RETRY_FOR", parse_duration, dt.timedelta(seconds=60))
+    date_filter: str | None = _setting("GCORE_ETL_DATE_FILTER", parse_date_filter, None)
+
+    @classmethod
+    def load(cls, environment: Mapping[str, str] | None = None, **options: Any) -> Settings:  # noqa: ANN401
+        """
+        Merge the options that were given (not None) over the environment over the defaults.
+
+        Raises ConfigurationError with every mistake in it, so that one look mends them all.
+        """
+        environment = os.environ if environment is None else environment
+        values: dict[str, Any] = {}
+        mistakes: list[str] = []
+        for field in dataclasses.fields(cls):
+            variable: str = field.metadata["variable"]
+            given = options.pop(field.name, None)
+            if given is None:
+                given = environment.get(variable) or None
+            if not isinstance(given, str):
+                if given is not None:
+                    values[field.name] = given
+                continue
+            try:
+                values[field.name] = field.metadata["parse"](given)
+            except ValueError as error:
+                mistakes.append(f"{variable}: {_clause(error, given)}")
+        if options:
+            raise TypeError(f"unknown settings: {', '.join(sorted(options))}")
+        if mistakes:
+            raise ConfigurationError("; ".join(mistakes))
+        return cls(**values)
+
+    def require_api_key(self) -> Secret:
+        """Give the key, or raise ConfigurationError that says where to get one and where to put it."""
+        if self.api_key is None:
+            raise ConfigurationError(
+                "no API key: create a token in the Gcore portal (Profile, API tokens) "
+                "and export GCORE_API_KEY='…', in single quotes"
+            )
+        return self.api_key
+
+
+def _clause(error: ValueError, given: str) -> str:
+    message = str(error)
+    return f"{given!r} is not a number" if "literal" in message or "could not convert" in message else message
+
+
+def variables() -> dict[str, str]:
+    """Name the environment variable of each setting, for help texts."""
+    return {field.name: field.metadata["variable"] for field in dataclasses.fields(Settings)}

@@ -1,0 +1,103 @@
+"""Checks of everything a sync needs, each with what it found and how to mend it."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from typing import TYPE_CHECKING
+
+from etl.database import check, ensure_schema, reading
+from etl.errors import DatabaseError, EtlError, NoTablesError, SchemaOutdatedError, SyncRunning
+from etl.settings import format_duration
+from etl.sync.run import ASSUMED_DATE_FILTER
+from etl.sync.session import make_client, writing
+from etl.sync.watermark import read_state
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from etl.settings import Settings
+
+# The watermark is the server's time; a clock that is further off is worth a word, and no failure.
+TOLERATED_SKEW = dt.timedelta(minutes=1)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Finding:
+    """One check's outcome; a failed one has the exit code that a sync would end with."""
+
+    name: str
+    is_good: bool
+    detail: str
+    exit_code: int = 0
+
+
+def examine(settings: Settings, *, now: Callable[[], dt.datetime]) -> Iterator[Finding]:
+    """Check the key, the API, the clock, `date_created`, the database and its schema, in this order."""
+    yield from _examine_source(settings, now)
+    yield from _examine_database(settings)
+
+
+def _examine_source(settings: Settings, now: Callable[[], dt.datetime]) -> Iterator[Finding]:
+    try:
+        settings.require_api_key()
+    except EtlError as error:
+        yield _failure("key", error)
+        return
+    yield Finding("key", is_good=True, detail="GCORE_API_KEY is set and well-formed")
+    try:
+        with make_client(settings) as client:
+            page = client.fetch_page({}, page=1, limit=1)
+    except EtlError as error:
+        yield _failure("API", error)
+        return
+    count = "an unknown number of" if page.count is None else f"{page.count:,}"
+    yield Finding("API", is_good=True, detail=f"{settings.base_url} accepts the key and lists {count} tasks")
+    yield _examine_clock(page.served_at, now())
+
+
+def _examine_clock(served_at: dt.datetime | None, now: dt.datetime) -> Finding:
+    if served_at is None:
+        return Finding(
+            "clock",
+            is_good=True,
+            detail="the API sends no usable Date header: syncs use this machine's clock and a day's lookback",
+        )
+    skew = now - served_at
+    detail = f"this machine's clock is {abs(skew.total_seconds()):.0f} s off the server's"
+    if abs(skew) > TOLERATED_SKEW:
+        detail += "; syncs go by the server's, but set this one right (NTP) to read logs by it"
+    return Finding("clock", is_good=True, detail=detail)
+
+
+def _examine_database(settings: Settings) -> Iterator[Finding]:
+    try:
+        with reading(settings.database_url, any_schema=True) as connection:
+            ensure_schema(connection, migrate=False)
+            differences, state = check(connection), read_state(connection)
+        with writing(settings.database_url):
+            yield Finding("database", is_good=True, detail="it can be opened and locked for writing")
+    except SyncRunning:
+        yield Finding("database", is_good=True, detail="a sync is writing to it just now")
+    except (NoTablesError, SchemaOutdatedError) as error:
+        yield Finding("database", is_good=True, detail=f"{error} (sync upgrades by itself)")
+        return
+    except EtlError as error:
+        yield _failure("database", error)
+        return
+    yield Finding(
+        "schema",
+        is_good=not differences,
+        detail="; ".join(differences) or "up to date",
+        exit_code=DatabaseError.exit_code if differences else 0,
+    )
+    verdict = settings.date_filter or state.date_filter or ASSUMED_DATE_FILTER
+    yield Finding(
+        "date_created",
+        is_good=True,
+        detail=f"taken as {verdict!r}; the lookback is {format_duration(settings.lookback)}",
+    )
+
+
+def _failure(name: str, error: EtlError) -> Finding:
+    return Finding(name, is_good=False, detail=str(error), exit_code=error.exit_code)

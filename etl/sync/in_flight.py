@@ -1,0 +1,79 @@
+"""
+Look again at every stored task that is not final, however old it is.
+
+The lists of unfinished statuses come first: a request for each, whatever the length of the history. What a
+list no longer shows is asked for by id, and only the list, asked for just that id, says that a task is gone.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from etl.errors import NotThere, RequestRefused
+from etl.extract.pages import Walk
+from etl.extract.parallel import DaemonPool
+from etl.extract.payload import Page, TaskPayload
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from etl.extract.pages import PageSource
+    from etl.load.seen import SeenTasks
+
+logger = logging.getLogger(__name__)
+
+OPEN_STATUSES = ("PENDING", "RECEIVED", "STARTED", "RETRY")
+# So few are asked for one by one: the four lists would cost as much.
+FEW = len(OPEN_STATUSES)
+BATCH = 500
+
+
+def iter_open_lists(source: PageSource, *, page_size: int) -> Iterator[Page]:
+    """Give the pages of the lists of unfinished tasks; a list that the server refuses is passed over."""
+    for status in OPEN_STATUSES:
+        try:
+            yield from Walk(source, {"status": status}, page_size=page_size)
+        except RequestRefused as error:
+            logger.warning("the list of %s tasks was refused (%s); they are asked for by id", status, error)
+
+
+def iter_by_id(source: PageSource, batches: Iterator[list[str]]) -> Iterator[tuple[str, Page | None]]:
+    """Ask the list for one id at a time, several at once; None where the server would not answer that."""
+    with DaemonPool(source.concurrency) as pool:
+        for task_ids in batches:
+            asked = [(task_id, pool.submit(_ask(source, task_id))) for task_id in task_ids]
+            yield from ((task_id, future.result()) for task_id, future in asked)
+
+
+def _ask(source: PageSource, task_id: str) -> Callable[[], Page | None]:
+    def ask() -> Page | None:
+        try:
+            return source.fetch_page({"task_id": task_id}, page=1, limit=2)
+        except (NotThere, RequestRefused):
+            return None
+
+    return ask
+
+
+def is_gone(task_id: str, answer: Page | None) -> bool:
+    """Tell whether this answer proves that the task is gone: an empty list, by its own count too."""
+    if answer is None:
+        return False
+    if answer.records or answer.count:
+        logger.warning("the API was asked for task %s alone and answered with others", task_id)
+        return False
+    return True
+
+
+def is_shown(task_id: str, answer: Page) -> bool:
+    """Tell whether this answer shows the task that was asked for."""
+    return any(isinstance(record, TaskPayload) and record.task_id == task_id for record in answer.records)
+
+
+def iter_unseen(seen: SeenTasks) -> Iterator[list[str]]:
+    """Give the unfinished tasks that the run has not come by, a batch at a time."""
+    after = ""
+    while batch := seen.unseen_in_flight(BATCH, after):
+        yield batch
+        after = batch[-1]

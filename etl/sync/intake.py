@@ -1,0 +1,116 @@
+"""Pages in, committed batches out, and the account watched at the door."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from etl.errors import AccountChanged
+from etl.extract.payload import TaskPayload, UnusableRecord
+from etl.load.rejected import park
+from etl.load.seen import SeenTasks
+from etl.load.upsert import Sighting, upsert_tasks
+from etl.sync.runs import save_counters
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Callable
+
+    import sqlalchemy as sa
+
+    from etl.extract.payload import Page, Record
+    from etl.sync.summary import RunSummary
+
+# As large as promises about memory and about lost work allow.
+BATCH_ROWS = 10_000
+BATCH_BYTES = 32 * 1024 * 1024
+
+
+class Intake:
+    """
+    Collects the pages of one run and loads them in batches.
+
+    `client_ids` are the accounts that were ever seen here; they grow with what is taken. `absent_at` may be
+    set while what is read was certainly not there at that time.
+    """
+
+    def __init__(
+        self,
+        connection: sa.Connection,
+        summary: RunSummary,
+        *,
+        client_ids: frozenset[int],
+        may_change_account: bool,
+        now: Callable[[], dt.datetime],
+    ) -> None:
+        self.client_ids = client_ids
+        self.absent_at: dt.datetime | None = None
+        self.seen = SeenTasks(connection)
+        self.first_served_at: dt.datetime | None = None
+        self._connection, self._summary, self._now = connection, summary, now
+        self._may_change_account = may_change_account
+        self._served_at: dt.datetime | None = None
+        self._pending: list[Record] = []
+        self._pending_bytes = 0
+        self._rejected_texts: set[int] = set()
+
+    def look(self, page: Page) -> None:
+        """Learn the server's clock and the account from a page that is not to be loaded."""
+        if self._summary.pages == 0:
+            self.first_served_at = page.served_at
+        self._served_at = page.served_at or self._served_at
+        self._summary.pages += 1
+        self._check_account(page)
+
+    def take(self, page: Page) -> None:
+        """Queue a page for loading, and load and commit when enough is queued."""
+        self.look(page)
+        self._pending.extend(page.records)
+        self._summary.tasks_seen += sum(isinstance(record, TaskPayload) for record in page.records)
+        self._pending_bytes += sum(len(record.raw) for record in page.records)
+        if len(self._pending) >= BATCH_ROWS or self._pending_bytes >= BATCH_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Load and commit what is queued, with the counters of the run."""
+        with self._connection.begin():
+            self.load()
+            if not self._summary.dry_run:
+                save_counters(self._connection, self._summary)
+
+    def load(self) -> None:
+        """Load what is queued inside the caller's transaction."""
+        payloads = [record for record in self._pending if isinstance(record, TaskPayload)]
+        rejected = [record for record in self._pending if isinstance(record, UnusableRecord)]
+        self._pending, self._pending_bytes = [], 0
+        sighting = self.sighting()
+        tally = upsert_tasks(self._connection, payloads, sighting)
+        self.seen.add(payload.task_id for payload in payloads)
+        self._rejected_texts.update(hash(record.raw) for record in rejected)
+        summary = self._summary
+        if not summary.dry_run:
+            park(self._connection, rejected, run_id=sighting.run_id, received_at=sighting.observed_at)
+        summary.inserted += tally.inserted
+        summary.updated += tally.updated
+        summary.unchanged += tally.unchanged
+        summary.rejected = len(self._rejected_texts)
+
+    def sighting(self) -> Sighting:
+        """Say when, by the server's clock if it told, and in which run the queued records were seen."""
+        return Sighting(
+            run_id=self._summary.run_id or 0,
+            observed_at=self._served_at or self._now(),
+            absent_at=self.absent_at,
+            is_dry=self._summary.dry_run,
+        )
+
+    def _check_account(self, page: Page) -> None:
+        """Refuse another account's tasks before any is stored."""
+        shown = {
+            record.client_id
+            for record in page.records
+            if isinstance(record, TaskPayload) and record.client_id is not None
+        }
+        known = self.client_ids
+        if known and shown and known.isdisjoint(shown) and not self._may_change_account:
+            raise AccountChanged(sorted(shown), sorted(known))
+        self.client_ids = known | shown

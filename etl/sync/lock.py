@@ -1,0 +1,85 @@
+"""
+One writer.
+
+SQLite: a lock on a file beside the database, which the kernel gives back when the process dies, however it
+dies. Postgres: an advisory lock of the very session that writes, so that whoever lost the lock has lost the
+connection too and can write no more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import filelock
+import sqlalchemy as sa
+
+from etl.errors import DatabaseError, SyncRunning
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Two 32-bit numbers: this product, and the schema whose tables are written.
+_PRODUCT = 0x6763_6F72
+_POLL_SECONDS = 0.2
+_BUSY = "another sync is writing to this database: wait for it, or use --wait"
+
+
+@contextlib.contextmanager
+def writer(engine: sa.Engine, *, wait: bool = False) -> Iterator[sa.Connection]:
+    """
+    Give the one connection that may write, for as long as the block lasts.
+
+    Raises SyncRunning if another process has it, unless told to wait.
+    """
+    if engine.dialect.name == "postgresql":
+        with engine.connect() as connection:
+            _lock_session(connection, wait=wait)
+            try:
+                yield connection
+            finally:
+                _unlock_session(connection)
+    else:
+        with _file_lock(engine.url.database, wait=wait), engine.connect() as connection:
+            yield connection
+
+
+@contextlib.contextmanager
+def _file_lock(database: str | None, *, wait: bool) -> Iterator[None]:
+    if not database or database == ":memory:":
+        yield
+        return
+    path = f"{Path(database.removeprefix('file:')).resolve()}.lock"
+    lock = filelock.FileLock(path, timeout=-1 if wait else 0)
+    try:
+        lock.acquire(poll_interval=_POLL_SECONDS)
+    except filelock.Timeout:
+        raise SyncRunning(_BUSY) from None
+    except OSError as error:
+        raise DatabaseError(f"cannot make the lock file {path}: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _lock_session(connection: sa.Connection, *, wait: bool) -> None:
+    query = sa.text("SELECT pg_try_advisory_lock(:product, hashtext(coalesce(current_schema(), '')))")
+    while True:
+        with connection.begin():
+            if connection.scalar(query, {"product": _PRODUCT}):
+                return
+        if not wait:
+            raise SyncRunning(_BUSY)
+        time.sleep(_POLL_SECONDS)
+
+
+def _unlock_session(connection: sa.Connection) -> None:
+    """Give the lock back now; a session that is lost has lost it already."""
+    with contextlib.suppress(sa.exc.DBAPIError):
+        if connection.in_transaction():
+            connection.rollback()
+        with connection.begin():
+            connection.execute(sa.text("SELECT pg_advisory_unlock_all()"))

@@ -1,0 +1,38 @@
+"""What this one run should do: the flags of `sync`, and none of the settings."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SyncOptions:
+    """One run's orders; the defaults make it an ordinary incremental sync."""
+
+    is_full: bool = False
+    since: dt.datetime | None = None
+    task_name: str | None = None
+    status: str | None = None
+    search: str | None = None
+    task_id: str | None = None
+    allow_mass_removal: bool = False
+    allow_account_change: bool = False
+    is_dry: bool = False
+
+    @property
+    def filters(self) -> dict[str, str]:
+        """Give the list's parameters that narrow this run to a part of the tasks."""
+        named = {name: getattr(self, name) for name in ("task_name", "status", "search", "task_id")}
+        return {name: value for name, value in named.items() if value is not None}
+
+    def mode(self, *, is_first: bool) -> str:
+        """Name the run as `sync_runs.mode` does."""
+        if self.filters:
+            return "partial"
+        if self.since is not None:
+            return "since"
+        return "full" if self.is_full or is_first else "incremental"

@@ -1,0 +1,63 @@
+"""The rows of `sync_runs`: opened before the first request, closed even on failure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from etl import __version__
+from etl.models import Base
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Mapping
+
+    from etl.sync.summary import RunSummary
+
+RUNS = Base.metadata.tables["sync_runs"]
+
+
+def close_killed_runs(connection: sa.Connection, now: dt.datetime) -> None:
+    """Close what a killed process left open. Only the holder of the writer's lock may say that it is dead."""
+    connection.execute(
+        sa.update(RUNS)
+        .where(RUNS.c.status == "running")
+        .values(status="interrupted", finished_at=now, error="the process ended without closing its run")
+    )
+
+
+def open_run(connection: sa.Connection, summary: RunSummary) -> int:
+    """Write the run's row and give its number."""
+    inserted = connection.execute(
+        sa.insert(RUNS)
+        .values(
+            started_at=summary.started_at,
+            mode=summary.mode,
+            status="running",
+            watermark_before=summary.watermark_before,
+            version=__version__,
+        )
+        .returning(RUNS.c.run_id)
+    )
+    return int(inserted.scalar_one())
+
+
+def save_counters(connection: sa.Connection, summary: RunSummary) -> None:
+    """Bring the open row up to date, in the transaction of what it counts."""
+    _update(connection, summary, summary.counters())
+
+
+def close_run(connection: sa.Connection, summary: RunSummary, now: dt.datetime) -> None:
+    """Close the row with what the summary says."""
+    closing = {
+        "status": summary.status,
+        "finished_at": now,
+        "watermark_after": summary.watermark,
+        "error": summary.error,
+    }
+    _update(connection, summary, {**summary.counters(), **closing})
+
+
+def _update(connection: sa.Connection, summary: RunSummary, values: Mapping[str, object]) -> None:
+    connection.execute(sa.update(RUNS).where(RUNS.c.run_id == summary.run_id).values(values))

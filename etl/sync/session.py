@@ -1,0 +1,105 @@
+"""The whole of one sync, from settings to summary: what the command line and Python callers run."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from typing import TYPE_CHECKING
+
+from etl.database import database_errors, ensure_schema, open_engine
+from etl.errors import NoTablesError
+from etl.extract.client import Client
+from etl.sync.lock import writer
+from etl.sync.options import SyncOptions
+from etl.sync.run import Run, ignore_progress
+from etl.sync.summary import RunSummary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import sqlalchemy as sa
+
+    from etl.settings import Settings
+
+
+def run_sync(  # noqa: PLR0913
+    settings: Settings,
+    options: SyncOptions | None = None,
+    *,
+    wait: bool = False,
+    migrate: bool = True,
+    observe: Callable[[RunSummary, int | None], None] = ignore_progress,
+    summary: RunSummary | None = None,
+) -> RunSummary:
+    """
+    Copy what changed at the source since the last sync.
+
+    `wait` for another sync to end instead of raising SyncRunning; `migrate` an older schema first instead of
+    raising SchemaOutdatedError. A `summary` that is passed in tells, after a failure, how far the run came.
+    """
+    options = options or SyncOptions()
+    summary = summary or RunSummary()
+    with contextlib.ExitStack() as stack:
+        client = stack.enter_context(make_client(settings))
+        if options.is_dry:
+            connection = stack.enter_context(comparing(settings.database_url))
+        else:
+            connection = stack.enter_context(writing(settings.database_url, wait=wait))
+            with connection.begin():
+                ensure_schema(connection, migrate=migrate)
+        return Run(connection, client, settings, options, observe=observe, summary=summary).execute()
+
+
+def make_client(settings: Settings) -> Client:
+    """Make a client of the account that the settings name. Raises ConfigurationError without a key."""
+    return Client(
+        settings.require_api_key(),
+        settings.base_url,
+        concurrency=settings.concurrency,
+        retry_for=settings.retry_for,
+        max_rate=settings.max_rate,
+    )
+
+
+@contextlib.contextmanager
+def writing(database_url: str, *, wait: bool = False) -> Iterator[sa.Connection]:
+    """Give the one connection that may write to this database, and let go of it all at the end."""
+    with database_errors(), _engine(database_url) as engine, writer(engine, wait=wait) as connection:
+        yield connection
+
+
+@contextlib.contextmanager
+def comparing(database_url: str) -> Iterator[sa.Connection]:
+    """
+    Give a connection for a dry run, which stores nothing; it may make temporary tables.
+
+    Where there are no tables yet, an empty database in a temporary folder stands in.
+    """
+    # Postgres makes no temporary table in a session that may only read.
+    may_read_only = database_url.startswith("sqlite")
+    with database_errors(), contextlib.ExitStack() as stack:
+        try:
+            yield stack.enter_context(_existing(database_url, read_only=may_read_only))
+        except NoTablesError:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="gcore-etl-"))
+            connection = stack.enter_context(writing(f"sqlite:///{folder}/empty.db"))
+            with connection.begin():
+                ensure_schema(connection)
+            yield connection
+
+
+@contextlib.contextmanager
+def _existing(database_url: str, *, read_only: bool) -> Iterator[sa.Connection]:
+    with _engine(database_url, read_only=read_only) as engine, engine.connect() as connection:
+        with connection.begin():
+            ensure_schema(connection, migrate=False)
+        yield connection
+
+
+@contextlib.contextmanager
+def _engine(database_url: str, *, read_only: bool = False) -> Iterator[sa.Engine]:
+    engine = open_engine(database_url, read_only=read_only)
+    try:
+        yield engine
+    finally:
+        engine.dispose()

@@ -1,0 +1,79 @@
+"""What is in the database, and how fresh it is; read-only."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from typing import Any
+
+import sqlalchemy as sa
+
+from etl.load.rejected import REJECTED
+from etl.load.seen import count_in_flight
+from etl.load.upsert import TASKS
+from etl.sync.runs import RUNS
+from etl.sync.watermark import read_state
+
+SOON = dt.timedelta(days=7)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """Figures of one instant; `by_status` counts the tasks that the source still has."""
+
+    by_status: dict[str, int]
+    removed: int
+    in_flight: int
+    rejected: int
+    results_waiting: int
+    results_expiring_soon: int
+    watermark: dt.datetime | None
+    date_filter: str | None
+    last_full_at: dt.datetime | None
+    last_run: dict[str, Any] | None
+    last_success_at: dt.datetime | None
+
+    @property
+    def present(self) -> int:
+        """How many stored tasks the source still has."""
+        return sum(self.by_status.values())
+
+
+def read_status(connection: sa.Connection) -> Status:
+    """Read it all inside the caller's transaction."""
+    counts = connection.execute(
+        sa.select(TASKS.c.status, TASKS.c.removed_at.is_(None), sa.func.count()).group_by(
+            TASKS.c.status, TASKS.c.removed_at.is_(None)
+        )
+    ).all()
+    by_status = {str(status): number for status, is_present, number in counts if is_present}
+    expiring = connection.execute(
+        sa.text(
+            "SELECT count(*), coalesce(sum(CASE WHEN days_left BETWEEN 0 AND :soon THEN 1 ELSE 0 END), 0) "
+            "FROM results_expiring"
+        ),
+        {"soon": SOON.days},
+    ).one()
+    state = read_state(connection)
+    runs = recent_runs(connection, limit=1)
+    return Status(
+        by_status=dict(sorted(by_status.items())),
+        removed=sum(number for _, is_present, number in counts if not is_present),
+        in_flight=count_in_flight(connection),
+        rejected=connection.scalar(sa.select(sa.func.count()).select_from(REJECTED)) or 0,
+        results_waiting=expiring[0],
+        results_expiring_soon=int(expiring[1]),
+        watermark=state.watermark,
+        date_filter=state.date_filter,
+        last_full_at=state.last_full_at,
+        last_run=runs[0] if runs else None,
+        last_success_at=connection.scalar(
+            sa.select(sa.func.max(RUNS.c.finished_at)).where(RUNS.c.status == "succeeded")
+        ),
+    )
+
+
+def recent_runs(connection: sa.Connection, *, limit: int) -> list[dict[str, Any]]:
+    """Give the last runs, the newest first, one dictionary a row of `sync_runs`."""
+    query = sa.select(RUNS).order_by(RUNS.c.run_id.desc()).limit(limit)
+    return [dict(row) for row in connection.execute(query).mappings()]

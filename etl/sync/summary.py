@@ -1,0 +1,55 @@
+"""What one run did, as `sync_runs`, `--json` and the last lines on the screen tell it."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from typing import Any
+
+COUNTERS = (
+    "requests",
+    "pages",
+    "tasks_seen",
+    "inserted",
+    "updated",
+    "unchanged",
+    "removed",
+    "results_archived",
+    "rejected",
+)
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class RunSummary:
+    """Grows while the run goes on; after a failure it tells how far the run came."""
+
+    run_id: int | None = None
+    status: str = "running"
+    mode: str = "incremental"
+    requests: int = 0
+    pages: int = 0
+    tasks_seen: int = 0
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    results_archived: int = 0
+    rejected: int = 0
+    date_filter: str | None = None
+    watermark_before: dt.datetime | None = None
+    watermark: dt.datetime | None = None
+    started_at: dt.datetime | None = None
+    duration_seconds: float = 0.0
+    dry_run: bool = False
+    error: str | None = None
+
+    def counters(self) -> dict[str, int]:
+        """Give what is counted, under the names of the columns of `sync_runs`."""
+        return {name: getattr(self, name) for name in COUNTERS}
+
+    def as_json(self) -> dict[str, Any]:
+        """Give what `sync --json` prints; times are ISO 8601 in UTC."""
+        return {
+            name: value.isoformat().replace("+00:00", "Z") if isinstance(value, dt.datetime) else value
+            for name, value in dataclasses.asdict(self).items()
+        }

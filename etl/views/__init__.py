@@ -1,0 +1,65 @@
+"""
+The views for analysts: one `.sql` file each, the same answers on SQLite and on Postgres.
+
+They are plain SQL that both databases read, but for a few functions that neither has. Those are written like
+calls, `micros(started_at)`, and replaced here. Times are compared as whole microseconds since 1970, which
+both count exactly; what is shown in seconds is divided last, in double precision: not a digit differs.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+# In the order they are made: a view may read those before it.
+NAMES = (
+    "task_timeline",
+    "task_daily",
+    "task_durations",
+    "status_spans",
+    "status_transitions",
+    "failures",
+    "in_flight",
+    "results_expiring",
+)
+
+# micros(instant): microseconds since 1970. instant(micros): the way back. utc_day(instant): 'YYYY-MM-DD'.
+# seconds(micros): double precision. now_micros(): the present.
+_FUNCTIONS = {
+    "sqlite": {
+        # Not julianday() or fractional %s: SQLite's own arithmetic stops at milliseconds, and rounds.
+        "micros": "(strftime('%s', substr({0}, 1, 19)) * 1000000 + substr({0}, 21, 6))",
+        "instant": (
+            "(strftime('%Y-%m-%d %H:%M:%S', ({0}) / 1000000, 'unixepoch')"
+            " || printf('.%06d', ({0}) % 1000000))"
+        ),
+        "utc_day": "substr({0}, 1, 10)",
+        "seconds": "(CAST(({0}) AS DOUBLE PRECISION) / 1000000)",
+        "now_micros": "CAST((julianday('now') - 2440587.5) * 86400000000 AS BIGINT)",
+    },
+    "postgresql": {
+        "micros": "CAST(extract(epoch FROM {0}) * 1000000 AS BIGINT)",
+        "instant": "(timestamptz 'epoch' + ({0}) * interval '1 microsecond')",
+        "utc_day": "to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD')",
+        "seconds": "(CAST(({0}) AS DOUBLE PRECISION) / 1000000)",
+        "now_micros": "CAST(extract(epoch FROM now()) * 1000000 AS BIGINT)",
+    },
+}
+# An argument may hold calls of SQL's own, `seconds(sum(stayed))`, but none of these.
+_CALL = re.compile(r"\b(micros|instant|utc_day|seconds|now_micros)\(((?:[^()]|\([^()]*\))*)\)")
+
+
+def create_statements(dialect: str) -> list[str]:
+    """Give the statements that make every view, in an order that works."""
+    return [f"CREATE VIEW {name} AS\n{_render(name, dialect)}" for name in NAMES]
+
+
+def drop_statements() -> list[str]:
+    """Give the statements that remove every view that is there."""
+    return [f"DROP VIEW IF EXISTS {name}" for name in reversed(NAMES)]
+
+
+def _render(name: str, dialect: str) -> str:
+    functions = _FUNCTIONS[dialect]
+    source = Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8")
+    return _CALL.sub(lambda call: functions[call[1]].format(call[2]), source)

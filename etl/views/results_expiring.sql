@@ -1,0 +1,26 @@
+-- One row a finished task (SUCCESS or FAILURE, removed ones included) whose result is neither archived nor lost:
+-- what to fetch before it is gone. The API keeps a result for a month: 30 days after completed_at, expires_at.
+-- days_left counts from now, below 0 when that is past. state is null if the result was never asked for.
+SELECT
+    task_id,
+    task_name,
+    category,
+    status,
+    completed_at,
+    instant(expires) AS expires_at,
+    seconds(expires - now_at) / 86400 AS days_left,
+    state,
+    attempts,
+    next_attempt_at,
+    removed_at
+FROM (
+    SELECT
+        tasks.task_id, tasks.task_name, tasks.category, tasks.status, tasks.completed_at, tasks.removed_at,
+        micros(tasks.completed_at) + 2592000000000 AS expires,
+        now_micros() AS now_at,
+        task_results.state, task_results.attempts, task_results.next_attempt_at
+    FROM tasks
+    LEFT JOIN task_results ON task_results.task_id = tasks.task_id
+    WHERE tasks.status IN ('FAILURE', 'SUCCESS')
+        AND coalesce(task_results.state, '') NOT IN ('archived', 'expired')
+) AS waiting

@@ -1,0 +1,43 @@
+"""Where alembic and the project meet: which connection to use, and what the schema should look like."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from alembic import context
+
+from etl.models import Base
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+
+def is_ours(_item: object, _name: object, kind: str, reflected: bool, twin: object) -> bool:  # noqa: FBT001
+    """Leave alone the tables and indexes that users added for themselves."""
+    return not (kind in {"table", "index"} and reflected and twin is None)
+
+
+def migrate(connection: Connection) -> None:
+    """Run what alembic was asked for, inside the transaction of whoever called."""
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        include_object=is_ours,
+        compare_server_default=True,
+        render_as_batch=True,
+    )
+    context.run_migrations()
+
+
+if "connection" in context.config.attributes:
+    migrate(context.config.attributes["connection"])
+else:  # the plain `alembic` command, in a checkout
+    from etl.database import database_errors, open_engine, views_aside
+    from etl.settings import Settings
+
+    with (
+        database_errors(),
+        open_engine(Settings.load().database_url).begin() as own_connection,
+        views_aside(own_connection),
+    ):
+        migrate(own_connection)
