@@ -38,7 +38,7 @@ def _print(found: Status) -> None:
         "removed at the source": f"{found.removed:,}",
         "in flight": f"{found.in_flight:,}",
         "rejected records": f"{found.rejected:,}",
-        "results not archived": f"{found.results_waiting:,} ({found.results_expiring_soon:,} expire within 7 days)",
+        "results not archived": f"{found.results_waiting:,} ({found.results_expiring_soon:,} lost in 7 days)",
         "complete up to": f"{found.watermark:%Y-%m-%d %H:%M:%S} UTC" if found.watermark else "never synced",
         "last full read": f"{found.last_full_at:%Y-%m-%d %H:%M:%S} UTC" if found.last_full_at else "never",
         "last run": f"{last['run_id']} ({last['mode']}), {last['status']}" if last else "none",

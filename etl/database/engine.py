@@ -138,6 +138,8 @@ def _open_postgres(url: URL, *, read_only: bool) -> Engine:
             url.set(drivername="postgresql+psycopg"),
             connect_args={name: value for name, value in _POSTGRES_DEFAULTS.items() if name not in url.query},
             pool_pre_ping=True,  # `watch` may find its idle connection cut
+            # A reader sees one instant all through its transaction, as it does on SQLite.
+            isolation_level="REPEATABLE READ" if read_only else "READ COMMITTED",
         )
     except ImportError as error:
         raise ConfigurationError(

@@ -82,9 +82,7 @@ def ensure_schema(connection: Connection, *, migrate: bool = True) -> None:
     if migrate:
         upgrade(connection)
     elif current is None:
-        raise NoTablesError(
-            "the database has no tables yet: run gcore-etl sync or gcore-etl db upgrade"
-        )
+        raise NoTablesError("the database has no tables yet: run gcore-etl sync or gcore-etl db upgrade")
     else:
         raise SchemaOutdatedError(
             f"the database has schema {current}, this release needs {head_revision()}: "

@@ -32,6 +32,7 @@ def make_app(emulator: Emulator) -> ASGIApp:
         routes=[
             Route(TASKS, _list_tasks, methods=["GET"]),
             Route(TASKS + "/{task_id}", _show_task, methods=["GET"]),
+            Route(TASKS + "/{task_id}/cancel", _refuse_to_write, methods=["GET", "POST"]),
             Route("/streaming/ai/info", _tell_languages, methods=["GET"]),
             *control_routes(),
         ],
@@ -73,6 +74,10 @@ async def _show_task(request: Request) -> Response:
     if body is None:
         return _respond(error(int(emulator.behaviour.expired_result)))
     return _json(body)
+
+
+async def _refuse_to_write(_request: Request) -> Response:
+    return _respond(error(405))
 
 
 async def _tell_languages(request: Request) -> Response:

@@ -47,10 +47,9 @@ def read_switches(kind: type, given: Mapping[str, object]) -> dict[str, object]:
 async def _advance(request: Request) -> Response:
     emulator: Emulator = request.app.state.emulator
     try:
-        span = dt.timedelta(seconds=float(request.query_params.get("seconds", "")))
-    except ValueError:
-        return _refuse("seconds: a number is required")
-    emulator.world.advance(span)
+        emulator.world.advance(dt.timedelta(seconds=float(request.query_params.get("seconds", ""))))
+    except (ValueError, OverflowError):
+        return _refuse("seconds: a number is required, and none below zero")
     return JSONResponse({"now": emulator.world.now.isoformat()})
 
 

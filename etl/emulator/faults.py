@@ -7,6 +7,7 @@ import http
 import math
 from email.utils import format_datetime
 from typing import TYPE_CHECKING
+from urllib.parse import quote, urlencode
 
 from etl.emulator.render import dump
 from etl.emulator.wire import Answer
@@ -60,9 +61,7 @@ def too_many(wait: float, how: str, now: dt.datetime) -> Answer:
 
 def replace_answer(fault: Fault, request: RequestInfo, now: dt.datetime, port: int) -> Answer:
     """Give what the fault answers in place of the truth."""
-    query = (
-        "?" + "&".join(f"{name}={value}" for name, value in request.query.items()) if request.query else ""
-    )
+    here = quote(request.path) + (f"?{urlencode(request.query)}" if request.query else "")
     match fault.kind:
         case "429_seconds" | "429_date" | "429_bare":
             answer = too_many(fault.seconds, fault.kind.removeprefix("429_"), now)
@@ -75,10 +74,9 @@ def replace_answer(fault: Fault, request: RequestInfo, now: dt.datetime, port: i
         case "quote_key":
             answer = error(400, f"Bad Request. Authorization: {request.headers.get('authorization', '')}")
         case "redirect_same_origin":
-            answer = Answer(302, b"", {"location": fault.url or f"{request.path}{query}"})
+            answer = Answer(302, b"", {"location": fault.url or here})
         case "redirect_other_origin":
-            elsewhere = f"http://localhost:{port}{request.path}{query}"
-            answer = Answer(302, b"", {"location": fault.url or elsewhere})
+            answer = Answer(302, b"", {"location": fault.url or f"http://localhost:{port}{here}"})
         case _:
             answer = error(int(fault.kind))
     answer.status = fault.status or answer.status

@@ -32,11 +32,18 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["type"] != "http":
+        try:
+            if scope["path"].startswith(CONTROL):
+                await self._app(scope, receive, send)
+            else:
+                await self._pass(scope, receive, send)
+        except asyncio.CancelledError:  # the server stops, and nobody is there to hear an answer
             return
-        if scope["path"].startswith(CONTROL):
-            await self._app(scope, receive, send)
-            return
+        except Exception as failure:
+            self._emulator.failure = self._emulator.failure or failure
+            raise
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = _read(scope)
         record = self._emulator.note(request)
         behaviour = self._emulator.behaviour

@@ -38,7 +38,7 @@ def render_page(query: Query, index: Index, behaviour: Behaviour, cap: int) -> b
         b'"previous":' + (dump(f"page={query.page - 1}") if query.page > 1 else b"null"),
         b'"results":[' + b"".join(records[:1]),
     ]
-    # One join of everything: a page may be half a megabyte, and each further copy costs as much as sending it.
+    # One join of everything: a page may be half a megabyte, and each copy costs as much as sending it.
     records[:1] = [b"{" + b",".join(head)]
     records[-1] += b"]}"
     return b",".join(records)

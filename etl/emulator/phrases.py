@@ -4,9 +4,14 @@
 from __future__ import annotations
 
 # ISO 639-2/B, the codes the service can transcribe.
-LANGUAGES = frozenset(
-    ["afr", "alb", "amh", "ara", "arm", "asm", "aze", "bak", "baq", "bel", "ben", "bos", "bre", "bul", "bur", "cat", "chi", "cze", "dan", "dut", "eng", "est", "fao", "fin", "fre", "geo", "ger", "glg", "gre", "guj", "hat", "hau", "haw", "heb", "hin", "hrv", "hun", "ice", "ind", "ita", "jav", "jpn", "kan", "kaz", "khm", "kor", "lao", "lat", "lav", "lin", "lit", "ltz", "mac", "mal", "mao", "mar", "may", "mlg", "mlt", "mon", "nep", "nor", "oci", "pan", "per", "pol", "por", "pus", "rum", "rus", "san", "sin", "slo", "slv", "sna", "snd", "som", "spa", "srp", "sun", "swa", "swe", "tam", "tat", "tel", "tgk", "tgl", "tha", "tib", "tuk", "tur", "ukr", "urd", "uzb", "vie", "wel", "yid", "yor"]
+_CODES = (
+    "afr alb amh ara arm asm aze bak baq bel ben bos bre bul bur cat chi cze dan dut eng est fao fin "
+    "fre geo ger glg gre guj hat hau haw heb hin hrv hun ice ind ita jav jpn kan kaz khm kor lao lat "
+    "lav lin lit ltz mac mal mao mar may mlg mlt mon nep nor oci pan per pol por pus rum rus san sin "
+    "slo slv sna snd som spa srp sun swa swe tam tat tel tgk tgl tha tib tuk tur ukr urd uzb vie wel "
+    "yid yor"
 )
+LANGUAGES = frozenset(_CODES.split())
 
 PHRASES: dict[str, tuple[str, ...]] = {
     "eng": (

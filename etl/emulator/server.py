@@ -50,6 +50,8 @@ class Emulator:
         self.base_url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         self._log: deque[RequestRecord] = deque(maxlen=_KEPT_REQUESTS)
         self._lists = self.served = self.writes = 0
+        self.failure: Exception | None = None
+        """The first exception that came out of the hook, or of the emulator itself."""
 
     @property
     def requests(self) -> list[RequestRecord]:
@@ -94,6 +96,10 @@ class Emulator:
 class _Server(uvicorn.Server):
     """Uvicorn without its polling: it stops when told, at once, and drops whoever is still connected."""
 
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = threading.Event()
+
     async def main_loop(self) -> None:
         self.loop, self.stop = asyncio.get_running_loop(), asyncio.Event()
         self.ready.set()
@@ -102,17 +108,29 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002
         for server in self.servers:
             server.close()
-        for task in list(self.server_state.tasks):
-            task.cancel()
+        # Connections first: to uvicorn, a request that ends unanswered on a living one is an error to report.
         for connection in list(self.server_state.connections):
             connection.transport.abort()
+        for task in list(self.server_state.tasks):
+            task.cancel()
         await asyncio.gather(*self.server_state.tasks, return_exceptions=True)
         for server in self.servers:
             await server.wait_closed()
 
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.ready = threading.Event()
+
+def _listen(host: str, port: int) -> socket.socket:
+    # asyncio switches Nagle's delay off only where the protocol is named; without it each answer, head and
+    # body being two writes, waits 40 ms for the client's delayed acknowledgement.
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(2048)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
 
 
 @contextlib.contextmanager
@@ -124,9 +142,12 @@ def serve(
     host: str = "127.0.0.1",
     api_key: str = API_KEY,
 ) -> Iterator[Emulator]:
-    """Serve the world on a socket: ready when the block begins, nothing left of it when it ends."""
-    listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    with listener:
+    """
+    Serve the world on a socket: ready when the block begins, nothing left of it when it ends.
+
+    What was raised in the server's thread, a failed assertion in the hook for one, is raised at the end.
+    """
+    with _listen(host, port) as listener:
         emulator = Emulator(world, behaviour or Behaviour(), host, listener.getsockname()[1], api_key)
         config = uvicorn.Config(
             make_app(emulator),
@@ -143,9 +164,12 @@ def serve(
         server = _Server(config)
         thread = threading.Thread(target=server.run, args=([listener],), name="emulator", daemon=True)
         thread.start()
-        server.ready.wait()
+        if not server.ready.wait(timeout=30):
+            raise RuntimeError("the emulator did not start")
         try:
             yield emulator
         finally:
             server.loop.call_soon_threadsafe(server.stop.set)
             thread.join()
+    if emulator.failure is not None:
+        raise emulator.failure

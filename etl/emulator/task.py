@@ -25,6 +25,7 @@ FOLLOWS: dict[str, frozenset[str]] = {
     **dict.fromkeys(FINAL, frozenset()),
 }
 
+_MICROSECOND = dt.timedelta(microseconds=1)
 RESULT_KEPT_FOR = dt.timedelta(days=30)
 
 # The service writes times in three ways. A task has one of them, and these are their grains in microseconds.
@@ -121,7 +122,7 @@ class Task:
                 self.completed_at = self._read_clock(self.created_at + dt.timedelta(seconds=end))
 
     def _read_clock(self, at: dt.datetime) -> dt.datetime:
-        return at.replace(microsecond=at.microsecond - at.microsecond % _GRAINS[self.seed % 3])
+        return at - _MICROSECOND * (at.microsecond % _GRAINS[self.seed % 3])
 
     def show_time(self, at: dt.datetime | None) -> str | None:
         """Write a time as `…:29.25Z`, `…:27Z` or `….000Z`, whichever is this task's way."""

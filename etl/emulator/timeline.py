@@ -80,6 +80,7 @@ class Timeline:
             world.index.load(
                 world._bear(now - dt.timedelta(seconds=_make_age(dice, seconds))) for _ in range(tasks)
             )
+        world._last_tick = timer()  # the time it took to make a world does not pass in it
         return world
 
     @property
@@ -90,6 +91,8 @@ class Timeline:
 
     def advance(self, span: dt.timedelta) -> None:
         """Let time pass, and everything happen that was to happen in it."""
+        if span < dt.timedelta(0):
+            raise ValueError("time does not go back")
         with self.lock:
             self.catch_up()
             self._run_until(self._now + span)
@@ -114,10 +117,12 @@ class Timeline:
                 self._live_on(task)
         self._now = end
 
-    def _bear(self, created_at: dt.datetime, kind: str | None = None) -> Task:
+    def _bear(self, created_at: dt.datetime, kind: str | None = None, *, lives: bool = True) -> Task:
         dice = self._dice
         kind = kind or KINDS[bisect.bisect(_KIND_SHARES, dice.random())]
         task = Task(_make_id(dice), kind, dice.getrandbits(32), self.client_id, created_at)
+        if not lives:
+            return task
         plan = self._plan()
         age = (self._now - created_at).total_seconds()
         lived = bisect.bisect(plan, age, key=_age_of)

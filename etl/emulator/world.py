@@ -47,14 +47,11 @@ class World(Timeline):
     ) -> str:
         """Add a task, RECEIVED and waiting for what a test does to it, unless it `lives` by itself."""
         with self.lock:
-            task = self._bear(self.now, kind)
-            task.created_at = created_at or task.created_at
+            task = self._bear(created_at or self.now, kind, lives=lives)
             task.task_id = task_id or task.task_id
             task.own_data = task_data
             if task.task_id in self.index.tasks:
                 raise ValueError(f"there is a task {task.task_id} already")
-            if not lives:
-                task.life = None
             self.index.add(task)
             return task.task_id
 

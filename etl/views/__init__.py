@@ -24,17 +24,21 @@ NAMES = (
 )
 
 # micros(instant): microseconds since 1970. instant(micros): the way back. utc_day(instant): 'YYYY-MM-DD'.
-# seconds(micros): double precision. now_micros(): the present.
+# seconds(micros): double precision. mean_seconds(micros): their mean over a group. now_micros(): the present.
 _FUNCTIONS = {
     "sqlite": {
-        # Not julianday() or fractional %s: SQLite's own arithmetic stops at milliseconds, and rounds.
-        "micros": "(strftime('%s', substr({0}, 1, 19)) * 1000000 + substr({0}, 21, 6))",
+        # SQLite's own arithmetic rounds to milliseconds, so it is given whole seconds only.
+        "micros": (
+            "(CAST(round((julianday(substr({0}, 1, 19)) - 2440587.5) * 86400) AS INTEGER) * 1000000"
+            " + substr({0}, 21, 6))"
+        ),
         "instant": (
             "(strftime('%Y-%m-%d %H:%M:%S', ({0}) / 1000000, 'unixepoch')"
             " || printf('.%06d', ({0}) % 1000000))"
         ),
         "utc_day": "substr({0}, 1, 10)",
         "seconds": "(CAST(({0}) AS DOUBLE PRECISION) / 1000000)",
+        "mean_seconds": "(CAST(sum({0}) AS DOUBLE PRECISION) / count({0}) / 1000000)",
         "now_micros": "CAST((julianday('now') - 2440587.5) * 86400000000 AS BIGINT)",
     },
     "postgresql": {
@@ -42,11 +46,12 @@ _FUNCTIONS = {
         "instant": "(timestamptz 'epoch' + ({0}) * interval '1 microsecond')",
         "utc_day": "to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD')",
         "seconds": "(CAST(({0}) AS DOUBLE PRECISION) / 1000000)",
+        "mean_seconds": "(CAST(sum({0}) AS DOUBLE PRECISION) / count({0}) / 1000000)",
         "now_micros": "CAST(extract(epoch FROM now()) * 1000000 AS BIGINT)",
     },
 }
-# An argument may hold calls of SQL's own, `seconds(sum(stayed))`, but none of these.
-_CALL = re.compile(r"\b(micros|instant|utc_day|seconds|now_micros)\(((?:[^()]|\([^()]*\))*)\)")
+# The argument of a call may hold calls in its turn, one deep: `seconds(micros(a) - micros(b))`.
+_CALL = re.compile(r"\b(micros|instant|utc_day|seconds|mean_seconds|now_micros)\(((?:[^()]|\([^()]*\))*)\)")
 
 
 def create_statements(dialect: str) -> list[str]:
@@ -62,4 +67,6 @@ def drop_statements() -> list[str]:
 def _render(name: str, dialect: str) -> str:
     functions = _FUNCTIONS[dialect]
     source = Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8")
-    return _CALL.sub(lambda call: functions[call[1]].format(call[2]), source)
+    while _CALL.search(source):
+        source = _CALL.sub(lambda call: functions[call[1]].format(call[2]), source)
+    return source

@@ -2,25 +2,29 @@
 -- no change of status). Times in UTC; valid_from is included, valid_to is not, and null while the status lasts.
 -- A stretch ends, too, when the source no longer has the task. seconds is null while the status lasts.
 -- history_id is the row of task_history that opened the stretch: the order within a task.
-WITH marked AS (
+WITH observed AS (
     SELECT
         history_id, task_id, observed_at, event, status,
         CASE
-            WHEN event <> 'removed' AND lag(event) OVER one_task <> 'removed' AND (
-                status = lag(status) OVER one_task OR (status IS NULL AND lag(status) OVER one_task IS NULL)
-            ) THEN 0
-            ELSE 1
-        END AS is_turn
+            WHEN event = 'removed' THEN 'gone'
+            WHEN status IS NULL THEN 'there'
+            ELSE 'there: ' || status
+        END AS state
     FROM task_history
-    WINDOW one_task AS (PARTITION BY task_id ORDER BY history_id)
+),
+compared AS (
+    SELECT
+        observed.*,
+        lag(state, 1, '') OVER (PARTITION BY task_id ORDER BY history_id) AS previous_state
+    FROM observed
 ),
 turns AS (
     SELECT
         history_id, task_id, event, status,
         observed_at AS valid_from,
         lead(observed_at) OVER (PARTITION BY task_id ORDER BY history_id) AS valid_to
-    FROM marked
-    WHERE is_turn = 1
+    FROM compared
+    WHERE state <> previous_state
 ),
 measured AS (
     SELECT turns.*, micros(valid_from) AS starts, micros(valid_to) AS ends

@@ -16,7 +16,7 @@ SELECT
     to_status,
     count(*) AS transitions,
     count(DISTINCT task_id) AS tasks,
-    seconds(sum(stayed)) / count(*) AS mean_seconds
+    mean_seconds(stayed) AS mean_seconds
 FROM steps
 WHERE valid_to = next_from
 GROUP BY from_status, to_status

@@ -1,18 +1,13 @@
 -- One row a day, type and status: the tasks created on that day (in UTC, by the estimate of task_timeline).
 -- day is text, 'YYYY-MM-DD'; null holds the tasks of which no time is known.
--- total_seconds is the time they ran, 0 where none has run; mean_wait_seconds the time they waited to start.
-SELECT
-    utc_day(created_at) AS day,
-    task_name,
-    status,
-    count(*) AS tasks,
-    coalesce(seconds(sum(duration_micros)), 0) AS total_seconds,
-    seconds(sum(wait_micros)) / count(wait_micros) AS mean_wait_seconds
+-- total_seconds is the time they ran, 0 where none has run.
+SELECT day, task_name, status, count(*) AS tasks, coalesce(seconds(sum(duration_micros)), 0) AS total_seconds
 FROM (
     SELECT
-        created_at, task_name, status,
-        CAST(round(duration_seconds * 1000000) AS BIGINT) AS duration_micros,
-        CAST(round(wait_seconds * 1000000) AS BIGINT) AS wait_micros
+        utc_day(created_at) AS day,
+        task_name,
+        status,
+        CAST(round(duration_seconds * 1000000) AS BIGINT) AS duration_micros
     FROM task_timeline
-) AS counted
-GROUP BY utc_day(created_at), task_name, status
+) AS dated
+GROUP BY day, task_name, status

@@ -27,7 +27,7 @@ SELECT
     task_name,
     category,
     count(*) AS n,
-    seconds(sum(duration_micros)) / count(*) AS mean_seconds,
+    mean_seconds(duration_micros) AS mean_seconds,
     max(CASE WHEN past_p50 IS NOT NULL THEN duration_seconds + step * past_p50 / 100 END) AS p50_seconds,
     max(CASE WHEN past_p95 IS NOT NULL THEN duration_seconds + step * past_p95 / 100 END) AS p95_seconds,
     max(CASE WHEN past_p99 IS NOT NULL THEN duration_seconds + step * past_p99 / 100 END) AS p99_seconds

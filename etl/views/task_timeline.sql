@@ -4,29 +4,20 @@
 -- half of the span if both ends are known, null if nothing bounds it.
 -- wait_seconds goes from there to the start, null where that would be negative. duration_seconds is the API's own
 -- figure, or the time from start to completion. removed_at: when the source no longer had the task.
-WITH measured AS (
+WITH estimated AS (
     SELECT
-        task_id, task_name, category, status, started_at, completed_at, total_time_sec, removed_at,
-        micros(date_created) AS stated,
-        micros(created_after) AS earliest,
-        micros(created_before) AS latest,
-        micros(started_at) AS started,
-        micros(completed_at) AS completed
-    FROM tasks
-),
-estimated AS (
-    SELECT
-        measured.*,
+        tasks.*,
+        -- Null and order are asked of the instants themselves: SQLite computes an expression anew at every use.
         CASE
-            WHEN stated IS NOT NULL THEN stated
-            WHEN earliest IS NOT NULL AND latest IS NOT NULL THEN (earliest + latest) / 2
-            ELSE coalesce(latest, earliest, started)
+            WHEN date_created IS NULL AND created_after IS NOT NULL AND created_before IS NOT NULL
+                THEN (micros(created_after) + micros(created_before)) / 2
+            ELSE micros(coalesce(date_created, created_before, created_after, started_at))
         END AS created,
         CASE
-            WHEN stated IS NOT NULL THEN 0
-            WHEN earliest <= latest THEN latest - earliest
+            WHEN date_created IS NOT NULL THEN 0
+            WHEN created_after <= created_before THEN micros(created_before) - micros(created_after)
         END AS spread
-    FROM measured
+    FROM tasks
 )
 SELECT
     task_id,
@@ -37,10 +28,10 @@ SELECT
     seconds(spread) / 2 AS created_error_seconds,
     started_at,
     completed_at,
-    CASE WHEN started >= created THEN seconds(started - created) END AS wait_seconds,
+    CASE WHEN micros(started_at) >= created THEN seconds(micros(started_at) - created) END AS wait_seconds,
     coalesce(
         total_time_sec,
-        CASE WHEN completed >= started THEN seconds(completed - started) END
+        CASE WHEN completed_at >= started_at THEN seconds(micros(completed_at) - micros(started_at)) END
     ) AS duration_seconds,
     removed_at
 FROM estimated

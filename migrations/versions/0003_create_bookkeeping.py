@@ -45,7 +45,7 @@ def upgrade() -> None:
         sa.Column("client_ids", JSON),
         sa.Column("last_full_at", INSTANT),
         sa.PrimaryKeyConstraint("state_id", name="pk_sync_state"),
-        sa.CheckConstraint("state_id = 1", name="ck_sync_state_one_row"),
+        sa.CheckConstraint("state_id = 1", name=op.f("ck_sync_state_one_row")),
     )
     op.execute("INSERT INTO sync_state (state_id) VALUES (1)")
 

@@ -1,0 +1,485 @@
+"""The emulator over a real socket: its addresses, parameters and switches do what their names say."""
+
+import datetime as dt
+import functools
+import gc
+import json
+import socket
+import threading
+import time
+from email.utils import parsedate_to_datetime
+
+import httpx
+import pytest
+
+from etl.emulator import FINAL, Behaviour, Fault, World, serve
+
+TASKS = "/streaming/ai/tasks"
+NOW = dt.datetime(2026, 7, 1, 12, tzinfo=dt.UTC)
+
+# There is no TLS here, and loading the certificates for it takes longer than most of these tests.
+fetch = functools.partial(httpx.get, verify=False)
+post = functools.partial(httpx.post, verify=False)
+
+
+@pytest.fixture
+def emulator():
+    with serve(World.seeded(60, now=NOW)) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def client(emulator):
+    key = {"Authorization": f"APIKey {emulator.api_key}"}
+    with httpx.Client(base_url=emulator.base_url, headers=key, verify=False) as client:
+        yield client
+
+
+def ids(answer):
+    return [record["task_id"] for record in answer.raise_for_status().json()["results"]]
+
+
+def read_all(client, limit=25, **params):
+    found, page = [], 1
+    while batch := ids(client.get(TASKS, params={"page": page, "limit": limit, **params})):
+        found += batch
+        page += 1
+    return found
+
+
+# Addresses
+
+
+def test_the_list_is_the_world(emulator, client):
+    answer = client.get(TASKS).json()
+    assert answer["count"] == 60
+    assert answer["next"] == "page=2"
+    assert answer["previous"] is None
+    assert len(answer["results"]) == 10
+    found = read_all(client, ordering="task_id")
+    assert found == sorted(emulator.world.tasks)
+    for record in client.get(TASKS, params={"limit": 60}).json()["results"]:
+        task, times = emulator.world.tasks[record["task_id"]], record["processing_time"]
+        assert record["task_data"] == task.task_data
+        assert (record["status"], record["progress"]) == (task.status, task.progress)
+        for field in ("started_at", "completed_at"):
+            truth = getattr(task, field)
+            assert (times[field] and dt.datetime.fromisoformat(times[field])) == truth
+        assert times["total_time_sec"] == task.total_time_sec
+
+
+def test_a_task_is_shown_with_its_result(emulator, client):
+    for task in emulator.world.tasks.values():
+        detail = client.get(f"{TASKS}/{task.task_id}").json()
+        expired = task.is_expired(emulator.world.now)
+        assert detail["result"] == (None if expired else task.result)
+        assert detail["status"] == task.status
+
+
+def test_what_is_unknown_is_404_with_the_documented_body(client):
+    for path in (f"{TASKS}/nobody", "/streaming/ai", "/", f"{TASKS}/"):
+        answer = client.get(path)
+        assert answer.status_code == 404
+        assert answer.json()["status"] == 404
+        assert answer.json()["error"].startswith("Not Found")
+
+
+@pytest.mark.parametrize(
+    "query", ["page=0", "page=abc", "limit=-1", "task_id=x", "date_created=soon", "ordering=progress"]
+)
+def test_a_bad_parameter_is_400_with_the_documented_body(client, query):
+    answer = client.get(f"{TASKS}?{query}")
+    assert answer.status_code == 400
+    assert answer.json()["status"] == 400
+    assert query.partition("=")[0] in answer.json()["error"]
+
+
+def test_writing_is_refused_and_counted(emulator, client):
+    assert client.post(TASKS, json={}).status_code == 405
+    assert client.post(f"{TASKS}/some/cancel").status_code == 405
+    assert client.get(TASKS).status_code == 200
+    assert emulator.writes == 2
+
+
+@pytest.mark.parametrize(
+    "query, status, body",
+    [
+        ("type=language_support&audio_language=fre", 200, {"supported": True}),
+        ("type=language_support&audio_language=fre&subtitles_language=jpn", 200, {"supported": True}),
+        ("type=language_support&audio_language=klingon", 200, {"supported": False}),
+        ("type=language_support&audio_language=fre&subtitles_language=xyz", 200, {"supported": False}),
+        ("type=colours", 400, {"error": "Invalid config type"}),
+    ],
+)
+def test_languages_are_told(client, query, status, body):
+    answer = client.get(f"/streaming/ai/info?{query}")
+    assert (answer.status_code, answer.json()) == (status, body)
+
+
+# Access
+
+
+@pytest.mark.parametrize("header", ["", "APIKey", "APIKey wrong", "Bearer {key}", "{key}", "APIKey {key}x"])
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_missing_or_wrong_key_is_refused(emulator, header, status):
+    emulator.behaviour.bad_key_status = status
+    headers = {"Authorization": header.format(key=emulator.api_key)} if header else {}
+    answer = fetch(emulator.base_url + TASKS, headers=headers)
+    assert answer.status_code == status
+    assert {"exception_class", "message", "request_id"} == set(answer.json())
+
+
+@pytest.mark.parametrize("scheme", ["APIKey", "apikey", "ApiKey"])
+def test_the_scheme_may_be_written_in_any_case(emulator, scheme):
+    headers = {"Authorization": f"{scheme} {emulator.api_key}"}
+    assert fetch(emulator.base_url + TASKS, headers=headers).status_code == 200
+    assert "$" in emulator.api_key
+
+
+def test_a_disabled_feature_is_422(emulator, client):
+    emulator.behaviour.feature_disabled = True
+    answer = client.get(TASKS)
+    assert answer.status_code == 422
+    assert answer.json() == {"error": "Feature is disabled. Contact support to enable."}
+
+
+# The list's switches
+
+
+def test_a_page_is_cut_to_the_cap_in_silence_and_the_cap_may_change(emulator, client):
+    emulator.behaviour.page_cap = 20
+    emulator.behaviour.page_cap_schedule = {2: 7, 4: 30}
+    sizes = [len(ids(client.get(TASKS, params={"limit": 50}))) for _ in range(5)]
+    assert sizes == [20, 7, 7, 30, 30]
+    emulator.reset_log()
+    assert len(ids(client.get(TASKS, params={"limit": 50}))) == 20
+
+
+def test_past_the_end(emulator, client):
+    assert ids(client.get(TASKS, params={"page": 7})) == []
+    emulator.behaviour.past_end = "404"
+    answer = client.get(TASKS, params={"page": 7})
+    assert (answer.status_code, answer.json()["error"]) == (404, "Invalid page.")
+    assert len(ids(client.get(TASKS, params={"page": 6}))) == 10
+
+
+@pytest.mark.parametrize("meaning", ["gte", "lte", "day", "exact", "ignored"])
+def test_the_date_filter_means_what_the_switch_says(emulator, client, meaning):
+    emulator.behaviour.date_created = meaning
+    asked = emulator.world.tasks[min(emulator.world.tasks)].created_at
+    keeps = {
+        "gte": lambda created: created >= asked,
+        "lte": lambda created: created <= asked,
+        "day": lambda created: created.date() == asked.date(),
+        "exact": lambda created: created == asked,
+        "ignored": lambda _: True,
+    }[meaning]
+    expected = {task_id for task_id, task in emulator.world.tasks.items() if keeps(task.created_at)}
+    assert set(read_all(client, date_created=asked.isoformat())) == expected
+    assert expected
+
+
+def test_the_date_filter_may_be_refused(emulator, client):
+    emulator.behaviour.date_created = "rejected"
+    assert client.get(TASKS, params={"date_created": "2026-06-01"}).status_code == 400
+
+
+def test_days_are_those_of_the_servers_zone(emulator, client):
+    emulator.behaviour.date_created = "day"
+    emulator.behaviour.utc_offset = dt.timedelta(hours=9)
+    late = emulator.world.create(created_at=dt.datetime(2026, 6, 10, 20, tzinfo=dt.UTC))
+    assert late in read_all(client, date_created="2026-06-11")
+    assert late not in read_all(client, date_created="2026-06-10")
+
+
+def test_an_unknown_status_is_refused_if_the_switch_says_so(emulator, client):
+    assert ids(client.get(TASKS, params={"status": "PAUSED"})) == []
+    emulator.behaviour.unknown_status_rejected = True
+    assert client.get(TASKS, params={"status": "PAUSED"}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "how, count, following",
+    [("ok", 60, "page=2"), ("null", None, None), ("wrong", 67, "page=8"), ("string", "60", "page=2")],
+)
+def test_the_envelope_may_lie(emulator, client, how, count, following):
+    emulator.behaviour.count_is = emulator.behaviour.next_is = how
+    answer = client.get(TASKS).json()
+    assert (answer["count"], answer["next"]) == (count, following)
+    emulator.behaviour.count_is = emulator.behaviour.next_is = "absent"
+    assert set(client.get(TASKS).json()) == {"previous", "results"}
+
+
+def test_pages_may_run_in_circles(emulator, client):
+    emulator.behaviour.next_page_loops = True
+    assert client.get(TASKS, params={"page": 3}).json()["next"] == "page=3"
+    emulator.behaviour.page_ignored = True
+    assert ids(client.get(TASKS, params={"page": 3})) == ids(client.get(TASKS))
+
+
+def test_records_may_come_twice(emulator, client):
+    emulator.behaviour.duplicates = "page"
+    first = ids(client.get(TASKS))
+    assert len(first) == 11
+    assert first[0] == first[-1]
+    emulator.behaviour.duplicates = "across"
+    first, second = (ids(client.get(TASKS, params={"page": page})) for page in (1, 2))
+    assert second[0] == first[-1]
+    assert len(first), len(second) == (10, 11)
+
+
+# The records' switches
+
+
+def test_the_older_shape_has_the_type_at_the_top_and_no_times_in_the_list(emulator, client):
+    emulator.behaviour.record_shape = "older"
+    for record in client.get(TASKS).json()["results"]:
+        assert "processing_time" not in record
+        assert "task_name" not in record["task_data"]
+        assert record["task_name"] == emulator.world.tasks[record["task_id"]].task_name
+    detail = client.get(f"{TASKS}/{record['task_id']}").json()
+    assert "processing_time" in detail
+
+
+def test_what_has_not_happened_is_null_or_absent(emulator, client):
+    task_id = emulator.world.create()
+    assert client.get(f"{TASKS}/{task_id}").json()["processing_time"] == {
+        "started_at": None, "completed_at": None, "total_time_sec": None,
+    }  # fmt: skip
+    emulator.behaviour.unstarted = "absent"
+    assert client.get(f"{TASKS}/{task_id}").json()["processing_time"] == {}
+
+
+def test_unknown_fields_appear_everywhere(emulator, client):
+    emulator.behaviour.extra_fields = {"priority": "low"}
+    emulator.behaviour.extra_processing_time = {"queued_sec": 4}
+    emulator.behaviour.creation_field = "created_at"
+    for record in client.get(TASKS).json()["results"]:
+        assert record["priority"] == "low"
+        assert record["processing_time"]["queued_sec"] == 4
+        truth = emulator.world.tasks[record["task_id"]].created_at
+        assert dt.datetime.fromisoformat(record["created_at"]) == truth
+
+
+@pytest.mark.parametrize("score_is", ["number", "string"])
+def test_older_results_spell_things_otherwise(emulator, client, score_is):
+    frame = {"label": "nsfw", "frame_number": 6, "confidence": 1}
+    task_id = emulator.world.create(kind="nsfw")
+    emulator.world.finish(task_id, {"nsfw_detected": True, "detection_results": ["nsfw"], "frames": [frame]})
+    emulator.behaviour.result_spelling = "older"
+    emulator.behaviour.score_is = score_is
+    assert client.get(f"{TASKS}/{task_id}").json()["result"] == {
+        "porn_detected": True,
+        "detection_results": ["nsfw"],
+        "frames": [{"label": "nsfw", "frame-number": 6, "score": 1 if score_is == "number" else "1.0"}],
+    }
+
+
+@pytest.mark.parametrize("how, status", [("null", 200), ("empty", 200), ("404", 404), ("410", 410)])
+def test_an_expired_result_leaves_what_the_switch_says(emulator, client, how, status):
+    task_id = emulator.world.create()
+    emulator.world.finish(task_id)
+    emulator.behaviour.expired_result = how
+    assert client.get(f"{TASKS}/{task_id}").json()["result"]
+    emulator.world.advance(dt.timedelta(days=31))
+    answer = client.get(f"{TASKS}/{task_id}")
+    assert answer.status_code == status
+    if status == 200:
+        assert answer.json()["result"] == {"null": None, "empty": {}}[how]
+    assert task_id in ids(client.get(TASKS, params={"task_id": task_id}))
+
+
+def test_raw_records_are_served_as_they_are(emulator, client):
+    task_id = emulator.world.create()
+    emulator.world.replace_raw(task_id, b'{"task_id": "x", "progress": NaN}')
+    assert client.get(f"{TASKS}/{task_id}").content == b'{"task_id": "x", "progress": NaN}'
+    emulator.world.add_raw("0", b"{")
+    page = client.get(TASKS, params={"ordering": "task_id", "limit": 2}).content
+    assert b'"results":[{,{"task_id"' in page
+
+
+# The server's switches
+
+
+def test_the_date_is_that_of_the_world(emulator, client):
+    assert parsedate_to_datetime(client.get(TASKS).headers["date"]) == NOW
+    emulator.world.advance(dt.timedelta(hours=5))
+    emulator.behaviour.clock_skew = dt.timedelta(minutes=-3)
+    shown = parsedate_to_datetime(client.get(TASKS).headers["date"])
+    assert shown == NOW + dt.timedelta(hours=5, minutes=-3)
+    emulator.behaviour.date_header = "garbage"
+    with pytest.raises(ValueError, match="date"):
+        parsedate_to_datetime(client.get(TASKS).headers["date"])
+    emulator.behaviour.date_header = "missing"
+    assert "date" not in client.get(TASKS).headers
+
+
+@pytest.mark.parametrize("how", ["seconds", "date", "none"])
+def test_what_is_over_the_rate_limit_is_429(emulator, client, how):
+    emulator.behaviour.rate_limit = 2
+    emulator.behaviour.retry_after = how
+    answers = [client.get(TASKS) for _ in range(4)]
+    assert [answer.status_code for answer in answers[:2]] == [200, 200]
+    assert answers[-1].status_code == 429
+    told = answers[-1].headers.get("retry-after")
+    if how == "date":
+        assert NOW < parsedate_to_datetime(told) <= NOW + dt.timedelta(seconds=1)
+    else:
+        assert told == {"seconds": "1", "none": None}[how]
+
+
+def test_the_rate_limit_lets_go_again(emulator, client):
+    emulator.behaviour.rate_limit = 50
+    statuses = [client.get(f"{TASKS}?limit=1").status_code for _ in range(150)]
+    assert {200, 429} == set(statuses)
+    assert statuses.count(200) > 50 or statuses[-1] == 429
+    time.sleep(0.03)
+    assert client.get(f"{TASKS}?limit=1").status_code == 200
+
+
+def test_latency_is_felt(emulator, client):
+    emulator.behaviour.latency = 0.03
+    start = time.perf_counter()
+    client.get(TASKS)
+    assert time.perf_counter() - start >= 0.03
+
+
+def test_the_world_may_move_between_any_two_requests(emulator, client):
+    moved = []
+
+    def move(request):
+        if request.target == "list" and not moved:
+            moved.append(emulator.world.create())
+
+    emulator.behaviour.before_request = move
+    assert client.get(TASKS).json()["count"] == 61
+    assert client.get(TASKS).json()["count"] == 61
+
+
+def test_what_fails_in_the_hook_fails_the_test(caplog):
+    def refuse(request):
+        raise AssertionError(request.path)
+
+    def visit():
+        with serve(World(), Behaviour(before_request=refuse)) as emulator:
+            assert fetch(emulator.base_url + TASKS).status_code == 500
+
+    with pytest.raises(AssertionError, match=TASKS):
+        visit()
+    assert "Exception in ASGI application" in caplog.text
+
+
+def test_every_request_is_written_down(emulator, client):
+    client.get(TASKS, params={"limit": 3, "search": "ü &"})
+    fetch(f"{emulator.base_url}{TASKS}/x")
+    first, second = emulator.requests
+    assert (first.method, first.path, first.status, first.target) == ("GET", TASKS, 200, "list")
+    assert first.query == {"limit": "3", "search": "ü &"}
+    assert first.authorized
+    assert "user-agent" in first.header_names
+    assert (second.status, second.target, second.authorized) == (401, "detail", False)
+    assert emulator.served == 2
+    emulator.reset_log()
+    assert emulator.requests == []
+
+
+# Control from another process
+
+
+def test_it_is_steered_over_http_without_a_key(emulator, client):
+    url = f"{emulator.base_url}/_emulator"
+    answer = post(f"{url}/advance?seconds=3600").json()
+    assert dt.datetime.fromisoformat(answer["now"]) == NOW + dt.timedelta(hours=1)
+    assert post(f"{url}/fault?kind=503&times=2&match=list").json() == {"faults": 1}
+    assert [client.get(TASKS).status_code for _ in range(3)] == [503, 503, 200]
+    switches = {"page_cap": 4, "clock_skew": 60, "date_created": "day", "page_cap_schedule": {"9": 2}}
+    assert post(f"{url}/behaviour", json=switches).json() == {"changed": sorted(switches)}
+    assert emulator.behaviour.clock_skew == dt.timedelta(minutes=1)
+    assert emulator.behaviour.page_cap_schedule == {9: 2}
+    assert len(ids(client.get(TASKS))) == 4
+    stats = fetch(f"{url}/stats").json()
+    assert (stats["tasks"], stats["requests"], stats["writes"]) == (60, 4, 0)
+    assert sum(stats["by_status"].values()) == 60
+
+
+@pytest.mark.parametrize(
+    "path, body",
+    [
+        ("advance", None), ("advance?seconds=x", None), ("advance?seconds=-1", None),
+        ("advance?seconds=1e99", None),
+        ("fault", None), ("fault?kind=nonsense", None), ("fault?kind=500&times=many", None),
+        ("behaviour", {"colour": 1}), ("behaviour", {"page_cap": "many"}),
+        ("behaviour", {"past_end": "maybe"}), ("behaviour", {"before_request": 1}),
+    ],
+)  # fmt: skip
+def test_wrong_orders_are_refused_and_change_nothing(emulator, path, body):
+    answer = post(f"{emulator.base_url}/_emulator/{path}", json=body)
+    assert answer.status_code == 400
+    assert answer.json()["error"]
+    assert emulator.behaviour == Behaviour()
+    assert emulator.world.now == NOW
+
+
+# The server itself
+
+
+def test_it_starts_and_stops_at_once_and_leaves_nothing():
+    threads, world = threading.active_count(), World.seeded(5)
+    start = time.perf_counter()
+    with serve(world) as emulator, httpx.Client(verify=False) as client:
+        client.get(emulator.base_url)  # a connection that is still alive when the server stops
+        port = emulator.port
+    assert time.perf_counter() - start < 0.5
+    assert threading.active_count() == threads
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=1)
+    gc.collect()  # an unclosed socket would warn, and a warning is an error here
+
+
+def test_it_stops_without_a_word_while_a_request_is_slow(caplog):
+    def wait(url):
+        with pytest.raises(httpx.TransportError):
+            fetch(url)
+
+    with serve(World(), Behaviour(faults=[Fault("slow", seconds=60)])) as emulator:
+        thread = threading.Thread(target=wait, args=(emulator.base_url,))
+        thread.start()
+        while not emulator.requests:
+            time.sleep(0.001)
+    thread.join(5)
+    assert not thread.is_alive()
+    assert not caplog.records
+
+
+def test_a_port_in_use_is_refused():
+    with (
+        serve(World()) as emulator,
+        pytest.raises(OSError, match="in use"),
+        serve(World(), port=emulator.port),
+    ):
+        pass
+
+
+def test_many_clients_may_ask_while_the_world_runs():
+    world, failures = World.seeded(300, speed=20_000, arrivals_per_hour=200), []
+
+    def ask(emulator):
+        headers = {"Authorization": f"APIKey {emulator.api_key}"}
+        with httpx.Client(base_url=emulator.base_url, headers=headers, verify=False) as client:
+            for number in range(20):
+                answer = client.get(
+                    TASKS, params={"status": ("SUCCESS", "STARTED")[number % 2], "limit": 100}
+                )
+                if answer.status_code != 200 or not json.loads(answer.content)["results"] >= []:
+                    failures.append(answer.text)
+
+    with serve(world) as emulator:
+        threads = [threading.Thread(target=ask, args=(emulator,)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert emulator.served == 80
+    assert not failures
+    assert len(world.tasks) > 300
+    assert sum(task.status in FINAL for task in world.tasks.values()) > 280

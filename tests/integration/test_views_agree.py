@@ -1,0 +1,114 @@
+"""Whatever the rows are, both databases answer alike."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+
+import numpy as np
+import pytest
+from sqlalchemy import insert
+from support.stored import NOON, read_view
+
+from etl.database import open_engine
+from etl.models import Task, TaskHistory, TaskResult
+
+COLUMNS = {
+    "task_timeline": "task_id created_at created_error_seconds wait_seconds duration_seconds status",
+    "task_daily": "day task_name status tasks total_seconds",
+    "task_durations": "task_name category n mean_seconds p50_seconds p95_seconds p99_seconds",
+    "status_spans": "task_id status valid_from valid_to seconds history_id",
+    "status_transitions": "from_status to_status transitions tasks mean_seconds",
+    "failures": "task_id failed_at error url",
+    "in_flight": "task_id task_name category status progress created_at started_at url",
+    "results_expiring": "task_id status completed_at expires_at state",
+}
+STATUSES = ("PENDING", "STARTED", "RETRY", "SUCCESS", "FAILURE", "REVOKED", None)
+
+
+@pytest.fixture
+def connections(sqlite_databases, postgres_databases):
+    with sqlite_databases.migrated() as sqlite_url, postgres_databases.migrated() as postgres_url:
+        engines = open_engine(sqlite_url), open_engine(postgres_url)
+        with engines[0].begin() as sqlite, engines[1].begin() as postgres:
+            yield sqlite, postgres
+        for engine in engines:
+            engine.dispose()
+
+
+def some_instant(chance):
+    """Give an instant within three days, to the microsecond, or now and then none."""
+    return (
+        NOON + dt.timedelta(microseconds=chance.randrange(3 * 86_400_000_000))
+        if chance.random() < 0.7
+        else None
+    )
+
+
+def some_task(chance, number):
+    names = ("date_created", "created_after", "created_before", "started_at", "completed_at", "removed_at")
+    return {
+        "task_id": f"t{number}",
+        "task_name": chance.choice(["transcription", "content-moderation", None]),
+        "category": chance.choice(["nsfw", "sport", None]),
+        "status": chance.choice(STATUSES),
+        "total_time_sec": round(chance.expovariate(0.01), 3) if chance.random() < 0.6 else None,
+        "first_seen_at": NOON,
+        "changed_at": some_instant(chance) or NOON,
+        **{name: some_instant(chance) if chance.random() < 0.8 else None for name in names},
+    }
+
+
+def some_history(chance, count):
+    times = sorted(chance.randrange(10**11) for _ in range(count))
+    return [
+        {
+            "task_id": f"t{chance.randrange(40)}",
+            "run_id": 1,
+            "observed_at": NOON + dt.timedelta(microseconds=time),
+            "event": chance.choice(["discovered", "changed", "changed", "changed", "removed", "reappeared"]),
+            "status": chance.choice(STATUSES),
+        }
+        for time in times
+    ]
+
+
+def fill(connections, chance):
+    tasks = [some_task(chance, number) for number in range(300)]
+    states = ["archived", "unavailable", "expired"]
+    results = [{"task_id": f"t{number}", "state": chance.choice(states)} for number in range(0, 300, 2)]
+    history = some_history(chance, 400)
+    for connection in connections:
+        connection.execute(insert(Task), tasks)
+        connection.execute(insert(TaskResult), results)
+        for row in history:  # one by one: the order decides history_id
+            connection.execute(insert(TaskHistory).values(row))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_both_databases_give_the_same_answers(connections, seed):
+    fill(connections, random.Random(seed))
+    for view, columns in COLUMNS.items():
+        on_sqlite, on_postgres = (read_view(each, view, *columns.split()) for each in connections)
+        assert on_sqlite, view
+        assert on_sqlite == on_postgres, view
+
+
+def test_the_percentiles_are_those_of_numpy(connections):
+    fill(connections, random.Random(7))
+    durations = {}
+    timeline = read_view(connections[0], "task_timeline", "task_id", "duration_seconds")
+    kinds = {
+        row[0]: row[1:]
+        for row in connections[0].exec_driver_sql("SELECT task_id, task_name, category FROM tasks")
+    }
+    for task_id, duration in timeline:
+        if duration is not None:
+            durations.setdefault(tuple(kinds[task_id]), []).append(duration)
+    rows = read_view(connections[0], "task_durations", *COLUMNS["task_durations"].split())
+    assert len(rows) == len(durations)
+    for task_name, category, n, mean, *percentiles in rows:
+        values = durations[task_name, category]
+        assert n == len(values)
+        assert mean == pytest.approx(np.mean(values), abs=1e-6)
+        assert percentiles == pytest.approx(list(np.percentile(values, [50, 95, 99])))

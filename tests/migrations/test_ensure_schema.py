@@ -1,0 +1,208 @@
+"""Which databases are upgraded, which are refused, and which are left exactly as they are."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import event, inspect, text
+
+from etl import database, views
+from etl.database import schema
+from etl.errors import (
+    DatabaseError,
+    ForeignTablesError,
+    NoTablesError,
+    SchemaOutdatedError,
+    SchemaTooNewError,
+)
+
+
+@pytest.fixture
+def empty(database_url):
+    engine = database.open_engine(database_url)
+    yield engine
+    engine.dispose()
+
+
+def names(engine):
+    with engine.connect() as connection:
+        inspector = inspect(connection)
+        return {*inspector.get_table_names(), *inspector.get_view_names()}
+
+
+def refused(engine, error, **options):
+    """Expect one line, exit code 4, and a database in which nothing has changed."""
+    before = names(engine)
+    with pytest.raises(error) as caught, engine.begin() as connection:
+        database.ensure_schema(connection, **options)
+    assert names(engine) == before
+    assert caught.value.exit_code == 4
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_an_empty_database_gets_everything(empty):
+    with empty.begin() as connection:
+        database.ensure_schema(connection)
+    assert names(empty) == {"alembic_version", *schema.TABLES, *views.NAMES}
+
+
+def test_an_empty_database_stays_empty_without_leave_to_migrate(empty):
+    message = refused(empty, NoTablesError, migrate=False)
+    assert "gcore-etl sync" in message
+
+
+@pytest.mark.parametrize("revision", schema.known_revisions()[:-1])
+def test_an_older_schema_is_upgraded(empty, revision):
+    with empty.begin() as connection:
+        database.upgrade(connection, revision)
+    with empty.begin() as connection:
+        database.ensure_schema(connection)
+        assert database.check(connection) == []
+
+
+def test_an_older_schema_is_refused_without_leave_to_migrate(empty):
+    with empty.begin() as connection:
+        database.upgrade(connection, "0001")
+    message = refused(empty, SchemaOutdatedError, migrate=False)
+    assert "0001" in message
+    assert "gcore-etl db upgrade" in message
+
+
+def test_a_newer_schema_is_refused(engine):
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    message = refused(engine, SchemaTooNewError)
+    assert "9999" in message
+    for migrate in (database.upgrade, lambda connection: database.downgrade(connection, "base")):
+        with pytest.raises(SchemaTooNewError), engine.begin() as connection:
+            migrate(connection)
+
+
+@pytest.mark.parametrize(
+    "statement", ["CREATE TABLE tasks (id INTEGER)", "CREATE VIEW failures AS SELECT 1 AS one"]
+)
+def test_tables_with_our_names_that_we_did_not_make_are_refused(empty, statement):
+    with empty.begin() as connection:
+        connection.execute(text(statement))
+    refused(empty, ForeignTablesError)
+    with pytest.raises(ForeignTablesError), empty.begin() as connection:
+        database.upgrade(connection)
+
+
+def test_the_schema_history_of_another_program_is_refused(empty):
+    """It would be overwritten: both programs keep theirs in a table of the same name."""
+    with empty.begin() as connection:
+        connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32))"))
+        connection.execute(text("INSERT INTO alembic_version VALUES ('ae1027a6acf')"))
+    refused(empty, ForeignTablesError)
+
+
+def test_other_tables_in_the_database_are_no_obstacle(empty):
+    with empty.begin() as connection:
+        connection.execute(text("CREATE TABLE my_notes (task_id TEXT)"))
+        database.ensure_schema(connection)
+    assert "my_notes" in names(empty)
+
+
+def test_an_unknown_target_is_refused_in_one_line(engine):
+    with (
+        pytest.raises(DatabaseError, match="cannot go to schema 0815") as caught,
+        engine.begin() as connection,
+    ):
+        database.upgrade(connection, "0815")
+    assert "\n" not in str(caught.value)
+    assert set(views.NAMES) <= names(engine)
+
+
+def test_a_database_at_head_is_not_written_to(engine):
+    """A sync over an unchanged source must leave no trace of having looked at the schema."""
+    with engine.begin() as connection:
+        database.ensure_schema(connection)
+        if engine.dialect.name == "postgresql":
+            assert connection.scalar(text("SELECT pg_current_xact_id_if_assigned()")) is None
+            return
+    path = Path(engine.url.database)
+    before = hashlib.sha256(path.read_bytes()).digest()
+    with engine.begin() as connection:
+        database.ensure_schema(connection)
+    assert hashlib.sha256(path.read_bytes()).digest() == before
+    assert not path.with_name(f"{path.name}-wal").stat().st_size
+
+
+def test_alembic_is_not_even_imported_for_a_database_at_head(migrated_url):
+    """It would cost every command a good part of a second."""
+    program = (
+        "import sys; from etl import database; engine = database.open_engine(sys.argv[1])\n"
+        "with engine.begin() as connection: database.ensure_schema(connection)\n"
+        "engine.dispose(); sys.exit('alembic' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program, migrated_url], check=True)
+
+
+def test_an_upgrade_that_fails_at_any_statement_leaves_nothing(empty):
+    """All or nothing, on both databases: DDL is part of the transaction."""
+    done = 0
+    last = None
+
+    @event.listens_for(empty, "before_cursor_execute")
+    def fail(*_args):
+        nonlocal done
+        done += 1
+        if done == last:
+            raise RuntimeError("cut short")
+
+    with empty.connect() as connection:
+        database.ensure_schema(connection)
+        connection.rollback()
+    whole = done
+    assert whole > len(schema.TABLES) + len(views.NAMES)
+    for cut in range(1, whole + 1, 3):
+        done, last = 0, cut
+        with pytest.raises(RuntimeError, match="cut short"), empty.begin() as connection:
+            database.ensure_schema(connection)
+        last = None
+        assert names(empty) == set()
+    with empty.begin() as connection:
+        database.ensure_schema(connection)
+
+
+@pytest.mark.parametrize("statements", [9, 30])
+def test_a_process_that_is_killed_during_the_upgrade_leaves_nothing(database_url, statements):
+    program = (
+        "import os, signal, sys\n"
+        "from sqlalchemy import event\n"
+        "from etl import database\n"
+        "engine, left = database.open_engine(sys.argv[1]), int(sys.argv[2])\n"
+        "@event.listens_for(engine, 'after_cursor_execute')\n"
+        "def count(*_):\n"
+        "    global left\n"
+        "    left -= 1\n"
+        "    if not left: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "with engine.begin() as connection: database.ensure_schema(connection)\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", program, database_url, str(statements)], check=False)
+    assert killed.returncode == -9
+    engine = database.open_engine(database_url)
+    assert names(engine) == set()
+    with engine.begin() as connection:
+        database.ensure_schema(connection)
+        assert database.check(connection) == []
+    engine.dispose()
+
+
+def test_the_plain_alembic_command_upgrades_too(database_url, monkeypatch):
+    """What a developer types in a checkout; it puts the views aside like our own command."""
+    monkeypatch.setenv("GCORE_ETL_DATABASE_URL", database_url)
+    root = database.migrations_dir().parent
+    for arguments in (["upgrade", "0001"], ["upgrade", "head"], ["upgrade", "head"], ["check"]):
+        subprocess.run(
+            [sys.executable, "-m", "alembic", *arguments], cwd=root, check=True, capture_output=True
+        )
+    engine = database.open_engine(database_url)
+    assert names(engine) == {"alembic_version", *schema.TABLES, *views.NAMES}
+    engine.dispose()

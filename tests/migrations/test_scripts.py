@@ -1,0 +1,131 @@
+"""The migration scripts as a set: their order, what they import, and that they make what the models say."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect, text
+
+from etl import database
+from etl.database import schema
+from etl.models import Base
+
+SCRIPTS = sorted((database.migrations_dir() / "versions").glob("*.py"))
+
+
+@pytest.fixture
+def directory():
+    config = Config()
+    config.set_main_option("script_location", str(database.migrations_dir()))
+    return ScriptDirectory.from_config(config)
+
+
+def test_there_is_one_head_and_it_is_the_one_the_file_names_say(directory):
+    """`ensure_schema` trusts the names, so that it need not import alembic to see that all is well."""
+    assert directory.get_heads() == [database.head_revision()]
+
+
+def test_the_scripts_form_one_line_without_gaps(directory):
+    line = [script.revision for script in directory.walk_revisions()][::-1]
+    assert line == schema.known_revisions() == [f"{number:04}" for number in range(1, len(SCRIPTS) + 1)]
+
+
+def test_no_number_is_used_twice_and_each_is_in_the_name_of_its_file():
+    numbers = [re.match(r"\d{4}(?=_[a-z0-9_]+\.py$)", script.name) for script in SCRIPTS]
+    assert all(numbers)
+    assert len({number[0] for number in numbers}) == len(SCRIPTS)
+    for script, number in zip(SCRIPTS, numbers, strict=True):
+        assert f'revision = "{number[0]}"' in script.read_text()
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+def test_a_script_imports_nothing_of_ours(script):
+    """Models and views move on; what a released migration does must not."""
+    imported = set()
+    for node in ast.walk(ast.parse(script.read_text())):
+        if isinstance(node, ast.Import):
+            imported |= {name.name.split(".")[0] for name in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported.add((node.module or "").split(".")[0])
+    assert imported <= {"sqlalchemy", "alembic"}
+
+
+def shape(connection):
+    """Describe every table: columns, keys, constraints and indexes."""
+    inspector = inspect(connection)
+    found = {}
+    for name in inspector.get_table_names():
+        if name != "alembic_version":
+            found[name] = {
+                "columns": [
+                    (column["name"], repr(column["type"]), column["nullable"], column["default"])
+                    for column in inspector.get_columns(name)
+                ],
+                "primary key": inspector.get_pk_constraint(name),
+                "unique": inspector.get_unique_constraints(name),
+                "checks": inspector.get_check_constraints(name),
+                "foreign keys": inspector.get_foreign_keys(name),
+                "indexes": sorted(
+                    (index["name"], index["column_names"], index["unique"], conditions(index))
+                    for index in inspector.get_indexes(name)
+                ),
+            }
+    return found
+
+
+def conditions(index):
+    return [f"{option}: {value}" for option, value in index["dialect_options"].items()]
+
+
+def test_the_migrations_make_exactly_what_the_models_say(engine, database_url):
+    """Stricter than `alembic check`, which compares neither checks nor the conditions of partial indexes."""
+    modelled = database.open_engine(database_url)
+    with modelled.begin() as connection:
+        Base.metadata.create_all(connection)
+        expected = shape(connection)
+    modelled.dispose()
+    with engine.connect() as connection:
+        assert shape(connection) == expected
+
+
+def test_alembic_finds_no_drift(engine):
+    with engine.connect() as connection:
+        assert database.check(connection) == []
+
+
+def test_a_session_that_may_only_read_can_check(migrated_url):
+    engine = database.open_engine(migrated_url, read_only=True)
+    with engine.connect() as connection:
+        assert database.check(connection) == []
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    "damage, complaint",
+    [
+        ("ALTER TABLE tasks ADD COLUMN mine TEXT", "remove_column: tasks"),
+        ("DROP TABLE detections", "add_table: detections"),
+        ("DROP INDEX ix_tasks_in_flight", "add_index: "),
+        ("DROP VIEW failures", "the view failures is missing"),
+    ],
+)
+def test_a_difference_is_found_and_named(engine, damage, complaint):
+    with engine.begin() as connection:
+        connection.execute(text(damage))
+        (difference,) = database.check(connection)
+    assert difference.startswith(complaint)
+
+
+def test_tables_and_indexes_that_users_added_are_no_difference(engine):
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE my_notes (task_id TEXT, note TEXT)"))
+        connection.execute(text("CREATE INDEX my_index ON tasks (client_user_id)"))
+        assert database.check(connection) == []
+
+
+def test_the_tables_that_are_called_ours_are_those_of_the_models():
+    assert sorted(Base.metadata.tables) == list(schema.TABLES)

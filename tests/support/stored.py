@@ -1,0 +1,55 @@
+"""Rows put straight into the tables, stating only what matters, and views read back with real instants."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import column, insert, select, table
+
+from etl.models import Task, TaskHistory, TaskResult, UtcDateTime
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+NOON = dt.datetime(2026, 6, 26, 12, tzinfo=dt.UTC)
+_INSTANTS = {"valid_from", "valid_to"}
+
+
+def after(seconds: float) -> dt.datetime:
+    """Give the instant so many seconds after noon."""
+    return NOON + dt.timedelta(seconds=seconds)
+
+
+def store_task(connection: Connection, task_id: str = "t", **columns: Any) -> None:
+    """Put one row into `tasks`."""
+    row = {"task_id": task_id, "first_seen_at": NOON, "changed_at": NOON, **columns}
+    connection.execute(insert(Task).values(row))
+
+
+def store_history(connection: Connection, task_id: str, *rows: tuple[float, str, str | None]) -> None:
+    """Put rows into `task_history`: seconds after noon, event, status."""
+    for seconds, kind, status in rows:
+        row = {
+            "task_id": task_id,
+            "run_id": 1,
+            "observed_at": after(seconds),
+            "event": kind,
+            "status": status,
+        }
+        connection.execute(insert(TaskHistory).values(row))
+
+
+def store_result(connection: Connection, task_id: str, state: str, **columns: Any) -> None:
+    """Put one row into `task_results`."""
+    connection.execute(insert(TaskResult).values({"task_id": task_id, "state": state, **columns}))
+
+
+def read_view(connection: Connection, name: str, *columns: str) -> list[tuple[Any, ...]]:
+    """Read some columns of a view, sorted by them, null first."""
+    typed = [
+        column(each, UtcDateTime()) if each.endswith("_at") or each in _INSTANTS else column(each)
+        for each in columns
+    ]
+    rows = [tuple(row) for row in connection.execute(select(*typed).select_from(table(name)))]
+    return sorted(rows, key=lambda row: [(value is not None, value) for value in row])

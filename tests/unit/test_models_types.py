@@ -1,0 +1,64 @@
+"""What the column types make of a value, on either database."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+from sqlalchemy.dialects import postgresql, sqlite
+
+from etl.models import IN_FLIGHT, TERMINAL_STATUSES, Base, Json, UtcDateTime
+
+SQLITE = sqlite.dialect()
+POSTGRES = postgresql.dialect()
+BERLIN = dt.timezone(dt.timedelta(hours=2))
+
+
+def test_an_instant_without_a_zone_is_refused():
+    with pytest.raises(ValueError, match="has no time zone"):
+        UtcDateTime().process_bind_param(dt.datetime(2026, 6, 26, 12), SQLITE)  # noqa: DTZ001
+
+
+@pytest.mark.parametrize(
+    "instant, text",
+    [
+        (dt.datetime(2026, 6, 26, 16, 26, 29, 250_000, dt.UTC), "2026-06-26 16:26:29.250000"),
+        (dt.datetime(2026, 6, 26, 16, 26, 29, tzinfo=dt.UTC), "2026-06-26 16:26:29.000000"),
+        (dt.datetime(2026, 6, 26, 0, 30, tzinfo=BERLIN), "2026-06-25 22:30:00.000000"),
+        (dt.datetime(999, 1, 1, tzinfo=dt.UTC), "0999-01-01 00:00:00.000000"),
+    ],
+)
+def test_an_instant_is_sortable_text_in_utc_on_sqlite(instant, text):
+    """All six digits, always, or text would not sort as time does."""
+    assert UtcDateTime().process_bind_param(instant, SQLITE) == text
+    assert UtcDateTime().process_result_value(text, SQLITE) == instant
+    assert UtcDateTime().process_result_value(text, SQLITE).tzinfo is dt.UTC
+
+
+def test_an_instant_read_in_another_session_zone_comes_back_in_utc():
+    read = UtcDateTime().process_result_value(dt.datetime(2026, 6, 26, 14, tzinfo=BERLIN), POSTGRES)
+    assert (read.hour, read.tzinfo) == (12, dt.UTC)
+
+
+def test_a_document_is_compact_utf8_text_on_sqlite():
+    assert Json().process_bind_param({"a": [1, "ß"], "b": None}, SQLITE) == '{"a":[1,"ß"],"b":null}'
+
+
+def test_no_document_is_null_and_not_the_text_null():
+    assert Json().process_bind_param(None, SQLITE) is None
+
+
+def test_what_is_no_json_is_refused():
+    with pytest.raises(ValueError, match="JSON"):
+        Json().process_bind_param({"a": float("nan")}, SQLITE)
+
+
+def test_in_flight_excludes_exactly_the_terminal_statuses():
+    """The condition is spelt out for the sake of the index; this keeps it in step with the constant."""
+    listed = ", ".join(f"'{status}'" for status in sorted(TERMINAL_STATUSES))
+    assert f"NOT IN ({listed})" in IN_FLIGHT.text
+
+
+def test_every_constraint_and_index_has_a_name():
+    for table in Base.metadata.tables.values():
+        assert all(item.name for item in (*table.constraints, *table.indexes))
