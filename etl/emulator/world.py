@@ -152,7 +152,7 @@ def _pose(true: Task, raw: bytes) -> Task:
     """Make a task that shows as these bytes, and is found by what can be read of them."""
     try:
         record = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         record = None
     said = record if isinstance(record, dict) else {}
     data = said.get("task_data")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import sqlite3
+import subprocess
 import sys
 from urllib.parse import quote
 
@@ -157,6 +158,24 @@ def test_a_reader_neither_waits_for_the_writer_nor_sees_what_is_not_committed(mi
         writing.commit()
     writer.dispose()
     reader.dispose()
+
+
+def test_a_reader_opens_what_a_killed_writer_left(migrated_url):
+    """On SQLite the committed rows are still in the log beside the file, which a reader may not fold in."""
+    program = (
+        "import os, signal, sys; from etl.database import open_engine\n"
+        "engine = open_engine(sys.argv[1])\n"
+        "connection = engine.connect()\n"
+        "connection.exec_driver_sql(\"UPDATE sync_state SET date_filter = 'gte'\")\n"
+        "connection.commit()\n"
+        "connection.exec_driver_sql(\"UPDATE sync_state SET date_filter = 'half done'\")\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", program, migrated_url], check=False).returncode == -9
+    engine = open_engine(migrated_url, read_only=True)
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT date_filter FROM sync_state")) == "gte"
+    engine.dispose()
 
 
 def test_a_reader_cannot_write(migrated_url):

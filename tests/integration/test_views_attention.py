@@ -76,7 +76,7 @@ def test_only_results_that_can_still_be_had_expire(connection):
 
 
 def test_what_is_in_flight_is_found_by_its_index(connection):
-    """`in_flight` is read in every sync; it must not grow with the history."""
+    """Few tasks are in flight; looking at them must not take longer as the history grows."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SET LOCAL enable_seqscan = off"))
         connection.execute(text("SET LOCAL enable_bitmapscan = off"))

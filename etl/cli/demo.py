@@ -1,0 +1,120 @@
+"""`gcore-etl demo`: the main job with no account, from an empty file to answers in SQL."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from etl.cli.console import print_table
+from etl.cli.emulator import import_emulator
+from etl.cli.signals import interruptible
+from etl.cli.sync import print_summary
+from etl.settings import Settings, parse_api_key
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from etl.emulator import Emulator
+
+TASKS, SPAN, SEED = 2000, dt.timedelta(days=30), 7
+ARRIVALS_PER_HOUR = 60.0
+SYNCS, STEP = 4, dt.timedelta(minutes=10)
+# One list of what there is to see; each query works as it stands on both databases.
+QUESTIONS = {
+    "What is there?": (
+        "SELECT task_name AS type, count(*) AS tasks,\n"
+        "       sum(CASE WHEN status = 'SUCCESS' THEN 1 ELSE 0 END) AS succeeded,\n"
+        "       sum(CASE WHEN status = 'FAILURE' THEN 1 ELSE 0 END) AS failed\n"
+        "FROM tasks GROUP BY task_name ORDER BY task_name"
+    ),
+    "How long do they wait and run? (seconds; the wait is known where the sync saw them come)": (
+        "SELECT task_name AS type, avg(wait_seconds) AS waits, avg(duration_seconds) AS runs,\n"
+        "       max(duration_seconds) AS longest\n"
+        "FROM task_timeline GROUP BY task_name ORDER BY task_name"
+    ),
+    "What failed last, and why?": (
+        "SELECT failed_at, task_name AS type, coalesce(error, 'not archived') AS error\n"
+        "FROM failures ORDER BY failed_at DESC LIMIT 5"
+    ),
+    "What did the API forget, and the history keep?": (
+        "SELECT previous_status AS was, status AS became, count(*) AS times\n"
+        "FROM task_history WHERE event = 'changed' AND previous_status <> status\n"
+        "GROUP BY previous_status, status ORDER BY times DESC LIMIT 6"
+    ),
+}
+
+
+@click.command()
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default="gcore_demo.db",
+    show_default=True,
+    help="The SQLite file to make; one of an earlier demo is made anew.",
+)
+def demo(*, output: Path) -> None:
+    """Run the main job with no account: an emulator, syncs while tasks progress, answers in SQL."""
+    package = import_emulator()
+    _clear(output)
+    click.echo(f"A local emulator of the API, with {TASKS:,} tasks of the last {SPAN.days} days.\n")
+    world = package.World.seeded(
+        TASKS, seed=SEED, now=dt.datetime.now(dt.UTC), span=SPAN, arrivals_per_hour=ARRIVALS_PER_HOUR
+    )
+    with interruptible(), package.serve(world) as server:
+        _sync_while_tasks_progress(server, f"sqlite:///{output}")
+    _answer(f"sqlite:///{output}")
+    click.echo("\nNext:")
+    click.echo(f"  gcore-etl status -d sqlite:///{output}")
+    click.echo(f"  gcore-etl runs -d sqlite:///{output}")
+    click.echo("  gcore-etl emulator                # in another terminal: an API to try sync and watch on")
+    click.echo("  GCORE_API_KEY='…' gcore-etl sync  # your own account")
+
+
+def _clear(output: Path) -> None:
+    """Take an earlier demo away; anything else with that name is not ours to remove."""
+    from etl.database import reading
+
+    if not output.exists():
+        return
+    with reading(f"sqlite:///{output}", any_schema=True) as connection:
+        from etl.sync.status import recent_runs
+
+        if any(not run["version"] for run in recent_runs(connection, limit=1)):
+            raise click.UsageError(f"{output} is no database of a demo: name another with --output")
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{output}{suffix}").unlink(missing_ok=True)
+
+
+def _sync_while_tasks_progress(server: Emulator, database_url: str) -> None:
+    from etl.sync.session import run_sync
+
+    settings = Settings(
+        api_key=parse_api_key(server.api_key),
+        base_url=server.base_url,
+        database_url=database_url,
+        lookback=STEP / 2,
+    )
+    for number in itertools.count(1):
+        print_summary(run_sync(settings))
+        if number == SYNCS:
+            return
+        click.echo(f"… {STEP.seconds // 60} minutes pass at the source …")
+        server.world.advance(STEP)
+
+
+def _answer(database_url: str) -> None:
+    import sqlalchemy
+
+    from etl.database import reading
+
+    with reading(database_url) as connection:
+        for question, query in QUESTIONS.items():
+            click.echo(f"\n{click.style(question, bold=True)}")
+            click.echo("\n".join(f"  {line}" for line in query.splitlines()))
+            rows: sa.CursorResult[tuple[object, ...]] = connection.execute(sqlalchemy.text(query))
+            print_table(list(rows.keys()), [tuple(row) for row in rows])

@@ -1,0 +1,50 @@
+"""What integration tests share: a world behind a real socket, and settings that point at it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from etl.database import reading
+from etl.emulator import World
+from etl.settings import Settings, parse_api_key
+
+if TYPE_CHECKING:
+    from etl.emulator import Emulator
+
+NOW = dt.datetime(2026, 6, 26, 12, 0, tzinfo=dt.UTC)
+
+
+def a_world(tasks: int = 200, **options: Any) -> World:
+    """Make a small world whose clock stands still until it is advanced."""
+    return World.seeded(tasks, seed=7, now=NOW, span=dt.timedelta(days=20), **options)
+
+
+def settings_for(emulator: Emulator, database_url: str, **options: Any) -> Settings:
+    """Point the settings at an emulator; a request is given up soon."""
+    options.setdefault("retry_for", dt.timedelta(seconds=5))
+    return Settings(
+        api_key=parse_api_key(emulator.api_key),
+        base_url=emulator.base_url,
+        database_url=database_url,
+        **options,
+    )
+
+
+def query(database_url: str, statement: str, **parameters: Any) -> list[tuple[Any, ...]]:
+    """Ask the database for rows."""
+    with reading(database_url) as connection:
+        return [tuple(row) for row in connection.execute(sa.text(statement), parameters)]
+
+
+def stored_states(database_url: str) -> dict[str, tuple[str, int | None]]:
+    """Give status and progress of each task that is stored and not marked as removed."""
+    rows = query(database_url, "SELECT task_id, status, progress FROM tasks WHERE removed_at IS NULL")
+    return {task_id: (status, progress) for task_id, status, progress in rows}
+
+
+def true_states(world: World) -> dict[str, tuple[str, int | None]]:
+    """Give the same of each task that the world has."""
+    return {task.task_id: (task.status, task.progress) for task in world.tasks.values()}
