@@ -102,9 +102,10 @@ class Timeline:
         if not self._speed:
             return
         with self.lock:
-            tick = self._timer()
-            elapsed, self._last_tick = tick - self._last_tick, tick
+            elapsed = self._timer() - self._last_tick
             self._run_until(self._now + dt.timedelta(seconds=elapsed * self._speed))
+            # What it took to live through this does not count, or a fast world would never catch up.
+            self._last_tick = self._timer()
 
     def _run_until(self, end: dt.datetime) -> None:
         while self._agenda and self._agenda[0][0] <= end:

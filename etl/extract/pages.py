@@ -63,13 +63,14 @@ def overlapping_span(position: int, granted: int) -> Span:
     """
     Choose the page that begins before `position` and reaches furthest beyond it.
 
-    A page can only begin at a multiple of its limit, and the limit can be anything up to `granted`. A server
-    that grants one record a page allows no overlap.
+    A page can only begin at a multiple of its limit, and the limit can be anything up to `granted`. A place
+    that all of these divide (2,520 for limits up to 10) allows no overlap: then the page begins right there.
     """
-    if position <= 0 or granted == 1:
-        return Span(max(position, 0) // granted + 1, granted)
-    spans = (Span((position - 1) // limit + 1, limit) for limit in range(granted, max(granted // 2, 1), -1))
-    return max(spans, key=lambda span: (span.end, span.limit))
+    if position <= 0:
+        return Span(1, granted)
+    spans = (Span((position - 1) // limit + 1, limit) for limit in range(granted, 0, -1))
+    best = max(spans, key=lambda span: span.end)
+    return best if best.end > position else Span(position // granted + 1, granted)
 
 
 class Walk:
@@ -105,13 +106,14 @@ class Walk:
             granted = self.granted or self._page_size
             span, page = ahead.take(position, granted, page.count)
             keys = _keys(page)
-            if granted == 1 and not keys:
+            is_bridge = span.start < position
+            if not is_bridge and not keys:
                 return
-            if not self._joins(span, keys, known):
+            if is_bridge and not self._joins(span, keys, known):
                 position = self._step_back(position, page)
                 continue
             fresh = tuple(record for record in page.records if _key(record) not in known)
-            self._guard(span, page, len(fresh), repeated=keys == known)
+            self._guard(span, page, len(fresh))
             yield dataclasses.replace(page, records=fresh)
             if self._is_end(span, page, fresh=len(fresh)):
                 return
@@ -128,7 +130,7 @@ class Walk:
 
     def _joins(self, span: Span, keys: set[str | bytes], known: set[str | bytes]) -> bool:
         """Tell whether nothing can lie between this slice and the last; a slice from the top always joins."""
-        return span.start == 0 or not keys.isdisjoint(known) or (self.granted == 1 and bool(keys))
+        return span.start == 0 or not keys.isdisjoint(known)
 
     def _step_back(self, position: int, page: Page) -> int:
         """Begin the next slice further up: the list moved up under the cursor, or ended before it."""
@@ -164,10 +166,10 @@ class Walk:
             return True
         return fresh == 0
 
-    def _guard(self, span: Span, page: Page, fresh: int, *, repeated: bool) -> None:
+    def _guard(self, span: Span, page: Page, fresh: int) -> None:
         self._read += fresh
         self._claimed = max(self._claimed, page.count or 0)
-        self._repeats = self._repeats + 1 if repeated and len(page.records) >= span.limit else 0
+        self._repeats = 0 if fresh or len(page.records) < span.limit else self._repeats + 1
         if self._repeats > MOST_REPEATS:
             raise PageLoop(span.page)
         if self._read > RUNAWAY_FACTOR * self._claimed + RUNAWAY_SLACK:

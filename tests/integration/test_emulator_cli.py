@@ -65,7 +65,7 @@ def test_it_serves_what_it_was_told_to_until_a_signal_and_ends_without_a_word(nu
 
 
 def test_time_goes_on_while_it_runs_and_two_keys_are_two():
-    with running("--speed", "100000", "--arrivals-per-hour", "500", "--tasks", "0", "--api-key", "a$b") as (
+    with running("--speed", "20000", "--arrivals-per-hour", "50", "--tasks", "0", "--api-key", "a$b") as (
         _,
         said,
     ):

@@ -152,6 +152,22 @@ def test_time_runs_by_itself_at_the_speed_asked_for():
     assert world.now == NOW + dt.timedelta(seconds=150) + HOUR
 
 
+def test_the_time_it_takes_to_live_does_not_pass_in_the_world():
+    clock = [0.0]
+
+    class SlowWorld(World):
+        def _bear(self, *args, **options):
+            clock[0] += 5
+            return super()._bear(*args, **options)
+
+    world = SlowWorld.seeded(20, now=NOW, speed=1000, arrivals_per_hour=600, timer=lambda: clock[0])
+    assert world.now == NOW
+    clock[0] += 1
+    assert world.now == NOW + dt.timedelta(seconds=1000)
+    assert len(world.tasks) > 20
+    assert world.now == NOW + dt.timedelta(seconds=1000)
+
+
 def test_time_does_not_go_back():
     with pytest.raises(ValueError, match="back"):
         World().advance(-HOUR)

@@ -1,0 +1,106 @@
+"""The walk over a list that moves: nothing that was there throughout is missed."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from etl.errors import NotThere
+from etl.extract.pages import Walk, overlapping_span
+from etl.extract.payload import Page, TaskPayload
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+class MovingList:
+    """A source that grants pages of at most `cap`, and may change before each answer."""
+
+    concurrency = 1
+
+    def __init__(self, ids: list[int], cap: int, move: Callable[[list[int]], None] | None = None) -> None:
+        self.ids, self.cap, self.move = sorted(ids), cap, move
+        self.requests = 0
+        self.counts: Callable[[int], int | None] = lambda count: count
+        self.is_404_past_the_end = False
+
+    def fetch_page(self, filters: Mapping[str, str], *, page: int, limit: int) -> Page:
+        assert filters["ordering"] == "task_id"
+        if self.requests and self.move is not None:
+            self.move(self.ids)
+            self.ids.sort()
+        self.requests += 1
+        limit = min(limit, self.cap)
+        found = self.ids[(page - 1) * limit : page * limit]
+        if not found and page > 1 and self.is_404_past_the_end:
+            raise NotThere(404, "/streaming/ai/tasks")
+        return Page(
+            records=tuple(TaskPayload(task_id=f"{each:06d}") for each in found),
+            count=self.counts(len(self.ids)),
+            has_next=page * limit < len(self.ids),
+        )
+
+
+def walk(source: MovingList, page_size: int = 1000) -> list[int]:
+    pages = Walk(source, {}, page_size=page_size)
+    return [int(record.task_id) for page in pages for record in page.records]
+
+
+@given(
+    ids=st.sets(st.integers(0, 9999), max_size=120),
+    cap=st.integers(1, 40),
+    page_size=st.integers(1, 40),
+    concurrency=st.integers(1, 4),
+    is_404=st.booleans(),
+    counts=st.sampled_from(["right", "none", "low", "high"]),
+)
+def test_a_list_that_holds_still_is_read_whole(ids, cap, page_size, *, concurrency, is_404, counts):
+    source = MovingList(list(ids), cap)
+    source.concurrency, source.is_404_past_the_end = concurrency, is_404
+    wrong = {"none": lambda _: None, "low": lambda count: count // 2, "high": lambda count: count + 7}
+    source.counts = wrong.get(counts, source.counts)
+    assert sorted(set(walk(source, page_size))) == sorted(ids)
+
+
+# From 8 on: shorter pages cannot overlap everywhere in a list as long as this one.
+@given(st.integers(8, 30), st.integers(0, 2**32), st.integers(1, 6))
+def test_what_was_there_throughout_is_never_missed(cap, seed, changes):
+    chance = random.Random(seed)
+
+    def move(ids: list[int]) -> None:
+        for _ in range(changes if left[0] > 0 else 0):
+            left[0] -= 1
+            if ids and chance.random() < 0.5:
+                ids.remove(chance.choice(ids))
+            else:
+                ids.append(chance.randrange(10_000, 20_000))
+
+    left = [60]
+    ids = chance.sample(range(10_000), 150)
+    source = MovingList(ids, cap, move)
+    seen = set(walk(source))
+    assert set(ids) & set(source.ids) <= seen
+
+
+def test_a_404_for_the_first_page_is_no_end():
+    source = MovingList([], 10)
+
+    def refuse(_filters: Mapping[str, str], *, page: int, limit: int) -> Page:
+        raise NotThere(404, f"{page} {limit}")
+
+    source.fetch_page = refuse
+    with pytest.raises(NotThere):
+        walk(source)
+
+
+@given(st.integers(1, 100_000), st.integers(2, 1000))
+def test_the_next_page_begins_before_the_end_of_the_last_and_goes_beyond(position, granted):
+    span = overlapping_span(position, granted)
+    can_overlap = any(position % limit for limit in range(2, granted + 1))
+    assert (span.start < position) == can_overlap
+    assert position < span.end
+    assert span.limit <= granted

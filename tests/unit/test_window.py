@@ -1,0 +1,44 @@
+"""What a run asks for, and what it leaves for the next: no gap, and never back."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from etl.sync.window import EVERYTHING, next_watermark, plan_window
+
+# hypothesis wants its bounds naive, and makes them aware itself.
+FIRST, LAST = (dt.datetime(year, 1, 1, tzinfo=dt.UTC).replace(tzinfo=None) for year in (2020, 2040))
+instants = st.datetimes(FIRST, LAST, timezones=st.just(dt.UTC))
+spans = st.timedeltas(dt.timedelta(seconds=1), dt.timedelta(days=30))
+
+
+def test_without_a_watermark_everything_is_read():
+    assert plan_window(None, lookback=dt.timedelta(hours=1), now=None, verdict="gte") is EVERYTHING
+
+
+def test_a_filter_that_cuts_nothing_off_means_reading_everything():
+    watermark = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
+    window = plan_window(watermark, lookback=dt.timedelta(hours=1), now=None, verdict="exact")
+    assert window is EVERYTHING
+
+
+@given(instants, spans, st.none() | instants)
+def test_a_window_begins_the_lookback_before_the_watermark_or_the_servers_time(watermark, lookback, now):
+    window = plan_window(watermark, lookback=lookback, now=now, verdict="gte")
+    latest = min(watermark, now or watermark) - lookback
+    assert dt.timedelta(0) <= latest - window.start < dt.timedelta(seconds=1)
+    assert dt.datetime.fromisoformat(window.filters["date_created"]) == window.start
+
+
+@given(st.none() | instants, st.none() | instants, instants)
+def test_the_watermark_never_falls(watermark, served_at, now):
+    following = next_watermark(watermark, served_at=served_at, now=now)
+    assert watermark is None or following >= watermark
+
+
+@given(instants)
+def test_without_the_servers_clock_a_days_doubt_is_kept(now):
+    assert next_watermark(None, served_at=None, now=now) == now - dt.timedelta(days=1)
