@@ -120,7 +120,7 @@ class PageLoop(SourceError):
 
     def __init__(self, page: int) -> None:
         self.page = page
-        super().__init__(f"page {page} repeats the page before it: the API ignores the page number")
+        super().__init__(f"page {page} shows what earlier pages showed: the API ignores the page number")
 
 
 class RunawayScan(SourceError):

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MOST_MISSES = 50
-MOST_REPEATS = 5
+# The first records of slices are landmarks. Drift moves one by a slice or two, not again and again by more.
+MOST_LANDMARKS, NEAR, MOST_RETURNS = 1000, 2, 5
 # How much longer than it claims to be a list may get before the walk gives up.
 RUNAWAY_FACTOR, RUNAWAY_SLACK = 10, 1_000_000
 
@@ -85,7 +86,8 @@ class Walk:
         self._source = source
         self._filters = {"ordering": "task_id", **filters}
         self._page_size = page_size
-        self._misses = self._repeats = self._read = self._claimed = 0
+        self._landmarks: dict[str | bytes, int] = {}
+        self._misses = self._returns = self._slices = self._read = self._claimed = 0
 
     def __iter__(self) -> Iterator[Page]:
         span = Span(1, self._page_size)
@@ -113,7 +115,7 @@ class Walk:
                 position = self._step_back(position, page)
                 continue
             fresh = tuple(record for record in page.records if _key(record) not in known)
-            self._guard(span, page, len(fresh))
+            self._guard(span, page, keys, len(fresh))
             yield dataclasses.replace(page, records=fresh)
             if self._is_end(span, page, fresh=len(fresh)):
                 return
@@ -166,12 +168,18 @@ class Walk:
             return True
         return fresh == 0
 
-    def _guard(self, span: Span, page: Page, fresh: int) -> None:
+    def _guard(self, span: Span, page: Page, keys: set[str | bytes], fresh: int) -> None:
+        """Notice a walk that comes by the same places again, or that never ends."""
+        self._slices += 1
+        landmarks = keys & self._landmarks.keys()
+        came_back = any(self._slices - self._landmarks[key] > NEAR for key in landmarks)
+        self._returns = self._returns + 1 if came_back else 0
+        if self._returns > MOST_RETURNS:
+            raise PageLoop(span.page)
+        if page.records and len(self._landmarks) < MOST_LANDMARKS:
+            self._landmarks.setdefault(_key(page.records[0]), self._slices)
         self._read += fresh
         self._claimed = max(self._claimed, page.count or 0)
-        self._repeats = 0 if fresh or len(page.records) < span.limit else self._repeats + 1
-        if self._repeats > MOST_REPEATS:
-            raise PageLoop(span.page)
         if self._read > RUNAWAY_FACTOR * self._claimed + RUNAWAY_SLACK:
             raise RunawayScan(
                 f"the API says it has {self._claimed:,} tasks but has listed {self._read:,}, and does not end"

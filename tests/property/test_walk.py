@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from etl.errors import NotThere
+from etl.errors import NotThere, PageLoop
 from etl.extract.pages import Walk, overlapping_span
 from etl.extract.payload import Page, TaskPayload
 
@@ -84,6 +84,14 @@ def test_what_was_there_throughout_is_never_missed(cap, seed, changes):
     source = MovingList(ids, cap, move)
     seen = set(walk(source))
     assert set(ids) & set(source.ids) <= seen
+
+
+def test_a_server_that_ignores_the_page_number_is_noticed():
+    source = MovingList(list(range(100)), 10)
+    honest = source.fetch_page
+    source.fetch_page = lambda filters, *, page, limit: honest(filters, page=1, limit=limit)  # noqa: ARG005
+    with pytest.raises(PageLoop):
+        walk(source)
 
 
 def test_a_404_for_the_first_page_is_no_end():
