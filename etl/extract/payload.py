@@ -9,26 +9,21 @@ usable id is refused. Facts: https://gcore.com/docs/api-reference/streaming/ai/g
 from __future__ import annotations
 
 import dataclasses
-import datetime as dt
-import math
-import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from etl.errors import RecordError, UnreadablePage
-from etl.extract.jsontext import escaped, loads, split_array, split_object, storable
+from etl.extract.fields import instant, integer, json_object, members_of, number, small_integer, text
+from etl.extract.jsontext import loads, split_array, split_object
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Callable
 
 LONGEST_ID = 255
-# In `extra`: the ASCII JSON of each value that held characters no database takes.
-ORIGINALS = "_originals"
 _CREATION_FIELDS = ("date_created", "created_at", "created")
 _TIMES = ("started_at", "completed_at")
-# Only a body with one of these can hold a character that no database takes, or that msgspec lets pass.
-_SUSPECT = re.compile(rb"\\u0000|\\u[dD][89a-fA-F]")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +79,6 @@ class _Envelope(msgspec.Struct):
 
 
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
-_decode_any = msgspec.json.Decoder().decode
 
 
 def parse_page(body: bytes, served_at: dt.datetime | None = None) -> Page:
@@ -129,25 +123,25 @@ def parse_task(raw: bytes) -> TaskPayload:
     Raises RecordError if it is no object, or has no id that names one task: text of 1 to 255 printable
     characters that can stand in a URL.
     """
-    fields, extra = _members(raw)
+    fields, extra = members_of(raw)
     task_id = _task_id(fields.pop("task_id", None))
     reader = _Reader(fields, extra)
-    task_name = reader.take("task_name", _text)
-    task_data = reader.take("task_data", _object)
+    task_name = reader.take("task_name", text)
+    task_data = reader.take("task_data", json_object)
     inner = _Reader(dict(task_data or {}), keep_unknown=False)
-    times = _Reader(reader.take("processing_time", _object) or {})
-    creation = [reader.take(name, _instant) for name in _CREATION_FIELDS if name in fields]
+    times = _Reader(reader.take("processing_time", json_object) or {})
+    creation = [reader.take(name, instant) for name in _CREATION_FIELDS if name in fields]
     payload = {
         "task_id": task_id,
-        "task_name": task_name or inner.take("task_name", _text),
-        "status": reader.take("status", _text),
-        "progress": reader.take("progress", _small_integer),
-        "client_id": inner.take("client_id", _integer),
-        **{name: inner.take(name, _text) for name in _TASK_DATA_TEXTS},
+        "task_name": task_name or inner.take("task_name", text),
+        "status": reader.take("status", text),
+        "progress": reader.take("progress", small_integer),
+        "client_id": inner.take("client_id", integer),
+        **{name: inner.take(name, text) for name in _TASK_DATA_TEXTS},
         "task_data": task_data,
-        **{name: times.take(name, _instant) for name in _TIMES},
-        "total_time_sec": times.take("total_time_sec", _number),
-        "date_created": next((instant for instant in creation if instant), None),
+        **{name: times.take(name, instant) for name in _TIMES},
+        "total_time_sec": times.take("total_time_sec", number),
+        "date_created": next((moment for moment in creation if moment), None),
     }
     for name, part in (("task_data", inner), ("processing_time", times)):
         if rest := part.rest():
@@ -192,48 +186,6 @@ class _Reader:
         return self.extra
 
 
-def _members(raw: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Give a record's fields, and what of them could not be read or stored as it came."""
-    if not _SUSPECT.search(raw) and raw.count(b"[") + raw.count(b"{") < _MANY_BRACKETS:
-        try:
-            fields = _decode_any(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            pass
-        else:
-            if not isinstance(fields, dict):
-                raise RecordError("not an object")
-            return fields, {}
-    return _read_leniently(raw)
-
-
-_MANY_BRACKETS = 200
-
-
-def _read_leniently(raw: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
-    try:
-        members = split_object(raw)
-    except ValueError as error:
-        raise RecordError(f"not a JSON object: {error}") from None
-    fields: dict[str, Any] = {}
-    extra: dict[str, Any] = {}
-    originals: dict[str, str] = {}
-    for key, text in members.items():
-        name = storable(key)
-        try:
-            value = loads(text)
-            fields[name] = clean = storable(value)
-        except ValueError:
-            extra[name] = storable(text.decode("utf-8", "surrogateescape"))
-            continue
-        if key == "task_id":
-            fields[name] = value
-        elif clean != value or key != name:
-            originals[name] = escaped({key: value})
-    if originals:
-        extra[ORIGINALS] = originals
-    return fields, extra
-
-
 def _task_id(value: Any) -> str:  # noqa: ANN401
     if value is None or value == "":
         raise RecordError("no task_id")
@@ -246,54 +198,10 @@ def _task_id(value: Any) -> str:  # noqa: ANN401
     return value
 
 
-def _text(value: Any) -> str:  # noqa: ANN401
-    if not isinstance(value, str):
-        raise TypeError(value)
-    return value
-
-
-def _object(value: Any) -> dict[str, Any]:  # noqa: ANN401
-    if not isinstance(value, dict):
-        raise TypeError(value)
-    return value
-
-
-def _number(value: Any) -> float:  # noqa: ANN401
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise TypeError(value)
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError(value)
-    return number
-
-
-def _integer(value: Any, bits: int = 64) -> int:  # noqa: ANN401
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise TypeError(value)
-    number = int(value)
-    if number != (value if isinstance(value, int) else float(value)) or abs(number) >= 1 << (bits - 1):
-        raise ValueError(value)
-    return number
-
-
-def _small_integer(value: Any) -> int:  # noqa: ANN401
-    return _integer(value, bits=32)
-
-
-def _instant(value: Any) -> dt.datetime:  # noqa: ANN401
-    """Read an ISO 8601 time; one that names no zone is taken for UTC, in which the API writes."""
-    if not isinstance(value, str):
-        raise TypeError(value)
-    instant = dt.datetime.fromisoformat(value)
-    if instant.tzinfo is None:
-        return instant.replace(tzinfo=dt.UTC)
-    return instant.astimezone(dt.UTC)
-
-
 def _count(raw: bytes) -> int | None:
     """Read the length that a list claims; None if it claims nothing that can be a length."""
     try:
-        count = _small_integer(loads(raw))
+        count = small_integer(loads(raw))
     except (ValueError, TypeError, OverflowError):
         return None
     return count if count >= 0 else None

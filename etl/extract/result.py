@@ -1,0 +1,151 @@
+"""
+The result of a finished task as the detail call sends it, in every spelling that is known.
+
+Facts: https://gcore.com/docs/api-reference/streaming/ai/get-ai-task-result; the older spellings are those of
+the same page until 2026.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from decimal import Decimal
+from typing import Any
+
+from etl.errors import RecordError, UnreadablePage
+from etl.extract.fields import flag, json_array, members_of, number, readable, small_integer, text
+from etl.extract.jsontext import loads, split_object, storable
+from etl.extract.payload import TaskPayload, parse_task
+
+_TIMECODE = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:[.,]\d+)?)")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Subtitle:
+    """One line of a transcript; its times are seconds from the start of the video, None where senseless."""
+
+    start_seconds: float | None
+    end_seconds: float | None
+    text: str | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Detection:
+    """One frame in which something was found; `confidence` is between 0 and 1."""
+
+    frame_number: int | None
+    label: str | None
+    confidence: float | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ResultPayload:
+    """What one task found. `result` is the whole of it; None if the answer held none, or an empty one."""
+
+    task: TaskPayload
+    kind: str | None
+    result: Any | None
+    detected: bool | None = None
+    speech_detected: bool | None = None
+    languages: list[Any] | None = None
+    text: str | None = None
+    vtt: str | None = None
+    error: str | None = None
+    subtitles: tuple[Subtitle, ...] = ()
+    detections: tuple[Detection, ...] = ()
+
+
+def parse_detail(body: bytes) -> ResultPayload:
+    """
+    Read a task with its result.
+
+    Raises UnreadablePage if the body is no task: cut short, no JSON, or JSON of another shape.
+    """
+    try:
+        task = parse_task(body)
+        raw = split_object(body).get("result", b"null")
+    except (RecordError, ValueError) as error:
+        raise UnreadablePage(f"the answer is no task: {error}") from None
+    result = _read(raw)
+    kind = _kind(task)
+    if not fullness(result):
+        return ResultPayload(task=task, kind=kind, result=None)
+    if not isinstance(result, dict):
+        return ResultPayload(task=task, kind=kind, result=result)
+    return ResultPayload(
+        task=task,
+        kind=kind,
+        result=result,
+        detected=_detected(result),
+        speech_detected=readable(result.get("speech_detected"), flag),
+        languages=readable(result.get("languages"), json_array),
+        text=readable(result.get("concatenated_text"), text),
+        vtt=readable(result.get("vttContent"), text),
+        error=readable(result.get("error"), text),
+        subtitles=tuple(_subtitle(cue) for cue in _objects(result.get("subtitles"))),
+        detections=tuple(_detection(frame) for frame in _objects(result.get("frames"))),
+    )
+
+
+def fullness(value: Any) -> int:  # noqa: ANN401
+    """Count what a JSON value says; null, empty text and empty brackets, however deep, say nothing."""
+    if isinstance(value, dict):
+        return sum(fullness(item) for item in value.values())
+    if isinstance(value, list):
+        return sum(fullness(item) for item in value)
+    return 0 if value is None or value == "" else 1
+
+
+def timecode(value: Any) -> float:  # noqa: ANN401
+    """Read `HH:mm:ss.fff`, hours optional, as seconds."""
+    match = _TIMECODE.fullmatch(text(value).strip())
+    if match is None:
+        raise ValueError(value)
+    seconds = Decimal(match[3].replace(",", "."))
+    return float(int(match[1] or 0) * 3600 + int(match[2]) * 60 + seconds)
+
+
+def _read(raw: bytes) -> Any:  # noqa: ANN401
+    """Read it whole; what no database can hold as JSON is kept as its text."""
+    try:
+        if raw.startswith(b"{"):
+            fields, unreadable = members_of(raw)
+            return {**fields, **unreadable}
+        return storable(loads(raw))
+    except (ValueError, RecordError):
+        return storable(raw.decode("utf-8", "surrogateescape"))
+
+
+def _kind(task: TaskPayload) -> str | None:
+    if task.status == "FAILURE":
+        return "failure"
+    return "transcription" if task.task_name == "transcription" else task.category or task.task_name
+
+
+def _detected(result: dict[str, Any]) -> bool | None:
+    flags = [
+        value
+        for name, value in result.items()
+        if name.endswith("_detected") and name != "speech_detected" and isinstance(value, bool)
+    ]
+    return any(flags) if flags else None
+
+
+def _subtitle(cue: dict[str, Any]) -> Subtitle:
+    return Subtitle(
+        start_seconds=readable(cue.get("start_time"), timecode),
+        end_seconds=readable(cue.get("end_time"), timecode),
+        text=readable(cue.get("text"), text),
+    )
+
+
+def _detection(frame: dict[str, Any]) -> Detection:
+    return Detection(
+        frame_number=readable(frame.get("frame_number", frame.get("frame-number")), small_integer),
+        label=readable(frame.get("label"), text),
+        confidence=readable(frame.get("confidence", frame.get("score")), number),
+    )
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:  # noqa: ANN401
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
