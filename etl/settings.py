@@ -120,6 +120,8 @@ class Settings:
     concurrency: int = _setting("GCORE_ETL_CONCURRENCY", parse_count, 4)
     max_rate: float | None = _setting("GCORE_ETL_MAX_RATE", parse_rate, None)
     lookback: dt.timedelta = _setting("GCORE_ETL_LOOKBACK", parse_duration, dt.timedelta(hours=1))
+    audit_every: dt.timedelta = _setting("GCORE_ETL_AUDIT_EVERY", parse_duration, dt.timedelta(days=1))
+    max_results: int = _setting("GCORE_ETL_MAX_RESULTS", parse_count, 2000)
     retry_for: dt.timedelta = _setting("GCORE_ETL_RETRY_FOR", parse_duration, dt.timedelta(seconds=60))
     date_filter: str | None = _setting("GCORE_ETL_DATE_FILTER", parse_date_filter, None)
 

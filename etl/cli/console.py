@@ -70,7 +70,14 @@ def print_table(
     from rich.text import Text
 
     listed = [list(row) for row in rows]
-    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
+    table = Table(
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        pad_edge=False,
+    )
     for index, name in enumerate(columns):
         is_number = any(isinstance(row[index], (int, float)) for row in listed)
         table.add_column(name, justify="right" if is_number else "left", overflow="fold")

@@ -7,19 +7,20 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from etl.sync.summary import RunSummary
+    from etl.sync.summary import Observer, RunSummary
+    from etl.sync.summary import Progress as HowFar
 
 
 @contextlib.contextmanager
-def progress_bar() -> Iterator[Callable[[RunSummary, int | None], None]]:
+def progress_bar() -> Iterator[Observer]:
     """Show pages, tasks, rate and the time left while the block lasts."""
     if not sys.stderr.isatty():
-        yield lambda _summary, _total: None
+        yield lambda _summary, _how_far: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn
     from rich.progress import TimeRemainingColumn as TimeLeft
 
     columns = (
@@ -27,20 +28,22 @@ def progress_bar() -> Iterator[Callable[[RunSummary, int | None], None]]:
         TextColumn("{task.fields[pages]} pages"),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
-        TextColumn("tasks, {task.fields[rate]:,.0f}/s"),
+        TextColumn("{task.fields[what]}, {task.fields[rate]:,.0f}/s"),
         TimeLeft(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task("", total=None, pages=0, rate=0.0)
+        bars: dict[str, TaskID] = {}
 
-        def observe(summary: RunSummary, total: int | None) -> None:
-            seen = summary.tasks_seen
+        def observe(summary: RunSummary, how_far: HowFar) -> None:
+            what, done, total = how_far
+            if what not in bars:
+                bars[what] = progress.add_task("", total=None, what=what, pages=0, rate=0.0)
             progress.update(
-                bar,
-                completed=seen,
-                total=max(total, seen) if total is not None else None,
+                bars[what],
+                completed=done,
+                total=max(total, done) if total is not None else None,
                 pages=summary.pages,
-                rate=seen / summary.duration_seconds if summary.duration_seconds else 0.0,
+                rate=progress.tasks[bars[what]].speed or 0.0,
             )
 
         yield observe

@@ -42,11 +42,22 @@ def source_options(function: Any) -> Any:  # noqa: ANN401
             setting_option("--max-rate", name="max_rate", help="Most requests a second."),
             setting_option("--retry-for", name="retry_for", help="How long one request is tried."),
             setting_option("--lookback", name="lookback", help="How far before the last sync to read again."),
+            setting_option("--max-results", name="max_results", help="Most results to fetch in one run."),
+            setting_option(
+                "--audit-every",
+                name="audit_every",
+                help="How often deletions may cost a full read.",
+            ),
             setting_option("--date-filter", name="date_filter", help="What date_created means, if you know."),
         )
     ):
         function = option(function)
     return database_option(function)
+
+
+results_option = click.option(
+    "--results/--no-results", "with_results", default=True, help="Fetch results before the API deletes them."
+)
 
 
 @click.command()
@@ -57,6 +68,7 @@ def source_options(function: Any) -> Any:  # noqa: ANN401
 @click.option("--search", help="Only tasks with this text in their id, type, status or data.")
 @click.option("--task-id", help="Only this task.")
 @source_options
+@results_option
 @click.option("--strict", is_flag=True, help="End with 5 if a record had to be set aside.")
 @click.option("--allow-mass-removal", is_flag=True, help="Believe it when most tasks are gone.")
 @click.option("--allow-account-change", is_flag=True, help="Take tasks of another account too.")
@@ -117,6 +129,7 @@ def print_summary(summary: Any) -> None:  # noqa: ANN401
     click.echo(
         f"  {summary.inserted:,} new, {summary.updated:,} changed, {summary.unchanged:,} unchanged, "
         f"{summary.removed:,} gone, {summary.rejected:,} rejected"
+        + (f", {summary.results_archived:,} results archived" if summary.results_archived else "")
     )
     if summary.watermark is not None:
         click.echo(f"  complete up to {summary.watermark:%Y-%m-%d %H:%M:%S} UTC")

@@ -12,7 +12,7 @@ from etl.cli.console import complain
 from etl.cli.progress import progress_bar
 from etl.cli.settings import load_settings
 from etl.cli.signals import interruptible
-from etl.cli.sync import print_json, print_summary, source_options
+from etl.cli.sync import print_json, print_summary, results_option, source_options
 from etl.errors import ConfigurationError, EtlError, Interrupted
 from etl.settings import parse_duration
 
@@ -38,8 +38,9 @@ class Duration(click.ParamType[dt.timedelta]):
 @click.command()
 @click.option("--every", type=Duration(), default="5m", show_default=True, help="From one start to the next.")
 @source_options
+@results_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a run, each on a line.")
-def watch(*, every: dt.timedelta, as_json: bool, **options: str | None) -> None:
+def watch(*, every: dt.timedelta, as_json: bool, with_results: bool, **options: str | None) -> None:
     """
     Sync on a schedule until stopped (Ctrl-C or SIGTERM).
 
@@ -52,19 +53,20 @@ def watch(*, every: dt.timedelta, as_json: bool, **options: str | None) -> None:
         is_first = True
         while True:
             start = time.monotonic()
-            _sync_once(settings, as_json=as_json, is_first=is_first)
+            _sync_once(settings, with_results=with_results, as_json=as_json, is_first=is_first)
             is_first = False
             time.sleep(max(0.0, start + every.total_seconds() - time.monotonic()))
 
 
-def _sync_once(settings: Settings, *, as_json: bool, is_first: bool) -> None:
+def _sync_once(settings: Settings, *, with_results: bool, as_json: bool, is_first: bool) -> None:
+    from etl.sync.options import SyncOptions
     from etl.sync.session import run_sync
     from etl.sync.summary import RunSummary
 
     summary = RunSummary()
     try:
         with progress_bar() as observe:
-            run_sync(settings, observe=observe, summary=summary)
+            run_sync(settings, SyncOptions(with_results=with_results), observe=observe, summary=summary)
     except EtlError as error:
         summary.error = summary.error or str(error)
         summary.status = "failed" if summary.status == "running" else summary.status

@@ -11,6 +11,7 @@ import email.utils
 import threading
 import time
 from typing import TYPE_CHECKING, NoReturn, Self, TypeVar
+from urllib.parse import quote
 
 import httpx
 import msgspec
@@ -27,11 +28,13 @@ from etl.errors import (
 )
 from etl.extract.pacer import Pacer
 from etl.extract.payload import Page, parse_page
+from etl.extract.result import parse_detail
 from etl.extract.retry import Retrier, TransientError, is_transient, parse_retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from etl.extract.result import ResultPayload
     from etl.secret import Secret
 
 T = TypeVar("T")
@@ -104,6 +107,16 @@ class Client:
         query = {**filters, "page": str(page), "limit": str(limit)}
 
         return self._get(TASKS_PATH, query, lambda answer: parse_page(answer.body, answer.served_at))
+
+    def fetch_detail(self, task_id: str) -> ResultPayload:
+        """
+        Read one task with its result.
+
+        Raises NotThere for a 404 or 410, which for an expired result some servers answer; otherwise what
+        `fetch_page` raises.
+        """
+        path = f"{TASKS_PATH}/{quote(task_id, safe='')}"
+        return self._get(path, {}, lambda answer: parse_detail(answer.body))
 
     def _get(self, path: str, query: Mapping[str, str], read: Callable[[_Answer], T]) -> T:
         def attempt(deadline: float) -> T:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from etl.load.dialect import among, insert
 from etl.load.transform import content_of, creation_bounds, differs, payload_hash
-from etl.models import Base
+from etl.models import STATUSES_WITH_RESULT, Base
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -101,11 +101,14 @@ def _row(
     if known is not None:
         before = [b for b in (bounds["created_before"], known["created_before"]) if b is not None]
         bounds = {"created_after": known["created_after"], "created_before": min(before, default=None)}
+    has_result = payload.status in STATUSES_WITH_RESULT
+    had_result = known is not None and known["status"] in STATUSES_WITH_RESULT
     return {
         "task_id": payload.task_id,
         **content,
         **bounds,
         "payload_hash": text_hash,
+        "is_result_due": has_result and (known["is_result_due"] if had_result and known else True),
         "first_seen_at": sighting.observed_at,
         "changed_at": sighting.observed_at,
         "removed_at": None,

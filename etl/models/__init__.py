@@ -3,10 +3,12 @@
 from etl.models.base import Base, Json, UtcDateTime
 from etl.models.bookkeeping import RejectedRecord, SyncRun, SyncState
 from etl.models.result import Detection, Subtitle, TaskResult
-from etl.models.task import IN_FLIGHT, TERMINAL_STATUSES, Task, TaskHistory
+from etl.models.task import IN_FLIGHT, RESULT_DUE, STATUSES_WITH_RESULT, TERMINAL_STATUSES, Task, TaskHistory
 
 __all__ = [
     "IN_FLIGHT",
+    "RESULT_DUE",
+    "STATUSES_WITH_RESULT",
     "TERMINAL_STATUSES",
     "Base",
     "Detection",

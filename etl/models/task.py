@@ -3,15 +3,19 @@
 import datetime as dt
 from typing import Any
 
-from sqlalchemy import BigInteger, Index, text
+from sqlalchemy import BigInteger, Index, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from etl.models.base import Base, BigSerial, Json
 
 TERMINAL_STATUSES = ("FAILURE", "REVOKED", "SUCCESS")
+# A cancelled task has none.
+STATUSES_WITH_RESULT = ("FAILURE", "SUCCESS")
 
 # Queries use this very text: from bound parameters no database can tell that the index below answers them.
 IN_FLIGHT = text("removed_at IS NULL AND coalesce(status, '') NOT IN ('FAILURE', 'REVOKED', 'SUCCESS')")
+
+RESULT_DUE = text("is_result_due")
 
 
 class Task(Base):
@@ -21,6 +25,7 @@ class Task(Base):
     __table_args__ = (
         Index("ix_tasks_in_flight", "task_id", sqlite_where=IN_FLIGHT, postgresql_where=IN_FLIGHT),
         Index("ix_tasks_started_at", "started_at"),
+        Index("ix_tasks_result_due", "completed_at", sqlite_where=RESULT_DUE, postgresql_where=RESULT_DUE),
     )
 
     task_id: Mapped[str] = mapped_column(primary_key=True)
@@ -49,6 +54,8 @@ class Task(Base):
     first_seen_at: Mapped[dt.datetime]
     changed_at: Mapped[dt.datetime]
     removed_at: Mapped[dt.datetime | None]
+    # Finished, and nobody has asked for its result yet: `task_results` has no row of it.
+    is_result_due: Mapped[bool] = mapped_column(server_default=false())
 
 
 class TaskHistory(Base):

@@ -19,6 +19,7 @@ class SyncOptions:
     status: str | None = None
     search: str | None = None
     task_id: str | None = None
+    with_results: bool = True
     allow_mass_removal: bool = False
     allow_account_change: bool = False
     is_dry: bool = False

@@ -2,8 +2,9 @@
 One run: read, load, commit; at the end, advance.
 
 What if it dies here? The run's row is committed before the first request. Each batch of pages is committed
-with the run's counters. The watermark, the marks on removed tasks and the closing of the run share the last
-transaction with the last rows: before it, the next run starts where this one did; after it, this one is over.
+with the run's counters. The watermark and the marks on removed tasks share a transaction with the last rows:
+before it, the next run starts where this one did; after it, only results are missing, and each batch of them
+is committed by itself. A run that was not closed is closed by the next.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from typing import TYPE_CHECKING
 from etl.errors import EtlError, Interrupted, MassRemoval
 from etl.extract.pages import Walk
 from etl.load.seen import count_present, mark_removed
+from etl.sync.archive import iter_archived
 from etl.sync.in_flight import FEW, is_gone, is_shown, iter_by_id, iter_open_lists, iter_unseen
 from etl.sync.intake import Intake
-from etl.sync.runs import close_killed_runs, close_run, open_run
-from etl.sync.summary import RunSummary
+from etl.sync.runs import close_killed_runs, close_run, open_run, save_counters
+from etl.sync.summary import Progress, RunSummary, ignore_progress
 from etl.sync.watermark import State, read_state, write_state
 from etl.sync.window import EVERYTHING, Window, next_watermark, plan_window, window_since
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from etl.extract.payload import Page
     from etl.settings import Settings
     from etl.sync.options import SyncOptions
+    from etl.sync.summary import Observer
 
 logger = logging.getLogger(__name__)
 
@@ -46,15 +49,11 @@ def utc_now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
-def ignore_progress(_summary: RunSummary, _total: int | None) -> None:
-    """Watch nothing."""
-
-
 class Run:
     """
     One execution over a connection that nobody else writes through; use it once.
 
-    `observe` is called after each page with the summary so far and the length of the list being read.
+    `observe` is called after each page, and after each result, with the summary so far and how far it is.
     """
 
     def __init__(  # noqa: PLR0913
@@ -65,7 +64,7 @@ class Run:
         options: SyncOptions,
         *,
         now: Callable[[], dt.datetime] = utc_now,
-        observe: Callable[[RunSummary, int | None], None] = ignore_progress,
+        observe: Observer = ignore_progress,
         summary: RunSummary | None = None,
     ) -> None:
         self.summary = summary or RunSummary()
@@ -87,7 +86,9 @@ class Run:
             self._look()
             window = self._plan()
             self._read(window)
-            self._finish(window)
+            self._commit(window)
+            self._archive()
+            self._close()
         except BaseException as error:
             self._fail(error)
             raise
@@ -175,12 +176,11 @@ class Run:
         self._report(page)
 
     def _report(self, page: Page) -> None:
-        self.summary.requests = self._client.requests - self._requests_before
-        self.summary.duration_seconds = self._elapsed()
-        self._observe(self.summary, page.count)
+        self._count()
+        self._observe(self.summary, Progress("tasks", self.summary.tasks_seen, page.count))
 
-    def _finish(self, window: Window) -> None:
-        """Commit the last rows, what is gone, the watermark and the end of the run, all at once."""
+    def _commit(self, window: Window) -> None:
+        """Commit the last rows, what is gone, and the watermark that covers them, all at once."""
         summary, connection = self.summary, self._connection
         is_complete = window.is_everything and not self._options.filters
         with connection.begin():
@@ -188,14 +188,44 @@ class Run:
             doubted = self._remove(is_complete=is_complete)
             if doubted is None:
                 after = self._advance(window, is_complete=is_complete)
-                summary.status, summary.watermark = "succeeded", after.watermark
-                summary.requests = self._client.requests - self._requests_before
-                summary.duration_seconds = self._elapsed()
+                summary.watermark = after.watermark
                 if not summary.dry_run:
                     write_state(connection, self._state, after)
-                    close_run(connection, summary, self._now())
+            self._count()
         if doubted is not None:
             raise doubted
+
+    def _archive(self) -> None:
+        """Fetch results, which are committed as they come: the tasks are safe by now."""
+        if self.summary.dry_run or not self._options.with_results:
+            return
+        for done, due in iter_archived(
+            self._connection,
+            self._client,
+            limit=self._settings.max_results,
+            now=lambda: self._intake.sighting().observed_at,
+            save=self._save_archived,
+        ):
+            self._count()
+            self._observe(self.summary, Progress("results", done, due))
+
+    def _save_archived(self, number: int) -> None:
+        self.summary.results_archived += number
+        self._count()
+        save_counters(self._connection, self.summary)
+
+    def _close(self) -> None:
+        self._count()
+        self.summary.status = "succeeded"
+        if not self.summary.dry_run:
+            with self._connection.begin():
+                close_run(self._connection, self.summary, self._now())
+
+    def _count(self) -> None:
+        started_at = self.summary.started_at
+        self.summary.requests = self._client.requests - self._requests_before
+        if started_at is not None:
+            self.summary.duration_seconds = round((self._now() - started_at).total_seconds(), 3)
 
     def _remove(self, *, is_complete: bool) -> MassRemoval | None:
         """Mark what this run proved to be gone; give the doubt instead, if it is suspiciously much."""
@@ -230,18 +260,13 @@ class Run:
             last_full_at=intake.sighting().observed_at if is_complete else state.last_full_at,
         )
 
-    def _elapsed(self) -> float:
-        started_at = self.summary.started_at
-        return round((self._now() - started_at).total_seconds(), 3) if started_at else 0.0
-
     def _fail(self, error: BaseException) -> None:
         """Close the run as failed or interrupted, if the database still lets it."""
         summary = self.summary
         was_stopped = isinstance(error, (Interrupted, KeyboardInterrupt))
         summary.status = "interrupted" if was_stopped else "failed"
         summary.error = str(error) if isinstance(error, EtlError) else type(error).__name__
-        summary.requests = self._client.requests - self._requests_before
-        summary.duration_seconds = self._elapsed()
+        self._count()
         self._client.stopping.set()
         # A connection that was lost took the lock with it: the next run closes this one.
         if summary.dry_run or self._connection.invalidated:

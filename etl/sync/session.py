@@ -11,15 +11,16 @@ from etl.errors import NoTablesError
 from etl.extract.client import Client
 from etl.sync.lock import writer
 from etl.sync.options import SyncOptions
-from etl.sync.run import Run, ignore_progress
-from etl.sync.summary import RunSummary
+from etl.sync.run import Run
+from etl.sync.summary import RunSummary, ignore_progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     import sqlalchemy as sa
 
     from etl.settings import Settings
+    from etl.sync.summary import Observer
 
 
 def run_sync(  # noqa: PLR0913
@@ -28,7 +29,7 @@ def run_sync(  # noqa: PLR0913
     *,
     wait: bool = False,
     migrate: bool = True,
-    observe: Callable[[RunSummary, int | None], None] = ignore_progress,
+    observe: Observer = ignore_progress,
     summary: RunSummary | None = None,
 ) -> RunSummary:
     """

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 COUNTERS = (
     "requests",
@@ -53,3 +54,18 @@ class RunSummary:
             name: value.isoformat().replace("+00:00", "Z") if isinstance(value, dt.datetime) else value
             for name, value in dataclasses.asdict(self).items()
         }
+
+
+class Progress(NamedTuple):
+    """How much of what is being read has come; `total` is None where nobody knows it."""
+
+    what: str  # tasks, results
+    done: int
+    total: int | None
+
+
+Observer = Callable[[RunSummary, Progress], None]
+
+
+def ignore_progress(_summary: RunSummary, _progress: Progress) -> None:
+    """Watch nothing."""

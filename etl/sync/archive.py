@@ -1,0 +1,97 @@
+"""Fetch the results that are not stored yet, before the API deletes them; several at once."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import TYPE_CHECKING
+
+from etl.errors import NotThere, RequestRefused, Unreachable
+from etl.extract.parallel import DaemonPool
+from etl.load.results import Answer, DueResult, due_results, store_results
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Callable, Iterable, Iterator
+    from concurrent.futures import Future
+    from typing import Protocol
+
+    import sqlalchemy as sa
+
+    from etl.extract.result import ResultPayload
+
+    class DetailSource(Protocol):
+        """What archiving needs of a client."""
+
+        concurrency: int
+
+        def fetch_detail(self, task_id: str) -> ResultPayload:
+            """Read one task with its result."""
+            ...
+
+
+logger = logging.getLogger(__name__)
+
+BATCH_RESULTS = 500
+BATCH_BYTES = 16 * 1024 * 1024
+# A server that fails for one task may have its reasons; one that fails for so many in a row is down.
+MOST_FAILURES = 3
+
+
+def iter_archived(
+    connection: sa.Connection,
+    source: DetailSource,
+    *,
+    limit: int,
+    now: Callable[[], dt.datetime],
+    save: Callable[[int], None],
+) -> Iterator[tuple[int, int]]:
+    """
+    Ask for at most `limit` results, store them in batches, and give after each answer how many are done.
+
+    `save` is called with the number of new results inside the transaction of each batch.
+    """
+    with connection.begin():
+        due = due_results(connection, now(), limit)
+    batch: list[Answer] = []
+    size = 0
+    for done, answer in enumerate(_iter_answers(source, due), start=1):
+        batch.append(answer)
+        size += len(answer.found.task.raw) if answer.found else 0
+        if len(batch) >= BATCH_RESULTS or size >= BATCH_BYTES or done == len(due):
+            with connection.begin():
+                save(store_results(connection, batch, now()))
+            batch, size = [], 0
+        yield done, len(due)
+
+
+def _iter_answers(source: DetailSource, due: Iterable[DueResult]) -> Iterator[Answer]:
+    failures = 0
+    with DaemonPool(source.concurrency) as pool:
+        asked: deque[Future[Answer]] = deque()
+        waiting = iter(due)
+        while True:
+            while len(asked) < 2 * source.concurrency and (following := next(waiting, None)) is not None:
+                asked.append(pool.submit(_asking(source, following)))
+            if not asked:
+                return
+            answer = asked.popleft().result()
+            failures = failures + 1 if answer.is_failure else 0
+            if failures > MOST_FAILURES:
+                raise Unreachable(
+                    "the API fails to give one result after the other; the tasks themselves are stored"
+                )
+            yield answer
+
+
+def _asking(source: DetailSource, due: DueResult) -> Callable[[], Answer]:
+    def ask() -> Answer:
+        try:
+            return Answer(due=due, found=source.fetch_detail(due.task_id))
+        except NotThere:
+            return Answer(due=due)
+        except (RequestRefused, Unreachable) as error:
+            logger.warning("the result of task %s: %s", due.task_id, error)
+            return Answer(due=due, is_failure=True)
+
+    return ask

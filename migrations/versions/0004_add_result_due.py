@@ -1,0 +1,27 @@
+"""Mark the finished tasks whose result was not asked for yet, to find them without a look at the others."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+
+IS_DUE = sa.text("is_result_due")
+
+
+def upgrade() -> None:
+    with op.batch_alter_table("tasks") as batch:
+        batch.add_column(sa.Column("is_result_due", sa.Boolean(), server_default=sa.false(), nullable=False))
+    op.execute(
+        "UPDATE tasks SET is_result_due = true WHERE status IN ('FAILURE', 'SUCCESS') "
+        "AND NOT EXISTS (SELECT 1 FROM task_results WHERE task_results.task_id = tasks.task_id)"
+    )
+    op.create_index(
+        "ix_tasks_result_due", "tasks", ["completed_at"], sqlite_where=IS_DUE, postgresql_where=IS_DUE
+    )
+
+
+def downgrade() -> None:
+    op.drop_index("ix_tasks_result_due", "tasks")
+    with op.batch_alter_table("tasks") as batch:
+        batch.drop_column("is_result_due")
