@@ -1,0 +1,178 @@
+"""Results are copied before the API deletes them, and never lost again."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from support.worlds import a_world, query, settings_for
+
+from etl.emulator import Behaviour, Fault, serve
+from etl.errors import Unreachable
+from etl.sync.options import SyncOptions
+from etl.sync.session import run_sync
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from etl.emulator import Emulator
+
+
+@pytest.fixture
+def emulator() -> Iterator[Emulator]:
+    with serve(a_world(40), Behaviour()) as emulator:
+        yield emulator
+
+
+def stored_results(database_url: str) -> dict[str, object]:
+    rows = query(
+        database_url, "SELECT task_id, CAST(result AS TEXT) FROM task_results WHERE state = 'archived'"
+    )
+    return {task_id: json.loads(result) for task_id, result in rows}
+
+
+def true_results(emulator: Emulator) -> dict[str, object]:
+    finished = (task for task in emulator.world.tasks.values() if task.status in {"SUCCESS", "FAILURE"})
+    return {task.task_id: task.result for task in finished}
+
+
+def details_asked(emulator: Emulator) -> int:
+    return sum("tasks/" in request.path for request in emulator.requests)
+
+
+def finish_one(emulator: Emulator) -> str:
+    task_id = emulator.world.create()
+    emulator.world.start(task_id)
+    emulator.world.finish(task_id)
+    return task_id
+
+
+def test_every_result_is_archived_once(emulator, database_url):
+    summary = run_sync(settings_for(emulator, database_url))
+    truth = true_results(emulator)
+    assert stored_results(database_url) == truth
+    assert summary.results_archived == len(truth)
+    cues = query(database_url, "SELECT task_id, count(*) FROM subtitles GROUP BY task_id")
+    assert dict(cues) == {
+        task_id: len(result["subtitles"]) for task_id, result in truth.items() if result.get("subtitles")
+    }
+    emulator.reset_log()
+    assert run_sync(settings_for(emulator, database_url)).results_archived == 0
+    assert details_asked(emulator) == 0
+
+
+def test_without_results_nothing_is_asked_and_later_all_of_it(emulator, database_url):
+    settings = settings_for(emulator, database_url)
+    run_sync(settings, SyncOptions(with_results=False))
+    assert details_asked(emulator) == 0
+    run_sync(settings)
+    assert stored_results(database_url) == true_results(emulator)
+
+
+def test_a_backlog_is_worked_off_by_several_runs_the_oldest_first(emulator, database_url):
+    settings = settings_for(emulator, database_url, max_results=10)
+    run_sync(settings)
+    oldest = sorted(
+        (task.completed_at, task.task_id)
+        for task in emulator.world.tasks.values()
+        if task.task_id in true_results(emulator)
+    )
+    assert stored_results(database_url).keys() == {task_id for _, task_id in oldest[:10]}
+    for _ in range(4):
+        run_sync(settings)
+    assert stored_results(database_url) == true_results(emulator)
+
+
+@pytest.mark.parametrize("answer", ["null", "empty", "404", "410"])
+def test_a_stored_result_outlives_its_end_at_the_source(emulator, database_url, answer):
+    settings = settings_for(emulator, database_url)
+    run_sync(settings)
+    before = stored_results(database_url)
+    emulator.behaviour.expired_result = answer
+    emulator.world.advance(dt.timedelta(days=40))
+    run_sync(settings, SyncOptions(is_full=True))
+    after = stored_results(database_url)
+    assert {task_id: after[task_id] for task_id in before} == before
+
+
+@pytest.mark.parametrize("answer", ["null", "empty", "404", "410"])
+def test_a_result_whose_month_is_over_is_asked_for_once(emulator, database_url, answer):
+    emulator.behaviour.expired_result = answer
+    emulator.world.advance(dt.timedelta(days=60))
+    settings = settings_for(emulator, database_url)
+    run_sync(settings)
+    assert stored_results(database_url) == {}
+    states = query(database_url, "SELECT state, count(*) FROM task_results GROUP BY state")
+    assert states == [("expired", len(true_results(emulator)))]
+    emulator.reset_log()
+    emulator.world.advance(dt.timedelta(days=2))
+    run_sync(settings)
+    assert details_asked(emulator) == 0
+
+
+def test_a_result_that_is_not_there_yet_is_asked_for_again_at_growing_intervals(emulator, database_url):
+    settings = settings_for(emulator, database_url)
+    run_sync(settings)
+    task_id = finish_one(emulator)
+    task = emulator.world.tasks[task_id]
+    task.result_deleted = True
+    run_sync(settings)
+    asked = "SELECT state, attempts FROM task_results WHERE task_id = :id"
+    assert query(database_url, asked, id=task_id) == [("unavailable", 1)]
+    run_sync(settings)
+    assert query(database_url, asked, id=task_id) == [("unavailable", 1)]
+    emulator.world.advance(dt.timedelta(hours=1, seconds=1))
+    run_sync(settings)
+    assert query(database_url, asked, id=task_id) == [("unavailable", 2)]
+    task.result_deleted = False
+    emulator.world.advance(dt.timedelta(hours=2, seconds=1))
+    run_sync(settings)
+    assert stored_results(database_url)[task_id] == task.result
+
+
+def test_one_result_that_cannot_be_fetched_costs_itself_alone(emulator, database_url):
+    settings = settings_for(emulator, database_url, retry_for=dt.timedelta(seconds=0.1))
+    spoilt = finish_one(emulator)
+    emulator.inject(Fault("500", times=1000, match=spoilt))
+    summary = run_sync(settings)
+    assert summary.status == "succeeded"
+    truth = true_results(emulator)
+    del truth[spoilt]
+    assert stored_results(database_url) == truth
+    assert query(database_url, "SELECT state FROM task_results WHERE task_id = :id", id=spoilt) == [
+        ("unavailable",)
+    ]
+
+
+def test_results_that_fail_one_after_the_other_end_the_run_but_keep_the_tasks(emulator, database_url):
+    settings = settings_for(emulator, database_url, retry_for=dt.timedelta(seconds=0.1))
+    emulator.inject(Fault("500", times=10_000, match="detail"))
+    with pytest.raises(Unreachable):
+        run_sync(settings)
+    assert query(database_url, "SELECT count(*) FROM tasks") == [(40,)]
+    ((status, watermark),) = query(database_url, "SELECT status, watermark_after FROM sync_runs")
+    assert (status, watermark is not None) == ("failed", True)
+    emulator.behaviour.faults.clear()
+    run_sync(settings)
+    assert stored_results(database_url) == true_results(emulator)
+
+
+def test_an_emptier_result_never_replaces_a_fuller_one(emulator, database_url):
+    settings = settings_for(emulator, database_url)
+    task_id = finish_one(emulator)
+    task = emulator.world.tasks[task_id]
+    task.own_result = {"speech_detected": True, "concatenated_text": "all of it", "languages": ["eng"]}
+    run_sync(settings)
+    for shown, kept in (
+        ({"concatenated_text": "less"}, "all of it"),
+        ({"speech_detected": True, "concatenated_text": "more", "languages": ["eng"], "extra": 1}, "more"),
+    ):
+        task.status, task.wire = "STARTED", None
+        run_sync(settings, SyncOptions(is_full=True))
+        task.status, task.wire, task.own_result = "SUCCESS", None, shown
+        run_sync(settings, SyncOptions(is_full=True))
+        assert query(database_url, "SELECT text FROM task_results WHERE task_id = :id", id=task_id) == [
+            (kept,)
+        ]
