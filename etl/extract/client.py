@@ -24,6 +24,7 @@ from etl.errors import (
     NotThere,
     RequestRefused,
     SourceError,
+    SpoiltPage,
     UnreadablePage,
 )
 from etl.extract.pacer import Pacer
@@ -119,6 +120,8 @@ class Client:
         return self._get(path, {}, lambda answer: parse_detail(answer.body))
 
     def _get(self, path: str, query: Mapping[str, str], read: Callable[[_Answer], T]) -> T:
+        spoilt: list[bytes] = []
+
         def attempt(deadline: float) -> T:
             self._pacer.wait()
             answer = self._send(path, query, deadline)
@@ -126,6 +129,12 @@ class Client:
                 self._refuse(answer, path)
             try:
                 return read(answer)
+            except SpoiltPage:
+                # What comes the same way twice will not get better.
+                if answer.body in spoilt:
+                    raise
+                spoilt.append(answer.body)
+                raise TransientError("the page is no JSON, though it is whole") from None
             except UnreadablePage as error:
                 raise TransientError(str(error)) from error
 

@@ -9,16 +9,17 @@ record, nothing that existed throughout can lie between them; if they share none
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import logging
-from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
-from etl.errors import DriftingPages, NotThere, PageLoop, RunawayScan
+from etl.errors import DriftingPages, NotThere, PageLoop, RunawayScan, SpoiltPage
 from etl.extract.parallel import DaemonPool
-from etl.extract.payload import Page, TaskPayload
+from etl.extract.payload import Page, TaskPayload, UnusableRecord
+from etl.extract.spans import Ahead, Span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from concurrent.futures import Future
 
     from etl.extract.payload import Record
@@ -42,85 +43,66 @@ class PageSource(Protocol):
         ...
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Span:
-    """A page number and a limit, and so a place in the list."""
-
-    page: int
-    limit: int
-
-    @property
-    def start(self) -> int:
-        """The position of its first record."""
-        return (self.page - 1) * self.limit
-
-    @property
-    def end(self) -> int:
-        """The position behind its last record."""
-        return self.page * self.limit
-
-
-def overlapping_span(position: int, granted: int) -> Span:
-    """
-    Choose the page that begins before `position` and reaches furthest beyond it.
-
-    A page can only begin at a multiple of its limit, and the limit can be anything up to `granted`. A place
-    that all of these divide (2,520 for limits up to 10) allows no overlap: then the page begins right there.
-    """
-    if position <= 0:
-        return Span(1, granted)
-    spans = (Span((position - 1) // limit + 1, limit) for limit in range(granted, 0, -1))
-    best = max(spans, key=lambda span: span.end)
-    return best if best.end > position else Span(position // granted + 1, granted)
-
-
 class Walk:
     """
     One pass over one list; iterating gives pages that hold only what the page before did not.
 
-    `granted` is the page size that the server turned out to grant, `None` while no page was full.
+    `granted` is the page size that the server turned out to grant, `None` while no page was full;
+    `is_ordered` whether the ids came in ascending order, without which nothing is proved; `slices` how many
+    were read. Without `is_by_id` the list comes in the server's default order.
     """
 
-    def __init__(self, source: PageSource, filters: Mapping[str, str], *, page_size: int) -> None:
+    def __init__(
+        self, source: PageSource, filters: Mapping[str, str], *, page_size: int, is_by_id: bool = True
+    ) -> None:
         self.granted: int | None = None
+        self.is_ordered = is_by_id
+        self.slices = 0
         self._source = source
-        self._filters = {"ordering": "task_id", **filters}
-        self._page_size = page_size
+        self._filters = {"ordering": "task_id", **filters} if is_by_id else dict(filters)
+        self._limit = self._page_size = page_size
         self._landmarks: dict[str | bytes, int] = {}
-        self._misses = self._returns = self._slices = self._read = self._claimed = 0
+        self._misses = self._returns = self._read = self._claimed = 0
 
     def __iter__(self) -> Iterator[Page]:
-        span = Span(1, self._page_size)
-        page = self._fetch(span)
-        yield page
-        if self._is_end(span, page, fresh=len(page.records)):
-            return
-        self._learn(span, page)
         with DaemonPool(self._source.concurrency) as pool:
-            yield from self._follow(span, page, pool)
+            ahead = Ahead(self._fetch, pool, self._source.concurrency)
+            known: set[str | bytes] = set()
+            # Until the first answer nobody knows whether there is anything to be asked for ahead of time.
+            position = 0
+            count: int | None = 0
+            while True:
+                span, future = ahead.take(position, self._limit, count)
+                page = self._page_of(span, future)
+                if page is None:
+                    continue
+                keys = _keys(page)
+                if not self._joins(span, keys, known, position):
+                    position = self._step_back(position, page)
+                    continue
+                fresh = tuple(record for record in page.records if _key(record) not in known)
+                self._guard(span, page, keys, len(fresh))
+                yield dataclasses.replace(page, records=fresh)
+                if self._is_end(span, page, fresh=len(fresh)):
+                    return
+                self._learn(span, page)
+                known, position = keys, span.start + len(page.records)
+                count = page.count
 
-    def _follow(self, span: Span, page: Page, pool: DaemonPool) -> Iterator[Page]:
-        """Go on from the first page, a few requests ahead."""
-        ahead = _Ahead(self._fetch, pool, self._source.concurrency)
-        known = _keys(page)
-        position = span.start + len(page.records)
-        while True:
-            granted = self.granted or self._page_size
-            span, page = ahead.take(position, granted, page.count)
-            keys = _keys(page)
-            is_bridge = span.start < position
-            if not is_bridge and not keys:
-                return
-            if is_bridge and not self._joins(span, keys, known):
-                position = self._step_back(position, page)
-                continue
-            fresh = tuple(record for record in page.records if _key(record) not in known)
-            self._guard(span, page, keys, len(fresh))
-            yield dataclasses.replace(page, records=fresh)
-            if self._is_end(span, page, fresh=len(fresh)):
-                return
-            self._learn(span, page)
-            known, position = keys, span.start + len(page.records)
+    def _page_of(self, span: Span, future: Future[Page]) -> Page | None:
+        """
+        Give the slice, or None if it cannot be read as a whole and has to be asked for in smaller pieces.
+
+        The piece of one record that still cannot be read is the culprit, and is given as what it is.
+        """
+        try:
+            return future.result()
+        except SpoiltPage as error:
+            if span.limit > 1:
+                self._limit = span.limit // 2
+                return None
+            logger.warning("one record cannot be read: %s", error)
+            return Page(records=(UnusableRecord(error.raw, str(error)),))
 
     def _fetch(self, span: Span) -> Page:
         try:
@@ -130,9 +112,23 @@ class Walk:
                 raise
             return Page(records=())
 
-    def _joins(self, span: Span, keys: set[str | bytes], known: set[str | bytes]) -> bool:
-        """Tell whether nothing can lie between this slice and the last; a slice from the top always joins."""
-        return span.start == 0 or not keys.isdisjoint(known)
+    def _joins(self, span: Span, keys: set[str | bytes], known: set[str | bytes], position: int) -> bool:
+        """
+        Tell whether nothing can lie between this slice and the last; a slice from the top always joins.
+
+        Where no slice can overlap the last one, the record before this slice is looked at by itself.
+        """
+        if span.start == 0:
+            return True
+        if span.start < position:
+            return not keys.isdisjoint(known)
+        if not keys:
+            return True
+        try:
+            before = _keys(self._fetch(Span(position, 1)))
+        except SpoiltPage as error:
+            before = {error.raw}
+        return not before.isdisjoint(known)
 
     def _step_back(self, position: int, page: Page) -> int:
         """Begin the next slice further up: the list moved up under the cursor, or ended before it."""
@@ -149,8 +145,10 @@ class Walk:
     def _learn(self, span: Span, page: Page) -> None:
         """Take a slice shorter than asked, with more behind it, for the server's page size."""
         granted = min(span.limit, max(1, len(page.records)))
-        if self.granted is None or granted < span.limit:
+        if granted < span.limit or (self.granted is None and span.limit == self._page_size):
             self.granted = granted
+        # After a spoilt record, larger pages may be read again, by and by.
+        self._limit = min(self.granted or self._page_size, 2 * self._limit)
 
     def _is_end(self, span: Span, page: Page, *, fresh: int) -> bool:
         """
@@ -170,47 +168,22 @@ class Walk:
 
     def _guard(self, span: Span, page: Page, keys: set[str | bytes], fresh: int) -> None:
         """Notice a walk that comes by the same places again, or that never ends."""
-        self._slices += 1
+        self.slices += 1
+        ids = [record.task_id for record in page.records if isinstance(record, TaskPayload)]
+        self.is_ordered = self.is_ordered and all(one < other for one, other in itertools.pairwise(ids))
         landmarks = keys & self._landmarks.keys()
-        came_back = any(self._slices - self._landmarks[key] > NEAR for key in landmarks)
+        came_back = any(self.slices - self._landmarks[key] > NEAR for key in landmarks)
         self._returns = self._returns + 1 if came_back else 0
         if self._returns > MOST_RETURNS:
             raise PageLoop(span.page)
         if page.records and len(self._landmarks) < MOST_LANDMARKS:
-            self._landmarks.setdefault(_key(page.records[0]), self._slices)
+            self._landmarks.setdefault(_key(page.records[0]), self.slices)
         self._read += fresh
         self._claimed = max(self._claimed, page.count or 0)
         if self._read > RUNAWAY_FACTOR * self._claimed + RUNAWAY_SLACK:
             raise RunawayScan(
                 f"the API says it has {self._claimed:,} tasks but has listed {self._read:,}, and does not end"
             )
-
-
-class _Ahead:
-    """Keeps a few requests under way beyond the place that is being read."""
-
-    def __init__(self, fetch: Callable[[Span], Page], pool: DaemonPool, concurrency: int) -> None:
-        self._fetch, self._pool, self._concurrency = fetch, pool, concurrency
-        self._queue: deque[tuple[int, Span, Future[Page]]] = deque()
-
-    def take(self, position: int, granted: int, count: int | None) -> tuple[Span, Page]:
-        """Give the slice that joins `position`; what was fetched for another place is dropped."""
-        if not self._queue or self._queue[0][0] != position or self._queue[0][1].limit > granted:
-            for _, _, future in self._queue:
-                future.cancel()
-            self._queue.clear()
-            self._send(position, granted)
-        while len(self._queue) < self._concurrency:
-            last = self._queue[-1][1]
-            if count is not None and last.end >= count:
-                break
-            self._send(last.end, granted)
-        _, span, future = self._queue.popleft()
-        return span, future.result()
-
-    def _send(self, position: int, granted: int) -> None:
-        span = overlapping_span(position, granted)
-        self._queue.append((position, span, self._pool.submit(lambda: self._fetch(span))))
 
 
 def _key(record: Record) -> str | bytes:

@@ -9,11 +9,12 @@ usable id is refused. Facts: https://gcore.com/docs/api-reference/streaming/ai/g
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from etl.errors import RecordError, UnreadablePage
+from etl.errors import RecordError, SpoiltPage, UnreadablePage
 from etl.extract.fields import instant, integer, json_object, members_of, number, small_integer, text
 from etl.extract.jsontext import loads, split_array, split_object
 
@@ -78,6 +79,7 @@ class _Envelope(msgspec.Struct):
     next: msgspec.Raw = msgspec.Raw(b"null")
 
 
+_LOOKS_WHOLE = re.compile(rb'\s*\{.*"results"\s*:\s*\[.*\]\s*\}\s*', re.DOTALL)
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 
 
@@ -85,7 +87,8 @@ def parse_page(body: bytes, served_at: dt.datetime | None = None) -> Page:
     """
     Read one page; a record that cannot be read costs itself alone.
 
-    Raises UnreadablePage if the body is no page: cut short, no JSON, or JSON of another shape.
+    Raises SpoiltPage if the body looks like a whole page, but is no JSON; UnreadablePage if it is no page:
+    cut short, something else, or JSON of another shape.
     """
     try:
         envelope = _decode_envelope(body)
@@ -98,6 +101,9 @@ def parse_page(body: bytes, served_at: dt.datetime | None = None) -> Page:
         except KeyError:
             raise UnreadablePage("an answer without 'results' is no page of tasks") from None
         except ValueError as error:
+            if _LOOKS_WHOLE.fullmatch(body):
+                raw = body[body.index(b"[") + 1 : body.rindex(b"]")].strip()
+                raise SpoiltPage(f"not JSON: {error}", raw) from None
             raise UnreadablePage(f"the page is no whole JSON: {error}") from None
         count, following = members.get("count", b"null"), members.get("next", b"null")
     return Page(

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Iterable
 
-    import sqlalchemy as sa
-
     from etl.extract.payload import UnusableRecord
 
 REJECTED = Base.metadata.tables["rejected_records"]
@@ -48,3 +46,8 @@ def park(
         return
     statement = insert(connection, REJECTED).on_conflict_do_nothing(index_elements=["raw_hash"])
     connection.execute(statement, rows)
+
+
+def count_rejected(connection: sa.Connection) -> int:
+    """Count the records set aside."""
+    return connection.scalar(sa.select(sa.func.count()).select_from(REJECTED)) or 0

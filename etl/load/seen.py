@@ -75,9 +75,10 @@ def count_in_flight(connection: sa.Connection) -> int:
     return connection.scalar(query) or 0
 
 
-def count_present(connection: sa.Connection) -> int:
-    """Count the stored tasks that the source still has, as far as is known."""
-    return connection.scalar(sa.select(sa.func.count()).select_from(TASKS).where(_IS_PRESENT)) or 0
+def count_by_status(connection: sa.Connection) -> dict[str | None, int]:
+    """Count the stored tasks that the source still has, as far as is known, by their status."""
+    query = sa.select(TASKS.c.status, sa.func.count()).where(_IS_PRESENT).group_by(TASKS.c.status)
+    return {status: number for status, number in connection.execute(query).tuples()}  # noqa: C416
 
 
 def mark_removed(connection: sa.Connection, task_ids: Iterable[str], sighting: Sighting) -> None:

@@ -35,6 +35,7 @@ class Tally:
     inserted: int = 0
     updated: int = 0
     unchanged: int = 0
+    reappeared: int = 0  # among the updated
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +70,15 @@ def upsert_tasks(connection: sa.Connection, payloads: Iterable[TaskPayload], sig
             tally.inserted += 1
         else:
             tally.updated += 1
+            tally.reappeared += known["removed_at"] is not None
     if not sighting.is_dry:
         _write(connection, rows, events)
     return tally
+
+
+def are_stored(connection: sa.Connection, payloads: Iterable[TaskPayload]) -> bool:
+    """Tell whether all of these are stored, present, and to the byte as they were seen last."""
+    return not _unlike(connection, {payload.task_id: payload_hash(payload.raw) for payload in payloads})
 
 
 def _unlike(connection: sa.Connection, hashes: Mapping[str, bytes]) -> list[str]:

@@ -46,6 +46,11 @@ class SyncState(Base):
     granted_page_size: Mapped[int | None]
     client_ids: Mapped[list[int] | None] = mapped_column(Json)
     last_full_at: Mapped[dt.datetime | None]
+    # Rows of `tasks` with no `removed_at`, kept up to date so that no run has to count them.
+    present_tasks: Mapped[int] = mapped_column(server_default="0")
+    # What the count audit starts from: see etl/sync/balance.py.
+    count_bias: Mapped[int] = mapped_column(server_default="0")
+    surplus: Mapped[int] = mapped_column(server_default="0")
 
 
 class RejectedRecord(Base):

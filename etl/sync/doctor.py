@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from etl.database import check, ensure_schema, reading
 from etl.errors import DatabaseError, EtlError, NoTablesError, SchemaOutdatedError, SyncRunning
 from etl.settings import format_duration
-from etl.sync.run import ASSUMED_DATE_FILTER
 from etl.sync.session import make_client, writing
 from etl.sync.watermark import read_state
 
@@ -20,6 +19,16 @@ if TYPE_CHECKING:
 
 # The watermark is the server's time; a clock that is further off is worth a word, and no failure.
 TOLERATED_SKEW = dt.timedelta(minutes=1)
+
+MEANINGS = {
+    "gte": "'gte', created at or after: a sync asks for what is newer than the last one",
+    "lte": "'lte', created at or before: of no use, a sync reads the newest first instead",
+    "day": "'day', created on that day: a sync asks day by day",
+    "exact": "'exact', created exactly then: of no use, a sync reads the newest first instead",
+    "ignored": "'ignored': a sync reads the newest first instead",
+    "rejected": "'rejected': a sync reads the newest first instead",
+    "unknown": "'unknown' until a sync of an account with tasks has found out",
+}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -91,11 +100,11 @@ def _examine_database(settings: Settings) -> Iterator[Finding]:
         detail="; ".join(differences) or "up to date",
         exit_code=DatabaseError.exit_code if differences else 0,
     )
-    verdict = settings.date_filter or state.date_filter or ASSUMED_DATE_FILTER
+    verdict = settings.date_filter or state.date_filter or "unknown"
     yield Finding(
         "date_created",
         is_good=True,
-        detail=f"taken as {verdict!r}; the lookback is {format_duration(settings.lookback)}",
+        detail=f"{MEANINGS[verdict]}; the lookback is {format_duration(settings.lookback)}",
     )
 
 

@@ -11,9 +11,9 @@ import logging
 from typing import TYPE_CHECKING
 
 from etl.errors import NotThere, RequestRefused
-from etl.extract.pages import Walk
 from etl.extract.parallel import DaemonPool
 from etl.extract.payload import Page, TaskPayload
+from etl.extract.scan import Scan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,13 +29,12 @@ FEW = len(OPEN_STATUSES)
 BATCH = 500
 
 
-def iter_open_lists(source: PageSource, *, page_size: int) -> Iterator[Page]:
-    """Give the pages of the lists of unfinished tasks; a list that the server refuses is passed over."""
-    for status in OPEN_STATUSES:
-        try:
-            yield from Walk(source, {"status": status}, page_size=page_size)
-        except RequestRefused as error:
-            logger.warning("the list of %s tasks was refused (%s); they are asked for by id", status, error)
+def iter_list(source: PageSource, status: str, *, page_size: int) -> Iterator[Page]:
+    """Give the pages of the list of one status; a list that the server refuses is passed over."""
+    try:
+        yield from Scan(source, {"status": status}, page_size=page_size)
+    except RequestRefused as error:
+        logger.warning("the list of %s tasks was refused (%s); they are asked for by id", status, error)
 
 
 def iter_by_id(source: PageSource, batches: Iterator[list[str]]) -> Iterator[tuple[str, Page | None]]:

@@ -10,6 +10,7 @@ from etl.load.rejected import park
 from etl.load.seen import SeenTasks
 from etl.load.upsert import Sighting, upsert_tasks
 from etl.sync.runs import save_counters
+from etl.sync.watermark import add_present
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from etl.extract.payload import Page, Record
     from etl.sync.summary import RunSummary
+    from etl.sync.watermark import State
 
 # As large as promises about memory and about lost work allow.
 BATCH_ROWS = 10_000
@@ -29,8 +31,9 @@ class Intake:
     """
     Collects the pages of one run and loads them in batches.
 
-    `client_ids` are the accounts that were ever seen here; they grow with what is taken. `absent_at` may be
-    set while what is read was certainly not there at that time.
+    `client_ids` are the accounts that were ever seen here; they grow with what is taken. `present` counts the
+    tasks that are here and not marked as removed. `absent_at` may be set while what is read was certainly not
+    there at that time.
     """
 
     def __init__(
@@ -38,11 +41,12 @@ class Intake:
         connection: sa.Connection,
         summary: RunSummary,
         *,
-        client_ids: frozenset[int],
+        state: State,
         may_change_account: bool,
         now: Callable[[], dt.datetime],
     ) -> None:
-        self.client_ids = client_ids
+        self.client_ids = state.client_ids
+        self.present = state.present_tasks
         self.absent_at: dt.datetime | None = None
         self.seen = SeenTasks(connection)
         self.first_served_at: dt.datetime | None = None
@@ -87,12 +91,19 @@ class Intake:
         self.seen.add(payload.task_id for payload in payloads)
         self._rejected_texts.update(hash(record.raw) for record in rejected)
         summary = self._summary
+        self.add_present(tally.inserted + tally.reappeared)
         if not summary.dry_run:
             park(self._connection, rejected, run_id=sighting.run_id, received_at=sighting.observed_at)
         summary.inserted += tally.inserted
         summary.updated += tally.updated
         summary.unchanged += tally.unchanged
         summary.rejected = len(self._rejected_texts)
+
+    def add_present(self, number: int) -> None:
+        """Count tasks that came or went, inside the transaction that says so."""
+        self.present += number
+        if not self._summary.dry_run:
+            add_present(self._connection, number)
 
     def sighting(self) -> Sighting:
         """Say when, by the server's clock if it told, and in which run the queued records were seen."""

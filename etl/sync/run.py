@@ -14,19 +14,20 @@ import datetime as dt
 import logging
 from typing import TYPE_CHECKING
 
-from etl.errors import EtlError, Interrupted, MassRemoval
-from etl.extract.pages import Walk
-from etl.load.seen import count_present, mark_removed
+from etl.errors import EtlError, Interrupted, MassRemoval, RequestRefused
+from etl.load.seen import mark_removed
 from etl.sync.archive import iter_archived
-from etl.sync.in_flight import FEW, is_gone, is_shown, iter_by_id, iter_open_lists, iter_unseen
+from etl.sync.audit import Audit
 from etl.sync.intake import Intake
+from etl.sync.reading import Reader
 from etl.sync.runs import close_killed_runs, close_run, open_run, save_counters
 from etl.sync.summary import Progress, RunSummary, ignore_progress
+from etl.sync.verdict import Verdict
 from etl.sync.watermark import State, read_state, write_state
 from etl.sync.window import EVERYTHING, Window, next_watermark, plan_window, window_since
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     import sqlalchemy as sa
 
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# The verdict on `date_created` as long as nobody has found out.
-ASSUMED_DATE_FILTER = "gte"
 # More than this many at once, and more than this part of all, are doubted.
 FEW_REMOVED, SMALL_PART = 50, 10
 
@@ -72,8 +71,6 @@ class Run:
         self._settings, self._options = settings, options
         self._now, self._observe = now, observe
         self._requests_before = client.requests
-        self._granted: int | None = None
-        self._gone: list[str] = []
 
     def execute(self) -> RunSummary:
         """
@@ -84,8 +81,7 @@ class Run:
         self._open()
         try:
             self._look()
-            window = self._plan()
-            self._read(window)
+            window = self._read(self._plan())
             self._commit(window)
             self._archive()
             self._close()
@@ -108,92 +104,102 @@ class Run:
             self._intake = Intake(
                 self._connection,
                 summary,
-                client_ids=self._state.client_ids,
+                state=self._state,
                 may_change_account=options.allow_account_change,
                 now=self._now,
             )
+        self._reader = Reader(
+            self._connection,
+            self._client,
+            self._intake,
+            page_size=self._settings.page_size,
+            report=self._report,
+        )
 
     def _look(self) -> None:
         """Ask for one task, whichever: the server's clock and the account come before any decision."""
-        page = self._client.fetch_page({}, page=1, limit=1)
+        self._shown = page = self._client.fetch_page({}, page=1, limit=1)
         self._intake.look(page)
         self._report(page)
+        self._verdict = Verdict(self._client, self._state, forced=self._settings.date_filter)
+        if not self._options.filters:
+            self._verdict.find_out(page, self._source_now())
+        self._audit = Audit(
+            self._connection,
+            self._client,
+            self._intake,
+            self._reader,
+            self._state,
+            first_count=page.count,
+            audit_every=self._settings.audit_every,
+        )
 
     def _plan(self) -> Window:
-        """Choose what to read. The probe of `date_created` will have its say here."""
-        verdict = self._settings.date_filter or self._state.date_filter or ASSUMED_DATE_FILTER
-        self.summary.date_filter = verdict
-        since = self._options.since
-        if since is not None:
-            return window_since(since) if verdict == "gte" else EVERYTHING
+        """Choose what to read."""
+        verdict = self.summary.date_filter = self._verdict.value
+        if self._options.since is not None:
+            return window_since(self._options.since, now=self._source_now(), verdict=verdict or "unknown")
         if self.summary.mode != "incremental":
             return EVERYTHING
         return plan_window(
             self._state.watermark,
             lookback=self._settings.lookback,
-            now=self._intake.first_served_at,
-            verdict=verdict,
+            now=self._source_now(),
+            verdict=verdict or "unknown",
         )
 
-    def _read(self, window: Window) -> None:
+    def _source_now(self) -> dt.datetime:
+        """Give the server's time at the run's first answer; if it did not say, this machine's."""
+        return self._intake.first_served_at or self._now()
+
+    def _read(self, window: Window) -> Window:
+        """Read what was planned, and what turned out to be missing; give the window that was read."""
+        window = self._read_window(window)
+        if self._options.filters:
+            return window
+        if window.is_everything:
+            self._audit.is_complete = True
+            return window
+        self._reader.read_in_flight()
+        if not self.summary.dry_run:
+            self._audit.settle(window, has_new=bool(self.summary.inserted))
+            if self._audit.has_missed:
+                self._verdict.recheck(self._shown, self._source_now())
+                self.summary.date_filter = self._verdict.value
+        self.summary.audit = self._audit.outcome
+        return window
+
+    def _read_window(self, window: Window) -> Window:
         self._intake.absent_at = window.start
-        walk = Walk(
-            self._client, {**window.filters, **self._options.filters}, page_size=self._settings.page_size
-        )
-        for page in walk:
-            self._take(page)
-        self._granted = walk.granted
-        if not window.is_everything and not self._options.filters:
-            self._intake.flush()
-            self._intake.absent_at = None
-            self._read_in_flight()
-
-    def _read_in_flight(self) -> None:
-        """Look again at what is stored as unfinished and was not among what this run has read."""
-        with self._connection.begin():
-            are_many = len(self._intake.seen.unseen_in_flight(FEW + 1)) > FEW
-        if are_many:
-            for page in iter_open_lists(self._client, page_size=self._settings.page_size):
-                self._take(page)
-            self._intake.flush()
-        for task_id, answer in iter_by_id(self._client, self._iter_unseen()):
-            if answer is not None and is_shown(task_id, answer):
-                self._take(answer)
-            elif is_gone(task_id, answer):
-                self._gone.append(task_id)
-
-    def _iter_unseen(self) -> Iterator[list[str]]:
-        batches = iter_unseen(self._intake.seen)
-        while True:
-            with self._connection.begin():
-                batch = next(batches, None)
-            if batch is None:
-                return
-            yield batch
-
-    def _take(self, page: Page) -> None:
-        self._intake.take(page)
-        self._report(page)
+        try:
+            self._reader.read_window(window, self._options.filters)
+        except RequestRefused:
+            if window.is_everything or not window.filters:
+                raise
+            self._verdict.recheck(self._shown, self._source_now(), is_refused=True)
+            window = self._plan()
+            self._reader.read_window(window, self._options.filters)
+        self._intake.absent_at = None
+        return window
 
     def _report(self, page: Page) -> None:
         self._count()
         self._observe(self.summary, Progress("tasks", self.summary.tasks_seen, page.count))
 
     def _commit(self, window: Window) -> None:
-        """Commit the last rows, what is gone, and the watermark that covers them, all at once."""
+        """Commit what is gone, and the watermark that covers what was read, at once."""
         summary, connection = self.summary, self._connection
-        is_complete = window.is_everything and not self._options.filters
+        with connection.begin():
+            missing = self._intake.seen.count_missing() if self._audit.is_complete else 0
+        state = self._audit.close(missing)
         with connection.begin():
             self._intake.load()
-            doubted = self._remove(is_complete=is_complete)
-            if doubted is None:
-                after = self._advance(window, is_complete=is_complete)
-                summary.watermark = after.watermark
-                if not summary.dry_run:
-                    write_state(connection, self._state, after)
+            self._remove(missing or len(self._reader.gone))
+            after = self._advance(window, state)
+            summary.watermark = after.watermark
+            if not summary.dry_run:
+                write_state(connection, self._state, after)
             self._count()
-        if doubted is not None:
-            raise doubted
 
     def _archive(self) -> None:
         """Fetch results, which are committed as they come: the tasks are safe by now."""
@@ -227,37 +233,38 @@ class Run:
         if started_at is not None:
             self.summary.duration_seconds = round((self._now() - started_at).total_seconds(), 3)
 
-    def _remove(self, *, is_complete: bool) -> MassRemoval | None:
-        """Mark what this run proved to be gone; give the doubt instead, if it is suspiciously much."""
-        seen, sighting = self._intake.seen, self._intake.sighting()
-        missing = seen.count_missing() if is_complete else len(self._gone)
+    def _remove(self, missing: int) -> None:
+        """Mark what this run proved to be gone, or raise MassRemoval if that is suspiciously much."""
         if not missing:
-            return None
-        present = count_present(self._connection)
+            return
+        present = self._intake.present
         is_suspicious = missing >= present or (missing > FEW_REMOVED and missing * SMALL_PART > present)
         if is_suspicious and not self._options.allow_mass_removal:
-            return MassRemoval(missing, present)
+            raise MassRemoval(missing, present)
         self.summary.removed = missing
-        if not self.summary.dry_run:
-            if is_complete:
-                seen.mark_missing(sighting)
-            else:
-                mark_removed(self._connection, self._gone, sighting)
-        return None
+        self._intake.add_present(-missing)
+        if self.summary.dry_run:
+            return
+        if self._audit.is_complete:
+            self._intake.seen.mark_missing(self._intake.sighting())
+        else:
+            mark_removed(self._connection, self._reader.gone, self._intake.sighting())
 
-    def _advance(self, window: Window, *, is_complete: bool) -> State:
+    def _advance(self, window: Window, state: State) -> State:
         """Say where the next run starts: further on, if this one read all since the old watermark."""
-        state, intake = self._state, self._intake
-        watermark = state.watermark
-        is_joined = window.start is None or (watermark is not None and window.start <= watermark)
-        if is_joined and not self._options.filters:
+        intake, watermark = self._intake, state.watermark
+        is_joined = watermark is not None and window.start is not None and window.start <= watermark
+        if self._audit.is_complete or (is_joined and not self._options.filters):
             watermark = next_watermark(watermark, served_at=intake.first_served_at, now=self._now())
         return dataclasses.replace(
             state,
             watermark=watermark,
+            date_filter=self._verdict.found,
+            date_filter_checked_at=self._verdict.checked_at,
             client_ids=intake.client_ids,
-            granted_page_size=self._granted or state.granted_page_size,
-            last_full_at=intake.sighting().observed_at if is_complete else state.last_full_at,
+            present_tasks=intake.present,
+            granted_page_size=self._reader.granted or state.granted_page_size,
+            last_full_at=intake.sighting().observed_at if self._audit.is_complete else state.last_full_at,
         )
 
     def _fail(self, error: BaseException) -> None:

@@ -37,6 +37,7 @@ class RunSummary:
     results_archived: int = 0
     rejected: int = 0
     date_filter: str | None = None
+    audit: str | None = None
     watermark_before: dt.datetime | None = None
     watermark: dt.datetime | None = None
     started_at: dt.datetime | None = None

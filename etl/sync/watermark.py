@@ -21,9 +21,13 @@ class State:
 
     watermark: dt.datetime | None = None
     date_filter: str | None = None
+    date_filter_checked_at: dt.datetime | None = None
     granted_page_size: int | None = None
     client_ids: frozenset[int] = frozenset()
     last_full_at: dt.datetime | None = None
+    present_tasks: int = 0
+    count_bias: int = 0
+    surplus: int = 0
 
 
 def read_state(connection: sa.Connection) -> State:
@@ -48,3 +52,9 @@ def write_state(connection: sa.Connection, before: State, after: State) -> None:
         del changes["watermark"]
     if changes:
         connection.execute(sa.update(STATE).values(changes))
+
+
+def add_present(connection: sa.Connection, number: int) -> None:
+    """Count tasks that came, or, below zero, went, in the transaction that stores them so."""
+    if number:
+        connection.execute(sa.update(STATE).values(present_tasks=STATE.c.present_tasks + number))

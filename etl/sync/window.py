@@ -5,8 +5,11 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 
+from etl.extract.date_filter import date_text, noon_of
+
 # Without the server's clock this machine's stands in for it; it may be wrong by as much.
 CLOCK_DOUBT = dt.timedelta(days=1)
+_A_DAY = dt.timedelta(days=1)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,11 +17,12 @@ class Window:
     """
     What a run reads: the tasks created from `start` on, or, without one, all of them.
 
-    `filters` are the parameters of the list request that yields them.
+    `filters` are the parameters of the lists that together yield them. Without any, no filter does: then the
+    newest are read from the head of the default order, and what waits from the lists of unfinished tasks.
     """
 
     start: dt.datetime | None
-    filters: dict[str, str]
+    filters: tuple[dict[str, str], ...]
 
     @property
     def is_everything(self) -> bool:
@@ -26,7 +30,7 @@ class Window:
         return self.start is None
 
 
-EVERYTHING = Window(start=None, filters={})
+EVERYTHING = Window(start=None, filters=({},))
 
 
 def plan_window(
@@ -37,18 +41,32 @@ def plan_window(
 
     It begins `lookback` before the watermark, because a task may be listed a while after it was created; rows
     read twice cost a request and nothing else. A watermark ahead of `now`, the server's time if it is known,
-    would leave a gap, so the earlier of the two counts. Only under the verdict `gte` does `date_created` cut
-    what is older; under any other one everything is read, which is always right.
+    would leave a gap, so the earlier of the two counts.
     """
-    if watermark is None or verdict != "gte":
+    if watermark is None or verdict == "unknown":
         return EVERYTHING
-    return window_since(min(watermark, now or watermark) - lookback)
+    start = min(watermark, now or watermark) - lookback
+    return window_since(start, now=max(watermark, now or watermark), verdict=verdict)
 
 
-def window_since(start: dt.datetime) -> Window:
-    """Ask for what was created at or after `start`, cut to the second, which every server reads."""
+def window_since(start: dt.datetime, *, now: dt.datetime, verdict: str) -> Window:
+    """Ask for what was created at or after `start`, in the way that the verdict allows."""
     start = start.astimezone(dt.UTC).replace(microsecond=0)
-    return Window(start=start, filters={"date_created": start.isoformat().replace("+00:00", "Z")})
+    if verdict == "unknown":
+        return EVERYTHING
+    if verdict == "gte":
+        return Window(start=start, filters=({"date_created": date_text(start)},))
+    if verdict == "day":
+        return Window(
+            start=start, filters=tuple({"date_created": date_text(day)} for day in _days(start, now))
+        )
+    return Window(start=start, filters=())
+
+
+def _days(start: dt.datetime, now: dt.datetime) -> list[dt.datetime]:
+    """Give the noon of each day from one before the first to one after the last: zones differ by a day."""
+    first, last = noon_of(start) - _A_DAY, noon_of(now) + _A_DAY
+    return [first + number * _A_DAY for number in range((last - first).days + 1)]
 
 
 def next_watermark(

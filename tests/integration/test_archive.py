@@ -133,7 +133,7 @@ def test_a_result_that_is_not_there_yet_is_asked_for_again_at_growing_intervals(
 
 
 def test_one_result_that_cannot_be_fetched_costs_itself_alone(emulator, database_url):
-    settings = settings_for(emulator, database_url, retry_for=dt.timedelta(seconds=0.1))
+    settings = settings_for(emulator, database_url, retry_for=dt.timedelta(seconds=1))
     spoilt = finish_one(emulator)
     emulator.inject(Fault("500", times=1000, match=spoilt))
     summary = run_sync(settings)
@@ -147,7 +147,7 @@ def test_one_result_that_cannot_be_fetched_costs_itself_alone(emulator, database
 
 
 def test_results_that_fail_one_after_the_other_end_the_run_but_keep_the_tasks(emulator, database_url):
-    settings = settings_for(emulator, database_url, retry_for=dt.timedelta(seconds=0.1))
+    settings = settings_for(emulator, database_url, retry_for=dt.timedelta(seconds=1))
     emulator.inject(Fault("500", times=10_000, match="detail"))
     with pytest.raises(Unreachable):
         run_sync(settings)

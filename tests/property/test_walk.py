@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from etl.errors import NotThere, PageLoop
-from etl.extract.pages import Walk, overlapping_span
+from etl.extract.pages import Walk
+from etl.extract.spans import overlapping_span
 from etl.extract.payload import Page, TaskPayload
 
 if TYPE_CHECKING:

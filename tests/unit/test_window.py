@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,16 +14,23 @@ from etl.sync.window import EVERYTHING, next_watermark, plan_window
 FIRST, LAST = (dt.datetime(year, 1, 1, tzinfo=dt.UTC).replace(tzinfo=None) for year in (2020, 2040))
 instants = st.datetimes(FIRST, LAST, timezones=st.just(dt.UTC))
 spans = st.timedeltas(dt.timedelta(seconds=1), dt.timedelta(days=30))
+HOUR = dt.timedelta(hours=1)
 
 
 def test_without_a_watermark_everything_is_read():
-    assert plan_window(None, lookback=dt.timedelta(hours=1), now=None, verdict="gte") is EVERYTHING
+    assert plan_window(None, lookback=HOUR, now=None, verdict="gte") is EVERYTHING
 
 
-def test_a_filter_that_cuts_nothing_off_means_reading_everything():
+def test_without_a_verdict_everything_is_read():
     watermark = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
-    window = plan_window(watermark, lookback=dt.timedelta(hours=1), now=None, verdict="exact")
-    assert window is EVERYTHING
+    assert plan_window(watermark, lookback=HOUR, now=None, verdict="unknown") is EVERYTHING
+
+
+@pytest.mark.parametrize("verdict", ["lte", "exact", "ignored", "rejected"])
+def test_a_filter_that_cuts_nothing_off_is_not_used(verdict):
+    watermark = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
+    window = plan_window(watermark, lookback=HOUR, now=None, verdict=verdict)
+    assert (window.filters, window.start) == ((), watermark - HOUR)
 
 
 @given(instants, spans, st.none() | instants)
@@ -30,7 +38,25 @@ def test_a_window_begins_the_lookback_before_the_watermark_or_the_servers_time(w
     window = plan_window(watermark, lookback=lookback, now=now, verdict="gte")
     latest = min(watermark, now or watermark) - lookback
     assert dt.timedelta(0) <= latest - window.start < dt.timedelta(seconds=1)
-    assert dt.datetime.fromisoformat(window.filters["date_created"]) == window.start
+    (filters,) = window.filters
+    assert dt.datetime.fromisoformat(filters["date_created"]) == window.start
+
+
+@given(
+    instants, spans, st.timedeltas(dt.timedelta(0), dt.timedelta(days=40)), st.integers(-14, 14), st.data()
+)
+def test_asked_day_by_day_no_instant_of_the_window_is_left_out_in_any_time_zone(
+    watermark, lookback, passed, offset, data
+):
+    now = watermark + passed
+    window = plan_window(watermark, lookback=lookback, now=now, verdict="day")
+    zone = dt.timezone(dt.timedelta(hours=offset))
+    asked = [
+        dt.datetime.fromisoformat(part["date_created"]).astimezone(zone).date() for part in window.filters
+    ]
+    assert len(set(asked)) == len(asked)
+    seconds = data.draw(st.floats(0, (now - window.start).total_seconds()))
+    assert (window.start + dt.timedelta(seconds=seconds)).astimezone(zone).date() in asked
 
 
 @given(st.none() | instants, st.none() | instants, instants)

@@ -1,0 +1,74 @@
+"""
+What the server means by `date_created`: found out with a few one-row requests, never guessed.
+
+The documentation says "time when task was created, ISO 8601" and no more. A date before all tasks and one
+after all of them tell *at or after*, *at or before* and *ignored* apart; if both yield nothing, a day on
+which a task must have been created tells *on that day* from *exactly then*.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING
+
+from etl.errors import NotThere, RequestRefused
+from etl.extract.payload import TaskPayload
+
+if TYPE_CHECKING:
+    from etl.extract.pages import PageSource
+    from etl.extract.payload import Page
+
+LONG_AGO = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
+# Fixed, so that a broken clock here cannot mislead the probe.
+FAR_AHEAD = dt.datetime(2200, 1, 1, tzinfo=dt.UTC)
+_A_DAY = dt.timedelta(days=1)
+
+
+def date_text(instant: dt.datetime) -> str:
+    """Write an instant, cut to the second, as every server reads it."""
+    return instant.astimezone(dt.UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z")
+
+
+def noon_of(day: dt.datetime) -> dt.datetime:
+    """Give the middle of a UTC day: successive noons lie on successive days in every time zone."""
+    return day.astimezone(dt.UTC).replace(hour=12, minute=0, second=0, microsecond=0)
+
+
+def probe_date_filter(source: PageSource, shown: Page) -> str:
+    """
+    Give the verdict: gte, lte, day, exact, ignored, rejected, or unknown while there are no tasks to tell by.
+
+    `shown` is a page of the unfiltered list.
+    """
+    if not shown.records and not shown.count:
+        return "unknown"
+    try:
+        after_past = _finds(source, LONG_AGO)
+        after_future = _finds(source, FAR_AHEAD)
+        if after_past and after_future:
+            return "ignored"
+        if after_past or after_future:
+            return "gte" if after_past else "lte"
+        days = _likely_days(shown) or _likely_days(source.fetch_page({"status": "SUCCESS"}, page=1, limit=1))
+        is_day = any(_finds(source, noon) for noon in days)
+    except RequestRefused:
+        return "rejected"
+    return "day" if is_day else "exact"
+
+
+def _finds(source: PageSource, instant: dt.datetime) -> bool:
+    try:
+        page = source.fetch_page({"date_created": date_text(instant)}, page=1, limit=1)
+    except NotThere:
+        return False
+    return bool(page.records)
+
+
+def _likely_days(page: Page) -> list[dt.datetime]:
+    """Give the days around the start of a task: it was created on one of them, in whatever time zone."""
+    for record in page.records:
+        moment = (record.date_created or record.started_at) if isinstance(record, TaskPayload) else None
+        if moment is not None:
+            noon = noon_of(moment)
+            return [noon, noon - _A_DAY, noon + _A_DAY]
+    return []

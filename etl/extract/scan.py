@@ -1,0 +1,68 @@
+"""
+A reading that must be complete: one walk where the order proves it, several where it does not.
+
+A server may ignore `ordering`. Then records can jump over the cursor unseen, and no overlap of pages can show
+it; what can be had is two walks in a row that saw the same records.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from etl.errors import DriftingPages
+from etl.extract.pages import Walk
+from etl.extract.payload import TaskPayload
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from etl.extract.pages import PageSource
+    from etl.extract.payload import Page
+
+MOST_WALKS = 6
+
+
+class Scan:
+    """
+    All of one list; iterating gives its pages, some of them several times where one walk proved nothing.
+
+    `granted` is the page size that the server turned out to grant, None while no page was full. Raises
+    DriftingPages when no two walks in a row agree.
+    """
+
+    def __init__(self, source: PageSource, filters: Mapping[str, str], *, page_size: int) -> None:
+        self.granted: int | None = None
+        self._source, self._filters, self._page_size = source, filters, page_size
+
+    def __iter__(self) -> Iterator[Page]:
+        before: tuple[int, int] | None = None
+        for _ in range(MOST_WALKS):
+            walk = Walk(self._source, self._filters, page_size=self._page_size)
+            seen = _Fingerprint()
+            for page in walk:
+                seen.add(page)
+                yield page
+            self.granted = walk.granted
+            if walk.is_ordered or walk.slices == 1 or seen.value == before:
+                return
+            before = seen.value
+        raise DriftingPages(
+            f"the API does not keep the order it was asked for, and {MOST_WALKS} readings in a row differ; "
+            "try again when fewer tasks are changing"
+        )
+
+
+class _Fingerprint:
+    """Tells whether two walks saw the same set of records, in whatever order, without remembering them."""
+
+    def __init__(self) -> None:
+        self.value = (0, 0)
+
+    def add(self, page: Page) -> None:
+        number, total = self.value
+        for record in page.records:
+            key = record.task_id.encode() if isinstance(record, TaskPayload) else record.raw
+            digest = hashlib.blake2b(key, digest_size=16).digest()
+            number, total = number + 1, total + int.from_bytes(digest)
+        self.value = (number, total % (1 << 128))

@@ -1,0 +1,77 @@
+"""Which slices of a list to ask for, so that each begins before the end of the last; a few at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Future
+
+    from etl.extract.parallel import DaemonPool
+    from etl.extract.payload import Page
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Span:
+    """A page number and a limit, and so a place in the list."""
+
+    page: int
+    limit: int
+
+    @property
+    def start(self) -> int:
+        """The position of its first record."""
+        return (self.page - 1) * self.limit
+
+    @property
+    def end(self) -> int:
+        """The position behind its last record."""
+        return self.page * self.limit
+
+
+def overlapping_span(position: int, granted: int) -> Span:
+    """
+    Choose the page that begins before `position` and reaches furthest beyond it.
+
+    A page can only begin at a multiple of its limit, and the limit can be anything up to `granted`. A place
+    that all of these divide (2,520 for limits up to 10) allows no overlap: then the page begins right there.
+    """
+    if position <= 0:
+        return Span(1, granted)
+    spans = (Span((position - 1) // limit + 1, limit) for limit in range(granted, 0, -1))
+    best = max(spans, key=lambda span: span.end)
+    return best if best.end > position else Span(position // granted + 1, granted)
+
+
+class Ahead:
+    """Keeps a few requests under way beyond the place that is being read."""
+
+    def __init__(self, fetch: Callable[[Span], Page], pool: DaemonPool, concurrency: int) -> None:
+        self._fetch, self._pool, self._concurrency = fetch, pool, concurrency
+        self._queue: deque[tuple[int, Span, Future[Page]]] = deque()
+
+    def take(self, position: int, granted: int, count: int | None) -> tuple[Span, Future[Page]]:
+        """
+        Give the slice that joins `position`; what was fetched for another place is dropped.
+
+        `count` is how long the list is said to be; nothing beyond it is asked for ahead of time.
+        """
+        if not self._queue or self._queue[0][0] != position or self._queue[0][1].limit > granted:
+            for _, _, future in self._queue:
+                future.cancel()
+            self._queue.clear()
+            self._send(position, granted)
+        while len(self._queue) < self._concurrency:
+            last = self._queue[-1][1]
+            if count is not None and last.end >= count:
+                break
+            self._send(last.end, granted)
+        _, span, future = self._queue.popleft()
+        return span, future
+
+    def _send(self, position: int, granted: int) -> None:
+        span = overlapping_span(position, granted)
+        self._queue.append((position, span, self._pool.submit(lambda: self._fetch(span))))

@@ -1,0 +1,142 @@
+"""The count audit of one run: compare both sides, and read on until what was missed is found."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from typing import TYPE_CHECKING
+
+from etl.errors import NotThere, RequestRefused
+from etl.load.rejected import count_rejected
+from etl.load.seen import count_by_status
+from etl.models import TERMINAL_STATUSES
+from etl.sync.balance import Balance, is_full_read_due
+from etl.sync.in_flight import OPEN_STATUSES
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+    import sqlalchemy as sa
+
+    from etl.extract.client import Client
+    from etl.extract.payload import Page
+    from etl.sync.intake import Intake
+    from etl.sync.reading import Reader
+    from etl.sync.watermark import State
+    from etl.sync.window import Window
+
+logger = logging.getLogger(__name__)
+
+# Tasks that arrive between reading and counting look like missed ones, until both are done once more.
+MOST_RECOUNTS = 3
+
+
+class Audit:
+    """
+    Settles what one run may have missed. `is_complete` says whether everything was read, with proof.
+
+    `has_missed` whether the window and the unfinished tasks were not all; `outcome` says how it went.
+    """
+
+    def __init__(  # noqa: PLR0913
+        self,
+        connection: sa.Connection,
+        client: Client,
+        intake: Intake,
+        reader: Reader,
+        state: State,
+        *,
+        first_count: int | None,
+        audit_every: dt.timedelta,
+    ) -> None:
+        self.is_complete = False
+        self.has_missed = False
+        self.outcome: str | None = None
+        self._connection, self._client, self._intake = connection, client, intake
+        self._reader, self._state = reader, state
+        self._count, self._audit_every = first_count, audit_every
+        self._bias, self._surplus = state.count_bias, state.surplus
+
+    def settle(self, window: Window, *, has_new: bool) -> None:
+        """Compare the counts, once the window and the unfinished tasks are read; `has_new`: tasks came in."""
+        if has_new:
+            self._count = self._ask_count()
+        balance = self._weigh()
+        for _ in range(MOST_RECOUNTS):
+            if balance is None or not balance.missed:
+                break
+            self._reader.read_window(window, {})
+            self._count = self._ask_count()
+            balance = self._weigh()
+        if balance is None:
+            self._read_everything("the API gives no usable count")
+        elif balance.missed:
+            self._find_missed(balance)
+        elif self._is_full_read_due(balance):
+            self._read_everything(f"{balance.deleted:,} tasks are gone at the source")
+        else:
+            self._surplus = balance.deleted
+            self.outcome = (
+                f"{balance.deleted:,} deleted, waiting for a full read" if balance.deleted else "agrees"
+            )
+
+    def close(self, missing: int) -> State:
+        """
+        Give the state with what a complete read left unexplained; `missing` tasks are about to be marked.
+
+        Only over a source that held still does it mean that the count is wrong.
+        """
+        if self.is_complete and self._count is not None:
+            before, self._count = self._count, self._ask_count()
+            balance = self._weigh(missing)
+            if balance is not None and self._count == before:
+                self._bias, self._surplus = self._bias + balance.difference, 0
+            elif balance is not None:
+                self._surplus = balance.deleted
+        return dataclasses.replace(self._state, count_bias=self._bias, surplus=self._surplus)
+
+    def _weigh(self, missing: int = 0) -> Balance | None:
+        if self._count is None:
+            return None
+        gone = missing or len(self._reader.gone)
+        with self._connection.begin():
+            here = self._intake.present - gone + count_rejected(self._connection)
+        return Balance(here=here, there=self._count, bias=self._bias, surplus=max(0, self._surplus - gone))
+
+    def _is_full_read_due(self, balance: Balance) -> bool:
+        now = self._intake.sighting().observed_at
+        return is_full_read_due(balance, self._state, now=now, audit_every=self._audit_every)
+
+    def _find_missed(self, balance: Balance) -> None:
+        """Read the lists of the statuses of which the source has more; if that is not all, everything."""
+        self.has_missed = True
+        logger.warning("%d tasks of the source are missing here; reading on", balance.missed)
+        with self._connection.begin():
+            here = count_by_status(self._connection)
+        for status in (*OPEN_STATUSES, *TERMINAL_STATUSES):
+            there = self._ask_count({"status": status})
+            if there is not None and there > here.get(status, 0):
+                self._reader.read_list({"status": status})
+        self._intake.flush()
+        self._count = self._ask_count()
+        settled = self._weigh()
+        if settled is not None and not settled.missed:
+            self._surplus = settled.deleted
+            self.outcome = f"{balance.missed:,} missed, found by status"
+        else:
+            self._read_everything(f"{balance.missed:,} tasks were missed")
+
+    def _read_everything(self, reason: str) -> None:
+        logger.info("full read: %s", reason)
+        self._reader.read_list({})
+        self._intake.flush()
+        self.is_complete = True
+        self.outcome = f"{reason}; settled by a full read"
+
+    def _ask_count(self, filters: dict[str, str] | None = None) -> int | None:
+        try:
+            page: Page = self._client.fetch_page(filters or {}, page=1, limit=1)
+        except (NotThere, RequestRefused):
+            return None
+        self._intake.look(page)
+        return page.count

@@ -1,0 +1,118 @@
+"""What one run asks of the API, and in which order; what the answers prove is decided elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from etl.extract.pages import Walk
+from etl.extract.payload import TaskPayload
+from etl.extract.scan import Scan
+from etl.load.upsert import are_stored
+from etl.models import TERMINAL_STATUSES
+from etl.sync.in_flight import FEW, OPEN_STATUSES, is_gone, is_shown, iter_by_id, iter_list, iter_unseen
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    import sqlalchemy as sa
+
+    from etl.extract.pages import PageSource
+    from etl.extract.payload import Page
+    from etl.sync.intake import Intake
+    from etl.sync.window import Window
+
+# So many pages in a row without anything new mean that what follows is known too.
+QUIET_PAGES = 2
+
+
+class Reader:
+    """
+    Reads lists into an intake. `report` is called after each page.
+
+    `gone` are the tasks whose absence the list stated, asked for one by one; `granted` is the page size that
+    the server turned out to grant.
+    """
+
+    def __init__(
+        self,
+        connection: sa.Connection,
+        source: PageSource,
+        intake: Intake,
+        *,
+        page_size: int,
+        report: Callable[[Page], None],
+    ) -> None:
+        self.gone: list[str] = []
+        self.granted: int | None = None
+        self._connection, self._source, self._intake = connection, source, intake
+        self._page_size, self._report = page_size, report
+
+    def read_window(self, window: Window, filters: Mapping[str, str]) -> None:
+        """Read what the window asks for, narrowed by the run's own filters; then flush."""
+        for part in window.filters:
+            self.read_list({**part, **filters})
+        if not window.filters and window.start is not None:
+            self._read_head(window.start)
+            self.read_open_lists()
+        self._intake.flush()
+
+    def read_list(self, filters: Mapping[str, str]) -> None:
+        """Read one list whole."""
+        scan = Scan(self._source, filters, page_size=self._page_size)
+        self._take(scan)
+        self.granted = max(scan.granted or 0, self.granted or 0) or None
+
+    def read_open_lists(self) -> None:
+        """Read the lists of unfinished tasks; one that the server refuses is passed over."""
+        for status in OPEN_STATUSES:
+            self._take(iter_list(self._source, status, page_size=self._page_size))
+
+    def read_in_flight(self) -> None:
+        """Look again at what is stored as unfinished and was not among what this run has read."""
+        with self._connection.begin():
+            are_many = len(self._intake.seen.unseen_in_flight(FEW + 1)) > FEW
+        if are_many:
+            self.read_open_lists()
+            self._intake.flush()
+        for task_id, answer in iter_by_id(self._source, self._iter_unseen()):
+            if answer is not None and is_shown(task_id, answer):
+                self._take([answer])
+            elif is_gone(task_id, answer):
+                self.gone.append(task_id)
+        self._intake.flush()
+
+    def _read_head(self, start: dt.datetime) -> None:
+        """Read the default order, newest start first, until two pages in a row show nothing to be learned."""
+        quiet = 0
+        for page in Walk(self._source, {}, page_size=self._page_size, is_by_id=False):
+            quiet = quiet + 1 if self._is_quiet(page, start) else 0
+            self._take([page])
+            if quiet == QUIET_PAGES:
+                return
+
+    def _is_quiet(self, page: Page, start: dt.datetime) -> bool:
+        """Tell whether everything here is known, final and unchanged, and not newer than `start`."""
+        payloads = [record for record in page.records if isinstance(record, TaskPayload)]
+        if len(payloads) < len(page.records):
+            return False
+        for payload in payloads:
+            is_recent = payload.started_at is not None and payload.started_at >= start
+            if is_recent or payload.status not in TERMINAL_STATUSES:
+                return False
+        with self._connection.begin():
+            return are_stored(self._connection, payloads)
+
+    def _iter_unseen(self) -> Iterator[list[str]]:
+        batches = iter_unseen(self._intake.seen)
+        while True:
+            with self._connection.begin():
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield batch
+
+    def _take(self, pages: Iterable[Page]) -> None:
+        for page in pages:
+            self._intake.take(page)
+            self._report(page)
