@@ -36,7 +36,7 @@ class Verdict:
         return self._forced or self.found
 
     def find_out(self, shown: Page, now: dt.datetime) -> None:
-        """Ask, unless the answer is forced, or known and not old; `shown` is a page of the unfiltered list."""
+        """Ask, unless the answer is forced, or known and not old; `shown` is an unfiltered page."""
         is_fresh = self.checked_at is not None and now - self.checked_at < CHECKED_EVERY
         if self._forced is None and not (is_fresh and self.found not in {None, "unknown"}):
             self._probe(shown, now)

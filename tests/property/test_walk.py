@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from etl.errors import NotThere, PageLoop
 from etl.extract.pages import Walk
-from etl.extract.spans import overlapping_span
 from etl.extract.payload import Page, TaskPayload
+from etl.extract.spans import overlapping_span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
