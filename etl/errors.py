@@ -12,7 +12,7 @@ EtlError
 │   ├── RequestRefused
 │   ├── NotThere              a 404 or 410: an answer to some questions
 │   ├── UnreadablePage
-│   │   └── SpoiltPage        one record in it spoils the rest
+│   │   └── SpoiltPage        one record in it spoils the rest (in extract.payload)
 │   ├── PageLoop
 │   ├── RunawayScan
 │   ├── DriftingPages
@@ -114,14 +114,6 @@ class NotThere(SourceError):
 
 class UnreadablePage(SourceError):
     """A body that is not JSON, is cut short, or is JSON of another shape than a page or a task."""
-
-
-class SpoiltPage(UnreadablePage):
-    """A whole page whose JSON some record spoils: smaller pages will show which. `raw` is the list's text."""
-
-    def __init__(self, message: str, raw: bytes) -> None:
-        self.raw = raw
-        super().__init__(message)
 
 
 class PageLoop(SourceError):

@@ -156,7 +156,7 @@ class Timeline:
 
     def _move(self, task: Task, status: str, progress: int | None) -> None:
         """Let a listed task take a step now. Most steps are of progress alone, which nothing is sorted by."""
-        if status == task.status:
+        if status == task.status and task.started_at is not None:
             task.move(status, self._now, progress)
             self.index.touch(task)
         else:

@@ -24,11 +24,10 @@ from etl.errors import (
     NotThere,
     RequestRefused,
     SourceError,
-    SpoiltPage,
     UnreadablePage,
 )
 from etl.extract.pacer import Pacer
-from etl.extract.payload import Page, parse_page
+from etl.extract.payload import Page, SpoiltPage, parse_page
 from etl.extract.result import parse_detail
 from etl.extract.retry import Retrier, TransientError, is_transient, parse_retry_after
 
@@ -103,11 +102,24 @@ class Client:
         Read one page of the list of tasks.
 
         `filters` are the parameters of the list but `page` (from 1) and `limit`. Raises NotThere for a 404,
-        which past the end some servers answer; SourceError and ConfigurationError for what no retry mended.
+        which past the end some servers answer; SpoiltPage if a record among several cannot be read (alone it
+        is given as what it is); SourceError and ConfigurationError for what no retry mended.
         """
         query = {**filters, "page": str(page), "limit": str(limit)}
 
-        return self._get(TASKS_PATH, query, lambda answer: parse_page(answer.body, answer.served_at))
+        def read(answer: _Answer) -> Page:
+            return parse_page(answer.body, answer.served_at)
+
+        try:
+            return self._get(TASKS_PATH, query, read)
+        except SpoiltPage:
+            if limit > 1:
+                raise
+        # Before one record is taken for spoilt, it is looked at twice.
+        try:
+            return self._get(TASKS_PATH, query, read)
+        except SpoiltPage as error:
+            return error.page
 
     def fetch_detail(self, task_id: str) -> ResultPayload:
         """
@@ -120,8 +132,6 @@ class Client:
         return self._get(path, {}, lambda answer: parse_detail(answer.body))
 
     def _get(self, path: str, query: Mapping[str, str], read: Callable[[_Answer], T]) -> T:
-        spoilt: list[bytes] = []
-
         def attempt(deadline: float) -> T:
             self._pacer.wait()
             answer = self._send(path, query, deadline)
@@ -130,11 +140,7 @@ class Client:
             try:
                 return read(answer)
             except SpoiltPage:
-                # What comes the same way twice will not get better.
-                if answer.body in spoilt:
-                    raise
-                spoilt.append(answer.body)
-                raise TransientError("the page is no JSON, though it is whole") from None
+                raise
             except UnreadablePage as error:
                 raise TransientError(str(error)) from error
 

@@ -24,6 +24,56 @@ _DEEPEST = 200
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
+# What may stand between brackets, commas and colons, what a strict reader refuses included.
+_SCALAR = re.compile(rb"true|false|null|-?(?:NaN|Infinity|\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)")
+
+
+def check_grammar(body: bytes) -> None:
+    """
+    Raise ValueError unless this is JSON in its structure: what it is cut into is then what was meant.
+
+    One quote too few shifts every string behind it, and brackets alone may still seem to match.
+    """
+    if body[:1] not in _PAIRS:
+        raise ValueError("neither an object nor an array")
+    open_brackets: list[bytes] = []
+    # What stood last: nothing yet, an opening, a value (0), a comma, a colon, or a member's name (n).
+    last, position = b"", 0
+    for match in _TOKEN.finditer(body):
+        token = match[0]
+        if scalar := body[position : match.start()].strip():
+            last = _next(last, b"0", open_brackets, is_fit=_SCALAR.fullmatch(scalar) is not None)
+        position = match.end()
+        last = _next(last, token[:1], open_brackets)
+    if body[position:].strip() or open_brackets or last != b"0":
+        raise ValueError("the end is missing")
+
+
+def _next(last: bytes, kind: bytes, open_brackets: list[bytes], *, is_fit: bool = True) -> bytes:
+    """Give what stands last once `kind` stands there too; a string is a name where a name is due."""
+    inside = open_brackets[-1] if open_brackets else b""
+    if kind in (b"]", b"}"):
+        is_fit = is_fit and inside == kind and last in (b"0", b"[" if kind == b"]" else b"{")
+        if is_fit:
+            open_brackets.pop()
+        kind = b"0"
+    elif kind == b":":
+        is_fit = is_fit and last == b"n"
+    elif kind == b",":
+        is_fit = is_fit and last == b"0" and bool(inside)
+    elif inside == b"}" and last in (b"{", b","):
+        is_fit, kind = is_fit and kind == b'"', b"n"
+    else:
+        is_fit = is_fit and last in ((b"",) if not inside else (b":",) if inside == b"}" else (b"[", b","))
+        if kind in _PAIRS:
+            open_brackets.append(_PAIRS[kind])
+        else:
+            kind = b"0"
+    if not is_fit:
+        raise ValueError(f"unexpected {kind.decode()} after {last.decode() or 'nothing'}")
+    return kind
+
+
 def split_array(body: bytes) -> list[bytes]:
     """Cut the text of an array into the texts of its elements. Raises ValueError if it is no whole array."""
     body = body.strip()

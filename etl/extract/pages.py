@@ -13,9 +13,9 @@ import itertools
 import logging
 from typing import TYPE_CHECKING, Protocol
 
-from etl.errors import DriftingPages, NotThere, PageLoop, RunawayScan, SpoiltPage
+from etl.errors import DriftingPages, NotThere, PageLoop, RunawayScan
 from etl.extract.parallel import DaemonPool
-from etl.extract.payload import Page, TaskPayload, UnusableRecord
+from etl.extract.payload import Page, SpoiltPage, TaskPayload
 from etl.extract.spans import Ahead, Span
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 MOST_MISSES = 50
 # The first records of slices are landmarks. Drift moves one by a slice or two, not again and again by more.
-MOST_LANDMARKS, NEAR, MOST_RETURNS = 1000, 2, 5
+MOST_LANDMARKS, NEAR, MOST_RETURNS = 1000, 2, 20
 # How much longer than it claims to be a list may get before the walk gives up.
 RUNAWAY_FACTOR, RUNAWAY_SLACK = 10, 1_000_000
 
@@ -85,24 +85,22 @@ class Walk:
                 yield dataclasses.replace(page, records=fresh)
                 if self._is_end(span, page, fresh=len(fresh)):
                     return
-                self._learn(span, page)
-                known, position = keys, span.start + len(page.records)
+                self._learn(span, len(keys))
+                # A record that is shown twice, or that belongs to the page before, takes up no place.
+                known, position = keys, span.start + min(len(keys), span.limit)
                 count = page.count
 
     def _page_of(self, span: Span, future: Future[Page]) -> Page | None:
         """
         Give the slice, or None if it cannot be read as a whole and has to be asked for in smaller pieces.
 
-        The piece of one record that still cannot be read is the culprit, and is given as what it is.
+        The piece of one record that still cannot be read is the culprit, and comes as an unusable record.
         """
         try:
             return future.result()
-        except SpoiltPage as error:
-            if span.limit > 1:
-                self._limit = span.limit // 2
-                return None
-            logger.warning("one record cannot be read: %s", error)
-            return Page(records=(UnusableRecord(error.raw, str(error)),))
+        except SpoiltPage:
+            self._limit = max(1, span.limit // 2)
+            return None
 
     def _fetch(self, span: Span) -> Page:
         try:
@@ -124,10 +122,7 @@ class Walk:
             return not keys.isdisjoint(known)
         if not keys:
             return True
-        try:
-            before = _keys(self._fetch(Span(position, 1)))
-        except SpoiltPage as error:
-            before = {error.raw}
+        before = _keys(self._fetch(Span(position, 1)))
         return not before.isdisjoint(known)
 
     def _step_back(self, position: int, page: Page) -> int:
@@ -142,9 +137,9 @@ class Walk:
         logger.info("page drift", extra={"position": position, "count": page.count})
         return max(0, position - step)
 
-    def _learn(self, span: Span, page: Page) -> None:
+    def _learn(self, span: Span, size: int) -> None:
         """Take a slice shorter than asked, with more behind it, for the server's page size."""
-        granted = min(span.limit, max(1, len(page.records)))
+        granted = min(span.limit, max(1, size))
         if granted < span.limit or (self.granted is None and span.limit == self._page_size):
             self.granted = granted
         # After a spoilt record, larger pages may be read again, by and by.
@@ -162,7 +157,7 @@ class Walk:
             return True
         if size >= span.limit:
             return False
-        if page.count == span.start + size and not page.has_next:
+        if page.count is not None and page.count <= span.start + size and not page.has_next:
             return True
         return fresh == 0
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from etl.errors import RecordError, SpoiltPage, UnreadablePage
+from etl.errors import RecordError, UnreadablePage
 from etl.extract.fields import instant, integer, json_object, members_of, number, small_integer, text
-from etl.extract.jsontext import loads, split_array, split_object
+from etl.extract.jsontext import check_grammar, loads, split_array, split_object
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -80,7 +80,16 @@ class _Envelope(msgspec.Struct):
 
 
 _LOOKS_WHOLE = re.compile(rb'\s*\{.*"results"\s*:\s*\[.*\]\s*\}\s*', re.DOTALL)
+_COUNT = re.compile(rb'\{\s*"count"\s*:\s*(\d+)\s*,')
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
+
+
+class SpoiltPage(UnreadablePage):
+    """A whole page spoilt by one record; smaller ones will show which. `page` holds it all as one record."""
+
+    def __init__(self, message: str, page: Page) -> None:
+        self.page = page
+        super().__init__(message)
 
 
 def parse_page(body: bytes, served_at: dt.datetime | None = None) -> Page:
@@ -95,16 +104,8 @@ def parse_page(body: bytes, served_at: dt.datetime | None = None) -> Page:
         records = [bytes(raw) for raw in envelope.results]
         count, following = bytes(envelope.count), bytes(envelope.next)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        try:
-            members = split_object(body)
-            records = split_array(members["results"])
-        except KeyError:
-            raise UnreadablePage("an answer without 'results' is no page of tasks") from None
-        except ValueError as error:
-            if _LOOKS_WHOLE.fullmatch(body):
-                raw = body[body.index(b"[") + 1 : body.rindex(b"]")].strip()
-                raise SpoiltPage(f"not JSON: {error}", raw) from None
-            raise UnreadablePage(f"the page is no whole JSON: {error}") from None
+        members = _cut_page(body, served_at)
+        records = split_array(members["results"])
         count, following = members.get("count", b"null"), members.get("next", b"null")
     return Page(
         records=tuple(parse_record(raw) for raw in records),
@@ -112,6 +113,31 @@ def parse_page(body: bytes, served_at: dt.datetime | None = None) -> Page:
         has_next=following not in (b"null", b'""', b"false"),
         served_at=served_at,
     )
+
+
+def _cut_page(body: bytes, served_at: dt.datetime | None) -> dict[str, bytes]:
+    """Cut a page whose values are strange, but whose structure is sound, into its members."""
+    body = body.strip()
+    try:
+        check_grammar(body)
+        members = split_object(body)
+    except ValueError as error:
+        if not _LOOKS_WHOLE.fullmatch(body):
+            raise UnreadablePage(f"the page is no whole JSON: {error}") from None
+        raw = body[body.index(b"[") + 1 : body.rindex(b"]")].strip()
+        reason = f"not JSON: {error}"
+        count = _COUNT.match(body)
+        raise SpoiltPage(
+            reason,
+            Page(
+                records=(UnusableRecord(raw, reason),),
+                count=_count(count[1]) if count else None,
+                served_at=served_at,
+            ),
+        ) from None
+    if not members.get("results", b"").startswith(b"["):
+        raise UnreadablePage("an answer without 'results' is no page of tasks")
+    return members
 
 
 def parse_record(raw: bytes) -> Record:

@@ -78,7 +78,7 @@ def count_in_flight(connection: sa.Connection) -> int:
 def count_by_status(connection: sa.Connection) -> dict[str | None, int]:
     """Count the stored tasks that the source still has, as far as is known, by their status."""
     query = sa.select(TASKS.c.status, sa.func.count()).where(_IS_PRESENT).group_by(TASKS.c.status)
-    return {status: number for status, number in connection.execute(query).tuples()}  # noqa: C416
+    return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def mark_removed(connection: sa.Connection, task_ids: Iterable[str], sighting: Sighting) -> None:

@@ -48,20 +48,19 @@ def payload_hash(raw: bytes) -> bytes:
 
 
 def creation_bounds(
-    payload: TaskPayload, *, observed_at: dt.datetime, absent_at: dt.datetime | None
+    payload: TaskPayload, *, observed_at: dt.datetime, created_after: dt.datetime | None
 ) -> dict[str, dt.datetime | None]:
     """
     Give the narrowest bounds on the creation time that hold.
 
-    The task is there at `observed_at`, and cannot have started before it was created; it was not there at
-    `absent_at`. Bounds that contradict each other come from a task that was listed late: then only the upper
-    one is true.
+    The task is there at `observed_at`, and cannot have started before it was created; `created_after` is what
+    the list said that showed it. Where the two contradict each other, only the upper one is true.
     """
     before = observed_at + CLOCK_GRAIN
     if payload.started_at is not None:
         before = min(before, payload.started_at + CLOCK_GRAIN)
-    after = absent_at if absent_at is not None and absent_at < before else None
-    return {"created_after": after, "created_before": before}
+    is_possible = created_after is not None and created_after < before
+    return {"created_after": created_after if is_possible else None, "created_before": before}
 
 
 def differs(content: Mapping[str, Any], stored: Mapping[Any, Any]) -> bool:

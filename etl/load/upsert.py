@@ -40,11 +40,11 @@ class Tally:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Sighting:
-    """When and in which run the tasks were seen. `absent_at`: what is new was not there yet at that time."""
+    """When and in which run the tasks were seen, and, if that is known, after when they were created."""
 
     run_id: int
     observed_at: dt.datetime
-    absent_at: dt.datetime | None = None
+    created_after: dt.datetime | None = None
     is_dry: bool = False
 
 
@@ -104,7 +104,7 @@ def _row(
     text_hash: bytes,
     sighting: Sighting,
 ) -> dict[str, Any]:
-    bounds = creation_bounds(payload, observed_at=sighting.observed_at, absent_at=sighting.absent_at)
+    bounds = creation_bounds(payload, observed_at=sighting.observed_at, created_after=sighting.created_after)
     if known is not None:
         before = [b for b in (bounds["created_before"], known["created_before"]) if b is not None]
         bounds = {"created_after": known["created_after"], "created_before": min(before, default=None)}

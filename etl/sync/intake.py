@@ -8,6 +8,7 @@ from etl.errors import AccountChanged
 from etl.extract.payload import TaskPayload, UnusableRecord
 from etl.load.rejected import park
 from etl.load.seen import SeenTasks
+from etl.load.transform import CLOCK_GRAIN
 from etl.load.upsert import Sighting, upsert_tasks
 from etl.sync.runs import save_counters
 from etl.sync.watermark import add_present
@@ -32,8 +33,8 @@ class Intake:
     Collects the pages of one run and loads them in batches.
 
     `client_ids` are the accounts that were ever seen here; they grow with what is taken. `present` counts the
-    tasks that are here and not marked as removed. `absent_at` may be set while what is read was certainly not
-    there at that time.
+    tasks that are here and not marked as removed. `is_contradicted` if a list held what its filter
+    should have kept out.
     """
 
     def __init__(
@@ -47,7 +48,8 @@ class Intake:
     ) -> None:
         self.client_ids = state.client_ids
         self.present = state.present_tasks
-        self.absent_at: dt.datetime | None = None
+        self._created_after: dt.datetime | None = None
+        self.is_contradicted = False
         self.seen = SeenTasks(connection)
         self.first_served_at: dt.datetime | None = None
         self._connection, self._summary, self._now = connection, summary, now
@@ -68,11 +70,18 @@ class Intake:
     def take(self, page: Page) -> None:
         """Queue a page for loading, and load and commit when enough is queued."""
         self.look(page)
+        self._doubt(page)
         self._pending.extend(page.records)
         self._summary.tasks_seen += sum(isinstance(record, TaskPayload) for record in page.records)
         self._pending_bytes += sum(len(record.raw) for record in page.records)
         if len(self._pending) >= BATCH_ROWS or self._pending_bytes >= BATCH_BYTES:
             self.flush()
+
+    def expect(self, created_after: dt.datetime | None) -> None:
+        """Note when what is read from now on was created at the earliest, going by its list."""
+        if created_after != self._created_after:
+            self.flush()
+            self._created_after = created_after
 
     def flush(self) -> None:
         """Load and commit what is queued, with the counters of the run."""
@@ -110,9 +119,20 @@ class Intake:
         return Sighting(
             run_id=self._summary.run_id or 0,
             observed_at=self._served_at or self._now(),
-            absent_at=self.absent_at,
+            created_after=self._created_after,
             is_dry=self._summary.dry_run,
         )
+
+    def _doubt(self, page: Page) -> None:
+        """Notice a list that holds what its filter should have kept out."""
+        after = self._created_after
+        if after is not None and any(
+            isinstance(record, TaskPayload)
+            and record.started_at is not None
+            and record.started_at + CLOCK_GRAIN < after
+            for record in page.records
+        ):
+            self._created_after, self.is_contradicted = None, True
 
     def _check_account(self, page: Page) -> None:
         """Refuse another account's tasks before any is stored."""

@@ -50,9 +50,11 @@ class Reader:
 
     def read_window(self, window: Window, filters: Mapping[str, str]) -> None:
         """Read what the window asks for, narrowed by the run's own filters; then flush."""
-        for part in window.filters:
-            self.read_list({**part, **filters})
-        if not window.filters and window.start is not None:
+        for part in window.parts:
+            self._intake.expect(part.created_after)
+            self.read_list({**part.filters, **filters})
+        self._intake.expect(None)
+        if not window.parts and window.start is not None:
             self._read_head(window.start)
             self.read_open_lists()
         self._intake.flush()

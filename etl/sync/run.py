@@ -14,7 +14,7 @@ import datetime as dt
 import logging
 from typing import TYPE_CHECKING
 
-from etl.errors import EtlError, Interrupted, MassRemoval, RequestRefused
+from etl.errors import EtlError, Interrupted, MassRemoval, RequestRefused, SourceError
 from etl.load.seen import mark_removed
 from etl.sync.archive import iter_archived
 from etl.sync.audit import Audit
@@ -163,23 +163,21 @@ class Run:
         self._reader.read_in_flight()
         if not self.summary.dry_run:
             self._audit.settle(window, has_new=bool(self.summary.inserted))
-            if self._audit.has_missed:
+            if self._audit.has_missed or self._intake.is_contradicted:
                 self._verdict.recheck(self._shown, self._source_now())
                 self.summary.date_filter = self._verdict.value
         self.summary.audit = self._audit.outcome
         return window
 
     def _read_window(self, window: Window) -> Window:
-        self._intake.absent_at = window.start
         try:
             self._reader.read_window(window, self._options.filters)
         except RequestRefused:
-            if window.is_everything or not window.filters:
+            if window.is_everything or not window.parts:
                 raise
             self._verdict.recheck(self._shown, self._source_now(), is_refused=True)
             window = self._plan()
             self._reader.read_window(window, self._options.filters)
-        self._intake.absent_at = None
         return window
 
     def _report(self, page: Page) -> None:
@@ -279,6 +277,8 @@ class Run:
         if summary.dry_run or self._connection.invalidated:
             return
         try:
+            if isinstance(error, (SourceError, Interrupted)):
+                self._intake.flush()
             with self._connection.begin():
                 close_run(self._connection, summary, self._now())
         except Exception as second:  # noqa: BLE001 - the first error is the one to report

@@ -10,6 +10,18 @@ from etl.extract.date_filter import date_text, noon_of
 # Without the server's clock this machine's stands in for it; it may be wrong by as much.
 CLOCK_DOUBT = dt.timedelta(days=1)
 _A_DAY = dt.timedelta(days=1)
+# Half a day, and the fourteen hours by which the server's zone may be ahead.
+_DAY_BEFORE_NOON = dt.timedelta(hours=26)
+# Beyond it, reading everything costs no more.
+MOST_DAYS = 100
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Part:
+    """One list to read: its parameters, and the time after which whatever is on it was created, if known."""
+
+    filters: dict[str, str]
+    created_after: dt.datetime | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,12 +29,12 @@ class Window:
     """
     What a run reads: the tasks created from `start` on, or, without one, all of them.
 
-    `filters` are the parameters of the lists that together yield them. Without any, no filter does: then the
-    newest are read from the head of the default order, and what waits from the lists of unfinished tasks.
+    `parts` are the lists that together yield them. Without any, no filter does: then the newest are read from
+    the head of the default order, and what waits from the lists of unfinished tasks.
     """
 
     start: dt.datetime | None
-    filters: tuple[dict[str, str], ...]
+    parts: tuple[Part, ...]
 
     @property
     def is_everything(self) -> bool:
@@ -30,7 +42,7 @@ class Window:
         return self.start is None
 
 
-EVERYTHING = Window(start=None, filters=({},))
+EVERYTHING = Window(start=None, parts=(Part({}),))
 
 
 def plan_window(
@@ -55,12 +67,12 @@ def window_since(start: dt.datetime, *, now: dt.datetime, verdict: str) -> Windo
     if verdict == "unknown":
         return EVERYTHING
     if verdict == "gte":
-        return Window(start=start, filters=({"date_created": date_text(start)},))
+        return Window(start=start, parts=(Part({"date_created": date_text(start)}, start),))
     if verdict == "day":
-        return Window(
-            start=start, filters=tuple({"date_created": date_text(day)} for day in _days(start, now))
-        )
-    return Window(start=start, filters=())
+        days = _days(start, now)
+        parts = (Part({"date_created": date_text(noon)}, noon - _DAY_BEFORE_NOON) for noon in days)
+        return Window(start=start, parts=tuple(parts)) if len(days) <= MOST_DAYS else EVERYTHING
+    return Window(start=start, parts=())
 
 
 def _days(start: dt.datetime, now: dt.datetime) -> list[dt.datetime]:

@@ -12,9 +12,7 @@ def upgrade() -> None:
         batch.add_column(sa.Column("present_tasks", sa.Integer(), server_default="0", nullable=False))
         batch.add_column(sa.Column("count_bias", sa.Integer(), server_default="0", nullable=False))
         batch.add_column(sa.Column("surplus", sa.Integer(), server_default="0", nullable=False))
-    op.execute(
-        "UPDATE sync_state SET present_tasks = (SELECT count(*) FROM tasks WHERE removed_at IS NULL)"
-    )
+    op.execute("UPDATE sync_state SET present_tasks = (SELECT count(*) FROM tasks WHERE removed_at IS NULL)")
 
 
 def downgrade() -> None:

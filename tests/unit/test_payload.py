@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from etl.errors import RecordError, UnreadablePage
 from etl.extract.fields import ORIGINALS
 from etl.extract.jsontext import split_array, split_object
-from etl.extract.payload import TaskPayload, UnusableRecord, parse_page, parse_task
+from etl.extract.payload import SpoiltPage, TaskPayload, UnusableRecord, parse_page, parse_task
 
 ID = "aafe70c6-0000-0000-0000-327b65f7670f"
 
@@ -88,12 +88,16 @@ def test_what_no_database_takes_is_replaced_and_its_original_kept():
     assert task.extra == {ORIGINALS: {"task_data": '{"task_data":{"url":"x\\u0000y\\ud800"}}'}}
 
 
-def test_one_spoilt_record_leaves_its_page_readable():
-    page = parse_page(a_page(b'{"task_id":"a"}', b"{oops}", b'{"task_id":"b","x":NaN}'))
-    first, spoilt, last = page.records
-    assert (first.task_id, last.task_id) == ("a", "b")
-    assert isinstance(spoilt, UnusableRecord)
-    assert spoilt.raw == b"{oops}"
+@pytest.mark.parametrize(
+    "spoilt", [b"{oops}", b'{"task_id":"x","a":"b}', b'{"task_id":"x","a":[1}', b"}", b""]
+)
+def test_a_page_that_a_record_spoils_is_not_cut_at_random(spoilt):
+    with pytest.raises(SpoiltPage) as caught:
+        parse_page(a_page(b'{"task_id":"a"}', spoilt, b'{"task_id":"b","x":NaN}', count=3))
+    (record,) = caught.value.page.records
+    assert isinstance(record, UnusableRecord)
+    assert spoilt in record.raw
+    assert caught.value.page.count == 3
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def test_without_a_verdict_everything_is_read():
 def test_a_filter_that_cuts_nothing_off_is_not_used(verdict):
     watermark = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
     window = plan_window(watermark, lookback=HOUR, now=None, verdict=verdict)
-    assert (window.filters, window.start) == ((), watermark - HOUR)
+    assert (window.parts, window.start) == ((), watermark - HOUR)
 
 
 @given(instants, spans, st.none() | instants)
@@ -38,8 +38,8 @@ def test_a_window_begins_the_lookback_before_the_watermark_or_the_servers_time(w
     window = plan_window(watermark, lookback=lookback, now=now, verdict="gte")
     latest = min(watermark, now or watermark) - lookback
     assert dt.timedelta(0) <= latest - window.start < dt.timedelta(seconds=1)
-    (filters,) = window.filters
-    assert dt.datetime.fromisoformat(filters["date_created"]) == window.start
+    (part,) = window.parts
+    assert dt.datetime.fromisoformat(part.filters["date_created"]) == window.start
 
 
 @given(
@@ -52,7 +52,8 @@ def test_asked_day_by_day_no_instant_of_the_window_is_left_out_in_any_time_zone(
     window = plan_window(watermark, lookback=lookback, now=now, verdict="day")
     zone = dt.timezone(dt.timedelta(hours=offset))
     asked = [
-        dt.datetime.fromisoformat(part["date_created"]).astimezone(zone).date() for part in window.filters
+        dt.datetime.fromisoformat(part.filters["date_created"]).astimezone(zone).date()
+        for part in window.parts
     ]
     assert len(set(asked)) == len(asked)
     seconds = data.draw(st.floats(0, (now - window.start).total_seconds()))

@@ -1,0 +1,329 @@
+"""P1 under attack: whatever the source does, a sync that succeeds has every task, or it does not succeed."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+from support.worlds import NOW, a_world, query, settings_for, stored_states, true_states
+
+from etl.emulator import Behaviour, serve
+from etl.errors import DriftingPages, EtlError, MassRemoval
+from etl.sync.options import SyncOptions
+from etl.sync.session import run_sync
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from etl.emulator import Emulator
+    from etl.emulator.world import World
+    from etl.sync.summary import RunSummary
+
+MEANINGS = ("gte", "lte", "day", "exact", "ignored", "rejected")
+TASKS_ALONE = SyncOptions(with_results=False)
+FULL = SyncOptions(is_full=True, with_results=False)
+OLD = NOW - dt.timedelta(days=200)
+
+
+@pytest.fixture
+def sqlite_url(sqlite_databases) -> Iterator[str]:
+    with sqlite_databases.empty() as url:
+        yield url
+
+
+def sync(emulator: Emulator, database_url: str, options: SyncOptions = TASKS_ALONE, **settings) -> RunSummary:
+    return run_sync(settings_for(emulator, database_url, **settings), options)
+
+
+def finished(world: World, number: int) -> list[str]:
+    ids = sorted(task.task_id for task in world.tasks.values() if task.status == "SUCCESS")
+    return random.Random(number).sample(ids, number)
+
+
+@pytest.mark.parametrize("meaning", MEANINGS)
+def test_the_meaning_of_the_filter_is_found_out_and_every_new_task_is_found(database_url, meaning):
+    world = a_world(arrivals_per_hour=20)
+    with serve(world, Behaviour(page_cap=50, date_created=meaning)) as emulator:
+        assert sync(emulator, database_url).date_filter == meaning
+        for hours in (0, 1, 30):
+            world.advance(dt.timedelta(hours=hours))
+            summary = sync(emulator, database_url)
+            assert stored_states(database_url) == true_states(world)
+            assert summary.audit == "agrees"
+    assert query(database_url, "SELECT date_filter, count_bias, surplus FROM sync_state") == [(meaning, 0, 0)]
+
+
+@pytest.mark.parametrize("meaning", MEANINGS)
+@pytest.mark.parametrize("hours", [-12, 0, 14])
+def test_new_tasks_are_found_in_few_requests_in_every_time_zone(sqlite_url, meaning, hours):
+    world = a_world(2000, arrivals_per_hour=20)
+    behaviour = Behaviour(page_cap=50, date_created=meaning, utc_offset=dt.timedelta(hours=hours))
+    with serve(world, behaviour) as emulator:
+        sync(emulator, sqlite_url)
+        world.advance(dt.timedelta(hours=1))
+        summary = sync(emulator, sqlite_url)
+        assert stored_states(sqlite_url) == true_states(world)
+        in_flight = query(sqlite_url, "SELECT count(*) FROM in_flight")[0][0]
+        assert summary.requests <= 20 + in_flight
+        assert summary.date_filter == meaning
+
+
+@pytest.mark.parametrize("forced", MEANINGS)
+@pytest.mark.parametrize("actual", MEANINGS)
+def test_a_forced_wrong_verdict_costs_requests_and_no_task(sqlite_url, forced, actual):
+    world = a_world(arrivals_per_hour=20)
+    with serve(world, Behaviour(page_cap=50, date_created=actual)) as emulator:
+        for _ in range(3):
+            sync(emulator, sqlite_url, date_filter=forced)
+            assert stored_states(sqlite_url) == true_states(world)
+            world.advance(dt.timedelta(hours=2))
+
+
+@pytest.mark.parametrize("before", MEANINGS)
+@pytest.mark.parametrize("after", MEANINGS)
+def test_a_verdict_that_no_longer_holds_is_noticed_within_one_run(sqlite_url, before, after):
+    world = a_world(arrivals_per_hour=20)
+    with serve(world, Behaviour(page_cap=50, date_created=before)) as emulator:
+        sync(emulator, sqlite_url)
+        emulator.behaviour.date_created = after
+        world.advance(dt.timedelta(hours=2))
+        sync(emulator, sqlite_url)
+        assert stored_states(sqlite_url) == true_states(world)
+
+
+def test_an_empty_account_leaves_the_question_open_until_there_are_tasks(database_url):
+    world = a_world(0)
+    with serve(world) as emulator:
+        assert sync(emulator, database_url).date_filter == "unknown"
+        world.finish(world.create())
+        assert sync(emulator, database_url).date_filter == "gte"
+        assert stored_states(database_url) == true_states(world)
+
+
+@pytest.mark.parametrize("meaning", MEANINGS)
+def test_a_task_that_appears_late_with_an_old_date_is_found_by_the_next_run(database_url, meaning):
+    world = a_world()
+    with serve(world, Behaviour(page_cap=50, date_created=meaning)) as emulator:
+        sync(emulator, database_url)
+        late = world.create(created_at=OLD)
+        world.set_status(late, "REVOKED")
+        summary = sync(emulator, database_url)
+        assert stored_states(database_url) == true_states(world)
+        assert summary.status == "succeeded"
+        assert "missed" in summary.audit or meaning in {"lte", "exact", "ignored", "rejected"}
+    after = "SELECT created_after FROM tasks WHERE task_id = :id"
+    assert query(database_url, after, id=late) == [(None,)]
+
+
+def test_a_late_task_is_found_though_deleted_ones_still_count_here(database_url):
+    world = a_world()
+    with serve(world, Behaviour(page_cap=50)) as emulator:
+        sync(emulator, database_url)
+        for task_id in finished(world, 3):
+            world.delete(task_id)
+        assert sync(emulator, database_url).audit.startswith("3 deleted")
+        world.set_status(world.create(created_at=OLD), "REVOKED")
+        sync(emulator, database_url)
+        assert true_states(world).items() <= stored_states(database_url).items()
+
+
+def test_deleted_tasks_are_marked_by_a_full_read_once_in_a_while(database_url):
+    world = a_world()
+    with serve(world, Behaviour(page_cap=50)) as emulator:
+        sync(emulator, database_url)
+        for task_id in finished(world, 3):
+            world.delete(task_id)
+        for _ in range(2):
+            summary = sync(emulator, database_url)
+            assert (summary.removed, summary.audit) == (0, "3 deleted, waiting for a full read")
+        world.advance(dt.timedelta(days=1))
+        assert sync(emulator, database_url).removed == 3
+        assert stored_states(database_url) == true_states(world)
+        assert sync(emulator, database_url).audit == "agrees"
+
+
+@pytest.mark.parametrize("count", ["null", "wrong", "absent", "string"])
+@pytest.mark.parametrize("meaning", ["gte", "exact"])
+def test_a_count_that_cannot_be_trusted_hides_nothing(sqlite_url, count, meaning):
+    world = a_world(arrivals_per_hour=20)
+    with serve(world, Behaviour(page_cap=50, count_is=count, date_created=meaning)) as emulator:
+        for hours in (0, 2, 0):
+            world.advance(dt.timedelta(hours=hours))
+            sync(emulator, sqlite_url)
+            assert stored_states(sqlite_url) == true_states(world)
+        world.set_status(world.create(created_at=OLD), "REVOKED")
+        sync(emulator, sqlite_url)
+        assert stored_states(sqlite_url) == true_states(world)
+
+
+def test_a_count_that_is_always_wrong_by_as_many_costs_no_full_read(sqlite_url):
+    world = a_world()
+    with serve(world, Behaviour(page_cap=50, count_is="wrong", count_error=7)) as emulator:
+        sync(emulator, sqlite_url)
+        assert sync(emulator, sqlite_url).audit == "agrees"
+
+
+class Restless:
+    """A world in which something happens before each request: tasks come, go, start and finish."""
+
+    def __init__(self, world: World, seed: int, *, rate: float = 0.7, most: int = 200) -> None:
+        self.world, self.chance, self.rate, self.left = world, random.Random(seed), rate, most
+        self.throughout = set(world.tasks)
+
+    def __call__(self, _request: object) -> None:
+        while self.left and self.chance.random() < self.rate:
+            self.left -= 1
+            self.move()
+
+    def move(self) -> None:
+        world = self.world
+        pick = self.chance.choice(sorted(world.tasks))
+        match self.chance.randrange(4):
+            case 0:
+                world.create(created_at=world.now)
+            case 1:
+                world.delete(pick)
+                self.throughout.discard(pick)
+            case 2:
+                world.set_status(pick, self.chance.choice(["PENDING", "STARTED", "SUCCESS"]))
+            case 3:
+                with contextlib.suppress(ValueError):
+                    world.start(pick)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("is_ordered", [True, False])
+def test_a_full_sync_misses_nothing_that_was_there_throughout(sqlite_url, seed, is_ordered):
+    world = a_world(150)
+    behaviour = Behaviour(page_cap=12, ordering_ignored=not is_ordered, page_cap_schedule={5: 10, 9: 11})
+    with serve(world, behaviour) as emulator:
+        restless = Restless(world, seed)
+        emulator.behaviour.before_request = restless
+        sync(emulator, sqlite_url)
+        emulator.behaviour.before_request = None
+        assert restless.throughout <= stored_states(sqlite_url).keys()
+        sync(emulator, sqlite_url, FULL)
+        assert stored_states(sqlite_url) == true_states(world)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("meaning", MEANINGS)
+def test_an_incremental_sync_misses_nothing_that_was_there_throughout(sqlite_url, seed, meaning):
+    world = a_world(100, arrivals_per_hour=20)
+    with serve(world, Behaviour(page_cap=12, date_created=meaning)) as emulator:
+        sync(emulator, sqlite_url)
+        world.advance(dt.timedelta(hours=2))
+        restless = Restless(world, seed, most=60)
+        emulator.behaviour.before_request = restless
+        with contextlib.suppress(MassRemoval):
+            sync(emulator, sqlite_url)
+            assert restless.throughout <= stored_states(sqlite_url).keys()
+        emulator.behaviour.before_request = None
+        sync(emulator, sqlite_url)
+        assert true_states(world).keys() <= stored_states(sqlite_url).keys()
+
+
+def test_an_unordered_list_that_never_holds_still_ends_with_1_and_keeps_what_came(sqlite_url):
+    world = a_world(60)
+    with serve(world, Behaviour(page_cap=12, ordering_ignored=True)) as emulator:
+        emulator.behaviour.before_request = lambda _request: world.create() and None
+        with pytest.raises(DriftingPages) as caught:
+            sync(emulator, sqlite_url)
+    assert caught.value.exit_code == 1
+    assert len(stored_states(sqlite_url)) >= 60
+
+
+ODDITIES: dict[str, dict[str, object]] = {
+    "ties at random": {"ties_at_random": True},
+    "a record on two pages": {"duplicates": "across"},
+    "a record twice on a page": {"duplicates": "page"},
+    "404 past the end": {"past_end": "404"},
+    "wrong next": {"next_is": "wrong"},
+    "no next": {"next_is": "null"},
+    "next names itself": {"next_page_loops": True},
+    "older records": {"record_shape": "older"},
+    "unstarted last": {"nulls": "last"},
+    "unknown status refused": {"unknown_status_rejected": True},
+    "no Date": {"date_header": "missing"},
+    "senseless Date": {"date_header": "garbage"},
+}
+
+
+@pytest.mark.parametrize("oddity", ODDITIES)
+@pytest.mark.parametrize("meaning", ["gte", "day", "ignored"])
+def test_whatever_else_is_odd_every_task_is_here(sqlite_url, oddity, meaning):
+    behaviour = Behaviour(page_cap=30, date_created=meaning, **ODDITIES[oddity])
+    world = a_world(100, arrivals_per_hour=10)
+    with serve(world, behaviour) as emulator:
+        for _ in range(3):
+            sync(emulator, sqlite_url)
+            assert stored_states(sqlite_url) == true_states(world)
+            world.advance(dt.timedelta(hours=2))
+
+
+SPOILT = (b'{"task_id":"x","a":[1}', b'{"task_id":"x","a":"b}', b'{"task_id":', b"}", b'{"a" "b"}]')
+
+
+@pytest.mark.parametrize("raw", SPOILT)
+@pytest.mark.parametrize("position", ["00000000", "80000000", "ffffffff"])
+def test_one_record_that_spoils_its_page_costs_itself_alone(database_url, raw, position):
+    world = a_world(150)
+    usable = true_states(world)
+    world.add_raw(f"{position}-0000-4000-8000-000000000001", raw)
+    with serve(world, Behaviour(page_cap=60)) as emulator:
+        for _ in range(2):
+            summary = sync(emulator, database_url, FULL)
+            assert stored_states(database_url) == usable
+            assert summary.rejected == 1
+    ((kept,),) = query(database_url, "SELECT raw FROM rejected_records")
+    assert raw.decode() in kept
+
+
+def test_an_unfinished_task_that_is_gone_is_marked_without_a_full_read(database_url):
+    world = a_world()
+    waiting = world.create()
+    with serve(world, Behaviour(page_cap=50)) as emulator:
+        sync(emulator, database_url)
+        world.delete(waiting)
+        summary = sync(emulator, database_url)
+        assert (summary.removed, summary.audit) == (1, "agrees")
+        assert stored_states(database_url) == true_states(world)
+
+
+@pytest.mark.parametrize("status", ["SOMETHING_NEW", "STARTED", "RETRY"])
+def test_an_unfinished_task_goes_its_way_however_odd_it_is(database_url, status):
+    world = a_world()
+    task_id = world.create(created_at=OLD)
+    with serve(world, Behaviour(page_cap=50, unknown_status_rejected=True)) as emulator:
+        sync(emulator, database_url)
+        for state in (status, "PENDING", status, "SUCCESS"):
+            world.set_status(task_id, state)
+            sync(emulator, database_url)
+            assert stored_states(database_url)[task_id][0] == state
+
+
+def test_bounds_on_the_creation_time_hold(database_url):
+    world = a_world(arrivals_per_hour=30)
+    with serve(world, Behaviour(page_cap=50)) as emulator:
+        for minutes in (0, 5, 90, 600):
+            world.advance(dt.timedelta(minutes=minutes))
+            with contextlib.suppress(EtlError):
+                sync(emulator, database_url, lookback=dt.timedelta(minutes=10))
+    rows = query(
+        database_url,
+        "SELECT task_id FROM tasks WHERE created_after IS NOT NULL AND created_before IS NOT NULL",
+    )
+    assert len(rows) > 100
+    for task in world.tasks.values():
+        moment = task.created_at.astimezone(dt.UTC)
+        held = query(
+            database_url,
+            "SELECT count(*) FROM tasks WHERE task_id = :id AND coalesce(created_after, :at) <= :at "
+            "AND created_before >= :at",
+            id=task.task_id,
+            at=moment if database_url.startswith("postgres") else f"{moment:%Y-%m-%d %H:%M:%S.%f}",
+        )
+        assert held == [(1,)]
