@@ -49,11 +49,31 @@ def probe_date_filter(source: PageSource, shown: Page) -> str:
             return "ignored"
         if after_past or after_future:
             return "gte" if after_past else "lte"
-        days = _likely_days(shown) or _likely_days(source.fetch_page({"status": "SUCCESS"}, page=1, limit=1))
-        is_day = any(_finds(source, noon) for noon in days)
+        is_day = any(_finds(source, noon) for noon in _days_with_tasks(source, shown))
     except RequestRefused:
         return "rejected"
     return "day" if is_day else "exact"
+
+
+def still_holds(source: PageSource, shown: Page, verdict: str | None) -> bool:
+    """
+    Tell whether a verdict that a sync would rely on still lets through what it should.
+
+    Only `gte` and `day` are relied on; a filter that lets through more costs requests, and no task. `shown`
+    is a page of the unfiltered list.
+    """
+    if verdict not in {"gte", "day"} or not shown.records:
+        return True
+    try:
+        if verdict == "gte":
+            return _finds(source, LONG_AGO)
+        return any(_finds(source, noon) for noon in _days_with_tasks(source, shown))
+    except RequestRefused:
+        return False
+
+
+def _days_with_tasks(source: PageSource, shown: Page) -> list[dt.datetime]:
+    return _likely_days(shown) or _likely_days(source.fetch_page({"status": "SUCCESS"}, page=1, limit=1))
 
 
 def _finds(source: PageSource, instant: dt.datetime) -> bool:

@@ -27,18 +27,27 @@ class Scan:
     """
     All of one list; iterating gives its pages, some of them several times where one walk proved nothing.
 
-    `granted` is the page size that the server turned out to grant, None while no page was full. Raises
-    DriftingPages when no two walks in a row agree.
+    `granted` is the page size that the server turned out to grant, or did when last asked, None while no page
+    was full. Read without a filter, the list ends only where nothing new is shown: what is not on it is taken
+    for gone. Raises DriftingPages when no two walks in a row agree.
     """
 
-    def __init__(self, source: PageSource, filters: Mapping[str, str], *, page_size: int) -> None:
-        self.granted: int | None = None
+    def __init__(
+        self, source: PageSource, filters: Mapping[str, str], *, page_size: int, granted: int | None = None
+    ) -> None:
+        self.granted = granted
         self._source, self._filters, self._page_size = source, filters, page_size
 
     def __iter__(self) -> Iterator[Page]:
         before: tuple[int, int] | None = None
         for _ in range(MOST_WALKS):
-            walk = Walk(self._source, self._filters, page_size=self._page_size)
+            walk = Walk(
+                self._source,
+                self._filters,
+                page_size=self._page_size,
+                granted=self.granted,
+                proves_end=not self._filters,
+            )
             seen = _Fingerprint()
             for page in walk:
                 seen.add(page)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -48,21 +49,39 @@ def payload_hash(raw: bytes) -> bytes:
 
 
 def creation_bounds(
-    payload: TaskPayload, *, observed_at: dt.datetime, created_after: dt.datetime | None
+    payload: TaskPayload, *, created_after: dt.datetime | None, created_before: dt.datetime | None
 ) -> dict[str, dt.datetime | None]:
     """
     Give the narrowest bounds on the creation time that hold.
 
-    The task is there at `observed_at`, and cannot have started before it was created; `created_after` is what
-    the list said that showed it. Where the two contradict each other, only the upper one is true.
+    `created_after` is what the list said that showed the task, `created_before` when it was there already;
+    and it cannot have started before it was created. Where the two contradict each other, only the upper one
+    is true.
     """
-    before = observed_at + CLOCK_GRAIN
-    if payload.started_at is not None:
-        before = min(before, payload.started_at + CLOCK_GRAIN)
-    is_possible = created_after is not None and created_after < before
+    started_by = payload.started_at + CLOCK_GRAIN if payload.started_at is not None else None
+    before = min(filter(None, (created_before, started_by)), default=None)
+    is_possible = created_after is not None and (before is None or created_after < before)
     return {"created_after": created_after if is_possible else None, "created_before": before}
 
 
 def differs(content: Mapping[str, Any], stored: Mapping[Any, Any]) -> bool:
     """Tell whether a sighting says something else than the row that is stored."""
-    return any(content[name] != stored[name] for name in CONTENT)
+    return not all(_is_same(content[name], stored[name]) for name in CONTENT)
+
+
+def _is_same(one: Any, other: Any) -> bool:  # noqa: ANN401
+    """
+    Compare two values, JSON or not.
+
+    Unlike in Python, `true` is not 1; and 1e23 is 10 to the 23rd, as which Postgres gives it back, not the
+    double nearest to it.
+    """
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_is_same(one[name], other[name]) for name in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_is_same, one, other))
+    if isinstance(one, bool) != isinstance(other, bool):
+        return False
+    if {type(one), type(other)} == {int, float}:
+        return Decimal(repr(one)) == Decimal(repr(other))
+    return bool(one == other)

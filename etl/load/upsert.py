@@ -40,11 +40,12 @@ class Tally:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Sighting:
-    """When and in which run the tasks were seen, and, if that is known, after when they were created."""
+    """When and in which run the tasks were seen, and, as far as it is known, when they were created."""
 
     run_id: int
     observed_at: dt.datetime
     created_after: dt.datetime | None = None
+    created_before: dt.datetime | None = None
     is_dry: bool = False
 
 
@@ -104,16 +105,16 @@ def _row(
     text_hash: bytes,
     sighting: Sighting,
 ) -> dict[str, Any]:
-    bounds = creation_bounds(payload, observed_at=sighting.observed_at, created_after=sighting.created_after)
-    if known is not None:
-        before = [b for b in (bounds["created_before"], known["created_before"]) if b is not None]
-        bounds = {"created_after": known["created_after"], "created_before": min(before, default=None)}
+    bounds = {
+        name: narrower(filter(None, (getattr(sighting, name), known and known[name])), default=None)
+        for name, narrower in (("created_after", max), ("created_before", min))
+    }
     has_result = payload.status in STATUSES_WITH_RESULT
     had_result = known is not None and known["status"] in STATUSES_WITH_RESULT
     return {
         "task_id": payload.task_id,
         **content,
-        **bounds,
+        **creation_bounds(payload, **bounds),
         "payload_hash": text_hash,
         "is_result_due": has_result and (known["is_result_due"] if had_result and known else True),
         "first_seen_at": sighting.observed_at,

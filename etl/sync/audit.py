@@ -93,12 +93,14 @@ class Audit:
                 self._bias, self._surplus = self._bias + balance.difference, 0
             elif balance is not None:
                 self._surplus = balance.deleted
+            if self._bias and self._bias != self._state.count_bias:
+                logger.warning("a complete read shows that the API's count is off by %d", -self._bias)
         return dataclasses.replace(self._state, count_bias=self._bias, surplus=self._surplus)
 
-    def _weigh(self, missing: int = 0) -> Balance | None:
+    def _weigh(self, missing: int | None = None) -> Balance | None:
         if self._count is None:
             return None
-        gone = missing or len(self._reader.gone)
+        gone = len(self._reader.gone) if missing is None else missing
         with self._connection.begin():
             here = self._intake.present - gone + count_rejected(self._connection)
         return Balance(here=here, there=self._count, bias=self._bias, surplus=max(0, self._surplus - gone))

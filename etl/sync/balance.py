@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from etl.sync.watermark import State
 
+# More than this many at once, and more than this part of all, are doubted.
+FEW_REMOVED, SMALL_PART = 50, 10
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Balance:
@@ -48,3 +51,8 @@ class Balance:
 def is_full_read_due(balance: Balance, state: State, *, now: dt.datetime, audit_every: dt.timedelta) -> bool:
     """Tell whether deletions have waited long enough for the full read that finds them."""
     return balance.deleted > 0 and (state.last_full_at is None or now - state.last_full_at >= audit_every)
+
+
+def is_suspicious(missing: int, present: int) -> bool:
+    """Tell whether so many of the present tasks are missing that the source is to be doubted, not they."""
+    return missing >= present or (missing > FEW_REMOVED and missing * SMALL_PART > present)

@@ -23,16 +23,18 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-OPEN_STATUSES = ("PENDING", "RECEIVED", "STARTED", "RETRY")
+# In the order in which a task passes through them: one that moves on meanwhile is on a later list.
+WAITING_STATUSES = ("RECEIVED", "PENDING")
+OPEN_STATUSES = (*WAITING_STATUSES, "STARTED", "RETRY")
 # So few are asked for one by one: the four lists would cost as much.
 FEW = len(OPEN_STATUSES)
 BATCH = 500
 
 
-def iter_list(source: PageSource, status: str, *, page_size: int) -> Iterator[Page]:
+def iter_list(source: PageSource, status: str, *, page_size: int, granted: int | None) -> Iterator[Page]:
     """Give the pages of the list of one status; a list that the server refuses is passed over."""
     try:
-        yield from Scan(source, {"status": status}, page_size=page_size)
+        yield from Scan(source, {"status": status}, page_size=page_size, granted=granted)
     except RequestRefused as error:
         logger.warning("the list of %s tasks was refused (%s); they are asked for by id", status, error)
 

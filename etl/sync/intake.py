@@ -1,27 +1,26 @@
-"""Pages in, committed batches out, and the account watched at the door."""
+"""Pages in, committed batches out; the account and the clock are watched at the door."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from etl.errors import AccountChanged
 from etl.extract.payload import TaskPayload, UnusableRecord
 from etl.load.rejected import park
 from etl.load.seen import SeenTasks
 from etl.load.transform import CLOCK_GRAIN
 from etl.load.upsert import Sighting, upsert_tasks
 from etl.sync.runs import save_counters
-from etl.sync.watermark import add_present
+from etl.sync.watermark import add_present, save_client_ids
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable
 
     import sqlalchemy as sa
 
     from etl.extract.payload import Page, Record
+    from etl.sync.account import Account
+    from etl.sync.clock import SourceClock
     from etl.sync.summary import RunSummary
-    from etl.sync.watermark import State
 
 # As large as promises about memory and about lost work allow.
 BATCH_ROWS = 10_000
@@ -32,9 +31,8 @@ class Intake:
     """
     Collects the pages of one run and loads them in batches.
 
-    `client_ids` are the accounts that were ever seen here; they grow with what is taken. `present` counts the
-    tasks that are here and not marked as removed. `is_contradicted` if a list held what its filter
-    should have kept out.
+    `present` counts the tasks that are here and not marked as removed. `is_contradicted` if a list held what
+    its filter should have kept out.
     """
 
     def __init__(
@@ -42,30 +40,26 @@ class Intake:
         connection: sa.Connection,
         summary: RunSummary,
         *,
-        state: State,
-        may_change_account: bool,
-        now: Callable[[], dt.datetime],
+        account: Account,
+        clock: SourceClock,
+        present: int,
     ) -> None:
-        self.client_ids = state.client_ids
-        self.present = state.present_tasks
-        self._created_after: dt.datetime | None = None
+        self.present = present
         self.is_contradicted = False
         self.seen = SeenTasks(connection)
-        self.first_served_at: dt.datetime | None = None
-        self._connection, self._summary, self._now = connection, summary, now
-        self._may_change_account = may_change_account
-        self._served_at: dt.datetime | None = None
+        self._connection, self._summary = connection, summary
+        self._account, self._clock = account, clock
+        self._stored_client_ids = account.client_ids
+        self._created_after: dt.datetime | None = None
         self._pending: list[Record] = []
         self._pending_bytes = 0
         self._rejected_texts: set[int] = set()
 
     def look(self, page: Page) -> None:
-        """Learn the server's clock and the account from a page that is not to be loaded."""
-        if self._summary.pages == 0:
-            self.first_served_at = page.served_at
-        self._served_at = page.served_at or self._served_at
+        """Learn the source's time and the account from a page that is not to be loaded."""
+        self._clock.hear(page)
         self._summary.pages += 1
-        self._check_account(page)
+        self._account.check(page)
 
     def take(self, page: Page) -> None:
         """Queue a page for loading, and load and commit when enough is queued."""
@@ -77,6 +71,11 @@ class Intake:
         if len(self._pending) >= BATCH_ROWS or self._pending_bytes >= BATCH_BYTES:
             self.flush()
 
+    @property
+    def taken(self) -> int:
+        """How many tasks were taken so far."""
+        return self._summary.tasks_seen
+
     def expect(self, created_after: dt.datetime | None) -> None:
         """Note when what is read from now on was created at the earliest, going by its list."""
         if created_after != self._created_after:
@@ -87,8 +86,13 @@ class Intake:
         """Load and commit what is queued, with the counters of the run."""
         with self._connection.begin():
             self.load()
-            if not self._summary.dry_run:
-                save_counters(self._connection, self._summary)
+            if self._summary.dry_run:
+                return
+            save_counters(self._connection, self._summary)
+            # With the first rows: a run that is killed leaves no rows of nobody knows which account.
+            if self._account.client_ids != self._stored_client_ids:
+                self._stored_client_ids = self._account.client_ids
+                save_client_ids(self._connection, self._stored_client_ids)
 
     def load(self) -> None:
         """Load what is queued inside the caller's transaction."""
@@ -115,11 +119,12 @@ class Intake:
             add_present(self._connection, number)
 
     def sighting(self) -> Sighting:
-        """Say when, by the server's clock if it told, and in which run the queued records were seen."""
+        """Say when and in which run the queued records were seen, and when they were created."""
         return Sighting(
             run_id=self._summary.run_id or 0,
-            observed_at=self._served_at or self._now(),
+            observed_at=self._clock.observed_at(),
             created_after=self._created_after,
+            created_before=self._clock.created_before(),
             is_dry=self._summary.dry_run,
         )
 
@@ -133,15 +138,3 @@ class Intake:
             for record in page.records
         ):
             self._created_after, self.is_contradicted = None, True
-
-    def _check_account(self, page: Page) -> None:
-        """Refuse another account's tasks before any is stored."""
-        shown = {
-            record.client_id
-            for record in page.records
-            if isinstance(record, TaskPayload) and record.client_id is not None
-        }
-        known = self.client_ids
-        if known and shown and known.isdisjoint(shown) and not self._may_change_account:
-            raise AccountChanged(sorted(shown), sorted(known))
-        self.client_ids = known | shown

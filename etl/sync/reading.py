@@ -9,7 +9,16 @@ from etl.extract.payload import TaskPayload
 from etl.extract.scan import Scan
 from etl.load.upsert import are_stored
 from etl.models import TERMINAL_STATUSES
-from etl.sync.in_flight import FEW, OPEN_STATUSES, is_gone, is_shown, iter_by_id, iter_list, iter_unseen
+from etl.sync.in_flight import (
+    FEW,
+    OPEN_STATUSES,
+    WAITING_STATUSES,
+    is_gone,
+    is_shown,
+    iter_by_id,
+    iter_list,
+    iter_unseen,
+)
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -18,7 +27,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from etl.extract.pages import PageSource
-    from etl.extract.payload import Page
+    from etl.extract.payload import Page, Record
     from etl.sync.intake import Intake
     from etl.sync.window import Window
 
@@ -31,51 +40,50 @@ class Reader:
     Reads lists into an intake. `report` is called after each page.
 
     `gone` are the tasks whose absence the list stated, asked for one by one; `granted` is the page size that
-    the server turned out to grant.
+    the server turned out to grant, or did in earlier runs.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         connection: sa.Connection,
         source: PageSource,
         intake: Intake,
         *,
         page_size: int,
+        granted: int | None,
         report: Callable[[Page], None],
     ) -> None:
         self.gone: list[str] = []
-        self.granted: int | None = None
+        self.granted = granted
         self._connection, self._source, self._intake = connection, source, intake
         self._page_size, self._report = page_size, report
 
-    def read_window(self, window: Window, filters: Mapping[str, str]) -> None:
-        """Read what the window asks for, narrowed by the run's own filters; then flush."""
+    def read_window(self, window: Window, filters: Mapping[str, str]) -> bool:
+        """Load what the window asks for, narrowed by the run's own filters; give whether there was any."""
+        before = self._intake.taken
         for part in window.parts:
             self._intake.expect(part.created_after)
             self.read_list({**part.filters, **filters})
         self._intake.expect(None)
         if not window.parts and window.start is not None:
+            # What starts meanwhile is at the head by then.
+            self._read_lists(WAITING_STATUSES)
             self._read_head(window.start)
-            self.read_open_lists()
         self._intake.flush()
+        return self._intake.taken > before
 
     def read_list(self, filters: Mapping[str, str]) -> None:
         """Read one list whole."""
-        scan = Scan(self._source, filters, page_size=self._page_size)
+        scan = Scan(self._source, filters, page_size=self._page_size, granted=self.granted)
         self._take(scan)
-        self.granted = max(scan.granted or 0, self.granted or 0) or None
-
-    def read_open_lists(self) -> None:
-        """Read the lists of unfinished tasks; one that the server refuses is passed over."""
-        for status in OPEN_STATUSES:
-            self._take(iter_list(self._source, status, page_size=self._page_size))
+        self.granted = scan.granted
 
     def read_in_flight(self) -> None:
         """Look again at what is stored as unfinished and was not among what this run has read."""
         with self._connection.begin():
             are_many = len(self._intake.seen.unseen_in_flight(FEW + 1)) > FEW
         if are_many:
-            self.read_open_lists()
+            self._read_lists(OPEN_STATUSES)
             self._intake.flush()
         for task_id, answer in iter_by_id(self._source, self._iter_unseen()):
             if answer is not None and is_shown(task_id, answer):
@@ -84,11 +92,25 @@ class Reader:
                 self.gone.append(task_id)
         self._intake.flush()
 
+    def _read_lists(self, statuses: Iterable[str]) -> None:
+        """Read the lists of some statuses; one that the server refuses is passed over."""
+        for status in statuses:
+            self._take(iter_list(self._source, status, page_size=self._page_size, granted=self.granted))
+
     def _read_head(self, start: dt.datetime) -> None:
-        """Read the default order, newest start first, until two pages in a row show nothing to be learned."""
+        """
+        Read the default order, newest start first, until two pages in a row show nothing to be learned.
+
+        Tasks that were cancelled before they started may stand before all others, or behind. A page of
+        nothing else says nothing about what follows.
+        """
         quiet = 0
-        for page in Walk(self._source, {}, page_size=self._page_size, is_by_id=False):
-            quiet = quiet + 1 if self._is_quiet(page, start) else 0
+        walk = Walk(self._source, {}, page_size=self._page_size, granted=self.granted, is_by_id=False)
+        for page in walk:
+            if not self._is_quiet(page, start):
+                quiet = 0
+            elif not all(_was_never_started(record) for record in page.records):
+                quiet += 1
             self._take([page])
             if quiet == QUIET_PAGES:
                 return
@@ -118,3 +140,7 @@ class Reader:
         for page in pages:
             self._intake.take(page)
             self._report(page)
+
+
+def _was_never_started(record: Record) -> bool:
+    return isinstance(record, TaskPayload) and record.status == "REVOKED" and record.started_at is None

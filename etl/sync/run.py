@@ -14,17 +14,20 @@ import datetime as dt
 import logging
 from typing import TYPE_CHECKING
 
-from etl.errors import EtlError, Interrupted, MassRemoval, RequestRefused, SourceError
+from etl.errors import EtlError, Interrupted, MassRemoval, SourceError
 from etl.load.seen import mark_removed
+from etl.sync.account import Account
 from etl.sync.archive import iter_archived
 from etl.sync.audit import Audit
+from etl.sync.balance import is_suspicious
+from etl.sync.clock import SourceClock
 from etl.sync.intake import Intake
+from etl.sync.plan import Plan
 from etl.sync.reading import Reader
 from etl.sync.runs import close_killed_runs, close_run, open_run, save_counters
 from etl.sync.summary import Progress, RunSummary, ignore_progress
-from etl.sync.verdict import Verdict
 from etl.sync.watermark import State, read_state, write_state
-from etl.sync.window import EVERYTHING, Window, next_watermark, plan_window, window_since
+from etl.sync.window import EVERYTHING, next_watermark
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,11 +39,9 @@ if TYPE_CHECKING:
     from etl.settings import Settings
     from etl.sync.options import SyncOptions
     from etl.sync.summary import Observer
+    from etl.sync.window import Window
 
 logger = logging.getLogger(__name__)
-
-# More than this many at once, and more than this part of all, are doubted.
-FEW_REMOVED, SMALL_PART = 50, 10
 
 
 def utc_now() -> dt.datetime:
@@ -81,8 +82,7 @@ class Run:
         self._open()
         try:
             self._look()
-            window = self._read(self._plan())
-            self._commit(window)
+            self._commit(self._read())
             self._archive()
             self._close()
         except BaseException as error:
@@ -101,29 +101,42 @@ class Run:
             if not options.is_dry:
                 close_killed_runs(self._connection, summary.started_at)
                 summary.run_id = open_run(self._connection, summary)
+            self._account = Account(
+                self._connection,
+                self._client,
+                self._state.client_ids,
+                may_change=options.allow_account_change,
+            )
+            self._clock = SourceClock(self._now)
             self._intake = Intake(
                 self._connection,
                 summary,
-                state=self._state,
-                may_change_account=options.allow_account_change,
-                now=self._now,
+                account=self._account,
+                clock=self._clock,
+                present=self._state.present_tasks,
             )
         self._reader = Reader(
             self._connection,
             self._client,
             self._intake,
             page_size=self._settings.page_size,
+            granted=self._state.granted_page_size,
             report=self._report,
         )
 
     def _look(self) -> None:
         """Ask for one task, whichever: the server's clock and the account come before any decision."""
-        self._shown = page = self._client.fetch_page({}, page=1, limit=1)
+        page = self._client.fetch_page({}, page=1, limit=1)
         self._intake.look(page)
         self._report(page)
-        self._verdict = Verdict(self._client, self._state, forced=self._settings.date_filter)
-        if not self._options.filters:
-            self._verdict.find_out(page, self._source_now())
+        self._plan = Plan(
+            self._client,
+            self._state,
+            self._settings,
+            self._options,
+            shown=page,
+            now=self._clock.first_served_at or self._now(),
+        )
         self._audit = Audit(
             self._connection,
             self._client,
@@ -134,50 +147,23 @@ class Run:
             audit_every=self._settings.audit_every,
         )
 
-    def _plan(self) -> Window:
-        """Choose what to read."""
-        verdict = self.summary.date_filter = self._verdict.value
-        if self._options.since is not None:
-            return window_since(self._options.since, now=self._source_now(), verdict=verdict or "unknown")
-        if self.summary.mode != "incremental":
-            return EVERYTHING
-        return plan_window(
-            self._state.watermark,
-            lookback=self._settings.lookback,
-            now=self._source_now(),
-            verdict=verdict or "unknown",
-        )
-
-    def _source_now(self) -> dt.datetime:
-        """Give the server's time at the run's first answer; if it did not say, this machine's."""
-        return self._intake.first_served_at or self._now()
-
-    def _read(self, window: Window) -> Window:
-        """Read what was planned, and what turned out to be missing; give the window that was read."""
-        window = self._read_window(window)
-        if self._options.filters:
-            return window
-        if window.is_everything:
-            self._audit.is_complete = True
-            return window
-        self._reader.read_in_flight()
-        if not self.summary.dry_run:
-            self._audit.settle(window, has_new=bool(self.summary.inserted))
-            if self._audit.has_missed or self._intake.is_contradicted:
-                self._verdict.recheck(self._shown, self._source_now())
-                self.summary.date_filter = self._verdict.value
-        self.summary.audit = self._audit.outcome
-        return window
-
-    def _read_window(self, window: Window) -> Window:
-        try:
-            self._reader.read_window(window, self._options.filters)
-        except RequestRefused:
-            if window.is_everything or not window.parts:
-                raise
-            self._verdict.recheck(self._shown, self._source_now(), is_refused=True)
-            window = self._plan()
-            self._reader.read_window(window, self._options.filters)
+    def _read(self) -> Window:
+        """Read what is new, and what turned out to be missing; give the window that was read."""
+        window = self._plan.read(self._reader)
+        if self._account.is_changed and not self._options.filters:
+            # All of it is new; and what this account has not, another may still have.
+            window = EVERYTHING
+            self._reader.read_window(window, {})
+        elif window.is_everything:
+            self._audit.is_complete = not self._options.filters
+        elif not self._options.filters:
+            self._reader.read_in_flight()
+            if not self.summary.dry_run:
+                self._audit.settle(window, has_new=bool(self.summary.inserted))
+                if self._audit.has_missed or self._intake.is_contradicted:
+                    self._plan.recheck()
+            self.summary.audit = self._audit.outcome
+        self.summary.date_filter = self._plan.verdict.value
         return window
 
     def _report(self, page: Page) -> None:
@@ -188,11 +174,12 @@ class Run:
         """Commit what is gone, and the watermark that covers what was read, at once."""
         summary, connection = self.summary, self._connection
         with connection.begin():
-            missing = self._intake.seen.count_missing() if self._audit.is_complete else 0
+            is_complete = self._audit.is_complete
+            missing = self._intake.seen.count_missing() if is_complete else len(self._reader.gone)
         state = self._audit.close(missing)
         with connection.begin():
             self._intake.load()
-            self._remove(missing or len(self._reader.gone))
+            self._remove(missing)
             after = self._advance(window, state)
             summary.watermark = after.watermark
             if not summary.dry_run:
@@ -207,7 +194,7 @@ class Run:
             self._connection,
             self._client,
             limit=self._settings.max_results,
-            now=lambda: self._intake.sighting().observed_at,
+            now=self._clock.observed_at,
             save=self._save_archived,
         ):
             self._count()
@@ -236,8 +223,7 @@ class Run:
         if not missing:
             return
         present = self._intake.present
-        is_suspicious = missing >= present or (missing > FEW_REMOVED and missing * SMALL_PART > present)
-        if is_suspicious and not self._options.allow_mass_removal:
+        if is_suspicious(missing, present) and not self._options.allow_mass_removal:
             raise MassRemoval(missing, present)
         self.summary.removed = missing
         self._intake.add_present(-missing)
@@ -250,19 +236,19 @@ class Run:
 
     def _advance(self, window: Window, state: State) -> State:
         """Say where the next run starts: further on, if this one read all since the old watermark."""
-        intake, watermark = self._intake, state.watermark
+        watermark = state.watermark
         is_joined = watermark is not None and window.start is not None and window.start <= watermark
         if self._audit.is_complete or (is_joined and not self._options.filters):
-            watermark = next_watermark(watermark, served_at=intake.first_served_at, now=self._now())
+            watermark = next_watermark(watermark, served_at=self._clock.first_served_at, now=self._now())
         return dataclasses.replace(
             state,
             watermark=watermark,
-            date_filter=self._verdict.found,
-            date_filter_checked_at=self._verdict.checked_at,
-            client_ids=intake.client_ids,
-            present_tasks=intake.present,
-            granted_page_size=self._reader.granted or state.granted_page_size,
-            last_full_at=intake.sighting().observed_at if self._audit.is_complete else state.last_full_at,
+            date_filter=self._plan.verdict.found,
+            date_filter_checked_at=self._plan.verdict.checked_at,
+            client_ids=self._account.client_ids,
+            present_tasks=self._intake.present,
+            granted_page_size=self._reader.granted,
+            last_full_at=self._clock.observed_at() if self._audit.is_complete else state.last_full_at,
         )
 
     def _fail(self, error: BaseException) -> None:
@@ -277,7 +263,8 @@ class Run:
         if summary.dry_run or self._connection.invalidated:
             return
         try:
-            if isinstance(error, (SourceError, Interrupted)):
+            # Whoever interrupts does not want to wait for one more batch.
+            if isinstance(error, SourceError):
                 self._intake.flush()
             with self._connection.begin():
                 close_run(self._connection, summary, self._now())

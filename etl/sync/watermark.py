@@ -54,6 +54,11 @@ def write_state(connection: sa.Connection, before: State, after: State) -> None:
         connection.execute(sa.update(STATE).values(changes))
 
 
+def save_client_ids(connection: sa.Connection, client_ids: frozenset[int]) -> None:
+    """Store whose tasks these are, in the transaction that stores the tasks."""
+    connection.execute(sa.update(STATE).values(client_ids=sorted(client_ids)))
+
+
 def add_present(connection: sa.Connection, number: int) -> None:
     """Count tasks that came, or, below zero, went, in the transaction that stores them so."""
     if number:

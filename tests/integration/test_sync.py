@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -119,7 +120,30 @@ def test_a_mass_removal_is_doubted_until_it_is_allowed(emulator, database_url):
 def test_another_account_is_refused_before_anything_is_stored(emulator, database_url):
     run_sync(settings_for(emulator, database_url))
     before = dump(database_url)
-    with serve(a_world(client_id=99)) as other, pytest.raises(AccountChanged, match="99"):
+    with serve(a_world(seed=8, client_id=99)) as other:
+        with pytest.raises(AccountChanged, match="99"):
+            run_sync(settings_for(other, database_url))
+        assert dump(database_url) == before
+        run_sync(settings_for(other, database_url), SyncOptions(allow_account_change=True))
+        assert true_states(other.world).items() <= stored_states(database_url).items()
+
+
+def test_a_new_client_of_the_same_account_is_welcome(emulator, database_url):
+    settings = settings_for(emulator, database_url)
+    run_sync(settings)
+    emulator.world.start(emulator.world.create(task_data={"task_name": "transcription", "client_id": 99}))
+    run_sync(settings)
+    assert stored_states(database_url) == true_states(emulator.world)
+    assert json.loads(query(database_url, "SELECT CAST(client_ids AS TEXT) FROM sync_state")[0][0]) == [
+        99,
+        2675,
+    ]
+
+
+def test_an_account_without_tasks_is_not_believed_to_have_lost_them_all(emulator, database_url):
+    run_sync(settings_for(emulator, database_url))
+    before = dump(database_url)
+    with serve(a_world(0)) as other, pytest.raises(MassRemoval, match="200 of 200"):
         run_sync(settings_for(other, database_url))
     assert dump(database_url) == before
 

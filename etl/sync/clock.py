@@ -1,0 +1,61 @@
+"""The source's time, as its answers tell it (promise P12)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from etl.extract.payload import TaskPayload
+from etl.load.transform import CLOCK_GRAIN
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Callable
+
+    from etl.extract.payload import Page
+
+
+class SourceClock:
+    """
+    Reads the `Date` of every page; `now` stands in while no answer has a usable one.
+
+    `first_served_at` is the source's time at the run's first answer, None if that did not say.
+    """
+
+    def __init__(self, now: Callable[[], dt.datetime]) -> None:
+        self.first_served_at: dt.datetime | None = None
+        self._now = now
+        self._latest: dt.datetime | None = None
+        self._is_first, self._bounds_creation = True, True
+
+    def hear(self, page: Page) -> None:
+        """Learn from one more answer. They come in any order: some were asked for ahead of time."""
+        served_at = page.served_at
+        if self._is_first:
+            self.first_served_at, self._is_first = served_at, False
+        if served_at is None or _is_behind(served_at, page):
+            self._bounds_creation = False
+        if served_at is not None:
+            self._latest = max(served_at, self._latest or served_at)
+
+    def observed_at(self) -> dt.datetime:
+        """Say what time it is at the source, or here if it never told."""
+        return self._latest or self._now()
+
+    def created_before(self) -> dt.datetime | None:
+        """
+        Give a time before which everything shown so far was created.
+
+        None if an answer had no usable `Date`, or one earlier than the times of its own tasks: then nobody
+        knows how late it really was.
+        """
+        return self._latest + CLOCK_GRAIN if self._latest is not None and self._bounds_creation else None
+
+
+def _is_behind(served_at: dt.datetime, page: Page) -> bool:
+    limit = served_at + CLOCK_GRAIN
+    return any(
+        moment is not None and moment > limit
+        for record in page.records
+        if isinstance(record, TaskPayload)
+        for moment in (record.started_at, record.completed_at, record.date_created)
+    )

@@ -1,0 +1,78 @@
+"""What one run reads to find new tasks: planned, and planned anew where the source objects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from etl.errors import RequestRefused
+from etl.sync.verdict import Verdict
+from etl.sync.window import EVERYTHING, Window, plan_window, window_since
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+    from etl.extract.pages import PageSource
+    from etl.extract.payload import Page
+    from etl.settings import Settings
+    from etl.sync.options import SyncOptions
+    from etl.sync.reading import Reader
+    from etl.sync.watermark import State
+
+
+class Plan:
+    """
+    Chooses the lists that hold what is new.
+
+    `verdict` is what `date_created` is taken to mean; `shown` is an unfiltered page, served at `now`.
+    """
+
+    def __init__(  # noqa: PLR0913
+        self,
+        source: PageSource,
+        state: State,
+        settings: Settings,
+        options: SyncOptions,
+        *,
+        shown: Page,
+        now: dt.datetime,
+    ) -> None:
+        self.verdict = Verdict(source, shown, state, forced=settings.date_filter)
+        self._state, self._lookback, self._options = state, settings.lookback, options
+        self._shows_nothing, self._now = not shown.records, now
+        if not options.filters:
+            self.verdict.find_out(now)
+
+    def read(self, reader: Reader) -> Window:
+        """Read what is new; where `date_created` turns out not to mean what was thought, in another way."""
+        window, filters, before = self._choose(), self._options.filters, self.verdict.value
+        if filters or window.is_everything or not window.parts:
+            reader.read_window(window, filters)
+            return window
+        # A day's list that holds anything shows by itself that days are still what it goes by.
+        if before != "day":
+            self.verdict.verify(self._now)
+        try:
+            if self.verdict.value == before and not reader.read_window(window, {}):
+                self.verdict.verify(self._now)
+        except RequestRefused:
+            self.recheck(is_disproved=True)
+        if self.verdict.value != before:
+            window = self._choose()
+            reader.read_window(window, {})
+        return window
+
+    def recheck(self, *, is_disproved: bool = False) -> None:
+        """Find out anew what `date_created` means: what was read does not fit."""
+        self.verdict.recheck(self._now, is_disproved=is_disproved)
+
+    def _choose(self) -> Window:
+        """Choose what to read; everything, if the source shows no task while there are some here."""
+        verdict = self.verdict.value or "unknown"
+        mode = self._options.mode(is_first=self._state.watermark is None)
+        if self._state.present_tasks and self._shows_nothing and not self._options.filters:
+            return EVERYTHING
+        if self._options.since is not None:
+            return window_since(self._options.since, now=self._now, verdict=verdict)
+        if mode != "incremental":
+            return EVERYTHING
+        return plan_window(self._state.watermark, lookback=self._lookback, now=self._now, verdict=verdict)
