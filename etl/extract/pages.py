@@ -8,21 +8,18 @@ record, nothing that existed throughout can lie between them; if they share none
 
 from __future__ import annotations
 
-import dataclasses
-import itertools
 import logging
 from typing import TYPE_CHECKING, Protocol
 
 from etl.errors import DriftingPages, NotThere, PageLoop, RunawayScan
 from etl.extract.parallel import DaemonPool
-from etl.extract.payload import Page, SpoiltPage, TaskPayload
+from etl.extract.payload import Page, SpoiltPage
+from etl.extract.slices import NOTHING, Slice
 from etl.extract.spans import Ahead, Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from concurrent.futures import Future
-
-    from etl.extract.payload import Record
 
 logger = logging.getLogger(__name__)
 
@@ -78,35 +75,29 @@ class Walk:
     def __iter__(self) -> Iterator[Page]:
         with DaemonPool(self._source.concurrency) as pool:
             ahead = Ahead(self._fetch, pool, self._source.concurrency)
-            known: set[str | bytes] = set()
+            last, position = NOTHING, 0
             # Until the first answer nobody knows whether there is anything to be asked for ahead of time.
-            position = 0
             count: int | None = 0
             while True:
                 span, future = ahead.take(position, self._limit, count)
                 page = self._page_of(span, future)
                 if page is None:
                     continue
-                keys = _keys(page)
-                count = page.count
-                if self._is_misplaced(span, page, position, len(keys)):
-                    if keys <= known and self._ends_at(position, known):
+                here, count = Slice.of(span, page), page.count
+                if self._is_misplaced(here, position):
+                    if here.keys <= last.keys and self._ends_at(position, last):
                         return
-                    self.granted = self._limit = len(keys)
-                    continue
-                if not self._joins(span, keys, known, position):
+                    self.granted = self._limit = here.size
+                elif not self._joins(here, last, position):
                     position = self._step_back(position)
-                    continue
-                fresh = tuple(record for record in page.records if _key(record) not in known)
-                self._guard(span, page, keys, len(fresh))
-                yield dataclasses.replace(page, records=fresh)
-                if self._is_end(span, page, len(keys), is_fresh=bool(fresh)):
-                    return
-                if not fresh and self._ends_at(span.start + len(keys), keys):
-                    return
-                self._learn(span, page, len(keys))
-                # A record that is shown twice, or that belongs to the page before, takes up no place.
-                known, position = keys, span.start + min(len(keys), span.limit)
+                else:
+                    news = here.news(last.keys)
+                    self._guard(here, len(news.records))
+                    yield news
+                    if self._is_end(here, is_news=bool(news.records)):
+                        return
+                    self._learn(here)
+                    last, position = here, here.end
 
     def _page_of(self, span: Span, future: Future[Page]) -> Page | None:
         """
@@ -128,43 +119,52 @@ class Walk:
                 raise
             return Page(records=())
 
-    def _is_misplaced(self, span: Span, page: Page, position: int, size: int) -> bool:
+    def _is_misplaced(self, here: Slice, position: int) -> bool:
         """
         Tell whether nobody knows where this slice begins: shorter than asked, and not called the last one.
 
         A server that grants less than it did counts its pages by what it grants now. Only where the walk
         begins, at the top, does that make no difference.
         """
-        if position == 0 or size == 0 or size >= span.limit:
+        if position == 0 or here.size == 0 or here.is_full:
             return False
-        return span.start + size < position or not _is_called_last(span, page, size)
+        return here.end < position or not here.is_called_last
 
-    def _ends_at(self, position: int, known: set[str | bytes]) -> bool:
+    def _joins(self, here: Slice, last: Slice, position: int) -> bool:
+        """
+        Tell whether nothing can lie between this slice and the last; a slice from the top always joins.
+
+        Where no slice can overlap the last one, the record before this slice is looked at by itself. Records
+        without an id may look alike; where they are all that two slices share, the last task must still be
+        where it was.
+        """
+        if here.span.start == 0:
+            return True
+        if here.span.start >= position:
+            here = self._look_at(position - 1)
+        shared = here.keys & last.keys
+        if last.last_task is None or any(isinstance(key, str) for key in shared):
+            return bool(shared)
+        task_id, place = last.last_task
+        return bool(shared) and task_id in self._look_at(place).keys
+
+    def _ends_at(self, position: int, last: Slice) -> bool:
         """
         Ask for what is behind the last slice, and for its end, one record at a time: so many are granted.
 
         A server that shows a record twice ends sooner than it seems to.
         """
-        if self._fetch(Span(position + 1, 1)).records:
+        if self._look_at(position).size:
             return False
-        for place in range(position, max(0, position - TWICE_SHOWN), -1):
-            if keys := _keys(self._fetch(Span(place, 1))):
-                return not keys.isdisjoint(known)
+        for place in range(position - 1, max(-1, position - 1 - TWICE_SHOWN), -1):
+            if found := self._look_at(place).keys:
+                return not found.isdisjoint(last.keys)
         return False
 
-    def _joins(self, span: Span, keys: set[str | bytes], known: set[str | bytes], position: int) -> bool:
-        """
-        Tell whether nothing can lie between this slice and the last; a slice from the top always joins.
-
-        Where no slice can overlap the last one, the record before this slice is looked at by itself.
-        """
-        if span.start == 0:
-            return True
-        if span.start >= position:
-            keys = _keys(self._fetch(Span(position, 1)))
-        # Records without an id may look alike: they join two slices only where there are no others.
-        ids = {key for key in known if isinstance(key, str)}
-        return not keys.isdisjoint(ids or known)
+    def _look_at(self, position: int) -> Slice:
+        """Ask for the one record at a position, from 0."""
+        span = Span(position + 1, 1)
+        return Slice.of(span, self._fetch(span))
 
     def _step_back(self, position: int) -> int:
         """Begin the next slice further up: the list moved up under the cursor, or ended before it."""
@@ -178,58 +178,46 @@ class Walk:
         logger.info("page drift", extra={"position": position})
         return max(0, position - step)
 
-    def _learn(self, span: Span, page: Page, size: int) -> None:
+    def _learn(self, here: Slice) -> None:
         """Take a first page shorter than asked, with more behind it, for the server's page size."""
-        if _is_called_last(span, page, size):
-            self._limit = min(self._limit, size)
+        if not here.is_full and here.is_called_last:
+            self._limit = min(self._limit, here.size)
             return
-        granted = min(span.limit, size)
-        if granted < span.limit or span.limit == self._page_size:
-            self.granted = granted
+        limit = here.span.limit
+        if not here.is_full or limit == self._page_size:
+            self.granted = min(limit, here.size)
         # After a spoilt record, larger pages may be read again, by and by.
         self._limit = min(self.granted or self._page_size, 2 * self._limit)
 
-    def _is_end(self, span: Span, page: Page, size: int, *, is_fresh: bool) -> bool:
+    def _is_end(self, here: Slice, *, is_news: bool) -> bool:
         """
         Tell whether this slice, which is where it seems to be, reached the end of the list as it was then.
 
         Empty it did. Shorter than asked, its count and `next` must call it the last. If it holds new records,
         it must be shorter than any page that is granted, too: `count` may be that of the page.
         """
-        if size == 0 or size >= span.limit:
-            return size == 0
-        if is_fresh and (self._proves_end or size == self.granted):
+        if not here.size:
+            return True
+        if is_news and (self._proves_end or here.size == self.granted):
             return False
-        return _is_called_last(span, page, size)
+        if not here.is_full and here.is_called_last:
+            return True
+        return not is_news and self._ends_at(here.end, here)
 
-    def _guard(self, span: Span, page: Page, keys: set[str | bytes], fresh: int) -> None:
+    def _guard(self, here: Slice, news: int) -> None:
         """Notice a walk that comes by the same places again, or that never ends."""
         self.slices += 1
-        ids = [record.task_id for record in page.records if isinstance(record, TaskPayload)]
-        self.is_ordered = self.is_ordered and all(one < other for one, other in itertools.pairwise(ids))
-        landmarks = keys & self._landmarks.keys()
+        self.is_ordered = self.is_ordered and here.is_ordered
+        landmarks = here.keys & self._landmarks.keys()
         came_back = any(self.slices - self._landmarks[key] > NEAR for key in landmarks)
         self._returns = self._returns + 1 if came_back else 0
         if self._returns > MOST_RETURNS:
-            raise PageLoop(span.page)
-        if page.records and len(self._landmarks) < MOST_LANDMARKS:
-            self._landmarks.setdefault(_key(page.records[0]), self.slices)
-        self._read += fresh
-        self._claimed = max(self._claimed, page.count or 0)
+            raise PageLoop(here.span.page)
+        if here.keys and len(self._landmarks) < MOST_LANDMARKS:
+            self._landmarks.setdefault(min(here.keys, key=str), self.slices)
+        self._read += news
+        self._claimed = max(self._claimed, here.page.count or 0)
         if self._read > RUNAWAY_FACTOR * self._claimed + RUNAWAY_SLACK:
             raise RunawayScan(
                 f"the API says it has {self._claimed:,} tasks but has listed {self._read:,}, and does not end"
             )
-
-
-def _is_called_last(span: Span, page: Page, size: int) -> bool:
-    """Tell whether the answer itself says, twice, that nothing follows."""
-    return page.count == span.start + size and not page.has_next
-
-
-def _key(record: Record) -> str | bytes:
-    return record.task_id if isinstance(record, TaskPayload) else record.raw
-
-
-def _keys(page: Page) -> set[str | bytes]:
-    return {_key(record) for record in page.records}

@@ -263,6 +263,9 @@ class Run:
         if summary.dry_run or self._connection.invalidated:
             return
         try:
+            # A signal in the midst of a commit: SQLAlchemy has ended the transaction, the driver has not.
+            self._connection.rollback()
+            self._connection.connection.rollback()
             # Whoever interrupts does not want to wait for one more batch.
             if isinstance(error, SourceError):
                 self._intake.flush()

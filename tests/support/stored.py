@@ -53,3 +53,11 @@ def read_view(connection: Connection, name: str, *columns: str) -> list[tuple[An
     ]
     rows = [tuple(row) for row in connection.execute(select(*typed).select_from(table(name)))]
     return sorted(rows, key=lambda row: [(value is not None, value) for value in row])
+
+
+def as_instant(value: Any) -> dt.datetime | None:
+    """Read a stored instant, text on SQLite, as one in UTC."""
+    if isinstance(value, str):
+        return dt.datetime.fromisoformat(value).replace(tzinfo=dt.UTC)
+    instant: dt.datetime | None = value
+    return instant

@@ -1,0 +1,73 @@
+"""One answer at one place of the list, and what it says by itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from typing import TYPE_CHECKING
+
+from etl.extract.payload import Page, TaskPayload
+from etl.extract.spans import Span
+
+if TYPE_CHECKING:
+    from etl.extract.payload import Record
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Slice:
+    """The records that a list showed at one instant, from the place that `span` asked for."""
+
+    span: Span
+    page: Page
+    keys: frozenset[str | bytes]
+
+    @classmethod
+    def of(cls, span: Span, page: Page) -> Slice:
+        """Look at an answer."""
+        return cls(span, page, frozenset(_key(record) for record in page.records))
+
+    @property
+    def size(self) -> int:
+        """How many records it shows; one that is shown twice takes up no place."""
+        return len(self.keys)
+
+    @property
+    def end(self) -> int:
+        """The position behind its last record; one that belongs to the slice before takes up no place."""
+        return self.span.start + min(self.size, self.span.limit)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it shows as many records as were asked for."""
+        return self.size >= self.span.limit
+
+    @property
+    def is_called_last(self) -> bool:
+        """Whether the answer itself says, twice, that nothing follows."""
+        return self.page.count == self.span.start + self.size and not self.page.has_next
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether its ids ascend."""
+        ids = [record.task_id for record in self.page.records if isinstance(record, TaskPayload)]
+        return all(one < other for one, other in itertools.pairwise(ids))
+
+    @property
+    def last_task(self) -> tuple[str, int] | None:
+        """The id of its last record that has one, and that record's position."""
+        for index, record in reversed(list(enumerate(self.page.records))):
+            if isinstance(record, TaskPayload):
+                return record.task_id, self.span.start + index
+        return None
+
+    def news(self, known: frozenset[str | bytes]) -> Page:
+        """Give the page without what is known."""
+        fresh = tuple(record for record in self.page.records if _key(record) not in known)
+        return dataclasses.replace(self.page, records=fresh)
+
+
+NOTHING = Slice(Span(1, 1), Page(records=()), frozenset())
+
+
+def _key(record: Record) -> str | bytes:
+    return record.task_id if isinstance(record, TaskPayload) else record.raw
