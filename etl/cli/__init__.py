@@ -6,16 +6,23 @@ Commands live in modules of their own, imported when they are needed; what is he
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import logging
+import signal
+import sys
 import traceback
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
 from etl import __version__
 from etl.cli.console import complain, redact, set_up_logging
 from etl.errors import EtlError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def _set_verbosity(context: click.Context, _parameter: click.Parameter, verbosity: int) -> None:
@@ -44,6 +51,7 @@ class LazyGroup(click.Group):
         "watch": "watch",
         "status": "status",
         "runs": "runs",
+        "rejected": "rejected",
         "doctor": "doctor",
         "db": "db",
         "emulator": "emulator",
@@ -63,22 +71,53 @@ class LazyGroup(click.Group):
             return None
         module = importlib.import_module(f"etl.cli.{self.modules[cmd_name]}")
         command: click.Command = getattr(module, cmd_name)
-        if not any(parameter.name == "verbose" for parameter in command.params):
-            _VERBOSE(command)
+        _add_verbosity(command)
         return command
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options before the command."""
+        with _in_one_line(ctx):
+            return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401
-        """Run the command; an error becomes one line, with `--verbose` a traceback before it."""
-        try:
+        """Run the command."""
+        with _in_one_line(ctx):
             return super().invoke(ctx)
-        except EtlError as error:
-            _explain(str(error))
-            ctx.exit(error.exit_code)
-        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
-            raise
-        except Exception as error:  # noqa: BLE001 - the last resort, so that a user never meets a traceback
-            _explain(f"unexpected {type(error).__name__}: {error}; --verbose shows where")
-            ctx.exit(1)
+
+
+def _add_verbosity(command: click.Command) -> None:
+    if not any(parameter.name == "verbose" for parameter in command.params):
+        _VERBOSE(command)
+    for each in command.commands.values() if isinstance(command, click.Group) else ():
+        _add_verbosity(each)
+
+
+@contextlib.contextmanager
+def _in_one_line(context: click.Context) -> Iterator[None]:
+    """Turn every error into one line and an exit code, with `--verbose` after a traceback."""
+    try:
+        yield
+    except EtlError as error:
+        _explain(str(error))
+        context.exit(error.exit_code)
+    except click.exceptions.NoArgsIsHelpError:
+        raise
+    except click.UsageError as error:
+        path = (error.ctx or context).command_path
+        complain(f"{error.format_message().rstrip('.')} (see {path} --help)")
+        context.exit(error.exit_code)
+    except click.Abort:
+        click.echo(err=True)
+        complain("nothing was done, because nobody agreed: --yes does it without asking")
+        context.exit(1)
+    except KeyboardInterrupt:
+        complain("interrupted")
+        context.exit(128 + signal.SIGINT)
+    except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
+        raise
+    except Exception as error:  # noqa: BLE001 - the last resort, so that a user never meets a traceback
+        _explain(f"unexpected {type(error).__name__}: {error}; --verbose shows where")
+        context.exit(1)
 
 
 def _explain(message: str) -> None:
@@ -96,3 +135,6 @@ _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 @_VERBOSE
 def cli() -> None:
     """Keep a complete, current, permanent copy of your Gcore AI tasks in SQLite or Postgres."""
+    # What stdout's encoding cannot say is escaped; it is no reason to fail.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")

@@ -91,6 +91,7 @@ def _open_sqlite(path: Path, *, read_only: bool) -> Engine:
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
         creator=connect,
+        hide_parameters=True,
         execution_options={"sqlite_begin": "DEFERRED" if read_only else "IMMEDIATE"},
     )
 
@@ -137,6 +138,7 @@ def _open_postgres(url: URL, *, read_only: bool) -> Engine:
         engine = create_engine(
             url.set(drivername="postgresql+psycopg"),
             connect_args={name: value for name, value in _POSTGRES_DEFAULTS.items() if name not in url.query},
+            hide_parameters=True,  # in logs and messages: records are the user's own business
             pool_pre_ping=True,  # `watch` may find its idle connection cut
             # A reader sees one instant all through its transaction, as it does on SQLite.
             isolation_level="REPEATABLE READ" if read_only else "READ COMMITTED",

@@ -69,12 +69,13 @@ class Walk:
         self._filters = {"ordering": "task_id", **filters} if is_by_id else dict(filters)
         self._limit = self._page_size = page_size
         self._proves_end = proves_end
+        self._concurrency = source.concurrency if is_by_id else 1
         self._landmarks: dict[str | bytes, int] = {}
         self._misses = self._returns = self._read = self._claimed = 0
 
     def __iter__(self) -> Iterator[Page]:
-        with DaemonPool(self._source.concurrency) as pool:
-            ahead = Ahead(self._fetch, pool, self._source.concurrency)
+        with DaemonPool(self._concurrency) as pool:
+            ahead = Ahead(self._fetch, pool, self._concurrency)
             last, position = NOTHING, 0
             # Until the first answer nobody knows whether there is anything to be asked for ahead of time.
             count: int | None = 0

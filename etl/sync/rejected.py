@@ -1,0 +1,82 @@
+"""The records that were set aside: what they are, and whether this release can load them after all."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from etl.extract.payload import TaskPayload, parse_record
+from etl.load.dialect import among
+from etl.load.rejected import REJECTED
+from etl.load.upsert import TASKS, Sighting, upsert_tasks
+from etl.sync.watermark import add_present
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BATCH = 500
+
+
+@dataclasses.dataclass(slots=True)
+class RetryOutcome:
+    """What a retry did: `known` are records of tasks that are stored by now, which says at least as much."""
+
+    loaded: int = 0
+    known: int = 0
+    still_rejected: int = 0
+
+
+def iter_rejected(connection: sa.Connection, *, limit: int) -> Iterator[dict[str, Any]]:
+    """Give the last records that were set aside, the newest first, one dictionary a row."""
+    columns = [column for column in REJECTED.columns if column.name != "raw_hash"]
+    query = sa.select(*columns).order_by(REJECTED.c.rejected_id.desc()).limit(limit)
+    return (dict(row) for row in connection.execute(query).mappings())
+
+
+def retry_rejected(connection: sa.Connection) -> RetryOutcome:
+    """
+    Read every record anew, load those that can be loaded now, and keep the others as they are.
+
+    Loads them as what they were when they were received. The caller owns the transaction.
+    """
+    outcome = RetryOutcome()
+    for batch in _iter_batches(connection):
+        readable = [(row, record) for row in batch if isinstance(record := _parse(row), TaskPayload)]
+        stored = _stored(connection, [record.task_id for _, record in readable])
+        for row, record in readable:
+            if record.task_id in stored:
+                outcome.known += 1
+                continue
+            sighting = Sighting(run_id=row.run_id, observed_at=row.received_at)
+            tally = upsert_tasks(connection, [record], sighting)
+            add_present(connection, tally.inserted)
+            outcome.loaded += tally.inserted
+            stored.add(record.task_id)
+        done = [row.rejected_id for row, _ in readable]
+        connection.execute(sa.delete(REJECTED).where(REJECTED.c.rejected_id.in_(done)))
+        outcome.still_rejected += len(batch) - len(readable)
+    return outcome
+
+
+def _iter_batches(connection: sa.Connection) -> Iterator[list[sa.Row[Any]]]:
+    after = 0
+    while True:
+        query = sa.select(REJECTED).where(REJECTED.c.rejected_id > after)
+        batch = list(connection.execute(query.order_by(REJECTED.c.rejected_id).limit(BATCH)))
+        if not batch:
+            return
+        yield batch
+        after = batch[-1].rejected_id
+
+
+def _parse(row: sa.Row[Any]) -> object:
+    raw: str = row.raw
+    return parse_record(raw.encode())
+
+
+def _stored(connection: sa.Connection, task_ids: list[str]) -> set[str]:
+    return set(
+        connection.scalars(sa.select(TASKS.c.task_id).where(among(connection, TASKS.c.task_id, task_ids)))
+    )

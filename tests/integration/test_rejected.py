@@ -1,0 +1,83 @@
+"""Records that could not be loaded are kept, listed, and tried again."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+
+import pytest
+import sqlalchemy as sa
+from click.testing import CliRunner
+from support.worlds import a_world, query, settings_for, stored_states
+
+from etl.cli import cli
+from etl.emulator import serve
+from etl.load.rejected import REJECTED
+from etl.load.transform import payload_hash
+from etl.sync.options import SyncOptions
+from etl.sync.session import run_sync, writing
+
+NOON = dt.datetime(2026, 6, 26, 12, tzinfo=dt.UTC)
+LOADABLE = '{"task_id":"a","status":"SUCCESS","progress":100,"task_data":{"client_id":5}}'
+
+
+def set_aside(database_url: str, *texts: str) -> None:
+    """Put texts among the rejected records, as an older release may have done."""
+    with writing(database_url) as connection, connection.begin():
+        for text in texts:
+            row = {"run_id": 3, "received_at": NOON, "reason": "too new", "raw": text}
+            connection.execute(sa.insert(REJECTED).values(**row, raw_hash=payload_hash(text.encode())))
+
+
+def run(*arguments: str) -> str:
+    result = CliRunner().invoke(cli, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_what_can_be_read_now_is_loaded_as_of_when_it_came(migrated_url):
+    set_aside(migrated_url, LOADABLE, '{"status":"SUCCESS"}')
+    assert json.loads(run("rejected", "retry", "-d", migrated_url, "--json")) == {
+        "loaded": 1,
+        "known": 0,
+        "still_rejected": 1,
+    }
+    assert stored_states(migrated_url) == {"a": ("SUCCESS", 100)}
+    events = query(migrated_url, "SELECT task_id, run_id, event, status, progress FROM task_history")
+    assert events == [("a", 3, "discovered", "SUCCESS", 100)]
+    assert query(migrated_url, "SELECT raw FROM rejected_records") == [('{"status":"SUCCESS"}',)]
+    assert query(migrated_url, "SELECT present_tasks FROM sync_state") == [(1,)]
+
+
+def test_what_is_stored_by_now_is_left_as_it_is(migrated_url):
+    set_aside(migrated_url, LOADABLE, LOADABLE.replace("100", "50"))
+    outcome = json.loads(run("rejected", "retry", "-d", migrated_url, "--json"))
+    assert outcome == {"loaded": 1, "known": 1, "still_rejected": 0}
+    assert stored_states(migrated_url) == {"a": ("SUCCESS", 100)}
+    assert query(migrated_url, "SELECT count(*) FROM rejected_records") == [(0,)]
+
+
+def test_a_second_retry_changes_nothing(migrated_url):
+    set_aside(migrated_url, "7", "null")
+    for _ in range(2):
+        assert run("rejected", "retry", "-d", migrated_url) == (
+            "0 loaded, 0 stored already, 2 still cannot be read\n"
+        )
+
+
+@pytest.mark.parametrize("raw", [b'{"status":"SUCCESS"}', b'{"task_id":7,"text":"\xc3\xa4\xff"}'])
+def test_a_record_that_is_set_aside_is_listed_with_its_whole_text(database_url, raw):
+    world = a_world(20)
+    world.add_raw("00000000-0000-4000-8000-000000000001", raw)
+    with serve(world) as emulator:
+        run_sync(settings_for(emulator, database_url), SyncOptions(with_results=False))
+    (listed,) = map(json.loads, run("rejected", "list", "-d", database_url, "--json").splitlines())
+    assert listed["raw"] == raw.decode("utf-8", "backslashreplace")
+    assert listed["reason"].startswith(("no task_id", "task_id is no text"))
+    assert "task_id" in run("rejected", "list", "-d", database_url)
+
+
+def test_a_retry_waits_for_no_sync_unless_told(migrated_url):
+    with writing(migrated_url):
+        result = CliRunner().invoke(cli, ["rejected", "retry", "-d", migrated_url])
+    assert result.exit_code == 75
