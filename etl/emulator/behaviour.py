@@ -9,6 +9,7 @@ from typing import Literal
 
 DateMeaning = Literal["gte", "lte", "day", "exact", "ignored", "rejected"]
 Envelope = Literal["ok", "null", "wrong", "absent", "string"]
+Count = Literal["ok", "null", "wrong", "absent", "string", "of_page"]
 FaultKind = Literal[
     "500", "502_html", "503", "408", "425", "429_seconds", "429_date", "429_bare", "401", "403", "404",
     "reset", "reset_mid_body", "truncated_json", "wrong_length", "slow", "not_json", "html_200",
@@ -86,8 +87,8 @@ class Behaviour:
     # The page around the records
     next_is: Envelope = "ok"
     """What is said of the next page."""
-    count_is: Envelope = "ok"
-    """What is said of the number of tasks."""
+    count_is: Count = "ok"
+    """What is said of the number of tasks; `of_page` counts those that the page shows."""
     count_error: int = 7
     """How far off a wrong count is."""
     next_page_loops: bool = False

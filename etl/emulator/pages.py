@@ -31,7 +31,7 @@ def render_page(query: Query, index: Index, behaviour: Behaviour, cap: int) -> b
     records = render_records(shown, index, behaviour)
     has_next = start + limit < count
     head = [
-        *_entry("count", count, count + behaviour.count_error, behaviour.count_is),
+        *_count(count, len(shown), behaviour),
         *_entry(
             "next", _find_next(query.page, behaviour, more=has_next), f"page={page + 7}", behaviour.next_is
         ),
@@ -48,6 +48,12 @@ def _find_next(page: int, behaviour: Behaviour, *, more: bool) -> str | None:
     if behaviour.next_page_loops:
         return f"page={page}"
     return f"page={page + 1}" if more else None
+
+
+def _count(count: int, shown: int, behaviour: Behaviour) -> list[bytes]:
+    if behaviour.count_is == "of_page":
+        return _entry("count", shown, shown, "ok")
+    return _entry("count", count, count + behaviour.count_error, behaviour.count_is)
 
 
 def _entry(name: str, right: object, wrong: object, how: Envelope) -> list[bytes]:

@@ -67,7 +67,7 @@ class Walk:
         self.slices = 0
         self._source = source
         self._filters = {"ordering": "task_id", **filters} if is_by_id else dict(filters)
-        self._limit = self._page_size = page_size
+        self._limit = self._ceiling = self._page_size = page_size
         self._proves_end = proves_end
         self._concurrency = source.concurrency if is_by_id else 1
         self._landmarks: dict[str | bytes, int] = {}
@@ -88,7 +88,7 @@ class Walk:
                 if self._is_misplaced(here, position):
                     if here.keys <= last.keys and self._ends_at(position, last):
                         return
-                    self.granted = self._limit = here.size
+                    self._ceiling = self._limit = here.size
                 elif not self._joins(here, last, position):
                     position = self._step_back(position)
                 else:
@@ -97,6 +97,9 @@ class Walk:
                     yield news
                     if self._is_end(here, is_news=bool(news.records)):
                         return
+                    if news.records and last.is_called_last and not last.is_full:
+                        # It was not: it was as long as a page can be.
+                        self.granted = last.size
                     self._learn(here)
                     last, position = here, here.end
 
@@ -175,7 +178,7 @@ class Walk:
                 f"the list of tasks moved under the cursor {self._misses} times; "
                 "try again when fewer tasks are being deleted"
             )
-        step = max(1, (self.granted or self._page_size) // 2)
+        step = max(1, self._ceiling // 2)
         logger.info("page drift", extra={"position": position})
         return max(0, position - step)
 
@@ -186,9 +189,9 @@ class Walk:
             return
         limit = here.span.limit
         if not here.is_full or limit == self._page_size:
-            self.granted = min(limit, here.size)
+            self.granted = self._ceiling = min(limit, here.size)
         # After a spoilt record, larger pages may be read again, by and by.
-        self._limit = min(self.granted or self._page_size, 2 * self._limit)
+        self._limit = min(self._ceiling, 2 * self._limit)
 
     def _is_end(self, here: Slice, *, is_news: bool) -> bool:
         """

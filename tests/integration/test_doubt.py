@@ -1,0 +1,180 @@
+"""What must not be believed: a filter, a count, an order, a clock. Each costs requests, and no task."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING
+
+import pytest
+from support.stored import as_instant
+from support.worlds import NOW, a_world, query, settings_for, stored_states, true_states
+
+from etl.emulator import Behaviour, serve
+from etl.sync.options import SyncOptions
+from etl.sync.session import run_sync
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from etl.emulator import Emulator, World
+    from etl.sync.summary import RunSummary
+
+TASKS_ALONE = SyncOptions(with_results=False)
+FULL = SyncOptions(is_full=True, with_results=False)
+
+
+@pytest.fixture
+def sqlite_url(sqlite_databases) -> Iterator[str]:
+    with sqlite_databases.empty() as url:
+        yield url
+
+
+def sync(emulator: Emulator, database_url: str, options: SyncOptions = TASKS_ALONE, **settings) -> RunSummary:
+    return run_sync(settings_for(emulator, database_url, **settings), options)
+
+
+def replace_some(world: World, number: int = 5) -> None:
+    """Delete as many finished tasks as come and finish, an hour from now: the count stays what it was."""
+    world.advance(dt.timedelta(hours=3))
+    for task_id in [task.task_id for task in world.tasks.values() if task.status == "SUCCESS"][:number]:
+        world.delete(task_id)
+    for _ in range(number):
+        world.finish(world.create(created_at=world.now))
+
+
+@pytest.mark.parametrize("after", ["lte", "day", "exact", "ignored", "rejected"])
+@pytest.mark.parametrize("is_forced", [True, False])
+def test_a_filter_that_no_longer_finds_is_noticed_though_the_count_is_right(database_url, after, is_forced):
+    world = a_world()
+    with serve(world, Behaviour(page_cap=50)) as emulator:
+        forced = {"date_filter": "gte"} if is_forced else {}
+        sync(emulator, database_url, **forced)
+        emulator.behaviour.date_created = after
+        replace_some(world)
+        summary = sync(emulator, database_url, **forced)
+        assert true_states(world).items() <= stored_states(database_url).items()
+        assert summary.date_filter == after or (is_forced and after == "ignored")
+
+
+@pytest.mark.parametrize("after", ["gte", "lte", "exact", "ignored", "rejected"])
+def test_days_that_no_longer_find_are_noticed_though_the_count_is_right(sqlite_url, after):
+    world = a_world()
+    with serve(world, Behaviour(page_cap=50, date_created="day")) as emulator:
+        sync(emulator, sqlite_url)
+        emulator.behaviour.date_created = after
+        replace_some(world)
+        sync(emulator, sqlite_url)
+        assert true_states(world).items() <= stored_states(sqlite_url).items()
+
+
+@pytest.mark.parametrize("nulls", ["first", "last"])
+def test_cancelled_tasks_at_the_head_do_not_hide_what_is_new(sqlite_url, nulls):
+    world = a_world(50)
+    for _ in range(40):
+        world.revoke(world.create(created_at=NOW - dt.timedelta(days=1)))
+    with serve(world, Behaviour(page_cap=10, date_created="ignored", nulls=nulls)) as emulator:
+        sync(emulator, sqlite_url)
+        replace_some(world)
+        summary = sync(emulator, sqlite_url)
+        assert true_states(world).items() <= stored_states(sqlite_url).items()
+        assert summary.audit == "agrees" or "deleted" in summary.audit
+
+
+@pytest.mark.parametrize("meaning", ["gte", "ignored"])
+def test_a_waiting_task_that_moves_on_while_it_is_read_is_found(sqlite_url, meaning):
+    """One more task moves on before each request, another is deleted: the count never tells."""
+    world = a_world(60)
+    steps = [world.start, world.finish]
+    with serve(world, Behaviour(page_cap=10, date_created=meaning, nulls="last")) as emulator:
+        sync(emulator, sqlite_url)
+        world.advance(dt.timedelta(hours=2))
+        new = [world.create(created_at=world.now) for _ in range(6)]
+        for task_id in new[:3]:
+            world.set_status(task_id, "PENDING")
+        old = [task.task_id for task in world.tasks.values() if task.status == "SUCCESS"][:6]
+
+        def move_on(_request: object) -> None:
+            for number, task_id in enumerate(new):
+                if len(emulator.requests) in (number + 2, number + 3):
+                    steps[len(emulator.requests) - number - 2](task_id)
+            if old:
+                world.delete(old.pop())
+
+        emulator.reset_log()
+        emulator.behaviour.before_request = move_on
+        sync(emulator, sqlite_url)
+        emulator.behaviour.before_request = None
+        assert set(new) <= stored_states(sqlite_url).keys()
+
+
+@pytest.mark.parametrize("schedule", [{3: 9}, {3: 60}, {4: 10, 6: 3, 9: 50}, {2: 1}])
+@pytest.mark.parametrize("count", ["ok", "null", "wrong"])
+def test_a_page_size_that_changes_in_mid_scan_hides_nothing(sqlite_url, schedule, count):
+    world = a_world(150)
+    behaviour = Behaviour(page_cap=40, page_cap_schedule=schedule, count_is=count, count_error=-20)
+    with serve(world, behaviour) as emulator:
+        sync(emulator, sqlite_url, page_size=100)
+        assert stored_states(sqlite_url) == true_states(world)
+
+
+def test_a_count_of_the_page_and_no_next_page_hide_nothing(sqlite_url):
+    world = a_world(150, arrivals_per_hour=30)
+    with serve(world, Behaviour(page_cap=40, count_is="of_page", next_is="null")) as emulator:
+        for _ in range(3):
+            sync(emulator, sqlite_url)
+            assert stored_states(sqlite_url) == true_states(world)
+            world.advance(dt.timedelta(hours=3))
+
+
+HOURS = (-48, -3, -0.1, 0.1, 3, 48)
+
+
+@pytest.mark.parametrize("hours", HOURS)
+@pytest.mark.parametrize("meaning", ["gte", "day", "ignored"])
+def test_bounds_on_the_creation_time_hold_though_clocks_disagree(sqlite_url, hours, meaning):
+    """The `Date` header is so many hours off the clock by which the source dates its tasks."""
+    world = a_world(100, arrivals_per_hour=30)
+    behaviour = Behaviour(page_cap=50, clock_skew=dt.timedelta(hours=hours), date_created=meaning)
+    with serve(world, behaviour) as emulator:
+        for minutes in (0, 5, 90, 600):
+            world.advance(dt.timedelta(minutes=minutes))
+            sync(emulator, sqlite_url, lookback=dt.timedelta(minutes=10))
+            assert true_states(world) == stored_states(sqlite_url)
+    assert_bounds_hold(world, sqlite_url)
+
+
+@pytest.mark.parametrize("date_header", ["missing", "garbage"])
+def test_without_the_sources_clock_only_what_its_tasks_say_bounds_their_creation(sqlite_url, date_header):
+    """This machine's clock is months away from the emulator's, and no word is taken from it."""
+    world = a_world(100, arrivals_per_hour=30)
+    with serve(world, Behaviour(page_cap=50, date_header=date_header)) as emulator:
+        for hours in (0, 2):
+            world.advance(dt.timedelta(hours=hours))
+            sync(emulator, sqlite_url)
+    assert_bounds_hold(world, sqlite_url)
+    unstarted = query(sqlite_url, "SELECT created_before FROM tasks WHERE started_at IS NULL")
+    assert unstarted
+    assert {row[0] for row in unstarted} == {None}
+
+
+def assert_bounds_hold(world: World, database_url: str) -> None:
+    for task_id, after, before in query(
+        database_url, "SELECT task_id, created_after, created_before FROM tasks"
+    ):
+        created = world.tasks[task_id].created_at
+        assert after is None or as_instant(after) <= created
+        assert before is None or created <= as_instant(before)
+
+
+def test_bounds_are_as_narrow_as_what_was_observed(database_url):
+    world = a_world(100, arrivals_per_hour=30)
+    with serve(world, Behaviour(page_cap=50)) as emulator:
+        sync(emulator, database_url)
+        before = set(world.tasks)
+        world.advance(dt.timedelta(minutes=5))
+        sync(emulator, database_url, lookback=dt.timedelta(minutes=10))
+        new = world.tasks.keys() - before
+    rows = query(database_url, "SELECT task_id, created_after, created_before FROM tasks")
+    spans = [as_instant(high) - as_instant(low) for task_id, low, high in rows if task_id in new]
+    assert spans
+    assert max(spans) <= dt.timedelta(minutes=15, seconds=1)
