@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from etl.database import check, ensure_schema, reading
 from etl.errors import DatabaseError, EtlError, NoTablesError, SchemaOutdatedError, SyncRunning
+from etl.extract.date_filter import probe_date_filter
 from etl.settings import format_duration
 from etl.sync.session import make_client, writing
 from etl.sync.watermark import read_state
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from etl.settings import Settings
 
@@ -42,27 +43,33 @@ class Finding:
 
 
 def examine(settings: Settings, *, now: Callable[[], dt.datetime]) -> Iterator[Finding]:
-    """Check the key, the API, the clock, `date_created`, the database and its schema, in this order."""
-    yield from _examine_source(settings, now)
-    yield from _examine_database(settings)
+    """Check the key, the API, the clock, the database, its schema, and what `date_created` means."""
+    found = yield from _examine_source(settings, now)
+    stored = yield from _examine_database(settings)
+    yield _examine_date_filter(settings, found, stored)
 
 
-def _examine_source(settings: Settings, now: Callable[[], dt.datetime]) -> Iterator[Finding]:
+def _examine_source(
+    settings: Settings, now: Callable[[], dt.datetime]
+) -> Generator[Finding, None, str | None]:
+    """Give what `date_created` turns out to mean, None where the API cannot be asked."""
     try:
         settings.require_api_key()
     except EtlError as error:
         yield _failure("key", error)
-        return
+        return None
     yield Finding("key", is_good=True, detail="GCORE_API_KEY is set and well-formed")
     try:
         with make_client(settings) as client:
             page = client.fetch_page({}, page=1, limit=1)
+            verdict = probe_date_filter(client, page)
     except EtlError as error:
         yield _failure("API", error)
-        return
+        return None
     count = "an unknown number of" if page.count is None else f"{page.count:,}"
     yield Finding("API", is_good=True, detail=f"{settings.base_url} accepts the key and lists {count} tasks")
     yield _examine_clock(page.served_at, now())
+    return verdict
 
 
 def _examine_clock(served_at: dt.datetime | None, now: dt.datetime) -> Finding:
@@ -79,7 +86,8 @@ def _examine_clock(served_at: dt.datetime | None, now: dt.datetime) -> Finding:
     return Finding("clock", is_good=True, detail=detail)
 
 
-def _examine_database(settings: Settings) -> Iterator[Finding]:
+def _examine_database(settings: Settings) -> Generator[Finding, None, str | None]:
+    """Give what the last sync took `date_created` for, None where there was none."""
     try:
         with reading(settings.database_url, any_schema=True) as connection:
             ensure_schema(connection, migrate=False)
@@ -90,22 +98,30 @@ def _examine_database(settings: Settings) -> Iterator[Finding]:
         yield Finding("database", is_good=True, detail="a sync is writing to it just now")
     except (NoTablesError, SchemaOutdatedError) as error:
         yield Finding("database", is_good=True, detail=f"{error} (sync upgrades by itself)")
-        return
+        return None
     except EtlError as error:
         yield _failure("database", error)
-        return
+        return None
     yield Finding(
         "schema",
         is_good=not differences,
         detail="; ".join(differences) or "up to date",
         exit_code=DatabaseError.exit_code if differences else 0,
     )
-    verdict = settings.date_filter or state.date_filter or "unknown"
-    yield Finding(
-        "date_created",
-        is_good=True,
-        detail=f"{MEANINGS[verdict]}; the lookback is {format_duration(settings.lookback)}",
-    )
+    return state.date_filter
+
+
+def _examine_date_filter(settings: Settings, found: str | None, stored: str | None) -> Finding:
+    """Explain the verdict. A wrong one is no failure: a sync notices, and finds out by itself."""
+    verdict, forced = found or stored or "unknown", settings.date_filter
+    detail = f"{MEANINGS[verdict]}; the lookback is {format_duration(settings.lookback)}"
+    if found is None and stored is not None:
+        detail += "; so the last sync found"
+    elif stored not in {None, "unknown", found}:
+        detail += f"; the last sync took it for {stored!r}, the next will notice"
+    if forced not in {None, verdict}:
+        detail += f"; --date-filter says {forced!r}: leave it out, unless you know better"
+    return Finding("date_created", is_good=True, detail=detail)
 
 
 def _failure(name: str, error: EtlError) -> Finding:
