@@ -36,14 +36,18 @@ def _print(found: Status) -> None:
     last = found.last_run or {}
     lines = {
         "removed at the source": f"{found.removed:,}",
+        "deleted, not marked yet": f"{found.deleted_waiting:,} (the next full read finds them)"
+        if found.deleted_waiting
+        else None,
         "in flight": f"{found.in_flight:,}",
         "rejected records": f"{found.rejected:,}",
         "results not archived": f"{found.results_waiting:,} ({found.results_expiring_soon:,} lost in 7 days)",
         "complete up to": f"{found.watermark:%Y-%m-%d %H:%M:%S} UTC" if found.watermark else "never synced",
         "last full read": f"{found.last_full_at:%Y-%m-%d %H:%M:%S} UTC" if found.last_full_at else "never",
+        "date_created means": found.date_filter,
         "last run": f"{last['run_id']} ({last['mode']}), {last['status']}" if last else "none",
         "its error": last.get("error"),
     }
     for name, value in lines.items():
         if value:
-            click.echo(f"{name + ':':24}{value}")
+            click.echo(f"{name + ':':26}{value}")

@@ -19,10 +19,15 @@ SOON = dt.timedelta(days=7)
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """Figures of one instant; `by_status` counts the tasks that the source still has."""
+    """
+    Figures of one instant; `by_status` counts the tasks that the source still has, as far as is known.
+
+    `deleted_waiting` are those that it has deleted, by its count, and that the next full read will mark.
+    """
 
     by_status: dict[str, int]
     removed: int
+    deleted_waiting: int
     in_flight: int
     rejected: int
     results_waiting: int
@@ -59,6 +64,7 @@ def read_status(connection: sa.Connection) -> Status:
     return Status(
         by_status=dict(sorted(by_status.items())),
         removed=sum(number for _, is_present, number in counts if not is_present),
+        deleted_waiting=state.surplus,
         in_flight=count_in_flight(connection),
         rejected=connection.scalar(sa.select(sa.func.count()).select_from(REJECTED)) or 0,
         results_waiting=expiring[0],
