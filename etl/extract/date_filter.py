@@ -72,6 +72,14 @@ def still_holds(source: PageSource, shown: Page, verdict: str | None) -> bool:
         return False
 
 
+def shows_later_than(source: PageSource, moment: dt.datetime) -> bool:
+    """Tell whether a filter that means `gte` shows tasks created after `moment`, a second spared."""
+    try:
+        return _finds(source, moment + dt.timedelta(seconds=1))
+    except RequestRefused:
+        return True
+
+
 def _days_with_tasks(source: PageSource, shown: Page) -> list[dt.datetime]:
     return _likely_days(shown) or _likely_days(source.fetch_page({"status": "SUCCESS"}, page=1, limit=1))
 

@@ -33,9 +33,13 @@ class SourceClock:
         if self._is_first:
             self.first_served_at, self._is_first = served_at, False
         if served_at is None or _is_behind(served_at, page):
-            self._bounds_creation = False
+            self.doubt()
         if served_at is not None:
             self._latest = max(served_at, self._latest or served_at)
+
+    def doubt(self) -> None:
+        """Take no bound from this clock: there is a task that was created later than it says."""
+        self._bounds_creation = False
 
     def observed_at(self) -> dt.datetime:
         """Say what time it is at the source, or here if it never told."""
@@ -45,8 +49,8 @@ class SourceClock:
         """
         Give a time before which everything shown so far was created.
 
-        None if an answer had no usable `Date`, or one earlier than the times of its own tasks: then nobody
-        knows how late it really was.
+        None if an answer had no usable `Date`, or one earlier than the times of a task: then nobody knows how
+        late it really was.
         """
         return self._latest + CLOCK_GRAIN if self._latest is not None and self._bounds_creation else None
 

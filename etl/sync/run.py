@@ -15,6 +15,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from etl.errors import EtlError, Interrupted, MassRemoval, SourceError
+from etl.extract.date_filter import shows_later_than
 from etl.load.seen import mark_removed
 from etl.sync.account import Account
 from etl.sync.archive import iter_archived
@@ -137,6 +138,7 @@ class Run:
             shown=page,
             now=self._clock.first_served_at or self._now(),
         )
+        self._check_clock()
         self._audit = Audit(
             self._connection,
             self._client,
@@ -146,6 +148,13 @@ class Run:
             first_count=page.count,
             audit_every=self._settings.audit_every,
         )
+
+    def _check_clock(self) -> None:
+        """Ask for tasks from after now, where the filter can tell: the source's clock may be behind."""
+        served_at = self._clock.first_served_at
+        is_told = self._plan.verdict.value == "gte" and not self._options.filters
+        if is_told and served_at is not None and shows_later_than(self._client, served_at):
+            self._clock.doubt()
 
     def _read(self) -> Window:
         """Read what is new, and what turned out to be missing; give the window that was read."""

@@ -1,8 +1,8 @@
 """
 The promises of a sync, under every mixture of what may happen.
 
-A world creates, starts, stalls, finishes, deletes and revives tasks, between syncs and between the requests of
-one; a client syncs, is interrupted, and syncs again. After each sync the database is held against what the
+A world creates, starts, stalls, finishes, deletes and revives tasks, between syncs and between the requests
+of one; a client syncs, is interrupted, and syncs again. After each sync the database is held against what the
 world really was.
 """
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 DATA_TABLES = ("tasks", "task_history", "task_results", "subtitles", "detections", "rejected_records")
 LOOKBACK = dt.timedelta(minutes=10)
-FULL = SyncOptions(is_full=True)
+INCREMENTAL, FULL = SyncOptions(), SyncOptions(is_full=True)
 
 behaviours = st.builds(
     Behaviour,
@@ -76,6 +76,7 @@ class Promises(RuleBasedStateMachine):
         self.url = self.stack.enter_context(self.databases.migrated())
         self.emulator.behaviour.before_request = self.mover
         self.has_synced = False
+        self.meanings = {behaviour.date_created}
 
     def teardown(self) -> None:
         self.stack.close()
@@ -105,18 +106,19 @@ class Promises(RuleBasedStateMachine):
     @rule(meaning=st.sampled_from(["gte", "lte", "day", "exact", "ignored", "rejected"]))
     def the_server_changes_its_mind(self, meaning: Any) -> None:
         self.emulator.behaviour.date_created = meaning
+        self.meanings.add(meaning)
 
     @rule(cap=st.sampled_from([4, 9, 30, 200]))
     def the_server_grants_other_pages(self, cap: int) -> None:
         self.emulator.behaviour.page_cap = cap
 
-    @rule(full=st.booleans())
-    def sync_while_nothing_moves(self, full: bool) -> None:
-        self.sync(FULL if full else SyncOptions())
+    @rule(options=st.sampled_from([INCREMENTAL, FULL]))
+    def sync_while_nothing_moves(self, options: SyncOptions) -> None:
+        self.sync(options)
 
-    @rule(full=st.booleans(), rate=st.sampled_from([0.1, 0.5, 0.8]))
-    def sync_while_the_world_moves(self, full: bool, rate: float) -> None:
-        self.sync(FULL if full else SyncOptions(), rate=rate)
+    @rule(options=st.sampled_from([INCREMENTAL, FULL]), rate=st.sampled_from([0.1, 0.5, 0.8]))
+    def sync_while_the_world_moves(self, options: SyncOptions, rate: float) -> None:
+        self.sync(options, rate=rate)
 
     @rule(days=st.integers(0, 30))
     def sync_a_part_again(self, days: int) -> None:
@@ -129,22 +131,22 @@ class Promises(RuleBasedStateMachine):
     @rule(after=st.integers(0, 12), kind=st.sampled_from(["500", "401", "reset", "truncated_json"]))
     def sync_and_fail_at_a_request(self, after: int, kind: Any) -> None:
         self.emulator.inject(Fault(kind, after=after, times=10_000))
-        self.attempt(SyncOptions(), retry_for=dt.timedelta(milliseconds=1))
+        self.attempt(INCREMENTAL, retry_for=dt.timedelta(milliseconds=1))
         self.emulator.behaviour.faults.clear()
 
-    @rule(commits=st.integers(0, 6), full=st.booleans())
-    def sync_and_stop_at_a_commit(self, commits: int, full: bool) -> None:
+    @rule(commits=st.integers(0, 6), options=st.sampled_from([INCREMENTAL, FULL]))
+    def sync_and_stop_at_a_commit(self, commits: int, options: SyncOptions) -> None:
         with interrupted_at_commit(commits):
-            self.attempt(FULL if full else SyncOptions())
+            self.attempt(options)
 
     @rule()
     def sync_twice(self) -> None:
         """P4: nothing is written where nothing changed."""
         for _ in range(2):
-            if not self.sync(SyncOptions()):
+            if not self.sync(INCREMENTAL):
                 return
         before = self.dump()
-        if self.sync(SyncOptions()):
+        if self.sync(INCREMENTAL):
             assert self.dump() == before
 
     def attempt(self, options: SyncOptions, *, rate: float = 0.0, **changes: Any) -> bool:
@@ -244,6 +246,8 @@ class Promises(RuleBasedStateMachine):
         assert {row[0] for row in mistaken} <= set(self.world.deleted) | self.mover.hard | self.mover.absent
 
     def check_bounds(self) -> None:
+        # A clock that is behind, on a server whose filter cannot tell, is found out only by luck.
+        is_behind = self.emulator.behaviour.clock_skew < dt.timedelta(0) and self.meanings != {"gte"}
         known = {**self.world.deleted, **self.world.tasks}
         for task_id, after, before in query(
             self.url, "SELECT task_id, created_after, created_before FROM tasks"
@@ -251,7 +255,7 @@ class Promises(RuleBasedStateMachine):
             created = known[task_id].created_at
             low, high = as_instant(after), as_instant(before)
             assert low is None or low <= created, f"created after: {task_id} {low} {created}"
-            assert high is None or created <= high, f"created before: {task_id} {high} {created}"
+            assert high is None or is_behind or created <= high, f"created before: {task_id} {high} {created}"
 
     def check_results(self) -> None:
         """P3: what was archived once stays."""
