@@ -75,6 +75,12 @@ def count_in_flight(connection: sa.Connection) -> int:
     return connection.scalar(query) or 0
 
 
+def newest_start(connection: sa.Connection) -> dt.datetime | None:
+    """Give the last start of any stored task."""
+    newest: dt.datetime | None = connection.scalar(sa.select(sa.func.max(TASKS.c.started_at)))
+    return newest
+
+
 def count_by_status(connection: sa.Connection) -> dict[str | None, int]:
     """Count the stored tasks that the source still has, as far as is known, by their status."""
     query = sa.select(TASKS.c.status, sa.func.count()).where(_IS_PRESENT).group_by(TASKS.c.status)

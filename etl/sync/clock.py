@@ -9,7 +9,7 @@ from etl.load.transform import CLOCK_GRAIN
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from etl.extract.payload import Page
 
@@ -18,11 +18,13 @@ class SourceClock:
     """
     Reads the `Date` of every page; `now` stands in while no answer has a usable one.
 
-    `first_served_at` is the source's time at the run's first answer, None if that did not say.
+    `first_served_at` is the source's time at the run's first answer, None if that did not say; `newest` the
+    last time that any task had by then, as far as is known.
     """
 
-    def __init__(self, now: Callable[[], dt.datetime]) -> None:
+    def __init__(self, now: Callable[[], dt.datetime], *, newest: dt.datetime | None) -> None:
         self.first_served_at: dt.datetime | None = None
+        self.newest = newest
         self._now = now
         self._latest: dt.datetime | None = None
         self._is_first, self._bounds_creation = True, True
@@ -32,7 +34,8 @@ class SourceClock:
         served_at = page.served_at
         if self._is_first:
             self.first_served_at, self._is_first = served_at, False
-        if served_at is None or _is_behind(served_at, page):
+            self.newest = max(filter(None, (self.newest, *_moments(page))), default=None)
+        if served_at is None or any(moment > served_at + CLOCK_GRAIN for moment in _moments(page)):
             self.doubt()
         if served_at is not None:
             self._latest = max(served_at, self._latest or served_at)
@@ -55,11 +58,7 @@ class SourceClock:
         return self._latest + CLOCK_GRAIN if self._latest is not None and self._bounds_creation else None
 
 
-def _is_behind(served_at: dt.datetime, page: Page) -> bool:
-    limit = served_at + CLOCK_GRAIN
-    return any(
-        moment is not None and moment > limit
-        for record in page.records
-        if isinstance(record, TaskPayload)
-        for moment in (record.started_at, record.completed_at, record.date_created)
-    )
+def _moments(page: Page) -> Iterator[dt.datetime]:
+    for record in page.records:
+        if isinstance(record, TaskPayload):
+            yield from filter(None, (record.started_at, record.completed_at, record.date_created))

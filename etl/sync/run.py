@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from etl.errors import EtlError, Interrupted, MassRemoval, SourceError
 from etl.extract.date_filter import shows_later_than
-from etl.load.seen import mark_removed
+from etl.load.seen import mark_removed, newest_start
 from etl.sync.account import Account
 from etl.sync.archive import iter_archived
 from etl.sync.audit import Audit
@@ -108,7 +108,7 @@ class Run:
                 self._state.client_ids,
                 may_change=options.allow_account_change,
             )
-            self._clock = SourceClock(self._now)
+            self._clock = SourceClock(self._now, newest=newest_start(self._connection))
             self._intake = Intake(
                 self._connection,
                 summary,
@@ -248,7 +248,10 @@ class Run:
         watermark = state.watermark
         is_joined = watermark is not None and window.start is not None and window.start <= watermark
         if self._audit.is_complete or (is_joined and not self._options.filters):
-            watermark = next_watermark(watermark, served_at=self._clock.first_served_at, now=self._now())
+            clock = self._clock
+            watermark = next_watermark(
+                watermark, served_at=clock.first_served_at, now=self._now(), newest=clock.newest
+            )
         return dataclasses.replace(
             state,
             watermark=watermark,

@@ -82,13 +82,19 @@ def _days(start: dt.datetime, now: dt.datetime) -> list[dt.datetime]:
 
 
 def next_watermark(
-    watermark: dt.datetime | None, *, served_at: dt.datetime | None, now: dt.datetime
+    watermark: dt.datetime | None,
+    *,
+    served_at: dt.datetime | None,
+    now: dt.datetime,
+    newest: dt.datetime | None,
 ) -> dt.datetime:
     """
     Choose the watermark that a complete run leaves behind.
 
-    `served_at` is the server's clock when it gave the run's first answer, `now` this machine's. Never earlier
-    than the one before: what it covers stays covered.
+    `served_at` is the server's clock when it gave the run's first answer, `now` this machine's, `newest` the
+    last time that any task had by then: without the server's clock, the watermark lies behind both. Never
+    earlier than the one before: what it covers stays covered.
     """
-    reached = served_at if served_at is not None else now - CLOCK_DOUBT
+    doubted = now - CLOCK_DOUBT
+    reached = served_at if served_at is not None else min(doubted, newest or doubted)
     return reached if watermark is None else max(watermark, reached)

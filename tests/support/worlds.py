@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 NOW = dt.datetime(2026, 6, 26, 12, 0, tzinfo=dt.UTC)
 
 
-def a_world(tasks: int = 200, *, seed: int = 7, **options: Any) -> World:
+def a_world(tasks: int = 200, *, seed: int = 7, now: dt.datetime = NOW, **options: Any) -> World:
     """Make a small world whose clock stands still until it is advanced."""
-    return World.seeded(tasks, seed=seed, now=NOW, span=dt.timedelta(days=20), **options)
+    return World.seeded(tasks, seed=seed, now=now, span=dt.timedelta(days=20), **options)
 
 
 def settings_for(emulator: Emulator, database_url: str, **options: Any) -> Settings:

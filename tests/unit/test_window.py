@@ -60,12 +60,13 @@ def test_asked_day_by_day_no_instant_of_the_window_is_left_out_in_any_time_zone(
     assert (window.start + dt.timedelta(seconds=seconds)).astimezone(zone).date() in asked
 
 
-@given(st.none() | instants, st.none() | instants, instants)
-def test_the_watermark_never_falls(watermark, served_at, now):
-    following = next_watermark(watermark, served_at=served_at, now=now)
+@given(st.none() | instants, st.none() | instants, instants, st.none() | instants)
+def test_the_watermark_never_falls(watermark, served_at, now, newest):
+    following = next_watermark(watermark, served_at=served_at, now=now, newest=newest)
     assert watermark is None or following >= watermark
 
 
-@given(instants)
-def test_without_the_servers_clock_a_days_doubt_is_kept(now):
-    assert next_watermark(None, served_at=None, now=now) == now - dt.timedelta(days=1)
+@given(instants, st.none() | instants)
+def test_without_the_servers_clock_a_days_doubt_is_kept_and_the_tasks_own_times(now, newest):
+    reached = next_watermark(None, served_at=None, now=now, newest=newest)
+    assert reached == min(now - dt.timedelta(days=1), newest or now)
