@@ -15,19 +15,22 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from etl.errors import RecordError
-from etl.extract.jsontext import escaped, loads, split_object, storable
+from etl.extract.jsontext import NumberText, escaped, loads, split_object, storable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
 
-# Beside the fields: the ASCII JSON of each value that held characters no database takes.
+# Beside the fields, by their names: the ASCII JSON of each that held characters no database takes.
 ORIGINALS = "_originals"
 # Only a body with one of these can hold a character that no database takes, or that msgspec lets pass.
 _SUSPECT = re.compile(rb"\\u0000|\\u[dD][89a-fA-F]")
 # With more than these, nesting may be too deep for a recursive reader.
 _MANY_BRACKETS = 200
+_NUMERAL = re.compile(r"\s*[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?\s*", re.ASCII)
+# The zeros of Go and Unix, the years 1 and 1970, and the end of the calendar say that there is no time.
+_YEARS = range(1971, 9999)
 _decode = msgspec.json.Decoder().decode
 
 
@@ -57,22 +60,26 @@ def _read_leniently(raw: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
         name = storable(key)
         try:
             value = loads(text)
-            fields[name] = clean = storable(value)
+            clean = storable(value)
         except ValueError:
             extra[name] = storable(text.decode("utf-8", "surrogateescape"))
             continue
         if key == "task_id":
             fields[name] = value
-        elif clean != value or key != name:
-            originals[name] = escaped({key: value})
+            continue
+        # A repaired name may be that of another field, which then keeps it.
+        if key == name or name not in members:
+            fields[name] = clean
+        if clean != value or key != name:
+            originals[escaped(key)[1:-1]] = escaped({key: value})
     if originals:
-        extra[ORIGINALS] = originals
+        extra[ORIGINALS if ORIGINALS not in members else f"_{ORIGINALS}"] = originals
     return fields, extra
 
 
 def text(value: Any) -> str:  # noqa: ANN401
     """Read text."""
-    if not isinstance(value, str):
+    if not isinstance(value, str) or isinstance(value, NumberText):
         raise TypeError(value)
     return value
 
@@ -100,9 +107,7 @@ def flag(value: Any) -> bool:  # noqa: ANN401
 
 def number(value: Any) -> float:  # noqa: ANN401
     """Read a finite number, also one that is written as text."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise TypeError(value)
-    result = float(value)
+    result = float(_numeral(value))
     if not math.isfinite(result):
         raise ValueError(value)
     return result
@@ -110,12 +115,19 @@ def number(value: Any) -> float:  # noqa: ANN401
 
 def integer(value: Any, bits: int = 64) -> int:  # noqa: ANN401
     """Read a whole number that a signed column of so many bits can hold."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise TypeError(value)
-    result = int(value)
-    if result != (value if isinstance(value, int) else float(value)) or abs(result) >= 1 << (bits - 1):
+    result = int(_numeral(value))
+    if (isinstance(value, float) and result != value) or abs(result) >= 1 << (bits - 1):
         raise ValueError(value)
     return result
+
+
+def _numeral(value: Any) -> int | float | str:  # noqa: ANN401
+    """Give a number, or text that JSON would take for one; Python itself takes more, `1_0` for one."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise TypeError(value)
+    if isinstance(value, str) and not _NUMERAL.fullmatch(value):
+        raise ValueError(value)
+    return value
 
 
 def small_integer(value: Any) -> int:  # noqa: ANN401
@@ -128,7 +140,10 @@ def instant(value: Any) -> dt.datetime:  # noqa: ANN401
     if not isinstance(value, str):
         raise TypeError(value)
     moment = dt.datetime.fromisoformat(value)
-    return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
+    moment = moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
+    if moment.year not in _YEARS:
+        raise ValueError(value)
+    return moment
 
 
 def readable(value: Any, read: Callable[[Any], T]) -> T | None:  # noqa: ANN401

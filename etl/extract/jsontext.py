@@ -18,14 +18,26 @@ if TYPE_CHECKING:
 # Strings first, so that brackets inside them do not count.
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},:]', re.DOTALL)
 _PAIRS = {b"{": b"}", b"[": b"]"}
-# Longer numbers are kept as text: Python refuses to print integers of more than 4,300 digits.
-_LONGEST_INTEGER = 1000
+# Longer integers are kept as text: neither Python nor msgspec reads or writes them.
+_LONGEST_INTEGER = 4300
 _DEEPEST = 200
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 # What may stand between brackets, commas and colons, what a strict reader refuses included.
 _SCALAR = re.compile(rb"true|false|null|-?(?:NaN|Infinity|\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)")
+
+
+class NumberText(str):
+    """The text of a number that is none, or that no reader takes. It stands where no text was."""
+
+    __slots__ = ()
+
+
+def trimmed(body: bytes) -> bytes:
+    """Give a text without the byte order mark and the blanks that may stand around it."""
+    return body.removeprefix(_BYTE_ORDER_MARK).strip()
 
 
 def check_grammar(body: bytes) -> None:
@@ -76,7 +88,7 @@ def _next(last: bytes, kind: bytes, open_brackets: list[bytes], *, is_fit: bool 
 
 def split_array(body: bytes) -> list[bytes]:
     """Cut the text of an array into the texts of its elements. Raises ValueError if it is no whole array."""
-    body = body.strip()
+    body = trimmed(body)
     elements = []
     start = 1
     for token, position in _cuts(body, b"["):
@@ -95,7 +107,7 @@ def split_object(body: bytes) -> dict[str, bytes]:
 
     Raises ValueError if it is no whole object.
     """
-    body = body.strip()
+    body = trimmed(body)
     members: dict[str, bytes] = {}
     start, name = 1, None
     for token, position in _cuts(body, b"{"):
@@ -140,8 +152,8 @@ def loads(text: bytes) -> Any:  # noqa: ANN401
     """
     Read JSON that a strict reader refuses.
 
-    NaN, infinities, numbers too large for a double and integers of over a thousand digits become their own
-    text; control characters in strings are taken; bytes that are no UTF-8 become lone surrogates (U+DC80 to
+    NaN, infinities, numbers too large for a double and integers of over 4,300 digits become NumberText;
+    control characters in strings are taken; bytes that are no UTF-8 become lone surrogates (U+DC80 to
     U+DCFF), from which they can be told. Raises ValueError for what is no JSON, or nested too deeply.
     """
     try:
@@ -151,15 +163,15 @@ def loads(text: bytes) -> Any:  # noqa: ANN401
 
 
 def _integer(digits: str) -> int | str:
-    return int(digits) if len(digits) <= _LONGEST_INTEGER else digits
+    return int(digits) if len(digits.lstrip("-")) <= _LONGEST_INTEGER else NumberText(digits)
 
 
 def _float(digits: str) -> float | str:
     number = float(digits)
-    return number if math.isfinite(number) else digits
+    return number if math.isfinite(number) else NumberText(digits)
 
 
-_LENIENT = json.JSONDecoder(parse_int=_integer, parse_float=_float, parse_constant=str, strict=False)
+_LENIENT = json.JSONDecoder(parse_int=_integer, parse_float=_float, parse_constant=NumberText, strict=False)
 
 
 def storable(value: Any, depth: int = 0) -> Any:  # noqa: ANN401
@@ -169,6 +181,8 @@ def storable(value: Any, depth: int = 0) -> Any:  # noqa: ANN401
     Raises ValueError if it is nested deeper than two hundred levels, which SQLite and Postgres refuse sooner
     or later.
     """
+    if isinstance(value, NumberText):
+        return value
     if isinstance(value, str):
         return _UNSTORABLE.sub("\ufffd", value)
     if depth > _DEEPEST:

@@ -16,7 +16,7 @@ import msgspec
 
 from etl.errors import RecordError, UnreadablePage
 from etl.extract.fields import instant, integer, json_object, members_of, number, small_integer, text
-from etl.extract.jsontext import check_grammar, loads, split_array, split_object
+from etl.extract.jsontext import check_grammar, loads, split_array, split_object, trimmed
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -117,7 +117,7 @@ def parse_page(body: bytes, served_at: dt.datetime | None = None) -> Page:
 
 def _cut_page(body: bytes, served_at: dt.datetime | None) -> dict[str, bytes]:
     """Cut a page whose values are strange, but whose structure is sound, into its members."""
-    body = body.strip()
+    body = trimmed(body)
     try:
         check_grammar(body)
         members = split_object(body)
@@ -162,10 +162,9 @@ def parse_task(raw: bytes) -> TaskPayload:
     task_data = reader.take("task_data", json_object)
     inner = _Reader(dict(task_data or {}), keep_unknown=False)
     times = _Reader(reader.take("processing_time", json_object) or {})
-    creation = [reader.take(name, instant) for name in _CREATION_FIELDS if name in fields]
     payload = {
         "task_id": task_id,
-        "task_name": task_name or inner.take("task_name", text),
+        "task_name": inner.take("task_name", text) if task_name is None else task_name,
         "status": reader.take("status", text),
         "progress": reader.take("progress", small_integer),
         "client_id": inner.take("client_id", integer),
@@ -173,7 +172,8 @@ def parse_task(raw: bytes) -> TaskPayload:
         "task_data": task_data,
         **{name: times.take(name, instant) for name in _TIMES},
         "total_time_sec": times.take("total_time_sec", number),
-        "date_created": next((moment for moment in creation if moment), None),
+        # The first that can be read; what others say stays among the unknown fields.
+        "date_created": next(filter(None, (reader.take(name, instant) for name in _CREATION_FIELDS)), None),
     }
     for name, part in (("task_data", inner), ("processing_time", times)):
         if rest := part.rest():
@@ -221,13 +221,15 @@ class _Reader:
 def _task_id(value: Any) -> str:  # noqa: ANN401
     if value is None or value == "":
         raise RecordError("no task_id")
-    if not isinstance(value, str):
-        raise RecordError(f"task_id is no text but {type(value).__name__}")
-    if len(value) > LONGEST_ID:
+    try:
+        task_id = text(value)
+    except TypeError:
+        raise RecordError("task_id is no text") from None
+    if len(task_id) > LONGEST_ID:
         raise RecordError(f"task_id is longer than {LONGEST_ID} characters")
-    if not value.isprintable() or not value.strip() or set(value) <= {"."}:
+    if not task_id.isprintable() or not task_id.strip() or set(task_id) <= {"."}:
         raise RecordError("task_id is not printable text that can stand in a URL")
-    return value
+    return task_id
 
 
 def _count(raw: bytes) -> int | None:

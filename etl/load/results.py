@@ -72,6 +72,7 @@ def due_results(connection: sa.Connection, now: dt.datetime, limit: int) -> list
 
 def store_results(connection: sa.Connection, answers: Sequence[Answer], now: dt.datetime) -> int:
     """Store what was answered and give how many results are new; the caller owns the transaction."""
+    answers = [_checked(answer) for answer in answers]
     task_ids = [answer.due.task_id for answer in answers]
     query = sa.select(RESULTS).where(among(connection, RESULTS.c.task_id, task_ids))
     stored = {row["task_id"]: row for row in connection.execute(query).mappings()}
@@ -89,6 +90,13 @@ def store_results(connection: sa.Connection, answers: Sequence[Answer], now: dt.
     is_answered = among(connection, _TASKS.c.task_id, task_ids)
     connection.execute(sa.update(_TASKS).where(is_answered).values(is_result_due=False))
     return len(archived)
+
+
+def _checked(answer: Answer) -> Answer:
+    """Take the result of another task than the one asked for as no answer at all."""
+    if answer.found is None or answer.found.task.task_id == answer.due.task_id:
+        return answer
+    return dataclasses.replace(answer, found=None, is_failure=True)
 
 
 def _is_fuller(found: ResultPayload | None, known: sa.RowMapping) -> bool:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 NOON = dt.datetime(2026, 6, 26, 12, tzinfo=dt.UTC)
 SIGHTING = Sighting(run_id=1, observed_at=NOON)
-FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 COLUMNS = {
     **{
         name: name
@@ -105,6 +105,16 @@ def unlike(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def check_present(tasks: list[dict], happened: list) -> None:
+    """Each task that was ever seen is as it was seen last, and there unless it went since."""
+    seen = {event.task_id: event for event in happened if isinstance(event, TaskPayload)}
+    latest = {event.task_id: event for event in happened}
+    assert [task["task_id"] for task in tasks] == sorted(seen)
+    for task in tasks:
+        assert not differs(content_of(seen[task["task_id"]]), task)
+        assert (task["removed_at"] is None) == isinstance(latest[task["task_id"]], TaskPayload)
+
+
 def check_history(tasks: list[dict], history: list[dict]) -> None:
     """Each event follows from the one before, says what it claims, and the last one is the present state."""
     by_task = defaultdict(list)
@@ -137,6 +147,7 @@ def test_batching_changes_no_task_and_breaks_no_history(engine, data, happened):
     in_batches = loaded(engine, happened, cuts)
     assert [unlike(task) for task in in_batches[0]] == [unlike(task) for task in one_by_one[0]]
     for tasks, history in (one_by_one, in_batches):
+        check_present(tasks, happened)
         check_history(tasks, history)
     assert len(in_batches[1]) <= len(one_by_one[1])
 
