@@ -155,6 +155,7 @@ class Run:
         is_told = self._plan.verdict.value == "gte" and not self._options.filters
         if is_told and served_at is not None and shows_later_than(self._client, served_at):
             self._clock.doubt()
+            self._plan.verdict.suspect(served_at)
 
     def _read(self) -> Window:
         """Read what is new, and what turned out to be missing; give the window that was read."""

@@ -6,7 +6,7 @@ import datetime as dt
 import logging
 from typing import TYPE_CHECKING
 
-from etl.extract.date_filter import probe_date_filter, still_holds
+from etl.extract.date_filter import FAR_AHEAD, probe_date_filter, shows_later_than, still_holds
 
 if TYPE_CHECKING:
     from etl.extract.pages import PageSource
@@ -45,6 +45,11 @@ class Verdict:
     def verify(self, now: dt.datetime) -> None:
         """Ask whether new tasks can be found by it, in a request for `gte`, a few for `day`; else anew."""
         if self.checked_at != now and not still_holds(self._source, self._shown, self.value):
+            self.recheck(now, is_disproved=True)
+
+    def suspect(self, now: dt.datetime) -> None:
+        """Look whether a filter that shows tasks from after now keeps any out; else ask anew."""
+        if shows_later_than(self._source, FAR_AHEAD):
             self.recheck(now, is_disproved=True)
 
     def recheck(self, now: dt.datetime, *, is_disproved: bool = False) -> None:
