@@ -34,18 +34,22 @@ class Secret:
         raise TypeError("a secret is not pickled")
 
     def redact(self, text: str) -> str:
-        """Mask the secret in `text`, and every piece of it that is six characters or longer."""
-        value = self._value
+        """
+        Mask the secret in `text`, and every piece of it that is six characters or longer.
+
+        In capitals or not: whoever takes it for the name of a host writes it small.
+        """
+        value = self._value.lower()
         if not value:
             return text
         size = min(SHORTEST_PIECE, len(value))
         start = 0
         while start <= len(text) - size:
-            if text[start : start + size] not in value:
+            if text[start : start + size].lower() not in value:
                 start += 1
                 continue
             end = start + size
-            while end < len(text) and text[start : end + 1] in value:
+            while end < len(text) and text[start : end + 1].lower() in value:
                 end += 1
             text = f"{text[:start]}{MASK}{text[end:]}"
             start += len(MASK)

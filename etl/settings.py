@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import functools
 import os
 import re
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,9 @@ from etl.secret import Secret
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+SLOWEST_RATE, FASTEST_RATE = 0.001, 1_000_000
+# Each request under way has a thread and a connection of its own.
+MOST_CONCURRENCY = 100
 DATE_FILTERS = ("gte", "lte", "day", "exact", "ignored", "rejected")
 
 
@@ -47,7 +51,7 @@ def format_duration(span: dt.timedelta) -> str:
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
         if seconds >= size and seconds % size == 0:
             return f"{seconds / size:.0f}{unit}"
-    return f"{seconds:g}s"
+    return f"{seconds:.6f}".rstrip("0").rstrip(".") + "s"
 
 
 def parse_api_key(text: str) -> Secret:
@@ -66,33 +70,41 @@ def parse_api_key(text: str) -> Secret:
 
 def parse_base_url(text: str) -> str:
     """Accept an http(s) URL with or without a path; the answer has no slash at its end."""
+    text = text.strip()
     try:
-        parts = urlsplit(text.strip())
-        valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
+        parts = urlsplit(text)
+        host = (parts.hostname or "").encode("idna")  # refuses what no name server can be asked for
+        valid = parts.scheme in {"http", "https"} and bool(host) and (parts.port or 1) > 0
     except ValueError:
         valid = False
-    if not valid:
+    if not valid or " " in text or not text.isprintable():
         raise ValueError("is not a URL such as https://api.gcore.com")
     if parts.username or parts.password:
         raise ValueError("must not hold a user or a password; the key goes into GCORE_API_KEY")
     if parts.query or parts.fragment:
         raise ValueError("must end before any ? or #")
-    return text.strip().rstrip("/")
+    return text.rstrip("/")
 
 
-def parse_count(text: str) -> int:
-    """Read a whole number of at least one."""
-    number = int(text)
-    if number < 1:
-        raise ValueError("must be at least 1")
+def parse_count(text: str, most: int = 1_000_000_000) -> int:
+    """Read a whole number from one to `most`."""
+    try:
+        number = int(text)
+    except ValueError:
+        raise ValueError(f"{text[:20]!r} is not a whole number") from None
+    if not 1 <= number <= most:
+        raise ValueError(f"must be between 1 and {most:,}")
     return number
 
 
 def parse_rate(text: str) -> float:
-    """Read a number of requests per second above zero."""
-    rate = float(text)
-    if not 0 < rate < float("inf"):
-        raise ValueError("must be above 0")
+    """Read a number of requests per second."""
+    try:
+        rate = float(text)
+    except ValueError:
+        raise ValueError(f"{text[:20]!r} is not a number") from None
+    if not SLOWEST_RATE <= rate <= FASTEST_RATE:
+        raise ValueError(f"must be between {SLOWEST_RATE} and {FASTEST_RATE:,} requests a second")
     return rate
 
 
@@ -105,8 +117,15 @@ def parse_date_filter(text: str) -> str | None:
     return text
 
 
-def _setting(variable: str, parse: Callable[[str], Any], default: Any) -> Any:  # noqa: ANN401
-    return dataclasses.field(default=default, metadata={"variable": variable, "parse": parse})
+def _setting(
+    variable: str,
+    parse: Callable[[str], Any],
+    default: Any,  # noqa: ANN401
+    *,
+    is_shown: bool = True,
+) -> Any:  # noqa: ANN401
+    metadata = {"variable": variable, "parse": parse}
+    return dataclasses.field(default=default, repr=is_shown, metadata=metadata)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,9 +134,12 @@ class Settings:
 
     api_key: Secret | None = _setting("GCORE_API_KEY", parse_api_key, None)
     base_url: str = _setting("GCORE_BASE_URL", parse_base_url, "https://api.gcore.com")
-    database_url: str = _setting("GCORE_ETL_DATABASE_URL", str, "sqlite:///gcore_tasks.db")
+    # It may hold a password.
+    database_url: str = _setting("GCORE_ETL_DATABASE_URL", str, "sqlite:///gcore_tasks.db", is_shown=False)
     page_size: int = _setting("GCORE_ETL_PAGE_SIZE", parse_count, 1000)
-    concurrency: int = _setting("GCORE_ETL_CONCURRENCY", parse_count, 4)
+    concurrency: int = _setting(
+        "GCORE_ETL_CONCURRENCY", functools.partial(parse_count, most=MOST_CONCURRENCY), 4
+    )
     max_rate: float | None = _setting("GCORE_ETL_MAX_RATE", parse_rate, None)
     lookback: dt.timedelta = _setting("GCORE_ETL_LOOKBACK", parse_duration, dt.timedelta(hours=1))
     audit_every: dt.timedelta = _setting("GCORE_ETL_AUDIT_EVERY", parse_duration, dt.timedelta(days=1))
@@ -147,7 +169,7 @@ class Settings:
             try:
                 values[field.name] = field.metadata["parse"](given)
             except ValueError as error:
-                mistakes.append(f"{variable}: {_clause(error, given)}")
+                mistakes.append(f"{variable}: {error}")
         if options:
             raise TypeError(f"unknown settings: {', '.join(sorted(options))}")
         if mistakes:
@@ -162,11 +184,6 @@ class Settings:
                 "and export GCORE_API_KEY='…', in single quotes"
             )
         return self.api_key
-
-
-def _clause(error: ValueError, given: str) -> str:
-    message = str(error)
-    return f"{given!r} is not a number" if "literal" in message or "could not convert" in message else message
 
 
 def variables() -> dict[str, str]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+import sys
+from typing import TYPE_CHECKING, TextIO
+from urllib.parse import parse_qsl, unquote
 
 import click
 
+from etl.errors import Interrupted
 from etl.secret import Secret
 
 if TYPE_CHECKING:
@@ -23,13 +25,18 @@ def keep_secret(*secrets: Secret | None) -> None:
 
 
 def keep_password_secret(database_url: str) -> None:
-    """Mask the password of a database URL, as it is written there and as it is meant."""
-    try:
-        password = urlsplit(database_url).password
-    except ValueError:
+    """
+    Mask the passwords in a database URL, as they are written there and as they are meant.
+
+    One that should have been quoted is read as far as it may reach: rather too much is masked.
+    """
+    if database_url.lstrip().startswith("sqlite"):
         return
-    if password:
-        keep_secret(Secret(password), Secret(unquote(password)))
+    login = database_url.partition("://")[2].rpartition("@")[0]
+    options = dict(parse_qsl(database_url.partition("?")[2]))
+    for password in (login.partition(":")[2], options.get("password"), options.get("sslpassword")):
+        if password:
+            keep_secret(Secret(password), Secret(unquote(password)))
 
 
 def redact(text: str) -> str:
@@ -44,13 +51,22 @@ class _RedactingFormatter(logging.Formatter):
         return redact(super().format(record))
 
 
+class _StderrHandler(logging.StreamHandler[TextIO]):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Let a signal through, which logging would take for a failure to write, and forget."""
+        error = sys.exception()
+        if isinstance(error, Interrupted):
+            raise error
+        super().handleError(record)
+
+
 def set_up_logging(verbosity: int) -> None:
     """Log to stderr: warnings of ours by default, what is done with 1, everything of everybody with 2."""
-    handler = logging.StreamHandler()
+    handler = _StderrHandler()
     handler.setFormatter(_RedactingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(logging.DEBUG if verbosity > 1 else logging.WARNING)
+    root.setLevel((logging.ERROR, logging.WARNING, logging.DEBUG)[min(verbosity, 2)])
     levels = (logging.WARNING, logging.INFO, logging.DEBUG)
     logging.getLogger("etl").setLevel(levels[min(verbosity, 2)])
 
@@ -90,7 +106,7 @@ def print_table(
 def format_cell(value: object) -> str:
     """Write one value the way a person reads it."""
     if value is None:
-        return "–"  # noqa: RUF001
+        return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
@@ -99,4 +115,5 @@ def format_cell(value: object) -> str:
         return f"{value:,.1f}"
     if hasattr(value, "strftime"):
         return str(value.strftime("%Y-%m-%d %H:%M:%S"))
-    return str(value)
+    # What a server sent must not steer the terminal.
+    return "".join(character if character.isprintable() else " " for character in str(value))

@@ -48,13 +48,14 @@ def upgrade(*, revision: str, wait: bool, database_url: str | None) -> None:
 @click.argument("revision")
 @click.option("--wait", is_flag=True, help="Wait for a running sync to end.")
 @database_option
-@click.confirmation_option(
-    "--yes", prompt="Tables and columns newer than that are dropped with their data. Go on?"
-)
-def downgrade(*, revision: str, wait: bool, database_url: str | None) -> None:
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def downgrade(*, revision: str, wait: bool, database_url: str | None, yes: bool) -> None:
     """Take the schema back to REVISION (such as 0001, or base)."""
     from etl import database
 
+    if not yes:
+        question = "Tables and columns newer than that are dropped with their data. Go on?"
+        click.confirm(question, abort=True, err=True)
     with _writing(database_url, wait=wait) as connection:
         before = database.current_revision(connection)
         database.downgrade(connection, revision)

@@ -21,9 +21,11 @@ def doctor(**options: str | None) -> None:
     from etl.sync.doctor import examine
     from etl.sync.run import utc_now
 
-    exit_code = 0
+    exit_codes = {}
     for finding in examine(settings, now=utc_now):
         mark = click.style("ok  ", fg="green") if finding.is_good else click.style("FAIL", fg="red")
         click.echo(f"{mark}  {finding.name:14}{redact(finding.detail)}")
-        exit_code = exit_code or finding.exit_code
-    click.get_current_context().exit(exit_code)
+        exit_codes[finding.name] = finding.exit_code
+    # In the order in which a sync would meet them.
+    found = (exit_codes.get(name, 0) for name in ("key", "database", "schema", "API"))
+    click.get_current_context().exit(next(filter(None, found), 0))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @contextlib.contextmanager
 def progress_bar() -> Iterator[Observer]:
     """Show pages, tasks, rate and the time left while the block lasts."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         yield lambda _summary, _how_far: None
         return
     from rich.console import Console

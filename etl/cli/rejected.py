@@ -19,7 +19,7 @@ def rejected() -> None:
 
 @rejected.command("list")
 @database_option
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many.")
+@click.option("--limit", type=click.IntRange(1, 1_000_000), default=20, show_default=True, help="How many.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a record, with its whole text.")
 def list_(*, database_url: str | None, limit: int, as_json: bool) -> None:
     """Show the records that were set aside, the newest first, and why."""

@@ -15,7 +15,7 @@ _CHANGES = ("inserted", "updated", "removed", "rejected")
 
 @click.command()
 @database_option
-@click.option("--limit", type=click.IntRange(min=1), default=10, show_default=True, help="How many.")
+@click.option("--limit", type=click.IntRange(1, 1_000_000), default=10, show_default=True, help="How many.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a run, each on a line.")
 def runs(*, database_url: str | None, limit: int, as_json: bool) -> None:
     """Show the last runs, the newest first."""

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from etl.cli.console import redact
 from etl.cli.progress import progress_bar
 from etl.cli.settings import database_option, load_settings, setting_option
 from etl.cli.signals import interruptible
 from etl.errors import EtlError, RecordsRejected
 from etl.settings import Settings
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 F = TypeVar("F")
+
+LONGEST_WORDS = 1000
 
 
 class Date(click.ParamType[dt.datetime]):
@@ -31,6 +38,23 @@ class Date(click.ParamType[dt.datetime]):
             return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).astimezone(dt.UTC)
         except (ValueError, OverflowError):
             self.fail(f"{value!r} is not a date: write 2026-06-30 or 2026-06-30T12:00:00Z", param, ctx)
+
+
+class Words(click.ParamType[str]):
+    """Some text that an address can hold."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ANN401
+        """Take it, or say what is wrong with it; nothing at all would ask for everything."""
+        words = str(value)
+        if not words.strip() or len(words) > LONGEST_WORDS:
+            self.fail(f"1 to {LONGEST_WORDS:,} characters are needed", param, ctx)
+        try:
+            words.encode()
+        except UnicodeEncodeError:
+            self.fail(f"{words!a} is not written in UTF-8", param, ctx)
+        return words
 
 
 def source_options(function: Any) -> Any:  # noqa: ANN401
@@ -63,10 +87,10 @@ results_option = click.option(
 @click.command()
 @click.option("--full", "is_full", is_flag=True, help="Read everything, and mark what is gone.")
 @click.option("--since", type=Date(), help="Read again what was created since this day or instant.")
-@click.option("--task-name", help="Only this type: transcription, content-moderation.")
-@click.option("--status", help="Only this status, such as FAILURE.")
-@click.option("--search", help="Only tasks with this text in their id, type, status or data.")
-@click.option("--task-id", help="Only this task.")
+@click.option("--task-name", type=Words(), help="Only this type: transcription, content-moderation.")
+@click.option("--status", type=Words(), help="Only this status, such as FAILURE.")
+@click.option("--search", type=Words(), help="Only tasks with this text in their id, type, status or data.")
+@click.option("--task-id", type=Words(), help="Only this task.")
 @source_options
 @results_option
 @click.option("--strict", is_flag=True, help="End with 5 if a record had to be set aside.")
@@ -82,34 +106,34 @@ def sync(*, strict: bool, wait: bool, no_migrate: bool, as_json: bool, **options
 
     The first sync reads everything; later ones read what is new, and look again at every unfinished task.
     """
-    settings = load_settings(**{name: options.pop(name) for name in _setting_names() & options.keys()})
     from etl.sync.options import SyncOptions
     from etl.sync.session import run_sync
     from etl.sync.summary import RunSummary
 
+    given = {name: options.pop(name) for name in Settings.__dataclass_fields__ if name in options}
     orders = SyncOptions(**options)
     if orders.is_full and (orders.since or orders.filters):
         raise click.UsageError("--full reads everything: it goes with no --since and no filter")
     summary = RunSummary()
-    try:
-        with interruptible(), progress_bar() as observe:
-            run_sync(settings, orders, wait=wait, migrate=not no_migrate, observe=observe, summary=summary)
-    except EtlError as error:
-        summary.error = summary.error or str(error)
-        summary.status = "failed" if summary.status == "running" else summary.status
-        if as_json:
-            print_json(summary)
-        raise
-    if as_json:
-        print_json(summary)
-    else:
-        print_summary(summary)
+    with interruptible(), reported(summary, as_json=as_json), progress_bar() as observe:
+        settings = load_settings(**given)
+        run_sync(settings, orders, wait=wait, migrate=not no_migrate, observe=observe, summary=summary)
     if strict and summary.rejected:
         raise RecordsRejected(f"{summary.rejected:,} records were set aside; see rejected_records")
 
 
-def _setting_names() -> set[str]:
-    return set(Settings.__dataclass_fields__)
+@contextlib.contextmanager
+def reported(summary: Any, *, as_json: bool) -> Iterator[None]:  # noqa: ANN401
+    """Print what the run in this block did; one that failed only for a program, with the error in it."""
+    try:
+        yield
+    except Exception as error:
+        summary.error = redact(str(error) if isinstance(error, EtlError) else type(error).__name__)
+        summary.status = "failed" if summary.status == "running" else summary.status
+        if as_json:
+            print_json(summary)
+        raise
+    (print_json if as_json else print_summary)(summary)
 
 
 def print_json(summary: Any) -> None:  # noqa: ANN401
@@ -133,3 +157,6 @@ def print_summary(summary: Any) -> None:  # noqa: ANN401
     )
     if summary.watermark is not None:
         click.echo(f"  complete up to {summary.watermark:%Y-%m-%d %H:%M:%S} UTC")
+    if summary.date_filter is not None and not summary.dry_run:
+        audit = f", the count of tasks: {summary.audit}" if summary.audit else ""
+        click.echo(f"  date_created means {summary.date_filter!r}{audit}")

@@ -12,7 +12,7 @@ from etl.cli.console import complain
 from etl.cli.progress import progress_bar
 from etl.cli.settings import load_settings
 from etl.cli.signals import interruptible
-from etl.cli.sync import print_json, print_summary, results_option, source_options
+from etl.cli.sync import reported, results_option, source_options
 from etl.errors import ConfigurationError, EtlError, Interrupted
 from etl.settings import parse_duration
 
@@ -65,15 +65,9 @@ def _sync_once(settings: Settings, *, with_results: bool, as_json: bool, is_firs
 
     summary = RunSummary()
     try:
-        with progress_bar() as observe:
+        with reported(summary, as_json=as_json), progress_bar() as observe:
             run_sync(settings, SyncOptions(with_results=with_results), observe=observe, summary=summary)
     except EtlError as error:
-        summary.error = summary.error or str(error)
-        summary.status = "failed" if summary.status == "running" else summary.status
-        if as_json:
-            print_json(summary)
         if isinstance(error, Interrupted) or (is_first and isinstance(error, ConfigurationError)):
             raise
         complain(str(error))
-    else:
-        (print_json if as_json else print_summary)(summary)

@@ -1,6 +1,6 @@
 """The database: how it is opened, how its schema is kept, and how its failures read."""
 
-from etl.database.driver_errors import database_errors
+from etl.database.driver_errors import database_errors, explain
 from etl.database.engine import describe, open_engine
 from etl.database.reading import reading
 from etl.database.schema import (
@@ -21,6 +21,7 @@ __all__ = [
     "describe",
     "downgrade",
     "ensure_schema",
+    "explain",
     "head_revision",
     "migrations_dir",
     "open_engine",

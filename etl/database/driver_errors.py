@@ -18,6 +18,7 @@ _SQLITE = {
     sqlite3.SQLITE_BUSY: "is locked by another program: let that finish, or end it",
     sqlite3.SQLITE_LOCKED: "is locked by another connection: let that finish, or end it",
     sqlite3.SQLITE_FULL: "cannot grow, because the disk is full: make room and run again",
+    sqlite3.SQLITE_AUTH: "was opened for reading, and is not written to",
     sqlite3.SQLITE_READONLY: "cannot be written: check the permissions of the file and its folder",
     sqlite3.SQLITE_PERM: "cannot be used: check the permissions of the file and its folder",
     sqlite3.SQLITE_CANTOPEN: "cannot be opened: check that it is a file, and its permissions",
@@ -40,7 +41,7 @@ def database_errors() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        line = _explain(error)
+        line = explain(error)
         if line is None:
             raise
         raise DatabaseError(line) from error
@@ -51,7 +52,8 @@ def sqlite_advice(error: BaseException | None) -> str | None:
     return _SQLITE.get(getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE)
 
 
-def _explain(error: DBAPIError) -> str | None:
+def explain(error: DBAPIError) -> str | None:
+    """Say in one line what the database did wrong; None if it is not to blame."""
     if isinstance(error.orig, sqlite3.Error):
         advice = sqlite_advice(error.orig)
         return f"the database {advice}" if advice else None

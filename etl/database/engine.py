@@ -28,6 +28,19 @@ _EXAMPLES = "sqlite:///gcore_tasks.db or postgresql://user:password@host/databas
 _LOCK_SECONDS = 5.0
 # Pages held in memory, in KiB. Task ids are random, so inserts land all over the index.
 _CACHE_KIB = 64 * 1024
+_CHANGES = {
+    sqlite3.SQLITE_INSERT,
+    sqlite3.SQLITE_UPDATE,
+    sqlite3.SQLITE_DELETE,
+    sqlite3.SQLITE_CREATE_INDEX,
+    sqlite3.SQLITE_CREATE_VIEW,
+    sqlite3.SQLITE_CREATE_TRIGGER,
+    sqlite3.SQLITE_DROP_TABLE,
+    sqlite3.SQLITE_DROP_INDEX,
+    sqlite3.SQLITE_DROP_VIEW,
+    sqlite3.SQLITE_DROP_TRIGGER,
+    sqlite3.SQLITE_ALTER_TABLE,
+}
 # A URL that sets one of these in its query keeps its own value.
 _POSTGRES_DEFAULTS = {"application_name": "gcore-etl", "client_encoding": "utf8", "connect_timeout": "10"}
 
@@ -77,10 +90,10 @@ def _sqlite_path(text: str) -> Path:
 
 
 def _open_sqlite(path: Path, *, read_only: bool) -> Engine:
-    if read_only and not path.exists():
-        raise NoTablesError(f"there is no database at {path}: run gcore-etl sync first")
     if not path.parent.is_dir():
         raise DatabaseError(f"there is no folder {path.parent} for the database: make it first")
+    if read_only and not path.exists():
+        raise NoTablesError(f"there is no database at {path}: run gcore-etl sync first")
 
     def connect() -> sqlite3.Connection:
         try:
@@ -113,7 +126,8 @@ def _connect_sqlite(path: Path, *, read_only: bool) -> sqlite3.Connection:
     a network disk perhaps, had a reason.
     """
     connection = sqlite3.connect(
-        f"{path.as_uri()}?mode={'ro' if read_only else 'rwc'}",
+        # Opened for reading alone, SQLite could not take away the files that it makes beside this one.
+        f"{path.as_uri()}?mode={'rw' if read_only else 'rwc'}",
         uri=True,
         timeout=_LOCK_SECONDS,
         isolation_level=None,
@@ -121,7 +135,9 @@ def _connect_sqlite(path: Path, *, read_only: bool) -> sqlite3.Connection:
     )
     try:
         is_new = connection.execute("PRAGMA page_count").fetchone() == (0,)
-        if not read_only:
+        if read_only:
+            connection.set_authorizer(_allow_reading)
+        else:
             (journal,) = connection.execute(f"PRAGMA journal_mode{' = WAL' if is_new else ''}").fetchone()
             connection.execute(f"PRAGMA synchronous = {'NORMAL' if journal == 'wal' else 'FULL'}")
             connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
@@ -129,6 +145,14 @@ def _connect_sqlite(path: Path, *, read_only: bool) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _allow_reading(
+    action: int, table: str | None, _column: str | None, database: str | None, _trigger: str | None
+) -> int:
+    """Refuse every change but of temporary tables; json_each is declared as if it were a table to be made."""
+    is_change = action in _CHANGES and database != "temp" and table != "sqlite_master"
+    return sqlite3.SQLITE_DENY if is_change else sqlite3.SQLITE_OK
 
 
 def _open_postgres(url: URL, *, read_only: bool) -> Engine:

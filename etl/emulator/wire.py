@@ -38,6 +38,8 @@ class Answer:
 
 def reset(transport: asyncio.Transport) -> None:
     """Drop the connection with a RST, so that the client sees `connection reset by peer`."""
+    if transport.is_closing():  # the client was quicker
+        return
     peer = transport.get_extra_info("socket")
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()

@@ -1,7 +1,8 @@
 """
 One request in, one decoded answer out: address, key, timeouts, status code to error.
 
-The only module that knows httpx; no type of it leaves. Blocking calls: several threads may share one client.
+With its transport, the only module that knows httpx; no type of it leaves. Blocking calls: several threads
+may share one client.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import datetime as dt
 import email.utils
 import threading
 import time
+import urllib.request
 from typing import TYPE_CHECKING, NoReturn, Self, TypeVar
 from urllib.parse import quote
 
@@ -18,6 +20,7 @@ import msgspec
 
 from etl import __version__
 from etl.errors import (
+    ConfigurationError,
     CredentialsRefused,
     FeatureDisabled,
     ForeignRedirect,
@@ -30,6 +33,7 @@ from etl.extract.pacer import Pacer
 from etl.extract.payload import Page, SpoiltPage, parse_page
 from etl.extract.result import parse_detail
 from etl.extract.retry import Retrier, TransientError, is_transient, parse_retry_after
+from etl.extract.transport import BoundedTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -68,18 +72,8 @@ class Client:
         self._read_timeout = read_timeout
         self._lock = threading.Lock()
         self._requests = 0
-        self._pacer = Pacer(max_rate, self.stopping)
-        self._retrier = Retrier(retry_for, self.stopping)
-        self._http = httpx.Client(
-            headers={
-                "Authorization": f"APIKey {api_key.reveal()}",
-                "Accept": "application/json",
-                "User-Agent": f"gcore-etl/{__version__}",
-            },
-            timeout=httpx.Timeout(read_timeout, connect=CONNECT_TIMEOUT),
-            limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
-            follow_redirects=False,
-        )
+        self._retrier = Retrier(retry_for, self.stopping, take_turn=Pacer(max_rate, self.stopping).wait)
+        self._http = _open_http(api_key, concurrency)
 
     def __enter__(self) -> Self:
         return self
@@ -133,7 +127,6 @@ class Client:
 
     def _get(self, path: str, query: Mapping[str, str], read: Callable[[_Answer], T]) -> T:
         def attempt(deadline: float) -> T:
-            self._pacer.wait()
             answer = self._send(path, query, deadline)
             if answer.status_code != httpx.codes.OK:
                 self._refuse(answer, path)
@@ -163,7 +156,8 @@ class Client:
             self._requests += 1
         left = max(0.1, deadline - time.monotonic())
         timeout = httpx.Timeout(min(self._read_timeout, left), connect=min(CONNECT_TIMEOUT, left))
-        with self._http.stream("GET", url, timeout=timeout) as response:
+        extensions = {"deadline": time.monotonic() + left}
+        with self._http.stream("GET", url, timeout=timeout, extensions=extensions) as response:
             chunks = []
             for chunk in response.iter_bytes():
                 chunks.append(chunk)
@@ -174,7 +168,7 @@ class Client:
     def _redirected(self, origin: httpx.URL, location: str) -> httpx.URL:
         target = origin.join(location)
         if (target.scheme, target.netloc) != (origin.scheme, origin.netloc):
-            shown = f"{target.scheme}://{target.host}"
+            shown = f"{target.scheme}://{target.netloc.decode()}"
             raise ForeignRedirect(self.base_url, self._api_key.redact(shown))
         return target
 
@@ -215,17 +209,44 @@ class _Answer:
             return ""
         if not isinstance(body, dict):
             return ""
-        words = next((body[name] for name in ("error", "message", "detail") if body.get(name)), "")
-        return " ".join(str(words).split())[:_LONGEST_MESSAGE]
+        words = str(next((body[name] for name in ("error", "message", "detail") if body.get(name)), ""))
+        # A control character would upset a terminal, and Postgres takes none that is zero.
+        printable = "".join(character if character.isprintable() else " " for character in words)
+        return " ".join(printable.split())[:_LONGEST_MESSAGE]
+
+
+def _open_http(api_key: Secret, concurrency: int) -> httpx.Client:
+    limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
+    has_proxy = not {"http", "https", "all"}.isdisjoint(urllib.request.getproxies())
+    try:
+        return httpx.Client(
+            headers={
+                "Authorization": f"APIKey {api_key.reveal()}",
+                "Accept": "application/json",
+                "User-Agent": f"gcore-etl/{__version__}",
+            },
+            limits=limits,
+            # httpx asks the environment for proxies only if it makes the transports itself.
+            transport=None if has_proxy else BoundedTransport(limits),
+            follow_redirects=False,
+        )
+    except ImportError as error:
+        raise ConfigurationError(f"the proxy in the environment cannot be used: {error}") from None
+    except (ValueError, OSError, httpx.InvalidURL):
+        # Their messages may hold the password of a proxy.
+        raise ConfigurationError(
+            "no connection can be made with the proxy and certificates that the environment names: check "
+            "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE and SSL_CERT_DIR"
+        ) from None
 
 
 def parse_date(header: str | None) -> dt.datetime | None:
     """Read the server's clock from a `Date` header (RFC 9110, section 6.6.1); None if it makes no sense."""
     try:
         moment = email.utils.parsedate_to_datetime(header or "")
-    except ValueError:
+        moment = moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
+    except (ValueError, OverflowError):
         return None
-    moment = moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
     return moment if moment >= _EARLIEST_SENSIBLE else None
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MOST_MISSES = 50
+# After so many without a surprise, twice as long a page is tried.
+CALM_SLICES = 8
 # A list that seems to end here may end so many places before.
 TWICE_SHOWN = 3
 # The first records of slices are landmarks. Drift moves one by a slice or two, not again and again by more.
@@ -71,7 +73,8 @@ class Walk:
         self._proves_end = proves_end
         self._concurrency = source.concurrency if is_by_id else 1
         self._landmarks: dict[str | bytes, int] = {}
-        self._misses = self._returns = self._read = self._claimed = 0
+        self._misses = self._returns = self._read = self._claimed = self._calm = 0
+        self._stride = 0
 
     def __iter__(self) -> Iterator[Page]:
         with DaemonPool(self._concurrency) as pool:
@@ -85,12 +88,13 @@ class Walk:
                 if page is None:
                     continue
                 here, count = Slice.of(span, page), page.count
-                if self._is_misplaced(here, position):
+                if self._is_misplaced(here, last, position):
                     if here.keys <= last.keys and self._ends_at(position, last):
                         return
                     self._ceiling = self._limit = here.size
-                elif not self._joins(here, last, position):
-                    position = self._step_back(position)
+                    self._calm = 0
+                elif not self._joins(here, last, position) or self._ends_too_soon(here, last, position):
+                    position = self._step(position, here, last)
                 else:
                     news = here.news(last.keys)
                     self._guard(here, len(news.records))
@@ -101,7 +105,7 @@ class Walk:
                         # It was not: it was as long as a page can be.
                         self.granted = last.size
                     self._learn(here)
-                    last, position = here, here.end
+                    last, position, self._stride = here, here.end, 0
 
     def _page_of(self, span: Span, future: Future[Page]) -> Page | None:
         """
@@ -123,7 +127,7 @@ class Walk:
                 raise
             return Page(records=())
 
-    def _is_misplaced(self, here: Slice, position: int) -> bool:
+    def _is_misplaced(self, here: Slice, last: Slice, position: int) -> bool:
         """
         Tell whether nobody knows where this slice begins: shorter than asked, and not called the last one.
 
@@ -132,7 +136,8 @@ class Walk:
         """
         if position == 0 or here.size == 0 or here.is_full:
             return False
-        return here.end < position or not here.is_called_last
+        reaches = here.end >= position or here.last_id == last.last_id
+        return not (reaches and here.is_called_last)
 
     def _joins(self, here: Slice, last: Slice, position: int) -> bool:
         """
@@ -144,13 +149,16 @@ class Walk:
         """
         if here.span.start == 0:
             return True
-        if here.span.start >= position:
-            here = self._look_at(position - 1)
         shared = here.keys & last.keys
-        if last.last_task is None or any(isinstance(key, str) for key in shared):
+        if not shared and here.span.start >= position:
+            shared = self._look_at(position - 1).keys & last.keys
+        if last.last_id is None or any(isinstance(key, str) for key in shared):
             return bool(shared)
-        task_id, place = last.last_task
-        return bool(shared) and task_id in self._look_at(place).keys
+        return bool(shared) and last.last_id in self._look_at(last.last_place).keys
+
+    def _ends_too_soon(self, here: Slice, last: Slice, position: int) -> bool:
+        """Tell whether an empty slice is belied by what stands around it: a 404 may be a fault."""
+        return position > 0 and here.size == 0 and not self._ends_at(position, last)
 
     def _ends_at(self, position: int, last: Slice) -> bool:
         """
@@ -170,17 +178,25 @@ class Walk:
         span = Span(position + 1, 1)
         return Slice.of(span, self._fetch(span))
 
-    def _step_back(self, position: int) -> int:
-        """Begin the next slice further up: the list moved up under the cursor, or ended before it."""
+    def _step(self, position: int, here: Slice, last: Slice) -> int:
+        """
+        Begin the next slice further up: the list moved up under the cursor, or ended before it.
+
+        Further down, if what is here should stand before the last slice: the list moved down. By half a page,
+        and by half as much at every turn.
+        """
         self._misses += 1
         if self._misses > MOST_MISSES + self.slices:
             raise DriftingPages(
                 f"the list of tasks moved under the cursor {self._misses} times; "
                 "try again when fewer tasks are being deleted"
             )
-        step = max(1, self._ceiling // 2)
         logger.info("page drift", extra={"position": position})
-        return max(0, position - step)
+        is_before = self.is_ordered and (here.last_id or "") < (last.first_id or "")
+        direction = 1 if here.last_id and is_before else -1
+        stride = abs(self._stride) or max(2, self._ceiling)
+        self._stride = direction * (stride if self._stride * direction > 0 else max(1, stride // 2))
+        return max(0, position + self._stride)
 
     def _learn(self, here: Slice) -> None:
         """Take a first page shorter than asked, with more behind it, for the server's page size."""
@@ -190,7 +206,10 @@ class Walk:
         limit = here.span.limit
         if not here.is_full or limit == self._page_size:
             self.granted = self._ceiling = min(limit, here.size)
-        # After a spoilt record, larger pages may be read again, by and by.
+        # After a spoilt record, or a shorter page, longer ones may be read again, by and by.
+        self._calm += 1
+        if self._calm % CALM_SLICES == 0:
+            self._ceiling = min(self.granted or self._page_size, 2 * self._ceiling)
         self._limit = min(self._ceiling, 2 * self._limit)
 
     def _is_end(self, here: Slice, *, is_news: bool) -> bool:

@@ -64,6 +64,8 @@ def parse_detail(body: bytes) -> ResultPayload:
     try:
         task = parse_task(body)
         raw = split_object(body).get("result", b"null")
+        extra = {name: value for name, value in (task.extra or {}).items() if name != "result"}
+        task = dataclasses.replace(task, extra=extra or None)
     except (RecordError, ValueError) as error:
         raise UnreadablePage(f"the answer is no task: {error}") from None
     result = _read(raw)

@@ -64,25 +64,31 @@ class Retrier:
     """
     Calls until it succeeds or `retry_for` is over; one object serves all threads of a client.
 
-    `stopping` cuts every wait short, so that an interrupted run ends at once.
+    `take_turn` is called before each try, and may take its time. `stopping` cuts every wait short, and
+    nothing is tried after it, so that an interrupted run ends at once.
     """
 
-    def __init__(self, retry_for: dt.timedelta, stopping: threading.Event) -> None:
+    def __init__(
+        self, retry_for: dt.timedelta, stopping: threading.Event, *, take_turn: Callable[[], None]
+    ) -> None:
         self._seconds = retry_for.total_seconds()
         self._stopping = stopping
+        self._take_turn = take_turn
 
     def call(self, attempt: Callable[[float], T], what: str) -> T:
         """
         Give what `attempt(deadline)` returns; the deadline is on the monotonic clock.
 
-        Raises Unreachable, with the last failure in it, when the next try would come too late.
+        Raises Unreachable, with the last failure in it, when the next try would come too late. The time runs
+        from the first turn on.
         """
+        self._wait(0)
         deadline = time.monotonic() + self._seconds
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(TransientError),
-            wait=_wait,
+            wait=_pause,
             stop=tenacity.stop_before_delay(self._seconds) | tenacity.stop_when_event_set(self._stopping),
-            sleep=tenacity.sleep_using_event(self._stopping),
+            sleep=self._wait,
             before_sleep=lambda state: _report(state, what),
         )
         try:
@@ -96,9 +102,15 @@ class Retrier:
                 "--retry-for sets how long one request is tried)"
             ) from failure
 
+    def _wait(self, seconds: float) -> None:
+        self._stopping.wait(seconds)
+        self._take_turn()
+        if self._stopping.is_set():
+            raise Unreachable("nothing more is asked of the API, because the run is being stopped")
 
-def _wait(state: tenacity.RetryCallState) -> float:
-    """Wait what the server asked for, a little more so that not all come back at once; else back off."""
+
+def _pause(state: tenacity.RetryCallState) -> float:
+    """Give what the server asked for, a little more so that not all come back at once; else back off."""
     failure = state.outcome.exception() if state.outcome else None
     asked = getattr(failure, "retry_after", None)
     if asked is not None:

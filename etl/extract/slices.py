@@ -47,18 +47,30 @@ class Slice:
         return self.page.count == self.span.start + self.size and not self.page.has_next
 
     @property
-    def is_ordered(self) -> bool:
-        """Whether its ids ascend."""
-        ids = [record.task_id for record in self.page.records if isinstance(record, TaskPayload)]
-        return all(one < other for one, other in itertools.pairwise(ids))
+    def ids(self) -> list[str]:
+        """The ids of those that have one, in order."""
+        return [record.task_id for record in self.page.records if isinstance(record, TaskPayload)]
 
     @property
-    def last_task(self) -> tuple[str, int] | None:
-        """The id of its last record that has one, and that record's position."""
-        for index, record in reversed(list(enumerate(self.page.records))):
-            if isinstance(record, TaskPayload):
-                return record.task_id, self.span.start + index
-        return None
+    def is_ordered(self) -> bool:
+        """Whether its ids ascend."""
+        return all(one < other for one, other in itertools.pairwise(self.ids))
+
+    @property
+    def first_id(self) -> str | None:
+        """The first id."""
+        return next(iter(self.ids), None)
+
+    @property
+    def last_id(self) -> str | None:
+        """The last id."""
+        return next(reversed(self.ids), None)
+
+    @property
+    def last_place(self) -> int:
+        """The position of the record with the last id."""
+        places = [index for index, record in enumerate(self.page.records) if isinstance(record, TaskPayload)]
+        return self.span.start + places[-1]
 
     def news(self, known: frozenset[str | bytes]) -> Page:
         """Give the page without what is known."""

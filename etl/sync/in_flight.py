@@ -7,6 +7,7 @@ list no longer shows is asked for by id, and only the list, asked for just that 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -17,9 +18,19 @@ from etl.extract.scan import Scan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Protocol
 
     from etl.extract.pages import PageSource
+    from etl.extract.result import ResultPayload
     from etl.load.seen import SeenTasks
+
+    class TaskSource(PageSource, Protocol):
+        """What looking again at tasks needs of a client."""
+
+        def fetch_detail(self, task_id: str) -> ResultPayload:
+            """Read one task with its result."""
+            ...
+
 
 logger = logging.getLogger(__name__)
 
@@ -39,19 +50,23 @@ def iter_list(source: PageSource, status: str, *, page_size: int, granted: int |
         logger.warning("the list of %s tasks was refused (%s); they are asked for by id", status, error)
 
 
-def iter_by_id(source: PageSource, batches: Iterator[list[str]]) -> Iterator[tuple[str, Page | None]]:
-    """Ask the list for one id at a time, several at once; None where the server would not answer that."""
+def iter_by_id(source: TaskSource, batches: Iterator[list[str]]) -> Iterator[tuple[str, Page | None]]:
+    """Ask the list for one id at a time, several at once, else for the task; None where neither tells."""
     with DaemonPool(source.concurrency) as pool:
         for task_ids in batches:
             asked = [(task_id, pool.submit(_ask(source, task_id))) for task_id in task_ids]
             yield from ((task_id, future.result()) for task_id, future in asked)
 
 
-def _ask(source: PageSource, task_id: str) -> Callable[[], Page | None]:
+def _ask(source: TaskSource, task_id: str) -> Callable[[], Page | None]:
     def ask() -> Page | None:
-        try:
+        with contextlib.suppress(NotThere, RequestRefused):
             return source.fetch_page({"task_id": task_id}, page=1, limit=2)
-        except (NotThere, RequestRefused):
+        # The task itself tells its state, but a 404 of it may mean that its result has expired.
+        try:
+            return Page(records=(source.fetch_detail(task_id).task,))
+        except (NotThere, RequestRefused) as error:
+            logger.warning("task %s could not be looked at again: %s", task_id, error)
             return None
 
     return ask

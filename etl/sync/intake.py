@@ -84,7 +84,7 @@ class Intake:
 
     def flush(self) -> None:
         """Load and commit what is queued, with the counters of the run."""
-        with self._connection.begin():
+        with self._summary.uncounted_on_failure(), self._connection.begin():
             self.load()
             if self._summary.dry_run:
                 return

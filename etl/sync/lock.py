@@ -9,6 +9,7 @@ connection too and can write no more.
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 # Two 32-bit numbers: this product, and the schema whose tables are written.
 _PRODUCT = 0x6763_6F72
 _POLL_SECONDS = 0.2
+# How long a server may take to notice that its session was given up.
+_SECONDS_TO_CLOSE = 1.0
 _BUSY = "another sync is writing to this database: wait for it, or use --wait"
 
 
@@ -36,7 +39,7 @@ def writer(engine: sa.Engine, *, wait: bool = False) -> Iterator[sa.Connection]:
     """
     if engine.dialect.name == "postgresql":
         with engine.connect() as connection:
-            _lock_session(connection, wait=wait)
+            _lock_session(connection, seconds=math.inf if wait else 0)
             try:
                 yield connection
             finally:
@@ -44,6 +47,25 @@ def writer(engine: sa.Engine, *, wait: bool = False) -> Iterator[sa.Connection]:
     else:
         with _file_lock(engine.url.database, wait=wait), engine.connect() as connection:
             yield connection
+
+
+def abandon_transaction(connection: sa.Connection) -> None:
+    """
+    End what a signal left half done, so that the writer can say one thing more.
+
+    SQLAlchemy may have forgotten a transaction that the driver still has. Where the driver was in the middle
+    of a statement, the session is given up for a new one, which must get the lock itself: SyncRunning if
+    another process was quicker.
+    """
+    try:
+        connection.rollback()
+        connection.connection.rollback()
+    except (sa.exc.DBAPIError, connection.dialect.loaded_dbapi.Error):
+        with contextlib.suppress(Exception):  # whether the server still listens, or not
+            connection.connection.driver_connection.cancel()  # type: ignore[union-attr]
+        connection.invalidate()
+        if connection.dialect.name == "postgresql":
+            _lock_session(connection, seconds=_SECONDS_TO_CLOSE)
 
 
 @contextlib.contextmanager
@@ -65,13 +87,14 @@ def _file_lock(database: str | None, *, wait: bool) -> Iterator[None]:
         lock.release()
 
 
-def _lock_session(connection: sa.Connection, *, wait: bool) -> None:
+def _lock_session(connection: sa.Connection, *, seconds: float) -> None:
     query = sa.text("SELECT pg_try_advisory_lock(:product, hashtext(coalesce(current_schema(), '')))")
+    deadline = time.monotonic() + seconds
     while True:
         with connection.begin():
             if connection.scalar(query, {"product": _PRODUCT}):
                 return
-        if not wait:
+        if time.monotonic() >= deadline:
             raise SyncRunning(_BUSY)
         time.sleep(_POLL_SECONDS)
 

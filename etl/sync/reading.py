@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
-    from etl.extract.pages import PageSource
     from etl.extract.payload import Page, Record
+    from etl.sync.in_flight import TaskSource
     from etl.sync.intake import Intake
     from etl.sync.window import Window
 
@@ -46,7 +46,7 @@ class Reader:
     def __init__(  # noqa: PLR0913
         self,
         connection: sa.Connection,
-        source: PageSource,
+        source: TaskSource,
         intake: Intake,
         *,
         page_size: int,

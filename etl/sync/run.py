@@ -14,7 +14,7 @@ import datetime as dt
 import logging
 from typing import TYPE_CHECKING
 
-from etl.errors import EtlError, Interrupted, MassRemoval, SourceError
+from etl.errors import Interrupted, MassRemoval, SourceError
 from etl.extract.date_filter import shows_later_than
 from etl.load.seen import mark_removed, newest_start
 from etl.sync.account import Account
@@ -22,7 +22,9 @@ from etl.sync.archive import iter_archived
 from etl.sync.audit import Audit
 from etl.sync.balance import is_suspicious
 from etl.sync.clock import SourceClock
+from etl.sync.failure import cause_of, line_about
 from etl.sync.intake import Intake
+from etl.sync.lock import abandon_transaction
 from etl.sync.plan import Plan
 from etl.sync.reading import Reader
 from etl.sync.runs import close_killed_runs, close_run, open_run, save_counters
@@ -80,14 +82,17 @@ class Run:
 
         Raises what stopped it, after the run's row says so; what was committed until then stays.
         """
-        self._open()
         try:
+            self._open()
             self._look()
             self._commit(self._read())
             self._archive()
             self._close()
         except BaseException as error:
-            self._fail(error)
+            cause = cause_of(error)
+            self._fail(cause)
+            if cause is not error:
+                raise cause from error
             raise
         return self.summary
 
@@ -187,14 +192,15 @@ class Run:
             is_complete = self._audit.is_complete
             missing = self._intake.seen.count_missing() if is_complete else len(self._reader.gone)
         state = self._audit.close(missing)
-        with connection.begin():
+        with summary.uncounted_on_failure(), connection.begin():
             self._intake.load()
             self._remove(missing)
             after = self._advance(window, state)
-            summary.watermark = after.watermark
+            self._count()
             if not summary.dry_run:
                 write_state(connection, self._state, after)
-            self._count()
+                save_counters(connection, summary)
+        summary.watermark = after.watermark
 
     def _archive(self) -> None:
         """Fetch results, which are committed as they come: the tasks are safe by now."""
@@ -269,16 +275,14 @@ class Run:
         summary = self.summary
         was_stopped = isinstance(error, (Interrupted, KeyboardInterrupt))
         summary.status = "interrupted" if was_stopped else "failed"
-        summary.error = str(error) if isinstance(error, EtlError) else type(error).__name__
+        summary.error = line_about(error)
         self._count()
         self._client.stopping.set()
         # A connection that was lost took the lock with it: the next run closes this one.
-        if summary.dry_run or self._connection.invalidated:
+        if summary.dry_run or summary.run_id is None or self._connection.invalidated:
             return
         try:
-            # A signal in the midst of a commit: SQLAlchemy has ended the transaction, the driver has not.
-            self._connection.rollback()
-            self._connection.connection.rollback()
+            abandon_transaction(self._connection)
             # Whoever interrupts does not want to wait for one more batch.
             if isinstance(error, SourceError):
                 self._intake.flush()

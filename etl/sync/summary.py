@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 COUNTERS = (
     "requests",
@@ -48,6 +52,17 @@ class RunSummary:
     def counters(self) -> dict[str, int]:
         """Give what is counted, under the names of the columns of `sync_runs`."""
         return {name: getattr(self, name) for name in COUNTERS}
+
+    @contextlib.contextmanager
+    def uncounted_on_failure(self) -> Iterator[None]:
+        """Count what is done in this block only if it is committed."""
+        before = self.counters()
+        try:
+            yield
+        except BaseException:
+            for name, number in before.items():
+                setattr(self, name, number)
+            raise
 
     def as_json(self) -> dict[str, Any]:
         """Give what `sync --json` prints; times are ISO 8601 in UTC."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 
-from etl.extract.date_filter import date_text, noon_of
+from etl.extract.date_filter import LONG_AGO, date_text, noon_of
 
 # Without the server's clock this machine's stands in for it; it may be wrong by as much.
 CLOCK_DOUBT = dt.timedelta(days=1)
@@ -63,7 +63,7 @@ def plan_window(
 
 def window_since(start: dt.datetime, *, now: dt.datetime, verdict: str) -> Window:
     """Ask for what was created at or after `start`, in the way that the verdict allows."""
-    start = start.astimezone(dt.UTC).replace(microsecond=0)
+    start = max(start.astimezone(dt.UTC), LONG_AGO).replace(microsecond=0)
     if verdict == "unknown":
         return EVERYTHING
     if verdict == "gte":

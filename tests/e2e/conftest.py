@@ -1,0 +1,43 @@
+"""What tests of the command share: an emulator, and the command pointed at it and at a database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from support.commands import Command
+from support.processes import Nursery, environment_for
+from support.worlds import a_world
+
+from etl.emulator import Behaviour, serve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from etl.emulator import Emulator
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """Give a place from which processes are forked that have loaded the program."""
+    with Nursery() as nursery:
+        yield nursery
+
+
+@pytest.fixture
+def emulator() -> Iterator[Emulator]:
+    """Serve a small world whose clock stands still."""
+    with serve(a_world(30), Behaviour(page_cap=20)) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def command(nursery: Nursery, emulator: Emulator, database_url: str) -> Command:
+    """Give the command with an empty database, first on SQLite, then on Postgres."""
+    return Command(nursery, environment_for(emulator, database_url))
+
+
+@pytest.fixture
+def sqlite_command(nursery: Nursery, emulator: Emulator, tmp_path: object) -> Command:
+    """Give the command with a database on SQLite that is not there yet, in an empty folder."""
+    return Command(nursery, environment_for(emulator, f"sqlite:///{tmp_path}/tasks.db"))

@@ -1,0 +1,158 @@
+"""`status`, `runs` and `db` as processes: what they tell of a database, and of one that is not there."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from support.commands import error_of
+from support.worlds import query, stored_states, true_states
+
+READERS = ("status", "status --json", "runs", "runs --json", "db check")
+
+
+@pytest.mark.parametrize("words", READERS)
+def test_without_a_database_it_says_what_to_do_and_makes_none(sqlite_command, tmp_path, words):
+    ended = sqlite_command(*words.split())
+    line = error_of(ended, 4)
+    assert f"no database at {tmp_path}/tasks.db: run gcore-etl sync" in line
+    assert (ended.out, list(tmp_path.iterdir())) == ("", [])
+
+
+@pytest.mark.parametrize("words", READERS)
+def test_an_empty_database_is_not_taken_for_one_without_tasks(command, words):
+    if command.database_url.startswith("sqlite"):
+        command("db", "upgrade")
+        command("db", "downgrade", "base", "--yes")
+    ended = command(*words.split())
+    assert "no tables yet: run gcore-etl sync" in error_of(ended, 4)
+    assert ended.out == ""
+
+
+@pytest.mark.parametrize("words", READERS)
+def test_readers_need_no_key(command, words):
+    command("db", "upgrade")
+    ended = command(*words.split(), GCORE_API_KEY="")
+    assert (ended.code, ended.err) == (0, "")
+
+
+def test_status_of_a_database_without_a_sync(command):
+    command("db", "upgrade")
+    told = command("status").out
+    for words in ("never synced", "last run: +none", "all +0"):
+        assert re.search(words, told)
+    assert json.loads(command("status", "--json").out)["present"] == 0
+    assert command("runs", "--json").out == ""
+
+
+def test_status_tells_what_is_there_and_how_fresh(command, emulator):
+    emulator.world.create()
+    command("sync", "--no-results")
+    ended = command("status")
+    assert (ended.code, ended.err) == (0, "")
+    for words in (
+        "RECEIVED +1\n",
+        "all +31\n",
+        "complete up to: +2026-06-26 12:00:00 UTC",
+        r"1 \(full\), succeeded",
+    ):
+        assert re.search(words, ended.out)
+    told = json.loads(command("status", "--json").out)
+    states = [status for status, _ in true_states(emulator.world).values()]
+    assert told["by_status"] == {status: states.count(status) for status in sorted(set(states))}
+    assert (told["present"], told["removed"], told["rejected"]) == (31, 0, 0)
+    assert told["in_flight"] == sum(status not in {"SUCCESS", "FAILURE", "REVOKED"} for status in states)
+    assert told["results_waiting"] == sum(status in {"SUCCESS", "FAILURE"} for status in states)
+    assert (told["last_run"]["run_id"], told["last_run"]["status"]) == (1, "succeeded")
+
+
+def test_status_and_runs_tell_of_a_failure(command, emulator):
+    command("sync")
+    emulator.behaviour.feature_disabled = True
+    assert command("sync").code == 3
+    assert re.search(r"last run: +2 \(incremental\), failed\nits error: +AI tasks", command("status").out)
+    newest, first = command("runs", "--json").out.splitlines()
+    assert (json.loads(first)["status"], json.loads(newest)["status"]) == ("succeeded", "failed")
+    assert "not enabled" in json.loads(newest)["error"]
+
+
+def test_runs_shows_the_last_ones_newest_first(command):
+    for _ in range(3):
+        command("sync", "--no-results")
+    ended = command("runs", "--limit", "2")
+    assert (ended.code, ended.err) == (0, "")
+    title, _, *rows = ended.out.splitlines()
+    assert title.split()[:4] == ["run_id", "started_at", "mode", "status"]
+    assert [row.split()[0] for row in rows if row.strip()] == ["3", "2"]
+    assert [json.loads(line)["run_id"] for line in command("runs", "--json").out.splitlines()] == [3, 2, 1]
+
+
+def test_the_schema_goes_up_and_down_as_told(command):
+    head = re.fullmatch(r"schema (\d{4}) \(was empty\)\n", command("db", "upgrade").out)[1]
+    assert command("db", "upgrade").out == f"schema {head} already\n"
+    assert command("db", "current").out == f"{head} (this release: {head})\n"
+    assert command("db", "check").out == "the schema is what this release expects\n"
+    assert command("db", "downgrade", "0001", "--yes").out == f"schema 0001 (was {head})\n"
+    assert command("db", "current").out == f"0001 (this release: {head})\n"
+    assert "run gcore-etl db upgrade" in error_of(command("db", "check"), 4)
+    assert command("db", "upgrade", "0003").out == "schema 0003 (was 0001)\n"
+    assert command("db", "downgrade", "base", "--yes").out == "schema empty (was 0003)\n"
+    assert command("db", "current").out == f"empty (this release: {head})\n"
+
+
+@pytest.mark.parametrize("words", ["upgrade", "downgrade --yes"])
+def test_a_revision_that_nobody_knows_changes_nothing(command, words):
+    command("db", "upgrade")
+    assert "cannot go to schema 7777" in error_of(command("db", *words.split(), "7777"), 4)
+    assert command("db", "check").code == 0
+
+
+def test_a_schema_that_differs_is_told_column_by_column(command):
+    command("db", "upgrade")
+    before = command("db", "check").out
+    from etl.database import open_engine  # noqa: PLC0415
+
+    engine = open_engine(command.database_url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP VIEW failures")
+        connection.exec_driver_sql("ALTER TABLE sync_runs ADD COLUMN surprise TEXT")
+    engine.dispose()
+    ended = command("db", "check")
+    assert "differs from what this release expects in 2 places" in error_of(ended, 4)
+    assert "the view failures is missing" in ended.out
+    assert "surprise" in ended.out
+    assert before != ended.out
+
+
+@pytest.mark.parametrize("answer, is_agreed", [("y\n", True), ("n\n", False), ("", False)])
+def test_a_downgrade_asks_first_and_on_stderr(sqlite_command, answer, is_agreed):
+    sqlite_command("sync")
+    done = subprocess.run(
+        [sys.executable, "-m", "etl", "db", "downgrade", "0001"],
+        input=answer,
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **sqlite_command.environment},
+    )
+    assert done.stderr.startswith(
+        "Tables and columns newer than that are dropped with their data. Go on? [y/N]"
+    )
+    if is_agreed:
+        assert (done.returncode, done.stdout[:12]) == (0, "schema 0001 ")
+    else:
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.splitlines()[-1].startswith("Error: nothing was done")
+        assert query(sqlite_command.database_url, "SELECT count(*) FROM sync_runs") == [(1,)]
+
+
+def test_tasks_outlive_a_way_down_and_up(command, emulator):
+    command("sync")
+    command("db", "downgrade", "0001", "--yes")
+    command("db", "upgrade")
+    assert stored_states(command.database_url) == true_states(emulator.world)
+    assert command("sync").code == 0

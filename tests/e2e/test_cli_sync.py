@@ -1,0 +1,274 @@
+"""`gcore-etl sync` as a process: what it prints, what it stores, and how it ends."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import queue
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from support.commands import error_of
+from support.conditions import CONDITIONS, meet
+from support.worlds import NOW, query, stored_states, true_states
+
+from etl.emulator import World, serve
+from etl.sync.session import writing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from support.commands import Command
+
+    from etl.emulator import Emulator
+
+KEYS = {
+    "run_id", "status", "mode", "requests", "pages", "tasks_seen", "inserted", "updated", "unchanged",
+    "removed", "results_archived", "rejected", "date_filter", "watermark", "duration_seconds",
+}  # fmt: skip
+
+
+def test_a_person_reads_what_was_done(command, emulator):
+    first, second = command("sync"), command("sync")
+    assert (first.code, first.err, second.code, second.err) == (0, "", 0, "")
+    assert re.match(
+        r"Run 1 succeeded: read everything, 30 tasks in \d+ requests and \d+\.\d s\.\n", first.out
+    )
+    results = sum(task.status in {"SUCCESS", "FAILURE"} for task in emulator.world.tasks.values())
+    assert f"30 new, 0 changed, 0 unchanged, 0 gone, 0 rejected, {results} results archived" in first.out
+    assert "complete up to 2026-06-26 12:00:00 UTC" in first.out
+    assert second.out.startswith("Run 2 succeeded: read what is new, ")
+    assert "0 new, 0 changed, " in second.out
+    assert stored_states(command.database_url) == true_states(emulator.world)
+
+
+def test_a_program_reads_one_object_on_one_line(command, emulator):
+    first = json.loads(command("sync", "--json").out)
+    emulator.world.advance(dt.timedelta(hours=30))
+    ended = command("sync", "--json")
+    assert (ended.code, ended.err, ended.out.count("\n")) == (0, "", 1)
+    told = json.loads(ended.out)
+    assert first.keys() == told.keys() >= KEYS
+    assert (first["run_id"], first["mode"], first["inserted"], first["date_filter"]) == (1, "full", 30, "gte")
+    assert (told["run_id"], told["mode"], told["status"]) == (2, "incremental", "succeeded")
+    assert (told["watermark"], told["error"]) == ("2026-06-27T18:00:00Z", None)
+    assert told["requests"] >= told["pages"] > 0
+    row = query(
+        command.database_url, "SELECT requests, pages, tasks_seen, updated FROM sync_runs WHERE run_id = 2"
+    )
+    assert row == [(told["requests"], told["pages"], told["tasks_seen"], told["updated"])]
+
+
+def test_a_failed_sync_prints_its_object_too(command, emulator):
+    command("sync")
+    emulator.behaviour.feature_disabled = True
+    ended = command("sync", "--json")
+    line = error_of(ended, 3)
+    told = json.loads(ended.out)
+    assert told.keys() >= KEYS
+    assert (told["run_id"], told["status"], f"Error: {told['error']}") == (2, "failed", line)
+    last = query(command.database_url, "SELECT status, error FROM sync_runs WHERE run_id = 2")
+    assert last == [("failed", told["error"])]
+
+
+@pytest.mark.parametrize(
+    "environment", [{"GCORE_API_KEY": ""}, {"GCORE_ETL_LOOKBACK": "1"}, {"GCORE_ETL_DATABASE_URL": "nowhere"}]
+)
+def test_a_sync_that_could_not_even_begin_prints_its_object_too(sqlite_command, environment):
+    ended = sqlite_command("sync", "--json", **environment)
+    line = error_of(ended, 3)
+    told = json.loads(ended.out)
+    assert told.keys() >= KEYS
+    assert (told["run_id"], told["status"], f"Error: {told['error']}") == (None, "failed", line)
+
+
+def test_strict_ends_with_5_when_a_record_was_set_aside(command, emulator):
+    usable = true_states(emulator.world)
+    emulator.world.add_raw("00000000-0000-4000-8000-000000000001", b'{"status":"SUCCESS"}')
+    ended = command("sync", "--strict", "--json")
+    assert "1 records were set aside; see rejected_records" in error_of(ended, 5)
+    told = json.loads(ended.out)
+    assert (told["status"], told["rejected"], told["inserted"]) == ("succeeded", 1, 30)
+    assert stored_states(command.database_url) == usable
+    assert command("sync", "--full").code == 0
+    assert command("sync", "--full", "--strict").code == 5
+
+
+def test_strict_ends_with_0_when_all_is_well(sqlite_command):
+    assert sqlite_command("sync", "--strict").code == 0
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_dry_run_makes_no_file(sqlite_command, tmp_path):
+    ended = sqlite_command("sync", "--dry-run")
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.startswith("Dry run, nothing written: read everything, 30 tasks")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_changes_no_byte_and_tells_what_a_sync_would_do(sqlite_command, emulator, tmp_path):
+    sqlite_command("sync")
+    emulator.world.finish(emulator.world.create())
+    before = contents(tmp_path)
+    told = json.loads(sqlite_command("sync", "--dry-run", "--json").out)
+    assert (told["run_id"], told["inserted"], told["dry_run"]) == (None, 1, True)
+    after = contents(tmp_path)
+    assert {name: after[name] for name in before} == before
+
+
+def test_a_dry_run_leaves_no_file_behind(sqlite_command, tmp_path):
+    sqlite_command("sync")
+    before = contents(tmp_path)
+    sqlite_command("sync", "--dry-run")
+    assert contents(tmp_path).keys() == before.keys()
+
+
+def test_a_dry_run_on_postgres_writes_no_row(command, emulator):
+    command("sync")
+    emulator.world.finish(emulator.world.create())
+    tables = ("tasks", "task_history", "task_results", "sync_runs", "sync_state")
+    before = [query(command.database_url, f"SELECT * FROM {table}") for table in tables]
+    assert json.loads(command("sync", "--dry-run", "--json").out)["inserted"] == 1
+    assert [query(command.database_url, f"SELECT * FROM {table}") for table in tables] == before
+
+
+@pytest.mark.parametrize("since", ["2026-06-20", "2026-06-20T00:00:00Z", "2026-06-20T02:00+02:00"])
+def test_since_reads_what_was_created_from_then_on(sqlite_command, emulator, since):
+    told = json.loads(sqlite_command("sync", "--since", since, "--json").out)
+    start = dt.datetime(2026, 6, 20, tzinfo=dt.UTC)
+    expected = {task.task_id for task in emulator.world.tasks.values() if task.created_at >= start}
+    assert told["mode"] == "since"
+    assert expected <= stored_states(sqlite_command.database_url).keys()
+    assert {"date_created": "2026-06-20T00:00:00Z"}.items() <= dict(
+        pair
+        for record in emulator.requests
+        for pair in record.query.items()
+        if record.query.get("limit") != "1"
+    ).items()
+
+
+def test_since_the_beginning_of_time_reads_everything(sqlite_command, emulator):
+    assert sqlite_command("sync", "--since", "0001-01-01", "--date-filter", "day").code == 0
+    assert stored_states(sqlite_command.database_url) == true_states(emulator.world)
+
+
+FILTERS: dict[str, tuple[str, Callable[[object], bool]]] = {
+    "--status": ("SUCCESS", lambda task: task.status == "SUCCESS"),
+    "--task-name": ("transcription", lambda task: task.task_name == "transcription"),
+    "--search": ("nudity", lambda task: "nudity" in str(task.task_data)),
+}
+
+
+@pytest.mark.parametrize("option", FILTERS)
+def test_a_partial_sync_reads_what_it_was_asked_for(sqlite_command, emulator, option):
+    value, is_meant = FILTERS[option]
+    expected = {task.task_id for task in emulator.world.tasks.values() if is_meant(task)}
+    assert 0 < len(expected) < 30
+    told = json.loads(sqlite_command("sync", option, value, "--json").out)
+    assert (told["mode"], told["watermark"]) == ("partial", None)
+    assert stored_states(sqlite_command.database_url).keys() == expected
+
+
+def test_one_task_can_be_synced_by_its_id(sqlite_command, emulator):
+    task_id = min(emulator.world.tasks)
+    assert json.loads(sqlite_command("sync", "--task-id", task_id, "--json").out)["inserted"] == 1
+    assert stored_states(sqlite_command.database_url).keys() == {task_id}
+
+
+def check_sync(command: Command, emulator: Emulator, name: str) -> None:
+    ended = command("sync", **meet(command, emulator, name))
+    assert CONDITIONS[name].words in error_of(ended, CONDITIONS[name].code)
+    assert ended.out == ""
+    assert "canary" not in ended.err
+
+
+def check_doctor(command: Command, emulator: Emulator, name: str) -> None:
+    ended = command("doctor", **meet(command, emulator, name))
+    lines = [*ended.out.splitlines(), *ended.complaints]
+    (failure,) = [line for line in lines if line.startswith(("FAIL", "Error: "))]
+    assert ended.code == CONDITIONS[name].code
+    assert CONDITIONS[name].words in failure
+    assert "canary" not in ended.out + ended.err
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_a_sync_that_cannot_be_ends_with_its_code_and_one_line_of_advice(sqlite_command, emulator, condition):
+    check_sync(sqlite_command, emulator, condition)
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_the_doctor_ends_as_a_sync_would(sqlite_command, emulator, condition):
+    check_doctor(sqlite_command, emulator, condition)
+
+
+@pytest.mark.parametrize("check", [check_sync, check_doctor])
+@pytest.mark.parametrize("condition", ["newer schema", "other tables"])
+def test_a_database_that_is_not_ours_is_refused_on_both_kinds(command, emulator, condition, check):
+    check(command, emulator, condition)
+
+
+def test_the_doctor_finds_nothing_wrong_where_nothing_is(command):
+    for found in ("no database" if "sqlite" in command.database_url else "no tables", "locked for writing"):
+        ended = command("doctor")
+        assert (ended.code, ended.err) == (0, "")
+        names = [line.split()[1] for line in ended.out.splitlines() if line.startswith("ok ")]
+        assert names[:4] == ["key", "API", "clock", "database"]
+        assert len(names) == ended.out.count("\n")
+        assert found in ended.out
+        command("sync")
+
+
+def test_with_several_things_wrong_the_doctor_ends_as_a_sync_would(sqlite_command, emulator):
+    environment = {"GCORE_ETL_DATABASE_URL": "mysql://h/d", "GCORE_BASE_URL": f"{emulator.base_url}/x"}
+    assert sqlite_command("sync", **environment).code == sqlite_command("doctor", **environment).code == 3
+    meet(sqlite_command, emulator, "newer schema")
+    environment = {"GCORE_BASE_URL": f"{emulator.base_url}/x"}
+    assert sqlite_command("sync", **environment).code == sqlite_command("doctor", **environment).code == 4
+
+
+def test_another_account_is_refused_with_3(command, emulator):
+    command("sync")
+    world = World.seeded(30, seed=8, now=NOW, span=dt.timedelta(days=20), client_id=99)
+    with serve(world, api_key=emulator.api_key) as other:
+        line = error_of(command("sync", GCORE_BASE_URL=other.base_url), 3)
+        assert "--allow-account-change" in line
+        assert command("sync", "--allow-account-change", GCORE_BASE_URL=other.base_url).code in {0, 1}
+
+
+def test_a_mass_removal_is_refused_with_1_until_it_is_allowed(sqlite_command, emulator):
+    sqlite_command("sync")
+    for task_id in list(emulator.world.tasks):
+        emulator.world.delete(task_id)
+    assert "--allow-mass-removal" in error_of(sqlite_command("sync", "--full"), 1)
+    ended = sqlite_command("sync", "--full", "--allow-mass-removal")
+    assert ended.code == 0
+    assert "30 gone" in ended.out
+
+
+def test_an_older_schema_is_upgraded_or_with_no_migrate_refused_with_4(command):
+    command("db", "upgrade", "0003")
+    assert "run gcore-etl db upgrade" in error_of(command("sync", "--no-migrate"), 4)
+    assert command("sync").code == 0
+
+
+def test_a_second_writer_ends_with_75_or_waits(command, nursery):
+    command("sync")
+    with writing(command.database_url):
+        assert "--wait" in error_of(command("sync"), 75)
+        waiting = nursery.start(command.environment, "sync", "--wait", "--json")
+        with pytest.raises(queue.Empty):
+            waiting.await_end(0.5)
+    ended = waiting.await_end()
+    assert (ended.code, ended.err) == (0, "")
+    assert json.loads(ended.out)["run_id"] == 2
+
+
+def test_no_results_leaves_the_results_where_they_are(sqlite_command, emulator):
+    assert sqlite_command("sync", "--no-results").code == 0
+    assert not any(record.target == "detail" for record in emulator.requests)
+    assert json.loads(sqlite_command("sync", "--max-results", "5", "--json").out)["results_archived"] == 5

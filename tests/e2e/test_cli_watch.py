@@ -1,0 +1,182 @@
+"""`gcore-etl watch` as a process: sync after sync, through failures, until a signal."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from support.commands import error_of
+from support.processes import wait_until
+from support.worlds import query, stored_states, true_states
+
+from etl.emulator import Fault
+from etl.sync.session import writing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from support.commands import Command
+
+CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
+# What the command is allowed to take, from the signal to its end.
+PROMPT = 2
+
+
+@contextlib.contextmanager
+def watching(command: Command, *arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    process = command.start("watch", *arguments, **environment)
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def read_object(process: subprocess.Popen[str]) -> dict[str, object]:
+    assert process.stdout is not None
+    return json.loads(process.stdout.readline())
+
+
+def stop(process: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM) -> tuple[str, str]:
+    """Send a signal, check that it ends in time, and give what it printed until then."""
+    start = time.monotonic()
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert time.monotonic() - start < PROMPT
+    assert process.returncode == CODES[number]
+    return out, err
+
+
+@pytest.mark.parametrize("number", CODES)
+def test_it_syncs_again_and_again_until_a_signal(command, emulator, number):
+    with watching(command, "--every", "0.3s", "--json") as process:
+        first = read_object(process)
+        emulator.world.finish(emulator.world.create())
+        told = first
+        while told["inserted"] != 1:
+            told = read_object(process)
+        _, err = stop(process, number)
+    assert (first["run_id"], first["inserted"], first["status"]) == (1, 30, "succeeded")
+    (line,) = err.splitlines()
+    assert line.startswith("Error: interrupted")
+    assert stored_states(command.database_url) == true_states(emulator.world)
+    statuses = query(command.database_url, "SELECT DISTINCT status FROM sync_runs WHERE run_id <= 2")
+    assert statuses == [("succeeded",)]
+
+
+def test_from_one_start_to_the_next_it_waits_as_told(sqlite_command):
+    with watching(sqlite_command, "--every", "1s", "--json", "--no-results") as process:
+        for _ in range(4):
+            read_object(process)
+        stop(process)
+    rows = query(
+        sqlite_command.database_url,
+        "SELECT julianday(started_at) FROM sync_runs WHERE run_id BETWEEN 2 AND 4",
+    )
+    waits = [(after - before) * 86_400 for (before,), (after,) in itertools.pairwise(rows)]
+    assert all(0.9 < wait < 1.9 for wait in waits), waits
+
+
+def test_a_failed_sync_is_reported_and_tried_again(sqlite_command, emulator):
+    with watching(sqlite_command, "--every", "0.3s", "--json", GCORE_ETL_RETRY_FOR="0.1s") as process:
+        read_object(process)
+        emulator.inject(Fault("503", times=2))
+        told = [read_object(process)]
+        while told[-1]["status"] != "succeeded" or len(told) < 2:
+            told.append(read_object(process))
+        _, err = stop(process)
+    failed = [each for each in told if each["status"] == "failed"]
+    assert failed
+    errors = [line for line in err.splitlines() if line.startswith("Error: ")]
+    assert errors[:-1] == [f"Error: {each['error']}" for each in failed]
+    assert "HTTP 503" in errors[0]
+
+
+def test_while_another_sync_is_running_it_waits_for_its_next_turn(sqlite_command):
+    with watching(sqlite_command, "--every", "0.3s", "--json") as process:
+        read_object(process)
+        with writing(sqlite_command.database_url):
+            while (told := read_object(process))["status"] == "succeeded":
+                pass
+        assert "another sync" in told["error"]
+        while read_object(process)["status"] != "succeeded":
+            pass
+        stop(process)
+
+
+def test_a_key_that_is_refused_at_first_ends_it_and_later_does_not(sqlite_command, emulator):
+    key = emulator.api_key
+    emulator.api_key = "1234$another"
+    ended = sqlite_command("watch", "--every", "0.3s", "--json")
+    assert "GCORE_API_KEY" in error_of(ended, 3)
+    assert json.loads(ended.out)["status"] == "failed"
+    emulator.api_key = key
+    with watching(sqlite_command, "--every", "0.3s", "--json") as process:
+        read_object(process)
+        emulator.api_key = "1234$another"
+        while read_object(process)["status"] == "succeeded":
+            pass
+        emulator.api_key = key
+        while read_object(process)["status"] != "succeeded":
+            pass
+        stop(process)
+
+
+@pytest.mark.parametrize("number", CODES)
+def test_a_signal_in_the_middle_of_a_slow_request_ends_it_in_time(command, emulator, number):
+    with watching(command, "--json") as process:
+        emulator.behaviour.latency = 50
+        wait_until(lambda: emulator.requests, "the first request")
+        out, err = stop(process, number)
+    assert err.startswith("Error: interrupted")
+    assert json.loads(out)["status"] == "interrupted"
+    assert query(command.database_url, "SELECT status FROM sync_runs") == [("interrupted",)]
+
+
+def test_a_signal_while_it_waits_to_try_again_ends_it_in_time(sqlite_command, emulator):
+    emulator.inject(Fault("429_seconds", times=9, seconds=40))
+    with watching(sqlite_command) as process:
+        assert "trying again in 40" in process.stderr.readline()
+        stop(process)
+    assert query(sqlite_command.database_url, "SELECT status FROM sync_runs") == [("interrupted",)]
+
+
+LOGGING = """
+import logging, os, signal
+from etl.cli.console import set_up_logging
+from etl.cli.signals import interruptible
+
+class Sender:
+    def __str__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return "sent"
+
+set_up_logging(0)
+with interruptible():
+    logging.getLogger("etl").warning("%s", Sender())
+"""
+
+
+def test_a_signal_while_a_line_is_being_logged_is_not_lost():
+    done = subprocess.run([sys.executable, "-c", LOGGING], check=False, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("etl.errors.Interrupted")
+    assert "Logging error" not in done.stderr
+
+
+@pytest.mark.parametrize("words", [["sync", "--wait"], ["db", "upgrade", "--wait"]])
+def test_a_signal_while_it_waits_for_another_sync_ends_it_in_time(sqlite_command, nursery, words):
+    sqlite_command("sync")
+    with writing(sqlite_command.database_url):
+        child = nursery.start({**sqlite_command.environment}, *words)
+        time.sleep(0.5)
+        child.send(signal.SIGINT)
+        ended = child.await_end(PROMPT)
+    assert error_of(ended, 130).startswith("Error: interrupted")

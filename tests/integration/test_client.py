@@ -1,0 +1,233 @@
+"""The client against a real socket: what it sends, what it reads, and what it refuses to go on with."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+from support.clients import SLACK, TASKS, client_for, raw_server, read, timed
+from support.worlds import NOW, a_world
+
+from etl.emulator import Behaviour, Fault, serve
+from etl.errors import (
+    ConfigurationError,
+    CredentialsRefused,
+    FeatureDisabled,
+    ForeignRedirect,
+    NotThere,
+    RequestRefused,
+    SourceError,
+)
+from etl.extract.client import Client, parse_date
+from etl.secret import Secret
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterator
+
+    from etl.emulator import Emulator
+
+
+@pytest.fixture
+def emulator() -> Iterator[Emulator]:
+    with serve(a_world(30)) as emulator:
+        yield emulator
+
+
+def read_detail(emulator: Emulator, client: Client) -> object:
+    return client.fetch_detail(min(emulator.world.tasks))
+
+
+def test_the_key_goes_out_as_the_api_asks_for_it(emulator):
+    seen = []
+    emulator.behaviour.before_request = seen.append
+    with client_for(emulator) as client:
+        client.fetch_page({"status": "SUCCESS", "search": "a&b c"}, page=2, limit=7)
+    (request,) = seen
+    assert request.headers["authorization"] == f"APIKey {emulator.api_key}"
+    assert request.headers["user-agent"].startswith("gcore-etl/")
+    assert (request.method, request.path) == ("GET", TASKS)
+    assert request.query == {"status": "SUCCESS", "search": "a&b c", "page": "2", "limit": "7"}
+
+
+def test_an_id_is_a_part_of_the_path_whatever_it_holds(emulator):
+    with client_for(emulator) as client, pytest.raises(NotThere, match="tasks/a%2Fb%3Fc%25"):
+        client.fetch_detail("a/b?c%")
+    assert (emulator.requests[0].path, emulator.requests[0].query) == (f"{TASKS}/a/b?c%", {})
+
+
+@pytest.mark.parametrize("shape", ["present", "older"])
+def test_both_shapes_of_a_record_are_read(emulator, shape):
+    emulator.behaviour.record_shape = shape
+    with client_for(emulator) as client:
+        page = read(client, limit=20)
+        details = [client.fetch_detail(record.task_id) for record in page.records]
+    assert (page.count, page.has_next, page.served_at) == (30, True, NOW)
+    true = [emulator.world.tasks[task_id] for task_id in sorted(emulator.world.tasks)[:20]]
+    for task, record, detail in zip(true, page.records, details, strict=True):
+        said = (task.task_id, task.task_name, task.status, task.progress)
+        assert (record.task_id, record.task_name, record.status, record.progress) == said
+        assert record.started_at == (task.started_at if shape == "present" else None)
+        assert detail.task.started_at == task.started_at
+        assert (detail.task.task_id, detail.task.status) == (task.task_id, task.status)
+
+
+FINAL: dict[int, tuple[type[Exception], int, str]] = {
+    400: (RequestRefused, 1, r"refused /streaming/ai/tasks.* \(HTTP 400\): Bad Request"),
+    401: (CredentialsRefused, 3, r"HTTP 401.*GCORE_API_KEY.*single quotes"),
+    403: (CredentialsRefused, 3, r"HTTP 403.*GCORE_API_KEY"),
+    404: (NotThere, 1, r"HTTP 404.*GCORE_BASE_URL"),
+    405: (RequestRefused, 1, "HTTP 405"),
+    409: (RequestRefused, 1, "HTTP 409"),
+    410: (NotThere, 1, "HTTP 410"),
+    422: (FeatureDisabled, 3, "not enabled for this account.*support"),
+}
+
+
+@pytest.mark.parametrize("status", FINAL)
+def test_a_failure_that_stays_is_not_tried_again(emulator, status):
+    error, exit_code, words = FINAL[status]
+    emulator.inject(Fault("quote_key", times=9, status=status))
+    for fetch in (read, lambda client: read_detail(emulator, client)):
+        emulator.reset_log()
+        with client_for(emulator) as client, pytest.raises(error, match=words) as caught:
+            fetch(client)
+        assert type(caught.value) is error
+        assert caught.value.exit_code == exit_code
+        assert len(emulator.requests) == 1
+        assert emulator.api_key[5:] not in str(caught.value)
+
+
+def test_a_disabled_feature_is_told_in_the_servers_words(emulator):
+    emulator.behaviour.feature_disabled = True
+    with client_for(emulator) as client, pytest.raises(FeatureDisabled, match="Contact support to enable"):
+        read(client)
+    assert len(emulator.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "header, moment",
+    [
+        ("Fri, 26 Jun 2026 12:00:00 GMT", NOW),
+        ("Fri, 26 Jun 2026 14:00:00 +0200", NOW),
+        ("Fri, 26 Jun 2026 12:00:00", NOW),
+        (None, None),
+        ("", None),
+        ("the day after tomorrow", None),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", None),
+        ("Fri, 31 Dec 9999 23:59:59 -1400", None),
+    ],
+)
+def test_a_date_that_makes_no_sense_is_none(header, moment):
+    assert parse_date(header) == moment
+
+
+def test_a_redirect_within_the_origin_is_followed_with_the_key(emulator):
+    emulator.inject(
+        Fault("redirect_same_origin"),
+        Fault("redirect_same_origin", url=f"{emulator.base_url}{TASKS}?limit=3"),
+    )
+    with client_for(emulator) as client:
+        assert len(read(client).records) == 3
+        assert client.requests == 3
+    assert [record.authorized for record in emulator.requests] == [True] * 3
+
+
+@pytest.mark.parametrize("target", ["{other}/streaming/ai/tasks", "//{rest}/x", "https://{here}/x"])
+def test_another_origin_never_sees_the_key(emulator, target):
+    with serve(a_world(3), api_key=emulator.api_key) as other:
+        rest, here = (url.base_url.partition("//")[2] for url in (other, emulator))
+        url = target.format(other=other.base_url, rest=rest, here=here)
+        emulator.inject(Fault("redirect_other_origin", url=url))
+        with client_for(emulator) as client, pytest.raises(ForeignRedirect) as caught:
+            read(client)
+        assert not any(record.authorized for record in other.requests)
+        assert other.requests == []
+    assert caught.value.exit_code == 3
+    assert (here if "https" in url else rest) in str(caught.value)
+
+
+def test_redirects_in_circles_end(emulator):
+    emulator.inject(Fault("redirect_same_origin", times=100))
+    with client_for(emulator) as client, pytest.raises(SourceError, match="in circles"):
+        read(client)
+    assert 1 < len(emulator.requests) < 20
+
+
+@pytest.mark.parametrize("concurrency, least, most", [(1, 0.8, 0.8 + SLACK), (4, 0.2, 0.75)])
+def test_threads_share_a_client_and_its_connections(emulator, concurrency, least, most):
+    emulator.behaviour.latency = 0.1
+    with client_for(emulator, concurrency=concurrency) as client:
+        with concurrent.futures.ThreadPoolExecutor(8) as pool, timed(least, most):
+            sizes = list(pool.map(lambda limit: len(read(client, limit).records), range(1, 9)))
+        assert client.requests == 8
+    assert sizes == list(range(1, 9))
+
+
+@pytest.mark.parametrize(
+    "body, words",
+    [
+        (rb'{"error":"a\u0000b\u001b[31m\r\nc\ud83d\ude00"}', "a b [31m c😀"),
+        (rb'{"message":"no","request_id":"1"}', "no"),
+        (rb'{"error":null,"detail":["x"]}', "['x']"),
+        (b'{"error":"' + b"long " * 100 + b'"}', "long " * 40),
+        (b"[1]", ""),
+        (b'{"error":' + b"[" * 5000, ""),
+        (b'{"error":' + b"9" * 5000 + b"}", ""),
+        (b"<h1>no</h1>", ""),
+        (b"\xff\xfe", ""),
+        (b"", ""),
+    ],
+)
+def test_the_servers_words_are_one_printable_line(body, words):
+    def refuse(peer: socket.socket, _is_over: threading.Event) -> None:
+        peer.sendall(b"HTTP/1.1 400 No\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+    with raw_server(refuse) as url, Client(Secret("1$a"), url) as client:
+        with pytest.raises(RequestRefused) as caught:
+            read(client)
+        assert str(caught.value) == f"the API refused {TASKS} (HTTP 400)" + (f": {words}" if words else "")
+
+
+def test_a_proxy_of_the_environment_is_used(emulator, monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", emulator.base_url)
+    with Client(Secret(emulator.api_key), "http://nowhere.invalid") as client:
+        assert len(read(client).records) == 30
+
+
+@pytest.mark.parametrize(
+    "variable, value",
+    [
+        ("HTTP_PROXY", "gopher://u:canary-password@127.0.0.1"),
+        ("HTTPS_PROXY", "http://u:canary-password@127.0.0.1:canary"),
+        ("ALL_PROXY", "socks5://u:canary-password@127.0.0.1:1080"),
+        ("SSL_CERT_FILE", "/nowhere/canary-password"),
+    ],
+)
+def test_an_environment_that_allows_no_connection_is_a_matter_of_configuration(monkeypatch, variable, value):
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigurationError) as caught:
+        Client(Secret("1$a"))
+    assert "canary" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_a_page_of_one_record_that_is_no_json_is_asked_for_twice_and_given_as_it_came(emulator):
+    emulator.world.add_raw("00000000-0000-4000-8000-000000000001", b'{"task_id":"x","a":[1}')
+    emulator.behaviour = Behaviour()
+    with client_for(emulator) as client:
+        page = read(client, limit=1)
+        assert client.requests == 2
+    assert [record.raw for record in page.records] == [b'{"task_id":"x","a":[1}']
+
+
+def test_the_emulator_bears_a_client_that_leaves_before_it_is_reset():
+    with serve(a_world(3), Behaviour(latency=0.02)) as emulator, client_for(emulator) as client:
+        emulator.inject(Fault("reset_mid_body"))
+        with socket.create_connection(("127.0.0.1", emulator.port)) as peer:
+            peer.sendall(f"GET {TASKS} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            assert peer.recv(20).startswith(b"HTTP/1.1 ")
+        for _ in range(5):
+            read(client)

@@ -1,0 +1,239 @@
+"""The settings: how each is written, which of two counts, and what is said of the mistakes in them."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from etl.errors import ConfigurationError
+from etl.settings import (
+    DATE_FILTERS,
+    Settings,
+    format_duration,
+    parse_api_key,
+    parse_base_url,
+    parse_count,
+    parse_date_filter,
+    parse_duration,
+    parse_rate,
+    variables,
+)
+
+MICROSECOND = dt.timedelta(microseconds=1)
+
+
+@pytest.mark.parametrize(
+    "text, seconds",
+    [
+        ("90s", 90),
+        ("5m", 300),
+        ("1h", 3600),
+        ("2d", 172_800),
+        ("0.5s", 0.5),
+        ("1.5h", 5400),
+        (" 5 m ", 300),
+        ("36500d", 3_153_600_000),
+    ],
+)
+def test_a_duration_is_a_number_and_a_unit(text, seconds):
+    assert parse_duration(text).total_seconds() == seconds
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "5", "m", "5 minutes", "-5m", "+5m", "0s", "0.0000001s", "1e3s", "5M", "5m5s", ".5s", "5.s", "infs"],
+)
+def test_what_is_no_duration_is_refused_with_an_example(text):
+    with pytest.raises(ValueError, match=r"is not a duration"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize("text", ["36501d", "99999999999h", "9" * 400 + "d"])
+def test_a_duration_beyond_a_hundred_years_is_refused(text):
+    with pytest.raises(ValueError, match=r"calendar|hundred years"):
+        parse_duration(text)
+
+
+@given(st.timedeltas(min_value=MICROSECOND, max_value=dt.timedelta(days=36_500)))
+def test_a_duration_that_is_written_reads_as_what_it_was(span):
+    assert parse_duration(format_duration(span)) == span
+
+
+@pytest.mark.parametrize(
+    "seconds, text",
+    [(60, "1m"), (90, "90s"), (3600, "1h"), (86_400, "1d"), (0.25, "0.25s"), (1_234_567, "1234567s")],
+)
+def test_a_duration_is_written_in_the_largest_unit_that_fits(seconds, text):
+    assert format_duration(dt.timedelta(seconds=seconds)) == text
+
+
+@pytest.mark.parametrize("text", ["1234$abcdef", "  1234_abcdef\n", "!~", "a" * 5000])
+def test_a_key_is_taken_as_it_is_pasted(text):
+    assert parse_api_key(text).reveal() == text.strip()
+
+
+@pytest.mark.parametrize(
+    "text", ["", " \n", "canary key", "canary\tkey", "canary\x00", "canaryé", "canary\u2028x"]
+)
+def test_a_key_that_no_header_can_carry_is_refused_without_being_repeated(text):
+    with pytest.raises(ValueError, match=r"^(is empty|holds white space)") as caught:
+        parse_api_key(text)
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text, url",
+    [
+        ("https://api.gcore.com", "https://api.gcore.com"),
+        (" https://api.gcore.com/ ", "https://api.gcore.com"),
+        ("HTTP://127.0.0.1:8080/api//", "HTTP://127.0.0.1:8080/api"),
+        ("http://[::1]:80", "http://[::1]:80"),
+        ("https://köln.example", "https://köln.example"),
+    ],
+)
+def test_a_base_url_may_have_a_path_and_loses_its_last_slash(text, url):
+    assert parse_base_url(text) == url
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "api.gcore.com",
+        "ftp://api.gcore.com",
+        "https://",
+        "https:///streaming",
+        "https://:443",
+        "https://api.gcore.com:https",
+        "https://api.gcore.com:99999",
+        "https://[::1",
+        "https://api..gcore.com",
+        "https://.gcore.com",
+        f"https://{'a' * 64}.com",
+        "https://api gcore.com",
+        "https://api.gcore.com/a b",
+        "https://api.gcore.com/\n/",
+        "https://api\x7f.gcore.com",
+        "https://api\u00a0.gcore.com",
+        "https://user:canary@api.gcore.com",
+        "https://canary@api.gcore.com",
+        "https://api.gcore.com?key=canary",
+        "https://api.gcore.com/#canary",
+    ],
+)
+def test_a_base_url_that_leads_nowhere_is_refused_without_being_repeated(text):
+    with pytest.raises(ValueError, match=r"^(is not a URL such as|must )") as caught:
+        parse_base_url(text)
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "", "many", "1e3", "1000000001", "9" * 5000])
+def test_a_count_is_a_whole_number_of_at_least_one_that_every_database_takes(text):
+    with pytest.raises(ValueError, match=r"is not a whole number|must be between 1 and") as caught:
+        parse_count(text)
+    assert len(str(caught.value)) < 80
+    assert (parse_count("1"), parse_count(" 1000000000 ")) == (1, 1_000_000_000)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "1e-10", "fast", ""])
+def test_a_rate_is_a_number_of_requests_that_can_be_kept(text):
+    with pytest.raises(ValueError, match=r"is not a number|must be between 0\.001 and"):
+        parse_rate(text)
+    assert (parse_rate("0.001"), parse_rate("2.5")) == (0.001, 2.5)
+
+
+def test_a_meaning_of_the_date_filter_is_one_of_those_known_or_found_out():
+    assert parse_date_filter("auto") is None
+    assert [parse_date_filter(name) for name in DATE_FILTERS] == list(DATE_FILTERS)
+    with pytest.raises(ValueError, match="auto or one of gte, lte"):
+        parse_date_filter("unknown")
+
+
+GIVEN = {
+    "GCORE_API_KEY": "1234$abcdef",
+    "GCORE_BASE_URL": "http://127.0.0.1:8080/",
+    "GCORE_ETL_DATABASE_URL": "postgresql://host/tasks",
+    "GCORE_ETL_PAGE_SIZE": "11",
+    "GCORE_ETL_CONCURRENCY": "12",
+    "GCORE_ETL_MAX_RATE": "13.5",
+    "GCORE_ETL_LOOKBACK": "14m",
+    "GCORE_ETL_AUDIT_EVERY": "15h",
+    "GCORE_ETL_MAX_RESULTS": "16",
+    "GCORE_ETL_RETRY_FOR": "17s",
+    "GCORE_ETL_DATE_FILTER": "day",
+}
+
+
+def test_every_setting_is_read_from_its_variable():
+    assert set(variables().values()) == GIVEN.keys()
+    assert Settings.load(GIVEN) == Settings(
+        api_key=parse_api_key("1234$abcdef"),
+        base_url="http://127.0.0.1:8080",
+        database_url="postgresql://host/tasks",
+        page_size=11,
+        concurrency=12,
+        max_rate=13.5,
+        lookback=dt.timedelta(minutes=14),
+        audit_every=dt.timedelta(hours=15),
+        max_results=16,
+        retry_for=dt.timedelta(seconds=17),
+        date_filter="day",
+    )
+
+
+def test_without_a_word_the_defaults_count(monkeypatch):
+    monkeypatch.setenv("GCORE_ETL_PAGE_SIZE", "")
+    assert Settings.load() == Settings.load({}) == Settings()
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Settings)])
+def test_an_option_wins_over_the_environment_and_none_is_no_option(name):
+    others = {**GIVEN, "GCORE_ETL_DATE_FILTER": "gte"}
+    options = {
+        "api_key": "5678$other",
+        "base_url": "https://other.example",
+        "database_url": "sqlite:///other.db",
+        "date_filter": "lte",
+        **dict.fromkeys(("lookback", "audit_every", "retry_for"), "1s"),
+        **dict.fromkeys(("page_size", "concurrency", "max_rate", "max_results"), "1"),
+    }
+    plain, changed = Settings.load(others), Settings.load(others, **{name: options[name]})
+    assert Settings.load(others, **dict.fromkeys(options)) == plain
+    differing = {field for field in options if getattr(plain, field) != getattr(changed, field)}
+    assert differing == {name}
+
+
+def test_an_option_may_be_a_value_that_was_read_already():
+    assert Settings.load({}, lookback=dt.timedelta(minutes=1), page_size=7).lookback.seconds == 60
+
+
+def test_an_option_that_nobody_knows_is_a_bug():
+    with pytest.raises(TypeError, match="pagesize"):
+        Settings.load({}, pagesize="1")
+
+
+def test_all_mistakes_are_told_at_once_each_with_its_variable():
+    bad = {variable: "\n" if variable == "GCORE_API_KEY" else "canary ?" for variable in GIVEN}
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.load(bad)
+    told = str(caught.value)
+    assert [variable for variable in bad if f"{variable}: " not in told] == ["GCORE_ETL_DATABASE_URL"]
+    assert told.count("; ") == len(bad) - 2
+    assert caught.value.exit_code == 3
+
+
+def test_settings_show_neither_the_key_nor_the_password():
+    settings = Settings.load({**GIVEN, "GCORE_ETL_DATABASE_URL": "postgresql://user:canary@host/tasks"})
+    for shown in (repr(settings), str(settings), f"{settings}"):
+        assert "abcdef" not in shown
+        assert "canary" not in shown
+
+
+def test_a_sync_without_a_key_is_told_where_to_get_one():
+    with pytest.raises(ConfigurationError, match=r"portal.*GCORE_API_KEY"):
+        Settings().require_api_key()
+    assert Settings.load(GIVEN).require_api_key().reveal() == "1234$abcdef"
