@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 import pytest
+from support.absent import require
 from support.commands import error_of
 
 import etl
@@ -193,8 +194,8 @@ def completed(script: Path, *words: str) -> list[str]:
     return done.stdout.split()
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")
 def test_bash_completes_commands_options_and_choices(nursery, tmp_path):
+    require("bash")
     script = tmp_path / "completion.bash"
     script.write_text(nursery.run({}, "completion", "bash").out)
     assert completed(script, "gcore-etl", "s")[:1] == ["sync"]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from support.absent import require
 from support.commands import error_of
 from support.worlds import query
 
@@ -136,8 +136,8 @@ def test_a_reader_that_has_gone_is_no_reason_for_a_traceback(sqlite_command, wor
         assert status == "succeeded"
 
 
-@pytest.mark.skipif(shutil.which("head") is None, reason="there is no head here")
 def test_the_first_line_can_be_taken_alone(sqlite_command):
+    require("head")
     for _ in range(3):
         sqlite_command("sync", "--no-results")
     done = subprocess.run(

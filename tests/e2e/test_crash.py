@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from support.absent import give_up
 from support.databases import _started_server
 from support.dumps import contradictions, damage, differences, miscounts, read_dump
 from support.processes import (
@@ -234,7 +235,7 @@ def disk(tmp_path) -> Iterator[Path]:
     """Mount a disk of 300 KiB."""
     mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "none", str(tmp_path)]
     if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("only root can mount a disk")
+        give_up("only root can mount a disk")
     yield tmp_path
     subprocess.run(["umount", str(tmp_path)], check=True)
 
