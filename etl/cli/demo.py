@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+import shlex
+import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,8 +40,8 @@ QUESTIONS = {
         "FROM task_timeline GROUP BY task_name ORDER BY task_name"
     ),
     "What failed last, and why?": (
-        "SELECT failed_at, task_name AS type, coalesce(error, 'not archived') AS error\n"
-        "FROM failures ORDER BY failed_at DESC LIMIT 5"
+        "SELECT substr(CAST(failed_at AS TEXT), 1, 19) AS failed_at, task_name AS type, coalesce(error, 'not archived') AS error\n"
+        "FROM failures ORDER BY failures.failed_at DESC LIMIT 5"
     ),
     "What did the API forget, and the history keep?": (
         "SELECT previous_status AS was, status AS became, count(*) AS times\n"
@@ -68,11 +71,19 @@ def demo(*, output: Path) -> None:
     with interruptible(), package.serve(world) as server:
         _sync_while_tasks_progress(server, f"sqlite:///{output}")
     _answer(f"sqlite:///{output}")
+    command = _command()
     click.echo("\nNext:")
-    click.echo(f"  gcore-etl status -d sqlite:///{output}")
-    click.echo(f"  gcore-etl runs -d sqlite:///{output}")
-    click.echo("  gcore-etl emulator                # in another terminal: an API to try sync and watch on")
-    click.echo("  GCORE_API_KEY='…' gcore-etl sync  # your own account")
+    click.echo(f"  {command} status -d sqlite:///{output}")
+    click.echo(f"  {command} runs -d sqlite:///{output}")
+    click.echo(f"  {command} emulator                # in another terminal: an API to try sync and watch on")
+    click.echo(f"  GCORE_API_KEY='…' {command} sync  # your own account")
+    click.echo("  notebooks/00_start_here.ipynb: the same and more in pandas, with plots")
+
+
+def _command() -> str:
+    """Name the command as it can be typed here: by its path, where the shell would not find it."""
+    typed = Path(sys.argv[0])
+    return "gcore-etl" if shutil.which("gcore-etl") or typed.name != "gcore-etl" else shlex.quote(str(typed))
 
 
 def _clear(output: Path) -> None:
