@@ -40,7 +40,8 @@ QUESTIONS = {
         "FROM task_timeline GROUP BY task_name ORDER BY task_name"
     ),
     "What failed last, and why?": (
-        "SELECT substr(CAST(failed_at AS TEXT), 1, 19) AS failed_at, task_name AS type, coalesce(error, 'not archived') AS error\n"
+        "SELECT substr(CAST(failed_at AS TEXT), 1, 19) AS failed_at, task_name AS type,\n"
+        "       coalesce(error, 'not archived') AS error\n"
         "FROM failures ORDER BY failures.failed_at DESC LIMIT 5"
     ),
     "What did the API forget, and the history keep?": (
