@@ -12,7 +12,7 @@ import logging
 from typing import TYPE_CHECKING, Protocol
 
 from etl.errors import DriftingPages, NotThere, PageLoop, RunawayScan
-from etl.extract.parallel import DaemonPool
+from etl.extract.parallel import DaemonPool, await_result
 from etl.extract.payload import Page, SpoiltPage
 from etl.extract.slices import NOTHING, Slice
 from etl.extract.spans import Ahead, Span
@@ -114,7 +114,7 @@ class Walk:
         The piece of one record that still cannot be read is the culprit, and comes as an unusable record.
         """
         try:
-            return future.result()
+            return await_result(future)
         except SpoiltPage:
             self._limit = max(1, span.limit // 2)
             return None

@@ -12,6 +12,22 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_WAKES_EVERY = 0.5  # seconds
+
+
+def await_result(future: Future[T]) -> T:
+    """
+    Give what a call returns, or raise what it raised.
+
+    Wakes now and then: a signal that comes just before a thread begins to wait would not wake it.
+    """
+    while True:
+        try:
+            return future.result(timeout=_WAKES_EVERY)
+        except TimeoutError:
+            if future.done():
+                return future.result()
+
 
 class DaemonPool:
     """

@@ -7,11 +7,12 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from etl.errors import NotThere, RequestRefused, Unreachable
-from etl.extract.parallel import DaemonPool
+from etl.extract.parallel import DaemonPool, await_result
 from etl.load.results import Answer, DueResult, due_results, store_results
 
 if TYPE_CHECKING:
     import datetime as dt
+    import threading
     from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Future
     from typing import Protocol
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
         """What archiving needs of a client."""
 
         concurrency: int
+        stopping: threading.Event
 
         def fetch_detail(self, task_id: str) -> ResultPayload:
             """Read one task with its result."""
@@ -75,7 +77,7 @@ def _iter_answers(source: DetailSource, due: Iterable[DueResult]) -> Iterator[An
                 asked.append(pool.submit(_asking(source, following)))
             if not asked:
                 return
-            answer = asked.popleft().result()
+            answer = await_result(asked.popleft())
             failures = failures + 1 if answer.is_failure else 0
             if failures > MOST_FAILURES:
                 raise Unreachable(
@@ -91,7 +93,8 @@ def _asking(source: DetailSource, due: DueResult) -> Callable[[], Answer]:
         except NotThere:
             return Answer(due=due)
         except (RequestRefused, Unreachable) as error:
-            logger.warning("the result of task %s: %s", due.task_id, error)
+            if not source.stopping.is_set():
+                logger.warning("the result of task %s: %s", due.task_id, error)
             return Answer(due=due, is_failure=True)
 
     return ask

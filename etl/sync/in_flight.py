@@ -12,7 +12,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from etl.errors import NotThere, RequestRefused
-from etl.extract.parallel import DaemonPool
+from etl.extract.parallel import DaemonPool, await_result
 from etl.extract.payload import Page, TaskPayload
 from etl.extract.scan import Scan
 
@@ -55,7 +55,7 @@ def iter_by_id(source: TaskSource, batches: Iterator[list[str]]) -> Iterator[tup
     with DaemonPool(source.concurrency) as pool:
         for task_ids in batches:
             asked = [(task_id, pool.submit(_ask(source, task_id))) for task_id in task_ids]
-            yield from ((task_id, future.result()) for task_id, future in asked)
+            yield from ((task_id, await_result(future)) for task_id, future in asked)
 
 
 def _ask(source: TaskSource, task_id: str) -> Callable[[], Page | None]:
