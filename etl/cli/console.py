@@ -66,7 +66,10 @@ def set_up_logging(verbosity: int) -> None:
     handler.setFormatter(_RedactingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel((logging.ERROR, logging.WARNING, logging.DEBUG)[min(verbosity, 2)])
+    root.setLevel(logging.DEBUG if verbosity > 1 else logging.WARNING)
+    if not verbosity:
+        # What goes wrong in a library is raised, and said once, in our words.
+        handler.addFilter(logging.Filter("etl"))
     levels = (logging.WARNING, logging.INFO, logging.DEBUG)
     logging.getLogger("etl").setLevel(levels[min(verbosity, 2)])
 

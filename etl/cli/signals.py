@@ -23,15 +23,23 @@ def interruptible() -> Iterator[None]:
     signals = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.getsignal(number) for number in signals}
 
+    raised: list[Interrupted] = []
+
     def interrupt(number: int, _frame: FrameType | None) -> NoReturn:
         for each in signals:
             signal.signal(each, signal.SIG_DFL)
-        raise Interrupted(number)
+        raised.append(Interrupted(number))
+        raise raised[0]
 
     for number in signals:
         signal.signal(number, interrupt)
     try:
         yield
+    except BaseException as error:
+        # A driver that is interrupted in the middle complains in its own words.
+        if raised and error is not raised[0]:
+            raise raised[0] from error
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

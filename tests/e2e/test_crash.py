@@ -367,7 +367,6 @@ def test_a_signal_as_soon_as_the_run_is_open(scene):
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="a signal is raised wherever the program happens to be")
 def test_a_signal_at_any_instant(nursery, emulator, databases):
     """It may come before there is a handler, a run or a database, and after the run has been closed."""
     dice = random.Random(7)
