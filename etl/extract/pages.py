@@ -88,6 +88,7 @@ class Walk:
                 if page is None:
                     continue
                 here, count = Slice.of(span, page), page.count
+                self.is_ordered = self.is_ordered and here.is_ordered
                 if self._is_misplaced(here, last, position):
                     if here.keys <= last.keys and self._ends_at(position, last):
                         return
@@ -183,7 +184,8 @@ class Walk:
         Begin the next slice further up: the list moved up under the cursor, or ended before it.
 
         Further down, if what is here should stand before the last slice: the list moved down. By half a page,
-        and by half as much at every turn.
+        and by half as much at every turn. What the last slice showed may be gone, or in a list without order
+        anywhere by now: when no step is left, and there with steps that double, the walk is back at the top.
         """
         self._misses += 1
         if self._misses > MOST_MISSES + self.slices:
@@ -192,11 +194,17 @@ class Walk:
                 "try again when fewer tasks are being deleted"
             )
         logger.info("page drift", extra={"position": position})
-        is_before = self.is_ordered and (here.last_id or "") < (last.first_id or "")
-        direction = 1 if here.last_id and is_before else -1
-        stride = abs(self._stride) or max(2, self._ceiling)
-        self._stride = direction * (stride if self._stride * direction > 0 else max(1, stride // 2))
-        return max(0, position + self._stride)
+        stride = abs(self._stride) or max(1, self._ceiling // 2)
+        if not self.is_ordered:
+            self._stride = -2 * stride
+        else:
+            direction = 1 if here.last_id and here.last_id < (last.first_id or "") else -1
+            is_turn = self._stride * direction < 0
+            self._stride = direction * (stride // 2 if is_turn else stride)
+        position = max(0, position + self._stride) if self._stride else 0
+        if position == 0:
+            self._landmarks.clear()
+        return position
 
     def _learn(self, here: Slice) -> None:
         """Take a first page shorter than asked, with more behind it, for the server's page size."""
@@ -230,7 +238,6 @@ class Walk:
     def _guard(self, here: Slice, news: int) -> None:
         """Notice a walk that comes by the same places again, or that never ends."""
         self.slices += 1
-        self.is_ordered = self.is_ordered and here.is_ordered
         landmarks = here.keys & self._landmarks.keys()
         came_back = any(self.slices - self._landmarks[key] > NEAR for key in landmarks)
         self._returns = self._returns + 1 if came_back else 0

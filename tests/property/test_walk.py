@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from etl.errors import NotThere, PageLoop
 from etl.extract.pages import Walk
 from etl.extract.payload import Page, TaskPayload, UnusableRecord
+from etl.extract.scan import Scan
 from etl.extract.spans import overlapping_span
 
 if TYPE_CHECKING:
@@ -30,12 +31,14 @@ class MovingList:
         self.names_next = True
         self.caps: Callable[[int], int] = lambda _request: self.cap
         self.is_404_past_the_end = False
+        self.is_sorted = True
 
     def fetch_page(self, filters: Mapping[str, str], *, page: int, limit: int) -> Page:
         assert filters["ordering"] == "task_id"
         if self.requests and self.move is not None:
             self.move(self.ids)
-            self.ids.sort()
+            if self.is_sorted:
+                self.ids.sort()
         self.requests += 1
         limit = min(limit, self.caps(self.requests))
         found = self.ids[(page - 1) * limit : page * limit]
@@ -149,6 +152,37 @@ def test_what_was_there_throughout_is_never_missed(cap, seed, changes):
     source = MovingList(ids, cap, move)
     seen = set(walk(source))
     assert set(ids) & set(source.ids) <= seen
+
+
+def test_an_ordered_list_is_read_on_from_the_top_when_all_of_the_last_slice_is_gone():
+    def purge(ids: list[int]) -> None:
+        if source.requests == 4:
+            ids[:] = [each for each in ids if not 250 < each < 400]
+
+    source = MovingList(list(range(1000)), 100, purge)
+    seen = set(walk(source))
+    assert len(source.ids) < 1000
+    assert seen >= set(source.ids)
+    assert source.requests < 50
+
+
+@pytest.mark.parametrize("at", range(4, 22))
+@pytest.mark.parametrize("in_order", [0, 60])
+def test_a_list_without_order_is_read_on_from_the_top_when_the_last_slice_went_there(at, in_order):
+    ids = [*range(in_order), *reversed(range(in_order, 200))]
+
+    def start_some(ids: list[int]) -> None:
+        # The tasks around the cursor start, in a list that shows the last to start first.
+        if source.requests == at:
+            place = max(0, 9 * (at - 3))
+            moved = ids[place : place + 30]
+            ids[:] = [*reversed(moved), *ids[:place], *ids[place + 30 :]]
+
+    source = MovingList(ids, 10, start_some)
+    source.ids, source.is_sorted = ids, False
+    pages = Scan(source, {}, page_size=10)
+    assert {int(record.task_id) for page in pages for record in page.records} == set(range(200))
+    assert source.requests < 5 * 30
 
 
 def test_a_server_that_ignores_the_page_number_is_noticed():
