@@ -33,7 +33,7 @@ from etl.extract.pacer import Pacer
 from etl.extract.payload import Page, SpoiltPage, parse_page
 from etl.extract.result import parse_detail
 from etl.extract.retry import Retrier, TransientError, is_transient, parse_retry_after
-from etl.extract.transport import BoundedTransport
+from etl.extract.transport import BoundedTransport, Sessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -73,7 +73,7 @@ class Client:
         self._lock = threading.Lock()
         self._requests = 0
         self._retrier = Retrier(retry_for, self.stopping, take_turn=Pacer(max_rate, self.stopping).wait)
-        self._http = _open_http(api_key, concurrency)
+        self._sessions = _open_sessions(api_key, concurrency)
 
     def __enter__(self) -> Self:
         return self
@@ -82,9 +82,9 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """End every wait and give the connections back."""
+        """End every wait and give the connections back, those in use once their answer is there."""
         self.stopping.set()
-        self._http.close()
+        self._sessions.close()
 
     @property
     def requests(self) -> int:
@@ -157,7 +157,10 @@ class Client:
         left = max(0.1, deadline - time.monotonic())
         timeout = httpx.Timeout(min(self._read_timeout, left), connect=min(CONNECT_TIMEOUT, left))
         extensions = {"deadline": time.monotonic() + left}
-        with self._http.stream("GET", url, timeout=timeout, extensions=extensions) as response:
+        with (
+            self._sessions.borrow(left) as session,
+            session.stream("GET", url, timeout=timeout, extensions=extensions) as response,
+        ):
             chunks = []
             for chunk in response.iter_bytes():
                 chunks.append(chunk)
@@ -215,21 +218,22 @@ class _Answer:
         return " ".join(printable.split())[:_LONGEST_MESSAGE]
 
 
-def _open_http(api_key: Secret, concurrency: int) -> httpx.Client:
-    limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
+def _open_sessions(api_key: Secret, most: int) -> Sessions:
     has_proxy = not {"http", "https", "all"}.isdisjoint(urllib.request.getproxies())
+    headers = {
+        "Authorization": f"APIKey {api_key.reveal()}",
+        "Accept": "application/json",
+        "User-Agent": f"gcore-etl/{__version__}",
+    }
     try:
-        return httpx.Client(
-            headers={
-                "Authorization": f"APIKey {api_key.reveal()}",
-                "Accept": "application/json",
-                "User-Agent": f"gcore-etl/{__version__}",
-            },
-            limits=limits,
+        context = httpx.create_ssl_context()
+
+        def open_session() -> httpx.Client:
             # httpx asks the environment for proxies only if it makes the transports itself.
-            transport=None if has_proxy else BoundedTransport(limits),
-            follow_redirects=False,
-        )
+            transport = None if has_proxy else BoundedTransport(context)
+            return httpx.Client(headers=headers, verify=context, transport=transport, follow_redirects=False)
+
+        return Sessions(open_session, most)
     except ImportError as error:
         raise ConfigurationError(f"the proxy in the environment cannot be used: {error}") from None
     except (ValueError, OSError, httpx.InvalidURL):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import concurrent.futures
+import gc
 import socket
+import threading
+import warnings
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,7 +27,6 @@ from etl.extract.client import Client, parse_date
 from etl.secret import Secret
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Iterator
 
     from etl.emulator import Emulator
@@ -164,6 +166,27 @@ def test_threads_share_a_client_and_its_connections(emulator, concurrency, least
             sizes = list(pool.map(lambda limit: len(read(client, limit).records), range(1, 9)))
         assert client.requests == 8
     assert sizes == list(range(1, 9))
+
+
+def test_a_client_closed_under_a_request_lets_it_end_and_keeps_no_connection(emulator):
+    has_come, may_go_on = threading.Event(), threading.Event()
+
+    def hold(_request: object) -> None:
+        has_come.set()
+        may_go_on.wait(5)
+
+    client = client_for(emulator)
+    emulator.behaviour.before_request = hold
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(read, client)
+        has_come.wait(5)
+        client.close()
+        may_go_on.set()
+        assert asked.result().records
+    with warnings.catch_warnings(record=True, category=ResourceWarning, action="always") as unclosed:
+        del client
+        gc.collect()
+    assert not unclosed
 
 
 @pytest.mark.parametrize(
