@@ -28,8 +28,8 @@ demo: .venv/.demo  ## the main job on SQLite, against a local emulator
 test: .venv/.dev  ## all tests
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not live"
 
-test-slow: .venv/.dev  ## the long versions: many kills, large worlds
-	@$(BIN)/python -m pytest -m slow
+test-slow: .venv/.dev  ## the long versions: many kills, large worlds; about an hour
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -m slow -rP --show-capture=stdout
 
 check: .venv/.dev  ## format, lint, types, layers: what CI runs
 	@$(BIN)/ruff format --check .

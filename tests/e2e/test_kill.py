@@ -241,6 +241,7 @@ def choose_moments(victim: Victim, number: int) -> list[Moment | float]:
 
 
 def kill_often(victim: Victim, number: int) -> None:
+    print(f"kills: {number}")  # noqa: T201 - a figure of `make test-slow`
     for moment in choose_moments(victim, number):
         if isinstance(moment, Moment):
             assert victim.kill(moment)

@@ -8,6 +8,7 @@ world really was.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import datetime as dt
 import json
@@ -61,6 +62,7 @@ class Promises(RuleBasedStateMachine):
     """Syncs of one database with one world."""
 
     databases: Databases
+    done: collections.Counter[str]
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,6 +85,10 @@ class Promises(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.stack.close()
+
+    @invariant()
+    def a_step_was_taken(self) -> None:
+        self.done["steps"] += 1
 
     @rule(count=st.integers(1, 12))
     def the_world_moves(self, count: int) -> None:
@@ -160,12 +166,14 @@ class Promises(RuleBasedStateMachine):
             run_sync(given, options)
         except (EtlError, Interrupted) as error:
             note(f"the sync ended with {error.exit_code}: {error}")
+            self.done[type(error).__name__] += 1
             self.last_error: Exception | None = error
             return False
         finally:
             self.mover.rate = 0.0
             self.mover.look()
         self.last_error = None
+        self.done["completed"] += 1
         return True
 
     def sync(self, options: SyncOptions, *, rate: float = 0.0) -> bool:
@@ -288,7 +296,8 @@ def interrupted_at_commit(number: int) -> Iterator[None]:
 
 
 def attack(databases: Databases, *, examples: int, steps: int, is_random: bool = False) -> None:
-    machine = type("Machine", (Promises,), {"databases": databases})
+    done = collections.Counter[str]()
+    machine = type("Machine", (Promises,), {"databases": databases, "done": done})
     run_state_machine_as_test(
         machine,
         settings=settings(
@@ -300,6 +309,7 @@ def attack(databases: Databases, *, examples: int, steps: int, is_random: bool =
             suppress_health_check=list(HealthCheck),
         ),
     )
+    print(f"steps: {done.pop('steps'):,}; syncs by how they ended:", dict(done))  # noqa: T201
 
 
 def test_the_promises_hold_whatever_happens(databases):
@@ -308,5 +318,6 @@ def test_the_promises_hold_whatever_happens(databases):
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
-def test_the_promises_hold_whatever_happens_for_long(databases):
-    attack(databases, examples=600, steps=40, is_random=True)
+@pytest.mark.parametrize("kind, examples", [("sqlite", 500), ("postgres", 250)])
+def test_the_promises_hold_whatever_happens_for_long(request, kind, examples):
+    attack(request.getfixturevalue(f"{kind}_databases"), examples=examples, steps=40, is_random=True)
