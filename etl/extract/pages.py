@@ -133,11 +133,13 @@ class Walk:
         Tell whether nobody knows where this slice begins: shorter than asked, and not called the last one.
 
         A server that grants less than it did counts its pages by what it grants now. Only where the walk
-        begins, at the top, does that make no difference.
+        begins, at the top, does that make no difference. One that shows nothing new, nor what the last slice
+        ended with, is none that ends the list, even if its count fits by chance.
         """
         if position == 0 or here.size == 0 or here.is_full:
             return False
-        reaches = here.end >= position or here.last_id == last.last_id
+        is_beyond = here.end >= position and not here.keys <= last.keys
+        reaches = is_beyond or here.last_id == last.last_id
         return not (reaches and here.is_called_last)
 
     def _joins(self, here: Slice, last: Slice, position: int) -> bool:

@@ -104,6 +104,13 @@ def test_a_page_size_that_changes_in_mid_walk_ends_no_list_early(count, caps, co
     assert sorted(set(walk(source, proves_end=True))) == list(range(count))
 
 
+def test_a_shorter_page_that_a_wrong_count_calls_the_last_ends_no_list():
+    source = MovingList(list(range(60)), cap=0)
+    source.caps = lambda request: (8, 46, 22)[request % 3]
+    source.counts, source.names_next = COUNTS["high"], False
+    assert sorted(set(walk(source, proves_end=True))) == list(range(60))
+
+
 def test_a_page_size_cut_in_mid_walk_does_not_send_it_back_to_the_top():
     source = MovingList(list(range(2000)), cap=0)
     source.caps = lambda request: 100 if request < 10 else 20
