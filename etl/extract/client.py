@@ -30,7 +30,8 @@ from etl.errors import (
     UnreadablePage,
 )
 from etl.extract.pacer import Pacer
-from etl.extract.payload import Page, SpoiltPage, parse_page
+from etl.extract.parse import parse_page
+from etl.extract.payload import Page, SpoiltPage
 from etl.extract.result import parse_detail
 from etl.extract.retry import Retrier, TransientError, is_transient, parse_retry_after
 from etl.extract.transport import BoundedTransport, Sessions

@@ -140,7 +140,8 @@ def instant(value: Any) -> dt.datetime:  # noqa: ANN401
     if not isinstance(value, str):
         raise TypeError(value)
     moment = dt.datetime.fromisoformat(value)
-    moment = moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
+    if moment.tzinfo is not dt.UTC:
+        moment = moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
     if moment.year not in _YEARS:
         raise ValueError(value)
     return moment

@@ -10,12 +10,17 @@ from __future__ import annotations
 import dataclasses
 import re
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from etl.errors import RecordError, UnreadablePage
 from etl.extract.fields import flag, json_array, members_of, number, readable, small_integer, text
 from etl.extract.jsontext import loads, split_object, storable
-from etl.extract.payload import TaskPayload, parse_task
+from etl.extract.parse import parse_task
+
+if TYPE_CHECKING:
+    from etl.extract.payload import TaskPayload
 
 _TIMECODE = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:[.,]\d+)?)")
 
@@ -65,7 +70,7 @@ def parse_detail(body: bytes) -> ResultPayload:
         task = parse_task(body)
         raw = split_object(body).get("result", b"null")
         extra = {name: value for name, value in (task.extra or {}).items() if name != "result"}
-        task = dataclasses.replace(task, extra=extra or None)
+        task = msgspec.structs.replace(task, extra=extra or None)
     except (RecordError, ValueError) as error:
         raise UnreadablePage(f"the answer is no task: {error}") from None
     result = _read(raw)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from etl.extract.payload import TaskPayload, parse_record
+from etl.extract.parse import parse_record
+from etl.extract.payload import TaskPayload
 from etl.load.dialect import among
 from etl.load.rejected import REJECTED
 from etl.load.upsert import TASKS, Sighting, upsert_tasks

@@ -16,7 +16,7 @@ from support.worlds import NOW, query, settings_for
 
 from etl.database import reading
 from etl.emulator import Behaviour, World, serve
-from etl.extract.payload import parse_page
+from etl.extract.parse import parse_page
 from etl.extract.result import parse_detail
 from etl.load.transform import CONTENT
 from etl.load.upsert import TASKS

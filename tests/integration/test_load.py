@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 
-from etl.extract.payload import TaskPayload, parse_task
+from etl.extract.parse import parse_task
+from etl.extract.payload import TaskPayload
 from etl.extract.result import parse_detail
 from etl.load.results import RESULTS, SUBTITLES, Answer, due_results, store_results
 from etl.load.seen import SeenTasks, count_by_status, count_in_flight, mark_removed

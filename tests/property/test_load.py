@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from etl.extract.fields import ORIGINALS
-from etl.extract.payload import TaskPayload, parse_task
+from etl.extract.parse import parse_task
+from etl.extract.payload import TaskPayload
 from etl.load.seen import mark_removed
 from etl.load.transform import content_of, differs
 from etl.load.upsert import HISTORY, TASKS, Sighting, upsert_tasks

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from etl.errors import RecordError, UnreadablePage
 from etl.extract.fields import ORIGINALS
 from etl.extract.jsontext import split_array, split_object
-from etl.extract.payload import SpoiltPage, TaskPayload, UnusableRecord, parse_page, parse_task
+from etl.extract.parse import parse_page, parse_task
+from etl.extract.payload import SpoiltPage, TaskPayload, UnusableRecord
 
 ID = "aafe70c6-0000-0000-0000-327b65f7670f"
 

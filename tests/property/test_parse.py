@@ -1,0 +1,122 @@
+"""Two readers of a record, one for plain ones and one for all, never disagree."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from etl.emulator import Behaviour, World
+from etl.emulator.render import dump, make_record
+from etl.errors import RecordError
+from etl.extract.parse import read_leniently
+from etl.extract.plain import read_plain
+
+if TYPE_CHECKING:
+    from etl.extract.payload import TaskPayload
+
+TEXTS = st.text(max_size=12, alphabet=st.characters(exclude_categories=["Cs", "Cc"]))
+HARD_TEXTS = st.sampled_from(["\x00", "\ud800", "\U0001f600", "\\u0000", "7", "1e3"])
+TIMES = st.sampled_from(
+    ["2026-06-26T16:26:29.25Z", "2026-06-26T16:26:29Z", "2026-06-26 16:26:29", "2026-06-26T16:26:29+02:00"]
+)
+HARD_TIMES = st.sampled_from(
+    [
+        "2026-06-26T16:26:29.1234567Z",
+        "2026-W26-5",
+        "20260626T162629,5Z",
+        "0001-01-01T00:00:00Z",
+        "1970-12-31T23:59:59Z",
+        "9999-12-31T23:59:59-01:00",
+        "2026-02-30T00:00:00Z",
+        "24:00",
+        "",
+    ]
+)
+NUMBERS = st.integers(0, 1 << 40) | st.floats(0, 1e9)
+HARD_NUMBERS = (
+    st.integers(-(1 << 70), 1 << 70)
+    | st.floats(allow_nan=True)
+    | st.sampled_from([0, -0.0, 1 << 31, -(1 << 31), (1 << 31) - 1, 1 << 63, -(1 << 63), 10**400])
+)
+ODD = st.none() | st.booleans() | HARD_NUMBERS | HARD_TEXTS | HARD_TIMES | st.just([]) | st.just({})
+RARELY = st.integers(0, 9).map(lambda number: number == 9)
+
+
+def some_of(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """Give objects that have some of these fields, seldom an odd value, and seldom an unknown field."""
+    usual = st.fixed_dictionaries({}, optional=fields)
+    odd = st.dictionaries(st.sampled_from([*fields, "unknown"]), ODD, max_size=1)
+    return st.builds(lambda one, other, is_odd: one | other if is_odd else one, usual, odd, RARELY)
+
+
+DATA = some_of(
+    **dict.fromkeys(
+        ["task_name", "url", "category", "audio_language", "subtitles_language", "stop_objects"], TEXTS
+    ),
+    **dict.fromkeys(["client_user_id", "client_entity_data"], st.none() | TEXTS),
+    client_id=st.integers(0, 1 << 40),
+)
+PROCESSING = some_of(started_at=TIMES, completed_at=TIMES, total_time_sec=NUMBERS)
+RECORDS = some_of(
+    task_id=st.uuids().map(str),
+    task_name=TEXTS,
+    status=TEXTS,
+    progress=st.integers(0, 100),
+    task_data=st.none() | DATA,
+    processing_time=st.none() | PROCESSING,
+    date_created=TIMES,
+)
+
+
+def in_order(payload: TaskPayload) -> str:
+    """Write a payload so that 1, 1.0 and True differ, and the order of names makes no difference."""
+    data = payload.task_data
+    ordered = data and dict(sorted(data.items()))
+    return repr(msgspec.structs.replace(payload, task_data=ordered))
+
+
+@given(RECORDS, st.booleans(), st.sampled_from([None, 1]))
+def test_what_is_read_as_plain_is_what_the_lenient_reader_reads(record, is_ascii, indent):
+    raw = json.dumps(record, ensure_ascii=is_ascii, indent=indent).encode("utf-8", "surrogatepass")
+    plain = read_plain(raw)
+    if plain is None:
+        return
+    assert in_order(plain) == in_order(read_leniently(raw))
+
+
+@pytest.mark.parametrize("created", [None, "date_created"])
+def test_the_documented_records_are_plain(created):
+    world = World.seeded(200)
+    for task in world.tasks.values():
+        raw = dump(make_record(task, Behaviour(creation_field=created)))
+        plain = read_plain(raw)
+        assert plain is not None
+        assert plain == read_leniently(raw)
+
+
+@pytest.mark.parametrize("name", ["task_id", "status", "task_data", "processing_time"])
+def test_a_name_that_comes_twice_counts_for_both_readers_as_the_last(name):
+    raw = b'{"task_id":"x","status":"SUCCESS","task_data":{"url":"a"},"processing_time":{"total_time_sec":1}}'
+    value = msgspec.json.encode(json.loads(raw)[name])
+    other = (
+        value.replace(b'"a"', b'"b"')
+        .replace(b'"x"', b'"y"')
+        .replace(b"SUCCESS", b"REVOKED")
+        .replace(b"1", b"2")
+    )
+    twice = raw[:-1] + b',"%s":%s}' % (name.encode(), other)
+    assert read_plain(twice) != read_plain(raw)
+    assert read_plain(twice) == read_leniently(twice)
+
+
+@pytest.mark.parametrize("task_id", ["", ".", "..", "\x00", " ", "a" * 256, "\n"])
+def test_an_id_that_names_no_task_is_refused_by_both(task_id):
+    raw = msgspec.json.encode({"task_id": task_id})
+    assert read_plain(raw) is None
+    with pytest.raises(RecordError):
+        read_leniently(raw)
