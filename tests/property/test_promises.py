@@ -80,7 +80,6 @@ class Promises(RuleBasedStateMachine):
         self.emulator = self.stack.enter_context(serve(self.world, behaviour))
         self.url = self.stack.enter_context(self.databases.migrated())
         self.emulator.behaviour.before_request = self.mover
-        self.has_synced = False
         self.meanings = {behaviour.date_created}
 
     def teardown(self) -> None:
@@ -180,16 +179,16 @@ class Promises(RuleBasedStateMachine):
         before = set(self.world.tasks)
         stored_before = self.stored()
         deletions = self.mover.deletions
+        is_first = self.watermark is None
         if not self.attempt(options, rate=rate):
             is_still = rate == 0
             assert isinstance(self.last_error, MassRemoval if is_still else SourceError), self.last_error
             return False
         throughout = (before & set(self.world.tasks)) - self.mover.absent - self.spoilt()
         missing = throughout - self.stored()
-        is_full = options.is_full or not self.has_synced
+        is_full = options.is_full or is_first
         may_miss = set() if is_full or not deletions else self.mover.hard - stored_before
         assert missing <= may_miss, f"P1: {missing - may_miss}"
-        self.has_synced = True
         self.check_current(throughout - missing)
         if is_full and rate == 0:
             assert self.stored() == set(self.world.tasks) - self.spoilt()

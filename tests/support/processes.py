@@ -135,7 +135,8 @@ class Child:
         """Wait until it has ended; raises queue.Empty if it does not in so many seconds."""
         code = self._await("ended", seconds)
         passed = self._folder / "passed"
-        counts = json.loads(passed.read_text()) if passed.exists() else {}
+        # Killed while it wrote the file, it leaves an empty one.
+        counts = json.loads((passed.exists() and passed.read_text()) or "{}")
         return Ended(code, self.said(), (self._folder / "err").read_text(), counts)
 
     def said(self) -> str:
