@@ -156,11 +156,13 @@ class Run:
 
     def _check_clock(self) -> None:
         """Ask for tasks from after now, where the filter can tell: the source's clock may be behind."""
-        served_at = self._clock.first_served_at
-        is_told = self._plan.verdict.value == "gte" and not self._options.filters
-        if is_told and served_at is not None and shows_later_than(self._client, served_at):
+        served_at, verdict = self._clock.first_served_at, self._plan.verdict
+        if verdict.value in {None, "unknown"}:
             self._clock.doubt()
-            self._plan.verdict.suspect(served_at)
+        elif verdict.value == "gte" and served_at is not None and shows_later_than(self._client, served_at):
+            self._clock.doubt()
+            if not self._options.filters:
+                verdict.suspect(served_at)
 
     def _read(self) -> Window:
         """Read what is new, and what turned out to be missing; give the window that was read."""
@@ -282,11 +284,18 @@ class Run:
         if summary.dry_run or summary.run_id is None or self._connection.invalidated:
             return
         try:
-            abandon_transaction(self._connection)
-            # Whoever interrupts does not want to wait for one more batch.
-            if isinstance(error, SourceError):
-                self._intake.flush()
-            with self._connection.begin():
-                close_run(self._connection, summary, self._now())
+            try:
+                self._write_end(error)
+            except (Interrupted, KeyboardInterrupt):
+                # A signal came just then: the run ends anyway, but not without a word.
+                self._write_end(error)
         except Exception as second:  # noqa: BLE001 - the first error is the one to report
             logger.warning("the run could not be closed: %s", type(second).__name__)
+
+    def _write_end(self, error: BaseException) -> None:
+        abandon_transaction(self._connection)
+        # Whoever interrupts does not want to wait for one more batch.
+        if isinstance(error, SourceError):
+            self._intake.flush()
+        with self._connection.begin():
+            close_run(self._connection, self.summary, self._now())

@@ -143,6 +143,18 @@ def test_bounds_on_the_creation_time_hold_though_clocks_disagree(sqlite_url, hou
     assert_bounds_hold(world, sqlite_url)
 
 
+@pytest.mark.parametrize("is_known", [False, True])
+def test_a_part_that_is_synced_alone_is_not_dated_by_a_clock_that_is_behind(sqlite_url, is_known):
+    """Whether the filter's meaning was found out before, or the account was empty until now."""
+    world = a_world(30 if is_known else 0)
+    with serve(world, Behaviour(clock_skew=dt.timedelta(hours=-3))) as emulator:
+        sync(emulator, sqlite_url)
+        for _ in range(3):
+            world.create(created_at=world.now)
+        sync(emulator, sqlite_url, SyncOptions(status="RECEIVED", with_results=False))
+    assert_bounds_hold(world, sqlite_url)
+
+
 @pytest.mark.parametrize("date_header", ["missing", "garbage"])
 def test_without_the_sources_clock_only_what_its_tasks_say_bounds_their_creation(sqlite_url, date_header):
     """This machine's clock is months away from the emulator's, and no word is taken from it."""
