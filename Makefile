@@ -28,7 +28,7 @@ demo: .venv/.demo  ## the main job on SQLite, against a local emulator
 test: .venv/.dev  ## all tests
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not live"
 
-test-slow: .venv/.dev  ## the long versions: many kills, large worlds; about an hour
+test-slow: .venv/.dev  ## the long versions: many kills, large worlds; about half an hour
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m slow -rP --show-capture=stdout
 
 check: .venv/.dev  ## format, lint, types, layers: what CI runs

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
@@ -23,6 +23,7 @@ from etl.errors import ConfigurationError, DatabaseError, NoTablesError
 
 if TYPE_CHECKING:
     from psycopg import Connection as PostgresConnection
+    from psycopg import Cursor as PostgresCursor
 
 _EXAMPLES = "sqlite:///gcore_tasks.db or postgresql://user:password@host/database"
 _LOCK_SECONDS = 5.0
@@ -181,5 +182,16 @@ def _open_postgres(url: URL, *, read_only: bool) -> Engine:
         if read_only:
             connection.execute("SET default_transaction_read_only = on")
         connection.commit()
+
+    @event.listens_for(engine, "do_execute")
+    @event.listens_for(engine, "do_executemany")
+    def copy_rows(cursor: PostgresCursor, statement: str, rows: Any, _context: object) -> bool:  # noqa: ANN401
+        """Run `COPY … FROM STDIN`, which the driver has another method for than for other statements."""
+        if not statement.startswith("COPY "):
+            return False
+        with cursor.copy(statement) as copy:
+            for row in rows if isinstance(rows, list) else [rows]:
+                copy.write_row(row)
+        return True
 
     return engine

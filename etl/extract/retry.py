@@ -87,7 +87,9 @@ class Retrier:
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(TransientError),
             wait=_pause,
-            stop=tenacity.stop_before_delay(self._seconds) | tenacity.stop_when_event_set(self._stopping),
+            # A try with hardly any time left would only hide why the ones before it failed.
+            stop=tenacity.stop_before_delay(0.9 * self._seconds)
+            | tenacity.stop_when_event_set(self._stopping),
             sleep=self._wait,
             before_sleep=lambda state: _report(state, what),
         )

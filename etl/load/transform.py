@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import operator
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from etl.extract.payload import TaskPayload
+    from etl.load.bulk import Encoder
 
 # What the API says of a task; two sightings that agree in these are one state.
 CONTENT = (
@@ -32,6 +34,9 @@ CONTENT = (
     "date_created",
     "extra",
 )
+_content = operator.attrgetter(*CONTENT)
+_INSTANTS = [CONTENT.index(name) for name in ("started_at", "completed_at", "date_created")]
+_DOCUMENTS = [CONTENT.index(name) for name in ("task_data", "extra")]
 # A new number makes every stored hash differ, so that a better parser reads old rows again.
 _PARSER = b"gcore-etl 1"
 # The API shows some times in whole seconds, cut off.
@@ -40,7 +45,19 @@ CLOCK_GRAIN = dt.timedelta(seconds=1)
 
 def content_of(payload: TaskPayload) -> dict[str, Any]:
     """Give the columns that the API decides."""
-    return {name: getattr(payload, name) for name in CONTENT}
+    return dict(zip(CONTENT, _content(payload), strict=True))
+
+
+def encode_content(payload: TaskPayload, encoder: Encoder) -> list[Any]:
+    """Give the values of these columns, in their order, as the driver takes them."""
+    values = list(_content(payload))
+    for place in _INSTANTS:
+        if values[place] is not None:
+            values[place] = encoder.instant(values[place])
+    for place in _DOCUMENTS:
+        if values[place] is not None:
+            values[place] = encoder.document(values[place])
+    return values
 
 
 def payload_hash(raw: bytes) -> bytes:
@@ -49,8 +66,8 @@ def payload_hash(raw: bytes) -> bytes:
 
 
 def creation_bounds(
-    payload: TaskPayload, *, created_after: dt.datetime | None, created_before: dt.datetime | None
-) -> dict[str, dt.datetime | None]:
+    payload: TaskPayload, created_after: dt.datetime | None, created_before: dt.datetime | None
+) -> tuple[dt.datetime | None, dt.datetime | None]:
     """
     Give the narrowest bounds on the creation time that hold.
 
@@ -58,10 +75,13 @@ def creation_bounds(
     and it cannot have started before it was created. Where the two contradict each other, only the upper one
     is true.
     """
-    started_by = payload.started_at + CLOCK_GRAIN if payload.started_at is not None else None
-    before = min(filter(None, (created_before, started_by)), default=None)
-    is_possible = created_after is not None and (before is None or created_after < before)
-    return {"created_after": created_after if is_possible else None, "created_before": before}
+    if payload.started_at is not None:
+        started_by = payload.started_at + CLOCK_GRAIN
+        if created_before is None or started_by < created_before:
+            created_before = started_by
+    if created_after is not None and created_before is not None and created_after >= created_before:
+        created_after = None
+    return created_after, created_before
 
 
 def differs(content: Mapping[str, Any], stored: Mapping[Any, Any]) -> bool:

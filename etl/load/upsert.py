@@ -8,24 +8,35 @@ rows that change are written.
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from etl.load.dialect import among, insert
-from etl.load.transform import content_of, creation_bounds, differs, payload_hash
+from etl.load.bulk import encoder_for, insert_rows, update_rows
+from etl.load.dialect import among
+from etl.load.transform import CONTENT, content_of, creation_bounds, differs, encode_content, payload_hash
 from etl.models import STATUSES_WITH_RESULT, Base
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from etl.extract.payload import TaskPayload
+    from etl.load.bulk import Row
 
 TASKS = Base.metadata.tables["tasks"]
 HISTORY = Base.metadata.tables["task_history"]
-_COLUMNS = [column.name for column in TASKS.columns]
 _CONTENT_COLUMNS = [column for column in TASKS.columns if column.name not in {"first_seen_at", "changed_at"}]
+# The order of the values in a row that is written.
+_CHANGES = (
+    *("task_id", *CONTENT, "created_after", "created_before"),
+    *("payload_hash", "is_result_due", "removed_at", "changed_at"),
+)
+_NAMES = (*_CHANGES, "first_seen_at")
+_EVENT_NAMES = (
+    *("task_id", "run_id", "observed_at", "event"),
+    *("status", "progress", "previous_status", "previous_progress"),
+)
 
 
 @dataclasses.dataclass(slots=True)
@@ -53,103 +64,113 @@ def upsert_tasks(connection: sa.Connection, payloads: Iterable[TaskPayload], sig
     """Make the stored tasks agree with `payloads`; of two with one id the last one counts."""
     latest = {payload.task_id: payload for payload in payloads}
     hashes = {task_id: payload_hash(payload.raw) for task_id, payload in latest.items()}
-    suspects = _unlike(connection, hashes)
-    stored = {row["task_id"]: row for row in _rows(connection, suspects)}
-    tally = Tally(unchanged=len(latest) - len(suspects))
-    rows: list[dict[str, Any]] = []
-    events: list[dict[str, Any]] = []
-    for task_id in suspects:
-        payload, known = latest[task_id], stored.get(task_id)
-        content = content_of(payload)
-        if known is not None and known["removed_at"] is None and not differs(content, known):
-            tally.unchanged += 1
-            continue
-        rows.append(_row(payload, content, known, hashes[task_id], sighting))
-        if event := _event(payload, known, sighting):
-            events.append(event)
-        if known is None:
-            tally.inserted += 1
-        else:
-            tally.updated += 1
-            tally.reappeared += known["removed_at"] is not None
+    new, unlike = _compare(connection, hashes)
+    stored = _rows(connection, unlike)
+    changed = [row for row in stored if row["removed_at"] is not None or _says_other(latest, row)]
+    tally = Tally(
+        inserted=len(new),
+        updated=len(changed),
+        unchanged=len(latest) - len(new) - len(changed),
+        reappeared=sum(row["removed_at"] is not None for row in changed),
+    )
     if not sighting.is_dry:
-        _write(connection, rows, events)
+        writer = _Writer(connection, sighting, hashes)
+        writer.insert([latest[task_id] for task_id in new])
+        writer.update([(latest[row["task_id"]], row) for row in changed])
     return tally
 
 
 def are_stored(connection: sa.Connection, payloads: Iterable[TaskPayload]) -> bool:
     """Tell whether all of these are stored, present, and to the byte as they were seen last."""
-    return not _unlike(connection, {payload.task_id: payload_hash(payload.raw) for payload in payloads})
+    new, unlike = _compare(connection, {payload.task_id: payload_hash(payload.raw) for payload in payloads})
+    return not new and not unlike
 
 
-def _unlike(connection: sa.Connection, hashes: Mapping[str, bytes]) -> list[str]:
-    """Give the ids that are not stored, or marked as removed, or whose record is not the same to the byte."""
-    query = sa.select(TASKS.c.task_id, TASKS.c.payload_hash).where(
-        among(connection, TASKS.c.task_id, hashes), TASKS.c.removed_at.is_(None)
-    )
-    same = {task_id for task_id, stored in connection.execute(query) if stored == hashes[task_id]}
-    return [task_id for task_id in hashes if task_id not in same]
+def _compare(connection: sa.Connection, hashes: Mapping[str, bytes]) -> tuple[list[str], list[str]]:
+    """Give the ids that are not stored, and those that are removed or whose record differs in any byte."""
+    present_hash = sa.case((TASKS.c.removed_at.is_(None), TASKS.c.payload_hash))
+    query = sa.select(TASKS.c.task_id, present_hash).where(among(connection, TASKS.c.task_id, hashes))
+    stored = dict(connection.execute(query).all())
+    new = [task_id for task_id in hashes if task_id not in stored]
+    return new, [task_id for task_id, stored_hash in stored.items() if stored_hash != hashes[task_id]]
 
 
-def _rows(connection: sa.Connection, task_ids: Collection[str]) -> Iterator[sa.RowMapping]:
+def _rows(connection: sa.Connection, task_ids: list[str]) -> Sequence[sa.RowMapping]:
     if not task_ids:
-        return iter(())
+        return []
     query = sa.select(*_CONTENT_COLUMNS).where(among(connection, TASKS.c.task_id, task_ids))
-    return iter(connection.execute(query).mappings())
+    return connection.execute(query).mappings().all()
 
 
-def _row(
-    payload: TaskPayload,
-    content: dict[str, Any],
-    known: sa.RowMapping | None,
-    text_hash: bytes,
-    sighting: Sighting,
-) -> dict[str, Any]:
-    bounds = {
-        name: narrower(filter(None, (getattr(sighting, name), known and known[name])), default=None)
-        for name, narrower in (("created_after", max), ("created_before", min))
-    }
-    has_result = payload.status in STATUSES_WITH_RESULT
-    had_result = known is not None and known["status"] in STATUSES_WITH_RESULT
-    return {
-        "task_id": payload.task_id,
-        **content,
-        **creation_bounds(payload, **bounds),
-        "payload_hash": text_hash,
-        "is_result_due": has_result and (known["is_result_due"] if had_result and known else True),
-        "first_seen_at": sighting.observed_at,
-        "changed_at": sighting.observed_at,
-        "removed_at": None,
-    }
+def _says_other(latest: Mapping[str, TaskPayload], row: sa.RowMapping) -> bool:
+    return differs(content_of(latest[row["task_id"]]), row)
 
 
-def _event(payload: TaskPayload, known: sa.RowMapping | None, sighting: Sighting) -> dict[str, Any] | None:
-    if known is None:
-        kind = "discovered"
-    elif known["removed_at"] is not None:
-        kind = "reappeared"
-    elif (payload.status, payload.progress) != (known["status"], known["progress"]):
-        kind = "changed"
-    else:
-        return None
-    return {
-        "task_id": payload.task_id,
-        "run_id": sighting.run_id,
-        "observed_at": sighting.observed_at,
-        "event": kind,
-        "status": payload.status,
-        "progress": payload.progress,
-        "previous_status": known["status"] if known else None,
-        "previous_progress": known["progress"] if known else None,
-    }
+class _Writer:
+    """Writes rows and the events that they cause, encoded for the driver."""
+
+    def __init__(self, connection: sa.Connection, sighting: Sighting, hashes: Mapping[str, bytes]) -> None:
+        self._connection, self._sighting, self._hashes = connection, sighting, hashes
+        self._encoder = encoder_for(connection)
+        self._now = self._encoder.instant(sighting.observed_at)
+
+    def insert(self, payloads: list[TaskPayload]) -> None:
+        after, before = self._sighting.created_after, self._sighting.created_before
+        rows = [
+            (*self._row(payload, after, before, is_result_due=_has_result(payload.status)), self._now)
+            for payload in payloads
+        ]
+        insert_rows(self._connection, TASKS, _NAMES, rows)
+        self._record([self._event(payload, "discovered", None, None) for payload in payloads])
+
+    def update(self, changes: list[tuple[TaskPayload, sa.RowMapping]]) -> None:
+        rows, events = [], []
+        for payload, known in changes:
+            after = max(filter(None, (self._sighting.created_after, known["created_after"])), default=None)
+            before = min(filter(None, (self._sighting.created_before, known["created_before"])), default=None)
+            is_due = known["is_result_due"] or not _has_result(known["status"])
+            rows.append(
+                self._row(payload, after, before, is_result_due=is_due and _has_result(payload.status))
+            )
+            state = known["status"], known["progress"]
+            if known["removed_at"] is not None:
+                events.append(self._event(payload, "reappeared", *state))
+            elif (payload.status, payload.progress) != state:
+                events.append(self._event(payload, "changed", *state))
+        update_rows(self._connection, TASKS, _CHANGES, rows)
+        self._record(events)
+
+    def _row(
+        self,
+        payload: TaskPayload,
+        created_after: dt.datetime | None,
+        created_before: dt.datetime | None,
+        *,
+        is_result_due: bool,
+    ) -> Row:
+        after, before = creation_bounds(payload, created_after, created_before)
+        instant = self._encoder.instant
+        return (
+            payload.task_id,
+            *encode_content(payload, self._encoder),
+            None if after is None else instant(after),
+            None if before is None else instant(before),
+            self._hashes[payload.task_id],
+            is_result_due,
+            None,
+            self._now,
+        )
+
+    def _event(self, payload: TaskPayload, kind: str, status: str | None, progress: int | None) -> Row:
+        run_id = self._sighting.run_id
+        return (
+            *(payload.task_id, run_id, self._now, kind),
+            *(payload.status, payload.progress, status, progress),
+        )
+
+    def _record(self, events: list[Row]) -> None:
+        insert_rows(self._connection, HISTORY, _EVENT_NAMES, events)
 
 
-def _write(connection: sa.Connection, rows: list[dict[str, Any]], events: list[dict[str, Any]]) -> None:
-    if rows:
-        statement = insert(connection, TASKS)
-        # Among rows to write there may be new and known ones: one statement takes both.
-        kept = {"task_id", "first_seen_at"}
-        changes = {name: statement.excluded[name] for name in _COLUMNS if name not in kept}
-        connection.execute(statement.on_conflict_do_update(index_elements=["task_id"], set_=changes), rows)
-    if events:
-        connection.execute(sa.insert(HISTORY), events)
+def _has_result(status: str | None) -> bool:
+    return status in STATUSES_WITH_RESULT

