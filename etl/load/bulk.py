@@ -2,9 +2,9 @@
 Many rows at once, as tuples of what the driver itself takes.
 
 SQLAlchemy's Core asks for every value of every row what is to be done with it; with the 25 columns of a task
-that costs more than the database does (docs/decisions/0005). So here, and only here, rows are encoded before
-they are handed over, and statements are plain text. They still run through the connection, whose events and
-errors are the same as everywhere else.
+that costs more than the database does. So here, and only here, rows are encoded before they are handed over,
+and statements are plain text. They still run through the connection, whose events and errors are the same as
+everywhere else.
 """
 
 from __future__ import annotations

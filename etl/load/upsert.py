@@ -19,7 +19,7 @@ from etl.models import STATUSES_WITH_RESULT, Base
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from etl.extract.payload import TaskPayload
     from etl.load.bulk import Row
@@ -66,7 +66,9 @@ def upsert_tasks(connection: sa.Connection, payloads: Iterable[TaskPayload], sig
     hashes = {task_id: payload_hash(payload.raw) for task_id, payload in latest.items()}
     new, unlike = _compare(connection, hashes)
     stored = _rows(connection, unlike)
-    changed = [row for row in stored if row["removed_at"] is not None or _says_other(latest, row)]
+    # In the order of the source, so that the events are the same whatever the database's order is.
+    unlike_rows = (stored[task_id] for task_id in unlike)
+    changed = [row for row in unlike_rows if row["removed_at"] is not None or _says_other(latest, row)]
     tally = Tally(
         inserted=len(new),
         updated=len(changed),
@@ -92,14 +94,14 @@ def _compare(connection: sa.Connection, hashes: Mapping[str, bytes]) -> tuple[li
     query = sa.select(TASKS.c.task_id, present_hash).where(among(connection, TASKS.c.task_id, hashes))
     stored = dict(connection.execute(query).all())
     new = [task_id for task_id in hashes if task_id not in stored]
-    return new, [task_id for task_id, stored_hash in stored.items() if stored_hash != hashes[task_id]]
+    return new, [task_id for task_id, given in hashes.items() if stored.get(task_id, given) != given]
 
 
-def _rows(connection: sa.Connection, task_ids: list[str]) -> Sequence[sa.RowMapping]:
+def _rows(connection: sa.Connection, task_ids: list[str]) -> dict[str, sa.RowMapping]:
     if not task_ids:
-        return []
+        return {}
     query = sa.select(*_CONTENT_COLUMNS).where(among(connection, TASKS.c.task_id, task_ids))
-    return connection.execute(query).mappings().all()
+    return {row["task_id"]: row for row in connection.execute(query).mappings()}
 
 
 def _says_other(latest: Mapping[str, TaskPayload], row: sa.RowMapping) -> bool:

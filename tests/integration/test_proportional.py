@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 TASKS_ALONE = SyncOptions(with_results=False)
 BOOKKEEPING = {"sync_runs", "sync_state"}
-_WRITE = re.compile(r"\s*(?:INSERT INTO|UPDATE|DELETE FROM) (\w+)")
+_WRITE = re.compile(r"\s*(?:INSERT INTO|COPY|UPDATE|DELETE FROM) (\w+)")
 
 
 @contextlib.contextmanager
