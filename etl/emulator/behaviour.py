@@ -81,6 +81,8 @@ class Behaviour:
     """`ordering` may begin with a minus."""
     ties_at_random: bool = False
     """Tasks that compare equal come in another order with every request."""
+    task_id_ignored: bool = False
+    """`task_id` changes nothing: the list is that of all tasks."""
     unknown_status_rejected: bool = False
     """`status` with a word the API does not document answers 400, not an empty list."""
 

@@ -49,7 +49,7 @@ def parse_query(params: Mapping[str, str], behaviour: Behaviour) -> Query:
     return Query(
         page=_whole(params, "page", 1),
         limit=_whole(params, "limit", DEFAULT_LIMIT),
-        task_id=_id(params.get("task_id")),
+        task_id=None if behaviour.task_id_ignored else _id(params.get("task_id")),
         task_name=params.get("task_name") or None,
         status=status,
         search=params.get("search", "").casefold() or None,

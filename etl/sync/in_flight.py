@@ -61,7 +61,9 @@ def iter_by_id(source: TaskSource, batches: Iterator[list[str]]) -> Iterator[tup
 def _ask(source: TaskSource, task_id: str) -> Callable[[], Page | None]:
     def ask() -> Page | None:
         with contextlib.suppress(NotThere, RequestRefused):
-            return source.fetch_page({"task_id": task_id}, page=1, limit=2)
+            answer = source.fetch_page({"task_id": task_id}, page=1, limit=2)
+            if is_shown(task_id, answer) or is_gone(task_id, answer):
+                return answer
         # The task itself tells its state, but a 404 of it may mean that its result has expired.
         try:
             return Page(records=(source.fetch_detail(task_id).task,))

@@ -8,7 +8,7 @@ import random
 from typing import TYPE_CHECKING
 
 import pytest
-from support.worlds import NOW, a_world, query, settings_for, stored_states, true_states
+from support.worlds import NOW, a_world, finished_world, query, settings_for, stored_states, true_states
 
 from etl.emulator import Behaviour, serve
 from etl.errors import DriftingPages, EtlError, MassRemoval
@@ -292,6 +292,18 @@ def test_an_unfinished_task_that_is_gone_is_marked_without_a_full_read(database_
         summary = sync(emulator, database_url)
         assert (summary.removed, summary.audit) == (1, "agrees")
         assert stored_states(database_url) == true_states(world)
+
+
+def test_a_list_that_ignores_the_id_it_is_asked_for_proves_no_task_gone(database_url):
+    world = finished_world(200)
+    waiting = world.create(created_at=OLD)
+    with serve(world, Behaviour(page_cap=50, task_id_ignored=True)) as emulator:
+        sync(emulator, database_url)
+        for change in (world.start, world.finish):
+            change(waiting)
+            summary = sync(emulator, database_url)
+            assert (summary.removed, summary.audit) == (0, "agrees")
+            assert stored_states(database_url) == true_states(world)
 
 
 @pytest.mark.parametrize("status", ["SOMETHING_NEW", "STARTED", "RETRY"])

@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
-from support.worlds import a_world, settings_for, stored_states, true_states
+from support.worlds import finished_world, settings_for, stored_states, true_states
 
-from etl.emulator import FINAL, Behaviour, serve
+from etl.emulator import Behaviour, serve
 from etl.sync.options import SyncOptions
 from etl.sync.session import run_sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from etl.emulator import World
 
 TASKS_ALONE = SyncOptions(with_results=False)
 BOOKKEEPING = {"sync_runs", "sync_state"}
@@ -42,16 +41,6 @@ def counting_rows() -> Iterator[Counter[str]]:
         yield rows
     finally:
         event.remove(Engine, "after_cursor_execute", count)
-
-
-def finished_world(tasks: int) -> World:
-    """Make a world in which every task is final, the last one hours ago."""
-    world = a_world(tasks)
-    for task in list(world.tasks.values()):
-        if task.status not in FINAL:
-            world.finish(task.task_id)
-    world.advance(dt.timedelta(hours=6))
-    return world
 
 
 def costs(database_url: str, tasks: int, meaning: str) -> dict[str, tuple[int, Counter[str]]]:

@@ -51,6 +51,7 @@ behaviours = st.builds(
     count_error=st.sampled_from([7, -3]),
     utc_offset=st.sampled_from([dt.timedelta(hours=hours) for hours in (-12, 0, 14)]),
     ordering_ignored=st.sampled_from([False, False, False, True]),
+    task_id_ignored=st.sampled_from([False, False, False, True]),
     unknown_status_rejected=st.booleans(),
     unstarted=st.sampled_from(["null", "absent"]),
     date_header=st.sampled_from(["ok", "ok", "ok", "missing"]),

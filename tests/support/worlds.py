@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from etl.database import reading
-from etl.emulator import World
+from etl.emulator import FINAL, World
 from etl.settings import Settings, parse_api_key
 
 if TYPE_CHECKING:
@@ -20,6 +20,16 @@ NOW = dt.datetime(2026, 6, 26, 12, 0, tzinfo=dt.UTC)
 def a_world(tasks: int = 200, *, seed: int = 7, now: dt.datetime = NOW, **options: Any) -> World:
     """Make a small world whose clock stands still until it is advanced."""
     return World.seeded(tasks, seed=seed, now=now, span=dt.timedelta(days=20), **options)
+
+
+def finished_world(tasks: int) -> World:
+    """Make a world in which every task is final, the last one hours ago."""
+    world = a_world(tasks)
+    for task in list(world.tasks.values()):
+        if task.status not in FINAL:
+            world.finish(task.task_id)
+    world.advance(dt.timedelta(hours=6))
+    return world
 
 
 def settings_for(emulator: Emulator, database_url: str, **options: Any) -> Settings:

@@ -200,6 +200,12 @@ def test_an_ignored_ordering_is_the_default_order():
     )
 
 
+def test_an_ignored_id_gives_the_list_of_all():
+    params = {"task_id": str(uuid.uuid4())}
+    assert listed(BASE, Behaviour(task_id_ignored=True), params) == listed(BASE, Behaviour(), {})
+    assert listed(BASE, Behaviour(), params) == []
+
+
 @pytest.mark.parametrize(
     "params",
     [

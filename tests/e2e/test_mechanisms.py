@@ -1,0 +1,209 @@
+"""Each promise rests on a mechanism. Take the mechanism away, and the test of the promise must fail."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOMETHING_FAILED = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Mechanism:
+    """A piece of the code, what stands in its place when it is off, and the test that has to notice."""
+
+    name: str
+    file: str
+    on: str
+    off: str
+    test: str
+
+
+MECHANISMS = [
+    Mechanism(
+        "P1 complete: neighbouring pages share a record",
+        "extract/pages.py",
+        "        if here.span.start == 0:\n            return True\n        shared",
+        "        if here.span.start >= 0:\n            return True\n        shared",
+        "property/test_walk.py::test_what_was_there_throughout_is_never_missed",
+    ),
+    Mechanism(
+        "P1 complete: the meaning of date_created is found out",
+        "sync/window.py",
+        'if verdict == "unknown":\n        return EVERYTHING\n    if verdict == "gte"',
+        "if True",
+        "unit/test_window.py",
+    ),
+    Mechanism(
+        "P1 complete: the count audit",
+        "sync/run.py",
+        "self._audit.settle(window, has_new=bool(self.summary.inserted))",
+        "pass",
+        "integration/test_complete.py::test_a_task_that_appears_late_with_an_old_date_is_found_by_the_next_run",
+    ),
+    Mechanism(
+        "P2 current: unfinished tasks are looked at again",
+        "sync/run.py",
+        "self._reader.read_in_flight()",
+        "pass",
+        "integration/test_sync.py::test_a_task_in_flight_is_followed_however_old_it_is",
+    ),
+    Mechanism(
+        "P3 permanent: only a fuller result replaces a stored one",
+        "load/results.py",
+        "return found is not None and fullness(found.result) > fullness(known",
+        "return found is None or fullness(found.result) != fullness(known",
+        "integration/test_archive.py::test_an_emptier_result_never_replaces_a_fuller_one",
+    ),
+    Mechanism(
+        "P3 permanent: only an answer about just this task proves it gone",
+        "sync/in_flight.py",
+        "if answer.records or answer.count:",
+        "if False:",
+        "integration/test_complete.py::test_a_list_that_ignores_the_id_it_is_asked_for_proves_no_task_gone",
+    ),
+    Mechanism(
+        "P4 idempotent: what is the same is not written",
+        "load/upsert.py",
+        "if stored.get(task_id, given) != given]",
+        "if task_id in stored]",
+        "integration/test_load.py integration/test_proportional.py",
+    ),
+    Mechanism(
+        "P5 atomic: the watermark moves with the last rows",
+        "sync/run.py",
+        "            self._account = Account(\n",
+        "            write_state(self._connection, self._state, dataclasses.replace("
+        "self._state, watermark=self._now()))\n            self._account = Account(\n",
+        "integration/test_sync.py::test_a_failed_sync_leaves_the_watermark_and_says_why",
+    ),
+    Mechanism(
+        "P5 atomic: a batch and its counters are one transaction",
+        "sync/intake.py",
+        "            self.load()\n            if self._summary.dry_run:",
+        "            self.load()\n            self._connection.connection.commit()\n"
+        "            if self._summary.dry_run:",
+        "e2e/test_kill.py e2e/test_crash.py",
+    ),
+    Mechanism(
+        "P5 atomic: a killed run is closed by the next",
+        "sync/run.py",
+        "close_killed_runs(self._connection, summary.started_at)",
+        "pass",
+        "e2e/test_kill.py",
+    ),
+    Mechanism(
+        "P6 one writer: a lock beside the SQLite file",
+        "sync/lock.py",
+        "lock.acquire(poll_interval=_POLL_SECONDS)",
+        "pass",
+        "integration/test_sync.py::test_two_writers_never_interleave",
+    ),
+    Mechanism(
+        "P6 one writer: an advisory lock on Postgres",
+        "sync/lock.py",
+        'if connection.scalar(query, {"product": _PRODUCT}):',
+        "if True:",
+        "integration/test_sync.py::test_two_writers_never_interleave",
+    ),
+    Mechanism(
+        "P7 bounded: batches are loaded as they come",
+        "sync/intake.py",
+        "if len(self._pending) >= BATCH_ROWS or self._pending_bytes >= BATCH_BYTES:",
+        "if False:",
+        "integration/test_sync.py e2e/test_kill.py e2e/test_crash.py",
+    ),
+    Mechanism(
+        "P8 proportional: an incremental run reads a window",
+        "sync/window.py",
+        'return Window(start=start, parts=(Part({"date_created": date_text(start)}, start),))',
+        "return EVERYTHING",
+        "integration/test_proportional.py",
+    ),
+    Mechanism(
+        "P9 nothing dropped: a record without an id is set aside",
+        "load/rejected.py",
+        "    if not rows:\n        return\n",
+        "    return\n",
+        "integration/test_sync.py::test_a_record_without_a_usable_id_is_set_aside_once",
+    ),
+    Mechanism(
+        "P9 nothing dropped: what spoils a page is looked for in smaller pieces",
+        "extract/pages.py",
+        "except SpoiltPage:\n",
+        "except ZeroDivisionError:\n",
+        "integration/test_complete.py::test_one_record_that_spoils_its_page_costs_itself_alone",
+    ),
+    Mechanism(
+        "P10 no secret: texts are cleaned",
+        "secret.py",
+        "        if not value:\n            return text\n",
+        "        return text\n",
+        "e2e/test_secrets.py",
+    ),
+    Mechanism(
+        "P11 wrong account: a mass removal is doubted",
+        "sync/balance.py",
+        "return missing >= present or",
+        "return False and",
+        "integration/test_sync.py::test_a_mass_removal_is_doubted_until_it_is_allowed",
+    ),
+    Mechanism(
+        "P11 wrong account: its clients must be known",
+        "sync/account.py",
+        "if is_strange and not self._knows_ours():",
+        "if False:",
+        "integration/test_sync.py::test_another_account_is_refused_before_anything_is_stored",
+    ),
+    Mechanism(
+        "P12 honest time: the watermark is the server's",
+        "sync/run.py",
+        "watermark, served_at=clock.first_served_at, now",
+        "watermark, served_at=self._now(), now",
+        "integration/test_sync.py::test_the_watermark_is_the_servers_time_and_never_falls",
+    ),
+    Mechanism(
+        "P12 honest time: a clock that contradicts a task dates nothing",
+        "sync/clock.py",
+        "self._bounds_creation = False",
+        "pass",
+        "integration/test_doubt.py",
+    ),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mechanism", MECHANISMS, ids=lambda each: re.sub(r"\W+", "-", each.name))
+def test_without_its_mechanism_a_promise_is_seen_to_break(tmp_path, mechanism):
+    for folder in ("etl", "migrations"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    file = tmp_path / "etl" / mechanism.file
+    text = file.read_text("utf-8")
+    assert text.count(mechanism.on) == 1
+    file.write_text(text.replace(mechanism.on, mechanism.off), "utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    imported = python(environment, "-c", "import etl; print(etl.__file__)")
+    assert imported.stdout.startswith(str(tmp_path))
+    tests = [f"tests/{each}" for each in mechanism.test.split()]
+    ended = python(
+        environment,
+        *["-m", "pytest", "-x", "-q", "--tb=line", "-p", "no:cacheprovider", "-m", "not slow"],
+        *tests,
+    )
+    assert ended.returncode == SOMETHING_FAILED, ended.stdout[-2000:] + ended.stderr[-2000:]
+    failed = re.search(r"^FAILED (\S+)", ended.stdout, re.MULTILINE)
+    print(f"{mechanism.name}: off, {failed and failed[1]} fails")  # noqa: T201 - a line of `make test-slow`
+
+
+def python(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in the root of the project, without looking for modules there."""
+    command = [sys.executable, "-P", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
