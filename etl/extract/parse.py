@@ -16,7 +16,7 @@ import msgspec
 from etl.errors import RecordError, UnreadablePage
 from etl.extract.fields import instant, integer, json_object, members_of, number, small_integer, text
 from etl.extract.jsontext import check_grammar, loads, split_array, split_object, trimmed
-from etl.extract.payload import LONGEST_ID, Page, Record, SpoiltPage, TaskPayload, UnusableRecord
+from etl.extract.payload import LONGEST_ID, Page, Record, SpoiltPage, TaskPayload, UnusableRecord, fingerprint
 from etl.extract.plain import read_plain
 
 if TYPE_CHECKING:
@@ -129,7 +129,8 @@ def read_leniently(raw: bytes) -> TaskPayload:
     for name, part in (("task_data", inner), ("processing_time", times)):
         if rest := part.rest():
             reader.extra.setdefault(name, rest)
-    return TaskPayload(**payload, extra=reader.rest() or None, raw=raw)
+    known: dict[str, Any] = {"fingerprint": fingerprint(raw), "size": len(raw), **payload}
+    return TaskPayload(**known, extra=reader.rest() or None)
 
 
 _TASK_DATA_TEXTS = (

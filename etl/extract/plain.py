@@ -15,7 +15,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from etl.extract.fields import instant
-from etl.extract.payload import LONGEST_ID, TaskPayload
+from etl.extract.payload import LONGEST_ID, TaskPayload, fingerprint
 
 T = TypeVar("T")
 
@@ -88,7 +88,8 @@ def read_plain(raw: bytes) -> TaskPayload | None:
             completed_at=None if completed_at is None else instant(completed_at),
             total_time_sec=times.total_time_sec,
             date_created=None if record.date_created is None else instant(record.date_created),
-            raw=raw,
+            fingerprint=fingerprint(raw),
+            size=len(raw),
         )
     except (msgspec.DecodeError, ValueError, OverflowError):
         return None

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from etl.extract.payload import fingerprint
 from etl.load.dialect import insert
-from etl.load.transform import payload_hash
 from etl.models import Base
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def park(
             "received_at": received_at,
             "reason": record.reason,
             "raw": record.raw.decode("utf-8", "backslashreplace").replace("\x00", "\\x00"),
-            "raw_hash": payload_hash(record.raw),
+            "raw_hash": fingerprint(record.raw),
         }
         for record in records
     ]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from etl.load.dialect import among, insert
+from etl.load.dialect import among, each_of, insert
 from etl.load.upsert import HISTORY, TASKS
 from etl.models import IN_FLIGHT
 
@@ -32,21 +32,31 @@ _IS_UNSEEN = ~sa.exists().where(_SEEN.c.task_id == TASKS.c.task_id)
 
 
 class SeenTasks:
-    """The tasks that one run has seen so far. The caller owns every transaction."""
+    """
+    The tasks that one run has seen so far. The caller owns every transaction.
 
-    def __init__(self, connection: sa.Connection) -> None:
+    With `began_empty` none was present when the run began: whatever is here, it has seen.
+    """
+
+    def __init__(self, connection: sa.Connection, *, began_empty: bool = False) -> None:
         self._connection = connection
+        self._has_all = began_empty
         _SEEN.drop(connection, checkfirst=True)
         _SEEN.create(connection, checkfirst=False)
 
     def add(self, task_ids: Iterable[str]) -> None:
         """Note that these tasks are at the source."""
-        rows = [{"task_id": task_id} for task_id in set(task_ids)]
-        if rows:
-            self._connection.execute(insert(self._connection, _SEEN).on_conflict_do_nothing(), rows)
+        if self._has_all:
+            return
+        statement = insert(self._connection, _SEEN).from_select(
+            ["task_id"], sa.select(each_of(self._connection, task_ids)).where(sa.true())
+        )
+        self._connection.execute(statement.on_conflict_do_nothing())
 
     def unseen_in_flight(self, limit: int, after: str = "") -> list[str]:
         """Give stored, unfinished tasks that the run has not seen, in the order of their ids."""
+        if self._has_all:
+            return []
         query = (
             sa.select(TASKS.c.task_id)
             .where(IN_FLIGHT, _IS_UNSEEN, TASKS.c.task_id > after)
@@ -57,6 +67,8 @@ class SeenTasks:
 
     def count_missing(self) -> int:
         """Count the stored tasks that a complete read did not show."""
+        if self._has_all:
+            return 0
         query = sa.select(sa.func.count()).select_from(TASKS).where(_IS_PRESENT, _IS_UNSEEN)
         return self._connection.scalar(query) or 0
 
@@ -73,6 +85,14 @@ def count_in_flight(connection: sa.Connection) -> int:
     """Count the stored tasks that may still change."""
     query = sa.select(sa.func.count()).select_from(TASKS).where(IN_FLIGHT)
     return connection.scalar(query) or 0
+
+
+def state_of(connection: sa.Connection, task_id: str) -> tuple[str | None, int | None] | None:
+    """Give status and progress of a stored task."""
+    row = connection.execute(
+        sa.select(TASKS.c.status, TASKS.c.progress).where(TASKS.c.task_id == task_id)
+    ).one_or_none()
+    return None if row is None else (row.status, row.progress)
 
 
 def newest_start(connection: sa.Connection) -> dt.datetime | None:

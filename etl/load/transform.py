@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import operator
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -37,8 +36,6 @@ CONTENT = (
 _content = operator.attrgetter(*CONTENT)
 _INSTANTS = [CONTENT.index(name) for name in ("started_at", "completed_at", "date_created")]
 _DOCUMENTS = [CONTENT.index(name) for name in ("task_data", "extra")]
-# A new number makes every stored hash differ, so that a better parser reads old rows again.
-_PARSER = b"gcore-etl 1"
 # The API shows some times in whole seconds, cut off.
 CLOCK_GRAIN = dt.timedelta(seconds=1)
 
@@ -58,11 +55,6 @@ def encode_content(payload: TaskPayload, encoder: Encoder) -> list[Any]:
         if values[place] is not None:
             values[place] = encoder.document(values[place])
     return values
-
-
-def payload_hash(raw: bytes) -> bytes:
-    """Give 16 bytes that differ whenever the record's text does: equal ones need no further look."""
-    return hashlib.blake2b(raw, digest_size=16, person=_PARSER).digest()
 
 
 def creation_bounds(

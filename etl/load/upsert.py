@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from etl.load.bulk import encoder_for, insert_rows, update_rows
 from etl.load.dialect import among
-from etl.load.transform import CONTENT, content_of, creation_bounds, differs, encode_content, payload_hash
+from etl.load.transform import CONTENT, content_of, creation_bounds, differs, encode_content
 from etl.models import STATUSES_WITH_RESULT, Base
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ _EVENT_NAMES = (
     *("task_id", "run_id", "observed_at", "event"),
     *("status", "progress", "previous_status", "previous_progress"),
 )
+# So many are encoded before they are written: one statement gains nothing from more.
+_ROWS_AT_ONCE = 2000
 
 
 @dataclasses.dataclass(slots=True)
@@ -63,8 +65,7 @@ class Sighting:
 def upsert_tasks(connection: sa.Connection, payloads: Iterable[TaskPayload], sighting: Sighting) -> Tally:
     """Make the stored tasks agree with `payloads`; of two with one id the last one counts."""
     latest = {payload.task_id: payload for payload in payloads}
-    hashes = {task_id: payload_hash(payload.raw) for task_id, payload in latest.items()}
-    new, unlike = _compare(connection, hashes)
+    new, unlike = _compare(connection, latest)
     stored = _rows(connection, unlike)
     # In the order of the source, so that the events are the same whatever the database's order is.
     unlike_rows = (stored[task_id] for task_id in unlike)
@@ -76,7 +77,7 @@ def upsert_tasks(connection: sa.Connection, payloads: Iterable[TaskPayload], sig
         reappeared=sum(row["removed_at"] is not None for row in changed),
     )
     if not sighting.is_dry:
-        writer = _Writer(connection, sighting, hashes)
+        writer = _Writer(connection, sighting)
         writer.insert([latest[task_id] for task_id in new])
         writer.update([(latest[row["task_id"]], row) for row in changed])
     return tally
@@ -84,17 +85,18 @@ def upsert_tasks(connection: sa.Connection, payloads: Iterable[TaskPayload], sig
 
 def are_stored(connection: sa.Connection, payloads: Iterable[TaskPayload]) -> bool:
     """Tell whether all of these are stored, present, and to the byte as they were seen last."""
-    new, unlike = _compare(connection, {payload.task_id: payload_hash(payload.raw) for payload in payloads})
+    new, unlike = _compare(connection, {payload.task_id: payload for payload in payloads})
     return not new and not unlike
 
 
-def _compare(connection: sa.Connection, hashes: Mapping[str, bytes]) -> tuple[list[str], list[str]]:
+def _compare(connection: sa.Connection, latest: Mapping[str, TaskPayload]) -> tuple[list[str], list[str]]:
     """Give the ids that are not stored, and those that are removed or whose record differs in any byte."""
     present_hash = sa.case((TASKS.c.removed_at.is_(None), TASKS.c.payload_hash))
-    query = sa.select(TASKS.c.task_id, present_hash).where(among(connection, TASKS.c.task_id, hashes))
+    query = sa.select(TASKS.c.task_id, present_hash).where(among(connection, TASKS.c.task_id, latest))
     stored = dict(connection.execute(query).all())
-    new = [task_id for task_id in hashes if task_id not in stored]
-    return new, [task_id for task_id, given in hashes.items() if stored.get(task_id, given) != given]
+    new = [task_id for task_id in latest if task_id not in stored]
+    given = ((task_id, payload.fingerprint) for task_id, payload in latest.items())
+    return new, [task_id for task_id, seen in given if stored.get(task_id, seen) != seen]
 
 
 def _rows(connection: sa.Connection, task_ids: list[str]) -> dict[str, sa.RowMapping]:
@@ -111,19 +113,21 @@ def _says_other(latest: Mapping[str, TaskPayload], row: sa.RowMapping) -> bool:
 class _Writer:
     """Writes rows and the events that they cause, encoded for the driver."""
 
-    def __init__(self, connection: sa.Connection, sighting: Sighting, hashes: Mapping[str, bytes]) -> None:
-        self._connection, self._sighting, self._hashes = connection, sighting, hashes
+    def __init__(self, connection: sa.Connection, sighting: Sighting) -> None:
+        self._connection, self._sighting = connection, sighting
         self._encoder = encoder_for(connection)
         self._now = self._encoder.instant(sighting.observed_at)
 
     def insert(self, payloads: list[TaskPayload]) -> None:
         after, before = self._sighting.created_after, self._sighting.created_before
-        rows = [
-            (*self._row(payload, after, before, is_result_due=_has_result(payload.status)), self._now)
-            for payload in payloads
-        ]
-        insert_rows(self._connection, TASKS, _NAMES, rows)
-        self._record([self._event(payload, "discovered", None, None) for payload in payloads])
+        for start in range(0, len(payloads), _ROWS_AT_ONCE):
+            part = payloads[start : start + _ROWS_AT_ONCE]
+            rows = [
+                (*self._row(payload, after, before, is_result_due=_has_result(payload.status)), self._now)
+                for payload in part
+            ]
+            insert_rows(self._connection, TASKS, _NAMES, rows)
+            self._record([self._event(payload, "discovered", None, None) for payload in part])
 
     def update(self, changes: list[tuple[TaskPayload, sa.RowMapping]]) -> None:
         rows, events = [], []
@@ -157,7 +161,7 @@ class _Writer:
             *encode_content(payload, self._encoder),
             None if after is None else instant(after),
             None if before is None else instant(before),
-            self._hashes[payload.task_id],
+            payload.fingerprint,
             is_result_due,
             None,
             self._now,

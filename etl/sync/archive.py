@@ -59,7 +59,7 @@ def iter_archived(
     size = 0
     for done, answer in enumerate(_iter_answers(source, due), start=1):
         batch.append(answer)
-        size += len(answer.found.task.raw) if answer.found else 0
+        size += answer.found.task.size if answer.found else 0
         if len(batch) >= BATCH_RESULTS or size >= BATCH_BYTES or done == len(due):
             with connection.begin():
                 save(store_results(connection, batch, now()))

@@ -66,7 +66,7 @@ def _ask(source: TaskSource, task_id: str) -> Callable[[], Page | None]:
                 return answer
         # The task itself tells its state, but a 404 of it may mean that its result has expired.
         try:
-            return Page(records=(source.fetch_detail(task_id).task,))
+            return Page(records=(source.fetch_detail(task_id).task,), is_detail=True)
         except (NotThere, RequestRefused) as error:
             logger.warning("task %s could not be looked at again: %s", task_id, error)
             return None

@@ -46,7 +46,7 @@ class Intake:
     ) -> None:
         self.present = present
         self.is_contradicted = False
-        self.seen = SeenTasks(connection)
+        self.seen = SeenTasks(connection, began_empty=present == 0)
         self._connection, self._summary = connection, summary
         self._account, self._clock = account, clock
         self._stored_client_ids = account.client_ids
@@ -67,7 +67,7 @@ class Intake:
         self._doubt(page)
         self._pending.extend(page.records)
         self._summary.tasks_seen += sum(isinstance(record, TaskPayload) for record in page.records)
-        self._pending_bytes += sum(len(record.raw) for record in page.records)
+        self._pending_bytes += sum(record.size for record in page.records)
         if len(self._pending) >= BATCH_ROWS or self._pending_bytes >= BATCH_BYTES:
             self.flush()
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from etl.extract.pages import Walk
 from etl.extract.payload import TaskPayload
 from etl.extract.scan import Scan
+from etl.load.seen import state_of
 from etl.load.upsert import are_stored
 from etl.models import TERMINAL_STATUSES
 from etl.sync.in_flight import (
@@ -87,10 +88,20 @@ class Reader:
             self._intake.flush()
         for task_id, answer in iter_by_id(self._source, self._iter_unseen()):
             if answer is not None and is_shown(task_id, answer):
-                self._take([answer])
+                if not answer.is_detail or self._is_in_another_state(answer):
+                    self._take([answer])
             elif is_gone(task_id, answer):
                 self.gone.append(task_id)
         self._intake.flush()
+
+    def _is_in_another_state(self, answer: Page) -> bool:
+        """Tell whether the task moved on: only then it is stored as its own page shows it."""
+        with self._connection.begin():
+            return any(
+                isinstance(record, TaskPayload)
+                and state_of(self._connection, record.task_id) != (record.status, record.progress)
+                for record in answer.records
+            )
 
     def _read_lists(self, statuses: Iterable[str]) -> None:
         """Read the lists of some statuses; one that the server refuses is passed over."""

@@ -306,6 +306,18 @@ def test_a_list_that_ignores_the_id_it_is_asked_for_proves_no_task_gone(database
             assert stored_states(database_url) == true_states(world)
 
 
+def test_a_task_whose_own_page_says_more_than_its_list_is_written_once(database_url):
+    world = finished_world(200)
+    world.start(world.create(created_at=OLD))
+    behaviour = Behaviour(page_cap=50, task_id_ignored=True, record_shape="older")
+    with serve(world, behaviour) as emulator:
+        sync(emulator, database_url)
+        stored = query(database_url, "SELECT * FROM tasks ORDER BY task_id")
+        summary = sync(emulator, database_url)
+        assert (summary.updated, summary.audit) == (0, "agrees")
+        assert query(database_url, "SELECT * FROM tasks ORDER BY task_id") == stored
+
+
 @pytest.mark.parametrize("status", ["SOMETHING_NEW", "STARTED", "RETRY"])
 def test_an_unfinished_task_goes_its_way_however_odd_it_is(database_url, status):
     world = a_world()

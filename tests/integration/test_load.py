@@ -152,7 +152,7 @@ def test_a_batch_of_ten_thousand_known_and_new_tasks_is_told_apart(connection):
     def batch(first: int, progress: int) -> list[TaskPayload]:
         numbers = range(first, first + 10_000)
         return [
-            TaskPayload(task_id=f"{number:06d}", progress=progress, raw=b"%d" % progress)
+            TaskPayload(task_id=f"{number:06d}", progress=progress, fingerprint=b"%d" % progress)
             for number in numbers
         ]
 
@@ -309,6 +309,13 @@ def test_what_a_complete_read_did_not_show_is_missing(connection):
     assert history(connection, "b")[1:] == [("removed", "SUCCESS", None, "SUCCESS", None)]
     assert len(history(connection, "a")) == 1
     assert len(history(connection, "d")) == 2
+
+
+def test_whatever_came_into_an_empty_database_was_seen(connection):
+    read = SeenTasks(connection, began_empty=True)
+    load(connection, a_task("a", status="STARTED"), a_task("b"))
+    read.add(["a"])
+    assert (read.count_missing(), read.unseen_in_flight(10)) == (0, [])
 
 
 def test_unfinished_tasks_that_were_not_seen_come_in_the_order_of_their_ids(connection):

@@ -12,8 +12,8 @@ from support.worlds import a_world, query, settings_for, stored_states
 
 from etl.cli import cli
 from etl.emulator import serve
+from etl.extract.payload import fingerprint
 from etl.load.rejected import REJECTED
-from etl.load.transform import payload_hash
 from etl.sync.options import SyncOptions
 from etl.sync.session import run_sync, writing
 
@@ -26,7 +26,7 @@ def set_aside(database_url: str, *texts: str) -> None:
     with writing(database_url) as connection, connection.begin():
         for text in texts:
             row = {"run_id": 3, "received_at": NOON, "reason": "too new", "raw": text}
-            connection.execute(sa.insert(REJECTED).values(**row, raw_hash=payload_hash(text.encode())))
+            connection.execute(sa.insert(REJECTED).values(**row, raw_hash=fingerprint(text.encode())))
 
 
 def run(*arguments: str) -> str:

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from etl.extract.parse import parse_task
-from etl.extract.payload import TaskPayload
-from etl.load.transform import CONTENT, content_of, differs, payload_hash
+from etl.extract.payload import TaskPayload, fingerprint
+from etl.load.transform import CONTENT, content_of, differs
 from etl.load.upsert import TASKS
 
 NOON = dt.datetime(2026, 6, 26, 12, tzinfo=dt.UTC)
@@ -21,8 +21,8 @@ def content(**fields: object) -> dict[str, object]:
     return content_of(TaskPayload(task_id="t", **fields))
 
 
-def test_every_field_of_a_payload_has_a_column_and_its_raw_text_has_none():
-    fields = set(TaskPayload.__struct_fields__) - {"task_id", "raw"}
+def test_every_field_of_a_payload_that_the_api_decides_has_a_column():
+    fields = set(TaskPayload.__struct_fields__) - {"task_id", "fingerprint", "size"}
     assert set(CONTENT) == fields
     assert fields <= {column.name for column in TASKS.columns}
 
@@ -53,10 +53,10 @@ def test_the_content_is_what_the_payload_says():
 
 
 def test_a_hash_tells_every_byte():
-    assert payload_hash(b'{"a":1}') == payload_hash(b'{"a":1}')
+    assert fingerprint(b'{"a":1}') == fingerprint(b'{"a":1}')
     texts = (b"", b'{"a":1}', b'{"a":2}', b'{"a": 1}', b'{"a":1}\n', b"\xff")
-    assert len({payload_hash(text) for text in texts}) == len(texts)
-    assert {len(payload_hash(text)) for text in texts} == {16}
+    assert len({fingerprint(text) for text in texts}) == len(texts)
+    assert {len(fingerprint(text)) for text in texts} == {16}
 
 
 @pytest.mark.parametrize(
