@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
+import signal
 import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Self, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 T = TypeVar("T")
 
@@ -29,6 +31,23 @@ def await_result(future: Future[T]) -> T:
                 return future.result()
 
 
+@contextlib.contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """
+    Let no signal strike in the midst of a start, where it leaves a thread half known.
+
+    What is started within takes over the mask: all signals are for the main thread.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class DaemonPool:
     """
     Runs calls on daemon threads.
@@ -39,8 +58,9 @@ class DaemonPool:
     def __init__(self, size: int) -> None:
         self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(size)]
-        for thread in self._threads:
-            thread.start()
+        with _signals_held_back():
+            for thread in self._threads:
+                thread.start()
 
     def __enter__(self) -> Self:
         return self
