@@ -15,7 +15,6 @@ import urllib.request
 from typing import TYPE_CHECKING, NoReturn, Self, TypeVar
 from urllib.parse import quote
 
-import httpx
 import msgspec
 
 from etl import __version__
@@ -29,6 +28,7 @@ from etl.errors import (
     SourceError,
     UnreadablePage,
 )
+from etl.extract.lean_httpx import httpx
 from etl.extract.pacer import Pacer
 from etl.extract.parse import parse_page
 from etl.extract.payload import Page, SpoiltPage
@@ -73,7 +73,8 @@ class Client:
         self._read_timeout = read_timeout
         self._lock = threading.Lock()
         self._requests = 0
-        self._retrier = Retrier(retry_for, self.stopping, take_turn=Pacer(max_rate, self.stopping).wait)
+        self._pacer = Pacer(max_rate, self.stopping)
+        self._retrier = Retrier(retry_for, self.stopping, take_turn=self._pacer.wait)
         self._sessions = _open_sessions(api_key, concurrency)
 
     def __enter__(self) -> Self:
@@ -129,6 +130,10 @@ class Client:
     def _get(self, path: str, query: Mapping[str, str], read: Callable[[_Answer], T]) -> T:
         def attempt(deadline: float) -> T:
             answer = self._send(path, query, deadline)
+            if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
+                self._pacer.refused()
+            else:
+                self._pacer.passed()
             if answer.status_code != httpx.codes.OK:
                 self._refuse(answer, path)
             try:

@@ -15,7 +15,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import httpcore
-import httpx
+
+from etl.extract.lean_httpx import httpx
 
 if TYPE_CHECKING:
     import ssl

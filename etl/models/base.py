@@ -5,8 +5,18 @@ import json
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, Dialect, Double, Integer, LargeBinary, MetaData, Text, TypeDecorator
-from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+from sqlalchemy import (
+    JSON,
+    TIMESTAMP,
+    BigInteger,
+    Dialect,
+    Double,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Text,
+    TypeDecorator,
+)
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeEngine
 
@@ -93,12 +103,16 @@ class Json(TypeDecorator[Any]):
     numeric affinity there, and a document that is a bare number would come back as no text at all.
     """
 
-    impl = JSONB
+    impl = JSON
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """Choose the column type."""
-        return dialect.type_descriptor(Text() if dialect.name == "sqlite" else JSONB(none_as_null=True))
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(Text())
+        from sqlalchemy.dialects.postgresql import JSONB  # noqa: PLC0415 - whoever uses SQLite need not wait
+
+        return dialect.type_descriptor(JSONB(none_as_null=True))
 
     def process_bind_param(self, value: Any | None, dialect: Dialect) -> Any:  # noqa: ANN401
         """Write the document; NaN and infinity are no JSON and raise ValueError."""
