@@ -1,7 +1,8 @@
 # `make demo` and `make test` do all their own set-up, in .venv. Nothing is installed elsewhere.
 PYTHON ?= python3
 BIN := .venv/bin
-UV := VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet
+# Compiled at once: where nothing may be written beside the packages later, every start would compile them again.
+UV := VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --compile-bytecode
 
 .PHONY: help setup demo test test-slow check format lock clean
 help:  ## what can be made

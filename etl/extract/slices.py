@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from typing import TYPE_CHECKING
 
 from etl.extract.payload import Page, TaskPayload
@@ -20,11 +19,13 @@ class Slice:
     span: Span
     page: Page
     keys: frozenset[str | bytes]
+    ids: list[str]
 
     @classmethod
     def of(cls, span: Span, page: Page) -> Slice:
-        """Look at an answer."""
-        return cls(span, page, frozenset(_key(record) for record in page.records))
+        """Look at an answer; `ids` are those of the records that have one, in order."""
+        keys = list(map(_key, page.records))
+        return cls(span, page, frozenset(keys), [key for key in keys if isinstance(key, str)])
 
     @property
     def size(self) -> int:
@@ -47,24 +48,19 @@ class Slice:
         return self.page.count == self.span.start + self.size and not self.page.has_next
 
     @property
-    def ids(self) -> list[str]:
-        """The ids of those that have one, in order."""
-        return [record.task_id for record in self.page.records if isinstance(record, TaskPayload)]
-
-    @property
     def is_ordered(self) -> bool:
         """Whether its ids ascend."""
-        return all(one < other for one, other in itertools.pairwise(self.ids))
+        return self.ids == sorted(set(self.ids))
 
     @property
     def first_id(self) -> str | None:
         """The first id."""
-        return next(iter(self.ids), None)
+        return self.ids[0] if self.ids else None
 
     @property
     def last_id(self) -> str | None:
         """The last id."""
-        return next(reversed(self.ids), None)
+        return self.ids[-1] if self.ids else None
 
     @property
     def last_place(self) -> int:
@@ -78,7 +74,7 @@ class Slice:
         return dataclasses.replace(self.page, records=fresh)
 
 
-NOTHING = Slice(Span(1, 1), Page(records=()), frozenset())
+NOTHING = Slice(Span(1, 1), Page(records=()), frozenset(), [])
 
 
 def _key(record: Record) -> str | bytes:

@@ -41,16 +41,26 @@ def overlapping_span(position: int, granted: int) -> Span:
     """
     if position <= 0:
         return Span(1, granted)
-    spans = (Span((position - 1) // limit + 1, limit) for limit in range(granted, 0, -1))
-    best = max(spans, key=lambda span: span.end)
-    return best if best.end > position else Span(position // granted + 1, granted)
+    best, reach = Span(position // granted + 1, granted), position
+    for limit in range(granted, 0, -1):
+        if position - 1 + limit <= reach:
+            break
+        page = (position - 1) // limit + 1
+        if page * limit > reach:
+            best, reach = Span(page, limit), page * limit
+    return best
+
+
+# For each request under way, so many slices may wait to be read: a slow one, or a long commit, holds up none.
+SLICES_AHEAD = 2
 
 
 class Ahead:
-    """Keeps a few requests under way beyond the place that is being read."""
+    """Keeps requests under way, or answered, beyond the place that is being read."""
 
     def __init__(self, fetch: Callable[[Span], Page], pool: DaemonPool, concurrency: int) -> None:
-        self._fetch, self._pool, self._concurrency = fetch, pool, concurrency
+        self._fetch, self._pool = fetch, pool
+        self._most = concurrency * SLICES_AHEAD if concurrency > 1 else 1
         self._queue: deque[tuple[int, Span, Future[Page]]] = deque()
 
     def take(self, position: int, granted: int, count: int | None) -> tuple[Span, Future[Page]]:
@@ -64,7 +74,7 @@ class Ahead:
                 future.cancel()
             self._queue.clear()
             self._send(position, granted)
-        while len(self._queue) < self._concurrency:
+        while len(self._queue) < self._most:
             last = self._queue[-1][1]
             if count is not None and last.end >= count:
                 break
