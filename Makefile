@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Compiled at once: where nothing may be written beside the packages later, every start would compile them again.
 UV := VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --compile-bytecode
 
-.PHONY: help setup demo test test-slow check format lock clean
+.PHONY: help setup demo test test-slow bench bench-quick check format lock clean
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 12
 
@@ -31,6 +31,12 @@ test: .venv/.dev  ## all tests
 
 test-slow: .venv/.dev  ## the long versions: many kills, large worlds; about half an hour
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m slow -rP --show-capture=stdout
+
+bench: .venv/.dev  ## the benchmark's table, with what other people use; about fifteen minutes
+	@$(BIN)/python -m benchmarks table
+
+bench-quick: .venv/.dev  ## ours as a multiple of the bare prototype; under a minute
+	@$(BIN)/python -m benchmarks quick
 
 check: .venv/.dev  ## format, lint, types, layers: what CI runs
 	@$(BIN)/ruff format --check .

@@ -42,9 +42,9 @@ def python(environment: str | None) -> str:
     stamp = folder / ".installed"
     if not stamp.exists() or stamp.stat().st_mtime < pins.stat().st_mtime:
         uv = str(Path(sys.executable).with_name("uv"))
-        subprocess.run([uv, "venv", "--quiet", "--clear", str(folder)], check=True)  # noqa: S603
+        subprocess.run([uv, "venv", "--quiet", "--clear", str(folder)], check=True)
         install = [uv, "pip", "install", "--quiet", "--python", str(interpreter), "--require-hashes"]
-        subprocess.run([*install, "-r", str(pins)], check=True)  # noqa: S603
+        subprocess.run([*install, "-r", str(pins)], check=True)
         stamp.touch()
     return str(interpreter)
 

@@ -13,7 +13,7 @@ import time
 import urllib.request
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from benchmarks.source import Manner, serve, write_records
 
@@ -44,7 +44,7 @@ def run(command: list[str], variables: dict[str, str]) -> Sample:
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     with tempfile.TemporaryFile() as said:
         started = time.perf_counter()
-        process = subprocess.Popen(  # noqa: S603 - our own commands
+        process = subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=said, stderr=said
         )
         _, status, usage = os.wait4(process.pid, 0)
@@ -94,7 +94,7 @@ class Databases:
     def __init__(self) -> None:
         self._stack = contextlib.ExitStack()
 
-    def __enter__(self) -> Databases:
+    def __enter__(self) -> Self:
         self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="gcore-etl-bench-")))
         self._server: str | None = None
         return self

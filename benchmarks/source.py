@@ -17,7 +17,6 @@ import socket
 import threading
 import time
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
@@ -27,6 +26,7 @@ from etl.emulator.render import dump, make_record
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from multiprocessing.connection import Connection
+    from pathlib import Path
 
 TASKS_PATH = "/streaming/ai/tasks"
 SEED = 20
@@ -85,7 +85,7 @@ def _found(pattern: re.Pattern[bytes], line: bytes) -> str:
 
 @dataclasses.dataclass(slots=True)
 class Gate:
-    """How slowly the server answers, in seconds, and how many requests a second it takes before it says 429."""
+    """Seconds that an answer takes, and how many requests a second pass before the rest get a 429."""
 
     latency: float = 0.0
     rate: float | None = None
@@ -159,7 +159,7 @@ class Source:
 
 def _response(status: int, body: bytes) -> bytes:
     head = (
-        f"HTTP/1.1 {status} {'OK' if status == 200 else 'Other'}\r\n"  # noqa: PLR2004
+        f"HTTP/1.1 {status} {'OK' if status == 200 else 'Other'}\r\n"
         f"Date: {email.utils.formatdate(usegmt=True)}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )

@@ -1,4 +1,4 @@
-"""dlt with its declarative REST source, as its documentation shows it, or --tuned: Arrow-ready and parallel."""
+"""dlt with its declarative REST source, as its documentation shows it, or --tuned, with larger buffers."""
 
 from __future__ import annotations
 

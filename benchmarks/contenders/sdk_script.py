@@ -34,7 +34,7 @@ def main(url: str, database: str) -> None:
         row = {"task_id": task.task_id, "status": task.status, "progress": task.progress}
         row |= {name: getattr(data, name, None) for name in DATA}
         rows.append(row | {name: getattr(times, name, None) for name in TIMES})
-        if len(rows) == 1000:  # noqa: PLR2004
+        if len(rows) == 1000:
             write(engine, upsert, rows)
             rows = []
     if rows:

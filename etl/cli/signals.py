@@ -2,44 +2,71 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import signal
+import sys
 import threading
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, Self
 
 from etl.errors import Interrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+    from sys import UnraisableHookArgs
     from types import FrameType
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_AGAIN_AFTER = 0.01  # seconds
 
-@contextlib.contextmanager
-def interruptible() -> Iterator[None]:
+
+def interruptible() -> AbstractContextManager[object]:
     """Raise Interrupted in this block at the first signal; a second one ends the process at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.getsignal(number) for number in signals}
+    is_main = threading.current_thread() is threading.main_thread()
+    return _Listener() if is_main else contextlib.nullcontext()
 
-    raised: list[Interrupted] = []
 
-    def interrupt(number: int, _frame: FrameType | None) -> NoReturn:
-        for each in signals:
-            signal.signal(each, signal.SIG_DFL)
-        raised.append(Interrupted(number))
-        raise raised[0]
+class _Listener:
+    """Raises, and sees to it that what it raised is heard."""
 
-    for number in signals:
-        signal.signal(number, interrupt)
-    try:
-        yield
-    except BaseException as error:
-        # A driver that is interrupted in the middle complains in its own words.
-        if raised and error is not raised[0]:
-            raise raised[0] from error
-        raise
-    finally:
-        for number, handler in before.items():
+    def __init__(self) -> None:
+        self._handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+        self._hook = sys.unraisablehook
+        self._raised: Interrupted | None = None
+        self._again: threading.Timer | None = None
+
+    def __enter__(self) -> Self:
+        sys.unraisablehook = self._swallowed
+        self._listen()
+        return self
+
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
+        if self._again is not None:
+            self._again.cancel()
+        sys.unraisablehook = self._hook
+        for number, handler in self._handlers.items():
             signal.signal(number, handler)
+        # A driver that is interrupted in the middle complains in its own words.
+        if error is not None and self._raised not in {None, error}:
+            raise self._raised from error
+
+    def _listen(self) -> None:
+        for number in _SIGNALS:
+            signal.signal(number, self._interrupt)
+
+    def _interrupt(self, number: int, _frame: FrameType | None) -> NoReturn:
+        for each in _SIGNALS:
+            signal.signal(each, signal.SIG_DFL)
+        self._raised = Interrupted(number)
+        raise self._raised
+
+    def _swallowed(self, what: UnraisableHookArgs) -> None:
+        """Raise it again in a moment, if it struck in a destructor, out of which no exception comes."""
+        if self._raised is None or what.exc_value is not self._raised:
+            self._hook(what)
+            return
+        self._listen()
+        number = self._raised.signal_number
+        self._again = threading.Timer(_AGAIN_AFTER, _thread.interrupt_main, [number])
+        self._again.daemon = True
+        self._again.start()

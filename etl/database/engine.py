@@ -30,7 +30,7 @@ _LOCK_SECONDS = 5.0
 # A row is about half a KiB: with larger pages fewer of them are split, and fewer written.
 _PAGE_BYTES = 8192
 # Pages held in memory, in KiB: start times come in no order, so inserts land all over their index.
-_CACHE_KIB = 8 * 1024
+_CACHE_KIB = 16 * 1024
 # A page that changes again soon is then copied into the file once; the log grows to 32 MiB at the most.
 _CHECKPOINT_PAGES = 4000
 _CHANGES = {

@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import inspect, text
+from sqlalchemy import Index, inspect, text
 
 from etl import views
 from etl.errors import (
@@ -177,4 +177,5 @@ def _describe_difference(difference: Any) -> str:  # noqa: ANN401 (alembic's tup
     if isinstance(difference, list):
         return "; ".join(_describe_difference(part) for part in difference)
     kind, *facts = difference
-    return f"{kind}: {', '.join(str(fact) for fact in facts if fact is not None)}"
+    names = (fact.name if isinstance(fact, Index) else fact for fact in facts if fact is not None)
+    return f"{kind}: {', '.join(map(str, names))}"

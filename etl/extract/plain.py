@@ -9,15 +9,13 @@ plain one.
 from __future__ import annotations
 
 import re
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from etl.extract.fields import instant
 from etl.extract.payload import LONGEST_ID, TaskPayload, fingerprint
-
-T = TypeVar("T")
 
 _Small = Annotated[int, Meta(gt=-(1 << 31), lt=1 << 31)]
 _Large = Annotated[int, Meta(gt=-(1 << 63), le=(1 << 63) - 1)]
@@ -68,21 +66,23 @@ def read_plain(raw: bytes) -> TaskPayload | None:
         data, times = record.task_data or _NO_DATA, record.processing_time or _NO_TIMES
         started_at, completed_at = times.started_at, times.completed_at
         task_id, task_name = record.task_id, record.task_name
+        if task_name is None and data.task_name is not UNSET:
+            task_name = data.task_name
         if len(task_id) > LONGEST_ID or not task_id.isprintable() or not task_id.strip(" ."):
             return None
         return TaskPayload(
             task_id=task_id,
-            task_name=_known(data.task_name) if task_name is None else task_name,
+            task_name=task_name,
             status=record.status,
             progress=record.progress,
-            url=_known(data.url),
-            category=_known(data.category),
-            audio_language=_known(data.audio_language),
-            subtitles_language=_known(data.subtitles_language),
-            stop_objects=_known(data.stop_objects),
-            client_id=_known(data.client_id),
-            client_user_id=_known(data.client_user_id),
-            client_entity_data=_known(data.client_entity_data),
+            url=None if data.url is UNSET else data.url,
+            category=None if data.category is UNSET else data.category,
+            audio_language=None if data.audio_language is UNSET else data.audio_language,
+            subtitles_language=None if data.subtitles_language is UNSET else data.subtitles_language,
+            stop_objects=None if data.stop_objects is UNSET else data.stop_objects,
+            client_id=None if data.client_id is UNSET else data.client_id,
+            client_user_id=None if data.client_user_id is UNSET else data.client_user_id,
+            client_entity_data=None if data.client_entity_data is UNSET else data.client_entity_data,
             task_data=None if record.task_data is None else msgspec.to_builtins(data),
             started_at=None if started_at is None else instant(started_at),
             completed_at=None if completed_at is None else instant(completed_at),
@@ -93,7 +93,3 @@ def read_plain(raw: bytes) -> TaskPayload | None:
         )
     except (msgspec.DecodeError, ValueError, OverflowError):
         return None
-
-
-def _known(value: T | UnsetType) -> T | None:
-    return None if value is UNSET else value

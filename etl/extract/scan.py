@@ -7,7 +7,6 @@ it; what can be had is two walks in a row that saw the same records.
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 from etl.errors import DriftingPages
@@ -63,15 +62,18 @@ class Scan:
 
 
 class _Fingerprint:
-    """Tells whether two walks saw the same set of records, in whatever order, without remembering them."""
+    """
+    Tells whether two walks saw the same set of records, in whatever order, without remembering them.
+
+    Python's own hashes have 64 bits and differ from process to process: no two sets agree by design.
+    """
 
     def __init__(self) -> None:
         self.value = (0, 0)
 
     def add(self, page: Page) -> None:
         number, total = self.value
-        for record in page.records:
-            key = record.task_id.encode() if isinstance(record, TaskPayload) else record.raw
-            digest = hashlib.blake2b(key, digest_size=16).digest()
-            number, total = number + 1, total + int.from_bytes(digest)
-        self.value = (number, total % (1 << 128))
+        hashes = [
+            hash(record.task_id if isinstance(record, TaskPayload) else record.raw) for record in page.records
+        ]
+        self.value = number + len(hashes), total + sum(hashes)

@@ -10,6 +10,7 @@ everywhere else.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import TYPE_CHECKING, Any
 
 from etl.models.base import as_json, as_sqlite_instant
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import sqlalchemy as sa
+
+# SQLite lets other threads run during a statement. With one for each row, the loading thread would wait for
+# them at every turn; with so many rows to each, pages are decoded meanwhile.
+_ROWS_A_STATEMENT = 1000
+# Each COPY is a round trip.
+_ROWS_A_COPY = 10_000
 
 Row = tuple[Any, ...]
 Names = tuple[str, ...]
@@ -37,16 +44,27 @@ def encoder_for(connection: sa.Connection) -> Encoder:
     return _POSTGRES if connection.dialect.name == "postgresql" else _SQLITE
 
 
+def rows_at_once(connection: sa.Connection) -> int:
+    """Give how many rows are best encoded before they are written."""
+    return _ROWS_A_COPY if connection.dialect.name == "postgresql" else _ROWS_A_STATEMENT
+
+
 def insert_rows(connection: sa.Connection, table: sa.Table, names: Names, rows: list[Row]) -> None:
     """Add rows that are not there yet: on Postgres by COPY, which the engine knows how to run."""
-    if not rows:
-        return
     columns = f"{table.name} ({', '.join(names)})"
     if connection.dialect.name == "postgresql":
-        statement = f"COPY {columns} FROM STDIN"
-    else:
-        statement = f"INSERT INTO {columns} VALUES ({', '.join('?' * len(names))})"
-    connection.exec_driver_sql(statement, rows)
+        if rows:
+            connection.exec_driver_sql(f"COPY {columns} FROM STDIN", rows)
+        return
+    one = f"({', '.join('?' * len(names))})"
+    for start in range(0, len(rows), _ROWS_A_STATEMENT):
+        part = rows[start : start + _ROWS_A_STATEMENT]
+        statement = f"INSERT INTO {columns} VALUES {one}"
+        if len(part) == _ROWS_A_STATEMENT:
+            flat = tuple(itertools.chain.from_iterable(part))
+            connection.exec_driver_sql(statement + f", {one}" * (len(part) - 1), flat)
+        else:
+            connection.exec_driver_sql(statement, part)
 
 
 def update_rows(connection: sa.Connection, table: sa.Table, names: Names, rows: list[Row]) -> None:
@@ -60,9 +78,10 @@ def update_rows(connection: sa.Connection, table: sa.Table, names: Names, rows: 
     connection.exec_driver_sql(statement, [(*row[1:], row[0]) for row in rows])
 
 
-def _same(value: dt.datetime) -> dt.datetime:
-    return value
+def _as_postgres_instant(value: dt.datetime) -> str:
+    # The driver would ask each value for its type, and then write the same.
+    return f"{as_sqlite_instant(value)}+00"
 
 
 _SQLITE = Encoder(as_sqlite_instant)
-_POSTGRES = Encoder(_same)
+_POSTGRES = Encoder(_as_postgres_instant)

@@ -1,32 +1,21 @@
-"""
-The places where SQLite and Postgres want other words for the same statement.
-
-Each dialect is imported by whoever has such a database: that of Postgres takes a tenth of a second.
-"""
+"""The places where SQLite and Postgres want other words for the same statement."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
-from etl.models import Json
+from etl.models.base import as_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sqlalchemy.dialects import postgresql, sqlite
-
 
 def insert(connection: sa.Connection, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
     """Start an INSERT that can say ON CONFLICT."""
-    if connection.dialect.name == "postgresql":
-        from sqlalchemy.dialects import postgresql  # noqa: PLC0415
-
-        return postgresql.insert(table)
-    from sqlalchemy.dialects import sqlite  # noqa: PLC0415
-
-    return sqlite.insert(table)
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
 
 
 def among(
@@ -42,12 +31,10 @@ def each_of(connection: sa.Connection, values: Iterable[str]) -> sa.ColumnElemen
     """Give many values as rows, in one parameter, whatever their number."""
     if connection.dialect.name == "postgresql":
         return sa.func.unnest(_array(values), type_=sa.Text)
-    listed = sa.func.json_each(sa.bindparam(None, list(values), type_=Json)).table_valued("value")
+    listed = sa.func.json_each(sa.literal(as_json(list(values)))).table_valued("value")
     return listed.c.value
 
 
 def _array(values: Iterable[str]) -> sa.BindParameter[Any]:
-    from sqlalchemy.dialects import postgresql  # noqa: PLC0415
-
     array: Any = postgresql.ARRAY(sa.Text)
     return sa.bindparam(None, list(values), type_=array)

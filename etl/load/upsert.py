@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from etl.load.bulk import encoder_for, insert_rows, update_rows
+from etl.load.bulk import encoder_for, insert_rows, rows_at_once, update_rows
 from etl.load.dialect import among
 from etl.load.transform import CONTENT, content_of, creation_bounds, differs, encode_content
 from etl.models import STATUSES_WITH_RESULT, Base
@@ -37,8 +37,6 @@ _EVENT_NAMES = (
     *("task_id", "run_id", "observed_at", "event"),
     *("status", "progress", "previous_status", "previous_progress"),
 )
-# So many are encoded before they are written: one statement gains nothing from more.
-_ROWS_AT_ONCE = 2000
 
 
 @dataclasses.dataclass(slots=True)
@@ -92,11 +90,24 @@ def are_stored(connection: sa.Connection, payloads: Iterable[TaskPayload]) -> bo
 def _compare(connection: sa.Connection, latest: Mapping[str, TaskPayload]) -> tuple[list[str], list[str]]:
     """Give the ids that are not stored, and those that are removed or whose record differs in any byte."""
     present_hash = sa.case((TASKS.c.removed_at.is_(None), TASKS.c.payload_hash))
-    query = sa.select(TASKS.c.task_id, present_hash).where(among(connection, TASKS.c.task_id, latest))
-    stored = dict(connection.execute(query).all())
+    asked = _possibly_stored(connection, latest)
+    query = sa.select(TASKS.c.task_id, present_hash).where(among(connection, TASKS.c.task_id, asked))
+    stored = dict(connection.execute(query).all()) if asked else {}
     new = [task_id for task_id in latest if task_id not in stored]
     given = ((task_id, payload.fingerprint) for task_id, payload in latest.items())
     return new, [task_id for task_id, seen in given if stored.get(task_id, seen) != seen]
+
+
+def _possibly_stored(connection: sa.Connection, task_ids: Iterable[str]) -> list[str]:
+    """
+    Leave out the ids beyond the last one that is stored: all of them, in a first load in order.
+
+    SQLite sorts as Python does, by code points; how Postgres sorts is up to whoever made the database.
+    """
+    if connection.dialect.name != "sqlite":
+        return list(task_ids)
+    last = connection.scalar(sa.select(sa.func.max(TASKS.c.task_id))) or ""
+    return [task_id for task_id in task_ids if task_id <= last]
 
 
 def _rows(connection: sa.Connection, task_ids: list[str]) -> dict[str, sa.RowMapping]:
@@ -120,8 +131,9 @@ class _Writer:
 
     def insert(self, payloads: list[TaskPayload]) -> None:
         after, before = self._sighting.created_after, self._sighting.created_before
-        for start in range(0, len(payloads), _ROWS_AT_ONCE):
-            part = payloads[start : start + _ROWS_AT_ONCE]
+        step = rows_at_once(self._connection)
+        for start in range(0, len(payloads), step):
+            part = payloads[start : start + step]
             rows = [
                 (*self._row(payload, after, before, is_result_due=_has_result(payload.status)), self._now)
                 for payload in part

@@ -5,18 +5,8 @@ import json
 from typing import Any
 
 import msgspec
-from sqlalchemy import (
-    JSON,
-    TIMESTAMP,
-    BigInteger,
-    Dialect,
-    Double,
-    Integer,
-    LargeBinary,
-    MetaData,
-    Text,
-    TypeDecorator,
-)
+from sqlalchemy import BigInteger, Dialect, Double, Integer, LargeBinary, MetaData, Text, TypeDecorator
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeEngine
 
@@ -51,16 +41,9 @@ def as_sqlite_instant(value: dt.datetime) -> str:
     """
     if value.tzinfo is not dt.UTC:
         value = value.astimezone(dt.UTC)
-    # Half the time of `isoformat`, which asks the time zone for its offset.
-    return "%04d-%02d-%02d %02d:%02d:%02d.%06d" % (  # noqa: UP031 (the fastest that there is)
-        value.year,
-        value.month,
-        value.day,
-        value.hour,
-        value.minute,
-        value.second,
-        value.microsecond,
-    )
+    # A quarter of the time of `isoformat`, which asks the time zone for its offset.
+    text: str = msgspec.to_builtins(value)[:-1].replace("T", " ")
+    return text if value.microsecond else f"{text}.000000"
 
 
 class UtcDateTime(TypeDecorator[dt.datetime]):
@@ -103,16 +86,12 @@ class Json(TypeDecorator[Any]):
     numeric affinity there, and a document that is a bare number would come back as no text at all.
     """
 
-    impl = JSON
+    impl = JSONB
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """Choose the column type."""
-        if dialect.name == "sqlite":
-            return dialect.type_descriptor(Text())
-        from sqlalchemy.dialects.postgresql import JSONB  # noqa: PLC0415 - whoever uses SQLite need not wait
-
-        return dialect.type_descriptor(JSONB(none_as_null=True))
+        return dialect.type_descriptor(Text() if dialect.name == "sqlite" else JSONB(none_as_null=True))
 
     def process_bind_param(self, value: Any | None, dialect: Dialect) -> Any:  # noqa: ANN401
         """Write the document; NaN and infinity are no JSON and raise ValueError."""

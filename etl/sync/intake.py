@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from etl.extract.payload import TaskPayload, UnusableRecord
+from etl.load.indexes import defer_indexes
 from etl.load.rejected import park
 from etl.load.seen import SeenTasks
 from etl.load.transform import CLOCK_GRAIN
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from etl.sync.summary import RunSummary
 
 # As large as promises about memory and about lost work allow.
-BATCH_ROWS = 10_000
+BATCH_ROWS = 5_000
 BATCH_BYTES = 32 * 1024 * 1024
 
 
@@ -53,6 +54,7 @@ class Intake:
         self._created_after: dt.datetime | None = None
         self._pending: list[Record] = []
         self._pending_bytes = 0
+        self._may_defer = present == 0 and not summary.dry_run
         self._rejected_texts: set[int] = set()
 
     def look(self, page: Page) -> None:
@@ -96,14 +98,17 @@ class Intake:
 
     def load(self) -> None:
         """Load what is queued inside the caller's transaction."""
+        summary = self._summary
         payloads = [record for record in self._pending if isinstance(record, TaskPayload)]
         rejected = [record for record in self._pending if isinstance(record, UnusableRecord)]
         self._pending, self._pending_bytes = [], 0
         sighting = self.sighting()
+        if payloads and self._may_defer:
+            defer_indexes(self._connection)
+            self._may_defer = False
         tally = upsert_tasks(self._connection, payloads, sighting)
         self.seen.add(payload.task_id for payload in payloads)
         self._rejected_texts.update(hash(record.raw) for record in rejected)
-        summary = self._summary
         self.add_present(tally.inserted + tally.reappeared)
         if not summary.dry_run:
             park(self._connection, rejected, run_id=sighting.run_id, received_at=sighting.observed_at)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from etl.errors import Interrupted, MassRemoval, SourceError
 from etl.extract.date_filter import shows_later_than
+from etl.load.indexes import build_indexes
 from etl.load.seen import mark_removed, newest_start
 from etl.sync.account import Account
 from etl.sync.archive import iter_archived
@@ -105,6 +106,7 @@ class Run:
             summary.watermark_before = summary.watermark = self._state.watermark
             summary.dry_run = options.is_dry
             if not options.is_dry:
+                build_indexes(self._connection)
                 close_killed_runs(self._connection, summary.started_at)
                 summary.run_id = open_run(self._connection, summary)
             self._account = Account(
@@ -200,6 +202,7 @@ class Run:
             after = self._advance(window, state)
             self._count()
             if not summary.dry_run:
+                build_indexes(connection)
                 write_state(connection, self._state, after)
                 save_counters(connection, summary)
         summary.watermark = after.watermark
@@ -298,4 +301,6 @@ class Run:
         if isinstance(error, SourceError):
             self._intake.flush()
         with self._connection.begin():
+            if isinstance(error, SourceError):
+                build_indexes(self._connection)
             close_run(self._connection, self.summary, self._now())
