@@ -49,9 +49,10 @@ class Pacer:
             self._began_at = self._began_at or now
             start = max(now, self._next_start)
             self._next_start = start + 1 / self._rate
+            # What was given its turn before a cut comes too soon after it, too.
+            self._mine.cuts = self._cuts
         if start > now:
             self._stopping.wait(start - now)
-        self._mine.cuts = self._cuts
 
     def passed(self) -> None:
         """Hear that the server took this thread's request."""
