@@ -142,5 +142,17 @@ def history(kinds: tuple[str, ...]) -> None:
                 )
 
 
+@main.command()
+@click.option("--tasks", default=100_000, show_default=True)
+@click.option("--kind", type=click.Choice(KINDS), default="sqlite", show_default=True)
+def stages(tasks: int, kind: str) -> None:
+    """Say how much CPU each stage of a first load takes."""
+    from benchmarks.stages import measure_stages  # noqa: PLC0415 - it loads what it measures
+
+    with served(tasks) as url, Databases() as databases:
+        for label, seconds in measure_stages(url, databases.empty(kind)).items():
+            click.echo(f"{seconds:6.2f} s  {label}")
+
+
 if __name__ == "__main__":
     main()

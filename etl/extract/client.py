@@ -1,7 +1,7 @@
 """
 One request in, one decoded answer out: address, key, timeouts, status code to error.
 
-With its transport, the only module that knows httpx; no type of it leaves. Blocking calls: several threads
+With `transport` and `lean_httpx`, all that knows httpx; no type of it leaves. Blocking calls: several threads
 may share one client.
 """
 

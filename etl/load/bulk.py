@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import sqlite3
 from typing import TYPE_CHECKING, Any
 
 from etl.models.base import as_json, as_sqlite_instant
@@ -57,10 +58,14 @@ def insert_rows(connection: sa.Connection, table: sa.Table, names: Names, rows: 
             connection.exec_driver_sql(f"COPY {columns} FROM STDIN", rows)
         return
     one = f"({', '.join('?' * len(names))})"
-    for start in range(0, len(rows), _ROWS_A_STATEMENT):
-        part = rows[start : start + _ROWS_A_STATEMENT]
+    # Before 3.32 SQLite took no more than 999 values in a statement.
+    driver: Any = connection.connection.driver_connection
+    values = driver.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
+    most = max(1, min(_ROWS_A_STATEMENT, values // len(names)))
+    for start in range(0, len(rows), most):
+        part = rows[start : start + most]
         statement = f"INSERT INTO {columns} VALUES {one}"
-        if len(part) == _ROWS_A_STATEMENT:
+        if len(part) == most:
             flat = tuple(itertools.chain.from_iterable(part))
             connection.exec_driver_sql(statement + f", {one}" * (len(part) - 1), flat)
         else:

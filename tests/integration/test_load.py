@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +16,7 @@ from etl.extract.result import parse_detail
 from etl.load.results import RESULTS, SUBTITLES, Answer, due_results, store_results
 from etl.load.seen import SeenTasks, count_by_status, count_in_flight, mark_removed
 from etl.load.upsert import HISTORY, TASKS, Sighting, Tally, are_stored, upsert_tasks
+from etl.sync.session import writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -165,6 +167,14 @@ def test_a_batch_of_ten_thousand_known_and_new_tasks_is_told_apart(connection):
     assert dict(kinds.all()) == {"discovered": 15_000, "changed": 10_000}
     states = connection.execute(sa.select(TASKS.c.progress, sa.func.count()).group_by("progress"))
     assert dict(states.all()) == {1: 5000, 2: 10_000}
+
+
+def test_a_sqlite_that_takes_few_values_in_a_statement_is_given_few(sqlite_databases):
+    with sqlite_databases.migrated() as url, writing(url) as connection, connection.begin():
+        connection.connection.driver_connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 999)
+        tasks = [a_task(f"{number:04d}") for number in range(1234)]
+        assert load(connection, *tasks).inserted == 1234
+        assert connection.scalar(sa.select(sa.func.count()).select_from(HISTORY)) == 1234
 
 
 def test_a_dry_load_counts_as_a_real_one_and_writes_nothing(connection):

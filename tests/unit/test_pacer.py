@@ -88,6 +88,29 @@ def test_the_users_own_rate_is_never_exceeded(monkeypatch):
     assert simulation.taken <= 4 * 200 + 1
 
 
+def test_a_turn_that_was_given_before_a_cut_cuts_no_further(monkeypatch):
+    simulation = Simulation(monkeypatch, 100, max_rate=10)
+    is_waiting, may_go = threading.Event(), threading.Event()
+
+    def wait_for_the_cut(_seconds: float) -> None:
+        is_waiting.set()
+        may_go.wait(10)
+
+    def be_refused() -> None:
+        simulation.pacer.wait()
+        simulation.pacer.refused()
+
+    simulation.pacer.wait()
+    monkeypatch.setattr(simulation.pacer._stopping, "wait", wait_for_the_cut)
+    second = threading.Thread(target=be_refused)
+    second.start()
+    assert is_waiting.wait(10)
+    simulation.pacer.refused()
+    may_go.set()
+    second.join()
+    assert simulation.pacer.rate == 5
+
+
 def test_refusals_of_what_was_sent_before_a_cut_cut_no_further(monkeypatch):
     simulation = Simulation(monkeypatch, 100, max_rate=100)
     threads = [threading.Thread(target=simulation.pacer.wait) for _ in range(3)]
