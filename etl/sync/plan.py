@@ -49,10 +49,11 @@ class Plan:
             reader.read_window(window, filters)
             return window
         # A day's list that holds anything shows by itself that days are still what it goes by.
-        if before != "day":
+        shows_itself = before == "day"
+        if not shows_itself:
             self.verdict.verify(self._now)
         try:
-            if self.verdict.value == before and not reader.read_window(window, {}):
+            if self.verdict.value == before and not reader.read_window(window, {}) and shows_itself:
                 self.verdict.verify(self._now)
         except RequestRefused:
             self.recheck(is_disproved=True)

@@ -19,10 +19,15 @@ RUNS = Base.metadata.tables["sync_runs"]
 
 
 def close_killed_runs(connection: sa.Connection, now: dt.datetime) -> None:
-    """Close what a killed process left open. Only the holder of the writer's lock may say that it is dead."""
+    """
+    Close what a killed process left open. Only the holder of the writer's lock may say that it is dead.
+
+    Every run does so where it opens its own row: none but the last can be open, whatever the number of runs.
+    """
+    last = sa.select(sa.func.max(RUNS.c.run_id)).scalar_subquery()
     connection.execute(
         sa.update(RUNS)
-        .where(RUNS.c.status == "running")
+        .where(RUNS.c.run_id == last, RUNS.c.status == "running")
         .values(status="interrupted", finished_at=now, error="the process ended without closing its run")
     )
 

@@ -4,21 +4,6 @@
 -- half of the span if both ends are known, null if nothing bounds it.
 -- wait_seconds goes from there to the start, null where that would be negative. duration_seconds is the API's own
 -- figure, or the time from start to completion. removed_at: when the source no longer had the task.
-WITH estimated AS (
-    SELECT
-        tasks.*,
-        -- Null and order are asked of the instants themselves: SQLite computes an expression anew at every use.
-        CASE
-            WHEN date_created IS NULL AND created_after IS NOT NULL AND created_before IS NOT NULL
-                THEN (micros(created_after) + micros(created_before)) / 2
-            ELSE micros(coalesce(date_created, created_before, created_after, started_at))
-        END AS created,
-        CASE
-            WHEN date_created IS NOT NULL THEN 0
-            WHEN created_after <= created_before THEN micros(created_before) - micros(created_after)
-        END AS spread
-    FROM tasks
-)
 SELECT
     task_id,
     task_name,
@@ -34,4 +19,19 @@ SELECT
         CASE WHEN completed_at >= started_at THEN seconds(micros(completed_at) - micros(started_at)) END
     ) AS duration_seconds,
     removed_at
-FROM estimated
+-- A subquery, not a WITH: Postgres would compute one of those for all tasks where a join asks for a few.
+FROM (
+    SELECT
+        tasks.*,
+        -- Null and order are asked of the instants themselves: SQLite computes an expression anew at every use.
+        CASE
+            WHEN date_created IS NULL AND created_after IS NOT NULL AND created_before IS NOT NULL
+                THEN (micros(created_after) + micros(created_before)) / 2
+            ELSE micros(coalesce(date_created, created_before, created_after, started_at))
+        END AS created,
+        CASE
+            WHEN date_created IS NOT NULL THEN 0
+            WHEN created_after <= created_before THEN micros(created_before) - micros(created_after)
+        END AS spread
+    FROM tasks
+) AS estimated

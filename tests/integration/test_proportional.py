@@ -69,6 +69,16 @@ def test_nothing_new_costs_four_requests_and_writes_nothing(database_url, meanin
     assert rows.keys() <= BOOKKEEPING
 
 
+@pytest.mark.parametrize("meaning, most", [("gte", 4), ("ignored", 5)])
+def test_a_window_without_any_task_costs_no_more(database_url, meaning, most):
+    world = finished_world(300)
+    world.advance(dt.timedelta(days=3))
+    with serve(world, Behaviour(date_created=meaning)) as emulator:
+        settings = settings_for(emulator, database_url)
+        run_sync(settings, TASKS_ALONE)
+        assert run_sync(settings, TASKS_ALONE).requests <= most
+
+
 def test_the_cost_of_a_sync_does_not_depend_on_the_length_of_the_history(databases):
     found = []
     for tasks in (1000, 10_000):

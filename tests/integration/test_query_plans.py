@@ -1,0 +1,132 @@
+"""P8 at its root: no statement of an incremental sync goes through a table that grows with the history."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+from support.worlds import finished_world, settings_for
+
+from etl.database import open_engine
+from etl.emulator import Behaviour, serve
+from etl.sync.session import run_sync
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+GROWING = {"tasks", "task_history", "task_results", "subtitles", "detections", "sync_runs"}
+# They hold what is unfinished, and what is due: not the history.
+SMALL_INDEXES = {"ix_tasks_in_flight", "ix_tasks_result_due"}
+_EXPLAINED = re.compile(r"\s*(?:SELECT|WITH|INSERT|UPDATE|DELETE)\b")
+
+# One row of each, and what a person asks first. A window over one task must not be computed for all of them.
+LOOKUPS = [
+    "SELECT * FROM in_flight",
+    "SELECT * FROM task_timeline WHERE task_id = 'x'",
+    "SELECT * FROM status_spans WHERE task_id = 'x'",
+    "SELECT * FROM failures WHERE task_id = 'x'",
+    "SELECT * FROM results_expiring WHERE task_id = 'x'",
+]
+
+
+@contextlib.contextmanager
+def collecting_scans() -> Iterator[tuple[list[str], list[str]]]:
+    """Explain every statement where it is about to run; give the statements, and those that scan."""
+    explained: list[str] = []
+    scans: list[str] = []
+
+    def explain(
+        connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, *many: bool
+    ) -> None:
+        if not _EXPLAINED.match(statement):
+            return
+        explained.append(statement)
+        if found := scanned(connection, statement, parameters[0] if any(many) else parameters):
+            scans.append(f"{', '.join(sorted(found))}: {statement}")
+
+    event.listen(Engine, "before_cursor_execute", explain)
+    try:
+        yield explained, scans
+    finally:
+        event.remove(Engine, "before_cursor_execute", explain)
+
+
+def scanned(connection: sa.Connection, statement: str, parameters: Any = ()) -> set[str]:
+    """Give the growing tables that a statement goes through from end to end."""
+    cursor = connection.connection.cursor()
+    try:
+        if connection.dialect.name == "sqlite":
+            cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            return {name for row in cursor.fetchall() for name in _scanned_by_sqlite(row[3])}
+        # What can be answered by an index is, whatever the planner thinks of small tables.
+        for other in ("seqscan", "hashjoin", "mergejoin"):
+            cursor.execute(f"SET LOCAL enable_{other} = off")
+        cursor.execute(f"EXPLAIN (FORMAT JSON) {statement}", parameters or None)
+        plan = cursor.fetchone()[0]
+        plan = json.loads(plan) if isinstance(plan, str) else plan
+        return set(_scanned_by_postgres(plan[0]["Plan"]))
+    finally:
+        cursor.close()
+
+
+def _scanned_by_sqlite(detail: str) -> Iterator[str]:
+    match = re.match(r"SCAN (\w+)(?: USING (?:COVERING )?INDEX (\w+))?", detail)
+    if match and match[1] in GROWING and match[2] not in SMALL_INDEXES:
+        yield match[1]
+
+
+def _scanned_by_postgres(node: dict[str, Any], *, reads_one: bool = False) -> Iterator[str]:
+    kind, is_filtered = node["Node Type"], "Filter" in node
+    # Of an index that is gone through for its first entry, one entry is read.
+    is_bounded = "Index Cond" in node or (reads_one and not is_filtered)
+    is_whole = kind == "Seq Scan" or (kind.startswith("Index") and not is_bounded)
+    name = node.get("Relation Name")
+    if name in GROWING and is_whole and node.get("Index Name") not in SMALL_INDEXES:
+        yield name
+    for child in node.get("Plans", []):
+        yield from _scanned_by_postgres(child, reads_one=kind == "Limit")
+
+
+@pytest.mark.parametrize("meaning", ["gte", "day", "ignored"])
+def test_no_statement_of_an_incremental_sync_scans_a_growing_table(database_url, meaning):
+    world = finished_world(300)
+    with serve(world, Behaviour(date_created=meaning)) as emulator:
+        settings = settings_for(emulator, database_url)
+        run_sync(settings)
+        for number in range(10):
+            task_id = world.create(created_at=world.now)
+            (world.start if number % 2 else world.finish)(task_id)
+        for _ in range(2):
+            with collecting_scans() as (explained, scans):
+                run_sync(settings)
+            assert len(explained) > 10
+            assert scans == []
+
+
+@pytest.mark.parametrize("query", LOOKUPS)
+def test_no_lookup_in_a_view_scans_a_growing_table(database_url, query):
+    with serve(finished_world(50)) as emulator:
+        run_sync(settings_for(emulator, database_url))
+    engine = open_engine(database_url, read_only=True)
+    try:
+        with engine.connect() as connection:
+            assert scanned(connection, query) == set()
+    finally:
+        engine.dispose()
+
+
+def test_a_scan_would_be_noticed(database_url):
+    with serve(finished_world(50)) as emulator:
+        run_sync(settings_for(emulator, database_url))
+    engine = open_engine(database_url, read_only=True)
+    try:
+        with engine.connect() as connection:
+            assert scanned(connection, "SELECT url, count(*) FROM tasks GROUP BY url") == {"tasks"}
+    finally:
+        engine.dispose()
