@@ -82,6 +82,16 @@ class Page:
     served_at: dt.datetime | None = None
     is_detail: bool = False
 
+    @property
+    def tasks(self) -> list[TaskPayload]:
+        """The records that can be loaded, in order."""
+        return [record for record in self.records if isinstance(record, TaskPayload)]
+
+    @property
+    def keys(self) -> list[str | bytes]:
+        """What tells one record from another: its id, or its text where it has none."""
+        return [record.task_id if isinstance(record, TaskPayload) else record.raw for record in self.records]
+
 
 class SpoiltPage(UnreadablePage):
     """A whole page spoilt by one record; smaller ones will show which. `page` holds it all as one record."""

@@ -58,8 +58,8 @@ _NO_DATA, _NO_TIMES = _TaskData(), _Times()
 
 def read_plain(raw: bytes) -> TaskPayload | None:
     """Read one record; None if it is not plain."""
-    # Escapes are rare, and to look for any costs less than a regular expression.
-    if b"\\u" in raw and _SUSPECT.search(raw):
+    # To look for one byte costs a tenth of looking for two, and that a tenth of a regular expression.
+    if b"\\" in raw and b"\\u" in raw and _SUSPECT.search(raw):
         return None
     try:
         record = _decode(raw)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from etl.errors import DriftingPages
 from etl.extract.pages import Walk
-from etl.extract.payload import TaskPayload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -73,7 +72,5 @@ class _Fingerprint:
 
     def add(self, page: Page) -> None:
         number, total = self.value
-        hashes = [
-            hash(record.task_id if isinstance(record, TaskPayload) else record.raw) for record in page.records
-        ]
+        hashes = list(map(hash, page.keys))
         self.value = number + len(hashes), total + sum(hashes)

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
 
 from etl.extract.payload import Page, TaskPayload
 from etl.extract.spans import Span
-
-if TYPE_CHECKING:
-    from etl.extract.payload import Record
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -24,7 +20,7 @@ class Slice:
     @classmethod
     def of(cls, span: Span, page: Page) -> Slice:
         """Look at an answer; `ids` are those of the records that have one, in order."""
-        keys = list(map(_key, page.records))
+        keys = page.keys
         return cls(span, page, frozenset(keys), [key for key in keys if isinstance(key, str)])
 
     @property
@@ -70,12 +66,9 @@ class Slice:
 
     def news(self, known: frozenset[str | bytes]) -> Page:
         """Give the page without what is known."""
-        fresh = tuple(record for record in self.page.records if _key(record) not in known)
+        records = zip(self.page.keys, self.page.records, strict=True)
+        fresh = tuple([record for key, record in records if key not in known])
         return dataclasses.replace(self.page, records=fresh)
 
 
 NOTHING = Slice(Span(1, 1), Page(records=()), frozenset(), [])
-
-
-def _key(record: Record) -> str | bytes:
-    return record.task_id if isinstance(record, TaskPayload) else record.raw

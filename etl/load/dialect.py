@@ -18,23 +18,27 @@ def insert(connection: sa.Connection, table: sa.Table) -> postgresql.Insert | sq
     return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
 
 
+# No id holds a line break: ids are printable.
+_BREAK = "\n"
+
+
 def among(
     connection: sa.Connection, column: sa.ColumnElement[str], values: Iterable[str]
 ) -> sa.ColumnElement[bool]:
-    """Test a column against many values in one parameter, whatever their number."""
+    """Test a column against many ids in one parameter, whatever their number."""
     if connection.dialect.name == "postgresql":
         return column == sa.any_(_array(values))
     return column.in_(sa.select(each_of(connection, values)))
 
 
 def each_of(connection: sa.Connection, values: Iterable[str]) -> sa.ColumnElement[str]:
-    """Give many values as rows, in one parameter, whatever their number."""
+    """Give many ids as rows, in one parameter, whatever their number."""
     if connection.dialect.name == "postgresql":
         return sa.func.unnest(_array(values), type_=sa.Text)
     listed = sa.func.json_each(sa.literal(as_json(list(values)))).table_valued("value")
     return listed.c.value
 
 
-def _array(values: Iterable[str]) -> sa.BindParameter[Any]:
-    array: Any = postgresql.ARRAY(sa.Text)
-    return sa.bindparam(None, list(values), type_=array)
+def _array(values: Iterable[str]) -> sa.ColumnElement[Any]:
+    # As one text: the driver would look at each value of an array by itself.
+    return sa.func.string_to_array(_BREAK.join(values), _BREAK, type_=postgresql.ARRAY(sa.Text))

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from etl.errors import AccountChanged, NotThere, RequestRefused
-from etl.extract.payload import TaskPayload
 from etl.load.upsert import TASKS
 from etl.sync.in_flight import is_shown
 
@@ -40,11 +39,7 @@ class Account:
 
     def check(self, page: Page) -> None:
         """Learn whose tasks a page shows. Raises AccountChanged if they are another account's."""
-        shown = frozenset(
-            record.client_id
-            for record in page.records
-            if isinstance(record, TaskPayload) and record.client_id is not None
-        )
+        shown = frozenset([task.client_id for task in page.tasks if task.client_id is not None])
         is_strange = bool(self.client_ids and shown) and self.client_ids.isdisjoint(shown)
         if is_strange and not self._knows_ours():
             if not self._may_change:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+import operator
 from typing import TYPE_CHECKING
 
-from etl.extract.payload import TaskPayload
 from etl.load.transform import CLOCK_GRAIN
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from etl.extract.payload import Page
+
+_times = operator.attrgetter("started_at", "completed_at", "date_created")
 
 
 class SourceClock:
@@ -34,8 +37,9 @@ class SourceClock:
         served_at = page.served_at
         if self._is_first:
             self.first_served_at, self._is_first = served_at, False
-            self.newest = max(filter(None, (self.newest, *_moments(page))), default=None)
-        if served_at is None or any(moment > served_at + CLOCK_GRAIN for moment in _moments(page)):
+            self.newest = max(filter(None, (self.newest, _latest(page))), default=None)
+        latest = _latest(page)
+        if served_at is None or (latest is not None and latest > served_at + CLOCK_GRAIN):
             self.doubt()
         if served_at is not None:
             self._latest = max(served_at, self._latest or served_at)
@@ -58,7 +62,6 @@ class SourceClock:
         return self._latest + CLOCK_GRAIN if self._latest is not None and self._bounds_creation else None
 
 
-def _moments(page: Page) -> Iterator[dt.datetime]:
-    for record in page.records:
-        if isinstance(record, TaskPayload):
-            yield from filter(None, (record.started_at, record.completed_at, record.date_created))
+def _latest(page: Page) -> dt.datetime | None:
+    times = itertools.chain.from_iterable(map(_times, page.tasks))
+    return max(filter(None, times), default=None)

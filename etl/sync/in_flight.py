@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from etl.errors import NotThere, RequestRefused
 from etl.extract.parallel import DaemonPool, await_result
-from etl.extract.payload import Page, TaskPayload
+from etl.extract.payload import Page
 from etl.extract.scan import Scan
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def is_gone(task_id: str, answer: Page | None) -> bool:
 
 def is_shown(task_id: str, answer: Page) -> bool:
     """Tell whether this answer shows the task that was asked for."""
-    return any(isinstance(record, TaskPayload) and record.task_id == task_id for record in answer.records)
+    return any(task.task_id == task_id for task in answer.tasks)
 
 
 def iter_unseen(seen: SeenTasks) -> Iterator[list[str]]:

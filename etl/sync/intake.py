@@ -68,7 +68,7 @@ class Intake:
         self.look(page)
         self._doubt(page)
         self._pending.extend(page.records)
-        self._summary.tasks_seen += sum(isinstance(record, TaskPayload) for record in page.records)
+        self._summary.tasks_seen += len(page.tasks)
         self._pending_bytes += sum(record.size for record in page.records)
         if len(self._pending) >= BATCH_ROWS or self._pending_bytes >= BATCH_BYTES:
             self.flush()
@@ -137,9 +137,6 @@ class Intake:
         """Notice a list that holds what its filter should have kept out."""
         after = self._created_after
         if after is not None and any(
-            isinstance(record, TaskPayload)
-            and record.started_at is not None
-            and record.started_at + CLOCK_GRAIN < after
-            for record in page.records
+            task.started_at is not None and task.started_at + CLOCK_GRAIN < after for task in page.tasks
         ):
             self._created_after, self.is_contradicted = None, True

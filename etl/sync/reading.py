@@ -98,9 +98,8 @@ class Reader:
         """Tell whether the task moved on: only then it is stored as its own page shows it."""
         with self._connection.begin():
             return any(
-                isinstance(record, TaskPayload)
-                and state_of(self._connection, record.task_id) != (record.status, record.progress)
-                for record in answer.records
+                state_of(self._connection, task.task_id) != (task.status, task.progress)
+                for task in answer.tasks
             )
 
     def _read_lists(self, statuses: Iterable[str]) -> None:
@@ -128,7 +127,7 @@ class Reader:
 
     def _is_quiet(self, page: Page, start: dt.datetime) -> bool:
         """Tell whether everything here is known, final and unchanged, and not newer than `start`."""
-        payloads = [record for record in page.records if isinstance(record, TaskPayload)]
+        payloads = page.tasks
         if len(payloads) < len(page.records):
             return False
         for payload in payloads:
