@@ -32,8 +32,11 @@ test: .venv/.dev  ## all tests
 test-slow: .venv/.dev  ## the long versions: many kills, large worlds; about half an hour
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m slow -rP --show-capture=stdout
 
-bench: .venv/.dev  ## the benchmark's table, with what other people use; about fifteen minutes
-	@$(BIN)/python -m benchmarks table
+bench: .venv/.dev  ## all that docs/benchmarks.md shows, with what other people use; about half an hour
+	@$(BIN)/python -m benchmarks table --save
+	@$(BIN)/python -m benchmarks growth --save
+	@$(BIN)/python -m benchmarks history --save
+	@$(BIN)/python -m benchmarks page
 
 bench-quick: .venv/.dev  ## ours as a multiple of the bare prototype; under a minute
 	@$(BIN)/python -m benchmarks quick

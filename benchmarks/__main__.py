@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import sqlite3
-import statistics
-from importlib.metadata import version
+from typing import Any
 
 import click
 
-from benchmarks import field
+from benchmarks import field, pages, results
+from benchmarks.field import KINDS
 from benchmarks.measure import ContenderFailed, Databases, Sample, count_rows, figures, run, served
+from benchmarks.results import Entry, middle
 from benchmarks.source import Manner
 
-KINDS = ("sqlite", "postgres")
+# Peers would take an hour for more.
+SLOW_FROM = 1_000_000
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -33,22 +32,6 @@ def measure(
     if found != expected:
         raise ContenderFailed(f"{contender.name} stored {found:,} of {expected:,} tasks")
     return samples
-
-
-def middle(samples: list[Sample], name: str) -> float:
-    """Give the median of one figure."""
-    return statistics.median(getattr(sample, name) for sample in samples)
-
-
-def machine() -> str:
-    """Say where this was measured."""
-    names = ("httpx", "msgspec", "sqlalchemy", "psycopg")
-    versions = ", ".join(f"{name} {version(name)}" for name in names)
-    cores = os.cpu_count()
-    python = platform.python_version()
-    return (
-        f"{cores} cores, {platform.machine()}, Python {python}, SQLite {sqlite3.sqlite_version}, {versions}"
-    )
 
 
 @main.command()
@@ -80,34 +63,58 @@ def quick(tasks: int, rounds: int, kinds: tuple[str, ...]) -> None:
 @click.option("--rounds", default=3, show_default=True, help="How often ours and the prototypes run.")
 @click.option("--peers/--no-peers", default=True, help="Run what other people use, too; once each.")
 @click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, default=KINDS)
-def table(tasks: int, rounds: int, kinds: tuple[str, ...], *, peers: bool) -> None:
+@click.option("--save", is_flag=True, help="Keep the figures in docs/benchmarks.json.")
+def table(tasks: int, rounds: int, kinds: tuple[str, ...], *, peers: bool, save: bool) -> None:
     """Load everything into an empty database, and once more, with each contender: seconds, MB."""
-    click.echo(f"{tasks:,} tasks; {machine()}\n")
-    click.echo("| contender | database | first load | again | CPU | CPU again | peak MB | to the prototype |")
-    click.echo("|---|---|--:|--:|--:|--:|--:|--:|")
+    entries = []
     with served(tasks) as url, Databases() as databases:
         for kind in kinds:
             fast = [field.PROTOTYPE, field.HASHING, field.OURS]
-            found: dict[str, list[list[Sample]]] = {each.name: [] for each in fast}
+            found: dict[str, list[list[Sample]]] = {each.version(): [] for each in fast}
             for _ in range(rounds):
                 for each in fast:
-                    found[each.name].append(measure(each, url, databases.empty(kind), tasks))
+                    found[each.version()].append(measure(each, url, databases.empty(kind), tasks))
             for each in field.PEERS if peers else []:
-                found[each.name] = [measure(each, url, databases.empty(kind), tasks)]
-            base = middle([runs[0] for runs in found[field.PROTOTYPE.name]], "wall")
-            for contender, runs in found.items():
-                first, again = ([samples[place] for samples in runs] for place in (0, 1))
-                seconds = [middle(each, name) for name in ("wall", "cpu") for each in (first, again)]
-                memory = max(middle(first, "memory"), middle(again, "memory"))
-                cells = [*(f"{each:.2f}" for each in seconds), f"{memory:.0f}", f"{seconds[0] / base:.1f}"]
-                click.echo(f"| {contender} | {kind} | {' | '.join(cells)} |")
+                if kind in each.kinds:
+                    found[each.version()] = [measure(each, url, databases.empty(kind), tasks)]
+                    click.echo(f"{each.name}, {kind}: {found[each.version()][0][0].wall:.1f} s", err=True)
+            entries += [
+                Entry(contender=name, kind=kind, tasks=tasks, first=first, again=again)
+                for name, runs in found.items()
+                for first, again in [map(list, zip(*runs, strict=True))]
+            ]
+    click.echo(f"{tasks:,} tasks; {'; '.join(results.conditions().values())}\n\n{pages.table(entries)}")
+    if save:
+        results.save("table", {"tasks": tasks, "rounds": rounds, "entries": entries})
+
+
+@main.command()
+@click.option("--large", default=1_000_000, show_default=True, help="For ours and the prototype alone.")
+@click.option("--small", multiple=True, type=int, default=[1000, 10_000, 100_000], show_default=True)
+@click.option("--peers/--no-peers", default=True, help="Run what other people use, too.")
+@click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, default=KINDS)
+@click.option("--save", is_flag=True, help="Keep the figures in docs/benchmarks.json.")
+def growth(large: int, small: tuple[int, ...], kinds: tuple[str, ...], *, peers: bool, save: bool) -> None:
+    """Load more and more: seconds and MB by the number of tasks."""
+    entries = []
+    fast = [field.PROTOTYPE, field.OURS]
+    for tasks in (*small, large):
+        others = field.PEERS if peers and tasks < SLOW_FROM else []
+        with served(tasks) as url, Databases() as databases:
+            for kind in kinds:
+                for each in [*fast, *(other for other in others if kind in other.kinds)]:
+                    first = measure(each, url, databases.empty(kind), tasks, again=False)
+                    entries.append(Entry(contender=each.name, kind=kind, tasks=tasks, first=first, again=[]))
+    click.echo(pages.growth_table(entries))
+    if save:
+        results.save("growth", {"entries": entries})
 
 
 @main.command()
 def far() -> None:
     """Read from a server that is far away, and from one that refuses what is too much."""
     cases = [
-        ("100 ms away, 100 tasks a page", 20_000, Manner(latency=0.1, page_cap=100)),
+        ("100 ms away, 100 tasks a page", 100_000, Manner(latency=0.1, page_cap=100)),
         ("20 requests a second, 100 tasks a page", 40_000, Manner(rate=20, page_cap=100)),
     ]
     with Databases() as databases:
@@ -125,21 +132,51 @@ def far() -> None:
 
 @main.command()
 @click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, default=KINDS)
-def history(kinds: tuple[str, ...]) -> None:
+@click.option("--tasks", multiple=True, default=[1000, 10_000, 100_000, 1_000_000], show_default=True)
+@click.option("--save", is_flag=True, help="Keep the figures in docs/benchmarks.json.")
+def history(kinds: tuple[str, ...], tasks: tuple[int, ...], *, save: bool) -> None:
     """Sync when nothing is new, by the number of tasks that are stored."""
+    rows = []
     with Databases() as databases:
-        for kind in kinds:
-            for tasks in (1000, 100_000):
-                with served(tasks) as url:
-                    database = databases.empty(kind)
-                    run(*field.OURS.start(url, database))
-                    before = figures(url)["passed"]
-                    samples = [run(*field.NOTHING_NEW.start(url, database)) for _ in range(5)]
-                    requests = (figures(url)["passed"] - before) / len(samples)
-                click.echo(
-                    f"{kind:9} {tasks:>9,} stored: {requests:.0f} requests, "
-                    f"{middle(samples, 'cpu'):.2f} s of CPU, {middle(samples, 'wall'):.2f} s"
-                )
+        for number in tasks:
+            with served(number) as url:
+                rows += [_nothing_new(kind, number, url, databases.empty(kind)) for kind in kinds]
+    rows.sort(key=lambda row: (row["kind"] != "sqlite", row["tasks"]))
+    click.echo(pages.history_table(rows))
+    if save:
+        results.save("history", {"rows": rows})
+
+
+def _nothing_new(kind: str, tasks: int, url: str, database: str) -> dict[str, Any]:
+    run(*field.OURS.start(url, database))
+    before = figures(url)["passed"]
+    samples = [run(*field.NOTHING_NEW.start(url, database)) for _ in range(5)]
+    requests = (figures(url)["passed"] - before) / len(samples)
+    seconds = {name: round(middle(samples, name), 3) for name in ("cpu", "wall")}
+    return {"kind": kind, "tasks": tasks, "requests": requests, **seconds}
+
+
+@main.command()
+def page() -> None:
+    """Write docs/benchmarks.md and its plots anew, out of what was kept."""
+    found = results.load()
+    docs = results.FILE.parent
+    path = docs / "benchmarks.md"
+    text = path.read_text(encoding="utf-8")
+    parts = {
+        "table": pages.table(found["table"]["entries"]),
+        "growth": pages.growth_table(
+            [each for each in found["growth"]["entries"] if each.contender in (pages.OURS, pages.BARE)]
+        ),
+        "history": pages.history_table(found["history"]["rows"]),
+    }
+    for name, part in parts.items():
+        how = found[name]
+        said = f"`{how['command']}`, {how['date']}; {how['machine']}; {how['versions']}."
+        text = pages.fill(text, name, f"{said}\n\n{part}")
+    path.write_text(text, encoding="utf-8")
+    pages.plot_growth(found["growth"]["entries"], docs / "benchmarks-growth.svg")
+    pages.plot_history(found["history"]["rows"], docs / "benchmarks-history.svg")
 
 
 @main.command()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 HERE = Path(__file__).parent
 KEY = "1$benchmark"
+KINDS = ("sqlite", "postgres")
 Started = tuple[list[str], dict[str, str]]
 
 
@@ -23,13 +24,26 @@ class Contender:
     One way to do the job.
 
     `start` gives command and variables for the address of the source and the URL of a database; `again` those
-    of a second run where they differ. `environment` names what it needs of its own, in `peers/`.
+    of a second run where they differ. `environment` names what it needs of its own, in `peers/`; `package`
+    gives the version; `kinds` are the databases that it can load into.
     """
 
     name: str
     start: Callable[[str, str], Started]
     again: Callable[[str, str], Started] | None = None
     environment: str | None = None
+    package: str | None = None
+    kinds: tuple[str, ...] = KINDS
+
+    def version(self) -> str:
+        """Give name and version of what is measured, as far as it is somebody's package."""
+        if self.package is None:
+            return self.name
+        asked = f"import importlib.metadata as m; print(m.version({self.package!r}))"
+        found = subprocess.run(
+            [python(self.environment), "-c", asked], check=True, capture_output=True, text=True
+        )
+        return f"{self.name} ({self.package} {found.stdout.strip()})"
 
 
 def python(environment: str | None) -> str:
@@ -71,12 +85,19 @@ OURS = Contender("gcore-etl", _ours(), _ours("--full"))
 NOTHING_NEW = Contender("gcore-etl, nothing new", _ours())
 PROTOTYPE = Contender("bare prototype", _script("prototype"))
 HASHING = Contender("bare prototype, hashing", _script("prototype", "--hash"))
+
+
+def _peer(name: str, package: str, script: str, *options: str, environment: str, only: str = "") -> Contender:
+    start = _script(script, *options, environment=environment)
+    return Contender(name, start, environment=environment, package=package, kinds=(only,) if only else KINDS)
+
+
 PEERS = [
-    Contender("dlt, Arrow by hand", _script("dlt_arrow", environment="dlt"), environment="dlt"),
-    Contender(
-        "dlt, REST source, tuned", _script("dlt_rest", "--tuned", environment="dlt"), environment="dlt"
-    ),
-    Contender("dlt, REST source, as documented", _script("dlt_rest", environment="dlt"), environment="dlt"),
-    Contender("script on the vendor's SDK", _script("sdk_script", environment="sdk"), environment="sdk"),
-    Contender("httpx and Session.merge", _script("orm_merge")),
+    _peer("dlt, Arrow by hand", "dlt", "dlt_arrow", environment="dlt"),
+    _peer("dlt, REST source, tuned", "dlt", "dlt_rest", "--tuned", environment="dlt"),
+    _peer("dlt, REST source, as documented", "dlt", "dlt_rest", environment="dlt"),
+    _peer("Singer", "singer-sdk", "singer", environment="singer", only="postgres"),
+    _peer("script on the vendor's SDK", "gcore", "sdk_script", environment="sdk"),
+    _peer("PyAirbyte", "airbyte", "airbyte_yaml", environment="airbyte", only="postgres"),
+    Contender("httpx and Session.merge", _script("orm_merge"), package="sqlalchemy"),
 ]

@@ -42,7 +42,8 @@ def run(command: list[str], variables: dict[str, str]) -> Sample:
     environment = {**os.environ, **variables}
     # As on any machine: modules are compiled once.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as said, tempfile.TemporaryDirectory(prefix="gcore-etl-bench-") as scratch:
+        environment["TMPDIR"] = scratch
         started = time.perf_counter()
         process = subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=said, stderr=said

@@ -1,0 +1,139 @@
+"""The page in docs/, with its table and plots, out of what was measured."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.field import KINDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from benchmarks.results import Entry
+
+OURS, BARE = "gcore-etl", "bare prototype"
+NAMES = {"sqlite": "SQLite", "postgres": "PostgreSQL"}
+# Readable on white and on black.
+INK, ACCENT, QUIET = "#7d8590", "#d9480f", "#3b82c4"
+
+
+def table(entries: Iterable[Entry]) -> str:
+    """Write the entries as a Markdown table, the fastest first."""
+    lines = [
+        "| contender | database | first load, s | to ours | again, s | to ours | CPU, s | again | peak, MB |",
+        "|---|---|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for kind in KINDS:
+        here = sorted((each for each in entries if each.kind == kind), key=lambda each: each.figure("wall"))
+        ours = next((each for each in here if _is(each, OURS)), None)
+        for each in here:
+            first, again = each.figure("wall"), each.figure("wall", again=True)
+            mark = "**" if each is ours else ""
+            cells = [
+                *(f"{mark}{each.contender}{mark}", NAMES[kind]),
+                *(f"{first:.2f}", _ratio(first, ours and ours.figure("wall"))),
+                *(f"{again:.2f}", _ratio(again, ours and ours.figure("wall", again=True))),
+                *(f"{each.figure('cpu'):.2f}", f"{each.figure('cpu', again=True):.2f}", f"{each.memory:.0f}"),
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _ratio(figure: float, ours: float | None) -> str:
+    return "" if not ours else f"{figure / ours:.2f}"
+
+
+def _is(entry: Entry, name: str) -> bool:
+    return entry.contender == name or entry.contender.startswith(f"{name} (")
+
+
+def growth_table(entries: Iterable[Entry]) -> str:
+    """Write how time and memory of each contender grow with the number of tasks."""
+    lines = [
+        "| contender | database | tasks | first load, s | µs a task | peak, MB |",
+        "|---|---|--:|--:|--:|--:|",
+    ]
+    for each in sorted(entries, key=lambda each: (each.kind != "sqlite", each.contender, each.tasks)):
+        wall = each.figure("wall")
+        lines.append(
+            f"| {each.contender} | {NAMES[each.kind]} | {each.tasks:,} | {wall:.2f} | "
+            f"{wall / each.tasks * 1e6:.1f} | {max(sample.memory for sample in each.first):.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def history_table(rows: list[dict[str, Any]]) -> str:
+    """Write what a sync costs when nothing is new."""
+    lines = ["| database | tasks stored | requests | CPU, s | wall, s |", "|---|--:|--:|--:|--:|"]
+    lines += [
+        f"| {NAMES[row['kind']]} | {row['tasks']:,} | {row['requests']:.0f} | {row['cpu']:.2f} | "
+        f"{row['wall']:.2f} |"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def fill(page: str, marker: str, text: str) -> str:
+    """Replace what stands between the two lines of a marker."""
+    start, end = f"<!-- {marker} -->", f"<!-- end of {marker} -->"
+    before, rest = page.split(start)
+    _, after = rest.split(end)
+    return f"{before}{start}\n{text}\n{end}{after}"
+
+
+def plot_growth(entries: list[Entry], file: Path) -> None:
+    """Draw seconds by number of tasks for each contender, a panel for each database."""
+    plt = _pyplot()
+    figure, panels = plt.subplots(1, 2, figsize=(11, 5), sharey=True, layout="constrained")
+    for kind, panel in zip(KINDS, panels, strict=True):
+        here = [each for each in entries if each.kind == kind]
+        for name in dict.fromkeys(each.contender for each in here):
+            points = sorted((each.tasks, each.figure("wall")) for each in here if each.contender == name)
+            is_ours, is_bare = name == OURS, name == BARE
+            colour = ACCENT if is_ours else QUIET if is_bare else INK
+            panel.plot(*zip(*points, strict=True), "o-", color=colour, lw=2.5 if is_ours else 1.2, ms=4)
+            panel.annotate(
+                f" {name}", points[-1], color=colour, fontsize=8, va="center", annotation_clip=False
+            )
+        panel.set(xscale="log", yscale="log", title=NAMES[kind], xlabel="tasks")
+        panel.set_xlim(right=2e7)
+    panels[0].set_ylabel("seconds for a first load")
+    _finish(figure, panels, file)
+
+
+def plot_history(rows: list[dict[str, Any]], file: Path) -> None:
+    """Draw what a sync costs when nothing is new, by the number of tasks that are stored."""
+    plt = _pyplot()
+    figure, panels = plt.subplots(1, 2, figsize=(11, 3.6), layout="constrained")
+    for panel, name, label in zip(panels, ("requests", "cpu"), ("requests", "CPU seconds"), strict=True):
+        for kind, colour in zip(KINDS, (ACCENT, QUIET), strict=True):
+            points = [(row["tasks"], row[name]) for row in rows if row["kind"] == kind]
+            panel.plot(*zip(*points, strict=True), "o-", color=colour, label=NAMES[kind])
+        panel.set(xscale="log", xlabel="tasks stored", ylabel=label)
+        panel.set_ylim(bottom=0)
+    panels[0].legend(frameon=False, labelcolor=INK)
+    _finish(figure, panels, file)
+
+
+def _pyplot() -> Any:  # noqa: ANN401
+    import matplotlib as mpl  # noqa: PLC0415 - only those who draw need it
+
+    mpl.use("svg")
+    # The same figures give the same file.
+    mpl.rcParams.update({"svg.hashsalt": "gcore-etl", "svg.fonttype": "none", "font.family": "sans-serif"})
+    from matplotlib import pyplot as plt  # noqa: PLC0415
+
+    return plt
+
+
+def _finish(figure: Any, panels: Any, file: Path) -> None:  # noqa: ANN401
+    for panel in panels:
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.tick_params(which="both", colors=INK)
+        panel.grid(visible=True, color=INK, alpha=0.2, lw=0.5)
+        for part in (panel.title, panel.xaxis.label, panel.yaxis.label):
+            part.set_color(INK)
+        for side in ("left", "bottom"):
+            panel.spines[side].set_color(INK)
+    figure.savefig(file, transparent=True, metadata={"Date": None})
