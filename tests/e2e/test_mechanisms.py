@@ -73,7 +73,7 @@ MECHANISMS = [
     Mechanism(
         "P4 idempotent: what is the same is not written",
         "load/upsert.py",
-        "if stored.get(task_id, given) != given]",
+        "if stored.get(task_id, seen) != seen]",
         "if task_id in stored]",
         "integration/test_load.py integration/test_proportional.py",
     ),
