@@ -157,6 +157,31 @@ def _nothing_new(kind: str, tasks: int, url: str, database: str) -> dict[str, An
 
 
 @main.command()
+@click.option("--tasks", default=100_000, show_default=True)
+@click.option("--rounds", default=3, show_default=True)
+@click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, default=KINDS)
+def archive(tasks: int, rounds: int, kinds: tuple[str, ...]) -> None:
+    """Archive every result, and fetch the same with the client alone: the ratio of the two."""
+    with served(tasks) as url, Databases() as databases:
+        listed = databases.empty("sqlite")
+        run(*field.OURS.start(url, listed))
+        for kind in kinds:
+            alone, whole = [], []
+            for _ in range(rounds):
+                database = databases.empty(kind)
+                run(*field.OURS.start(url, database))
+                alone.append(run(*field.DETAILS_ALONE.start(url, listed)))
+                whole.append(run(*field.ARCHIVE.start(url, database)))
+            number = count_rows(database, "task_results")
+            ratio = middle(alone, "wall") / middle(whole, "wall")
+            click.echo(
+                f"{kind:9} {number:,} results archived in {middle(whole, 'wall'):.1f} s and "
+                f"{middle(whole, 'memory'):.0f} MB; the client alone {middle(alone, 'wall'):.1f} s: "
+                f"{ratio:.0%} of its pace"
+            )
+
+
+@main.command()
 def page() -> None:
     """Write docs/benchmarks.md and its plots anew, out of what was kept."""
     found = results.load()

@@ -73,6 +73,17 @@ def _ours(*options: str) -> Callable[[str, str], Started]:
     return start
 
 
+def _with_results(url: str, database: str) -> Started:
+    command = [
+        str(Path(sys.executable).with_name("gcore-etl")),
+        "sync",
+        "--json",
+        "--max-results",
+        "10000000",
+    ]
+    return command, _ours()(url, database)[1]
+
+
 def _script(name: str, *options: str, environment: str | None = None) -> Callable[[str, str], Started]:
     def start(url: str, database: str) -> Started:
         script = str(HERE / "contenders" / f"{name}.py")
@@ -82,6 +93,8 @@ def _script(name: str, *options: str, environment: str | None = None) -> Callabl
 
 
 OURS = Contender("gcore-etl", _ours(), _ours("--full"))
+ARCHIVE = Contender("gcore-etl, results", _with_results)
+DETAILS_ALONE = Contender("the client alone, results thrown away", _script("fetch_details"))
 NOTHING_NEW = Contender("gcore-etl, nothing new", _ours())
 PROTOTYPE = Contender("bare prototype", _script("prototype"))
 HASHING = Contender("bare prototype, hashing", _script("prototype", "--hash"))

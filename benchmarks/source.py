@@ -33,6 +33,7 @@ SEED = 20
 NOW = dt.datetime(2026, 6, 26, 12, tzinfo=dt.UTC)
 # So many are made one by one; the others are copies with ids of their own.
 DISTINCT = 10_000
+SOME_RESULTS = 500
 _ID = re.compile(rb'(?<="task_id":")[^"]+')
 _START = re.compile(rb'"started_at":"([^"]+)"')
 _STATUS = re.compile(rb'"status":"([^"]+)"')
@@ -52,12 +53,21 @@ def write_records(path: Path, number: int) -> None:
             file.write(_ID.sub(fresh, rendered[place % len(rendered)], count=1) + b"\n")
 
 
+def render_results() -> list[bytes]:
+    """Write some results of tasks that succeeded or failed: transcripts, detections, errors."""
+    world = World.seeded(SOME_RESULTS, seed=SEED, now=NOW, span=dt.timedelta(days=20))
+    for task in list(world.tasks.values()):
+        if task.status not in FINAL:
+            world.finish(task.task_id)
+    return [dump(task.result) for task in world.tasks.values() if task.result is not None]
+
+
 class Records:
     """The records in every order and selection that is asked for."""
 
     def __init__(self, lines: list[bytes]) -> None:
-        self._by_id = {_found(_ID, line): line for line in lines}
-        starts = sorted((_found(_START, line), task_id) for task_id, line in self._by_id.items())
+        self.by_id = {_found(_ID, line): line for line in lines}
+        starts = sorted((_found(_START, line), task_id) for task_id, line in self.by_id.items())
         self._starts = [start for start, _ in starts]
         self._oldest_first = [task_id for _, task_id in starts]
         self._lists: dict[tuple[str, ...], list[bytes]] = {}
@@ -74,7 +84,7 @@ class Records:
         if task_id:
             ids = [each for each in ids if each == task_id]
         ids = sorted(ids) if ordering == "task_id" else ids[::-1]
-        lines = [self._by_id[each] for each in ids]
+        lines = [self.by_id[each] for each in ids]
         return [line for line in lines if not status or _found(_STATUS, line) == status]
 
 
@@ -115,6 +125,7 @@ class Source:
 
     def __init__(self, records: Records, gate: Gate, page_cap: int) -> None:
         self._records, self._gate, self._page_cap = records, gate, page_cap
+        self._results = render_results()
         self._listening = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
 
@@ -145,6 +156,8 @@ class Source:
             time.sleep(self._gate.latency)
         if not self._gate.passes():
             return _response(429, b'{"error":"too many requests"}')
+        if url.path.startswith(f"{TASKS_PATH}/"):
+            return self._detail(url.path.removeprefix(f"{TASKS_PATH}/"))
         if url.path != TASKS_PATH:
             return _response(404, b'{"error":"not found"}')
         query = dict(parse_qsl(url.query))
@@ -155,6 +168,13 @@ class Source:
         following = f'"page={page + 1}"' if start + limit < count else "null"
         head = f'{{"count":{count},"next":{following},"previous":null,"results":['
         return _response(200, b"".join((head.encode(), b",".join(records[start : start + limit]), b"]}")))
+
+    def _detail(self, task_id: str) -> bytes:
+        line = self._records.by_id.get(task_id)
+        if line is None:
+            return _response(404, b'{"error":"not found"}')
+        result = self._results[hash(task_id) % len(self._results)]
+        return _response(200, b"".join((line[:-1], b',"result":', result, b"}")))
 
 
 def _response(status: int, body: bytes) -> bytes:

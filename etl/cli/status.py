@@ -41,7 +41,7 @@ def _print(found: Status) -> None:
         else None,
         "in flight": f"{found.in_flight:,}",
         "rejected records": f"{found.rejected:,}",
-        "results not archived": f"{found.results_waiting:,} ({found.results_expiring_soon:,} lost in 7 days)",
+        "results not archived": _waiting(found),
         "complete up to": f"{found.watermark:%Y-%m-%d %H:%M:%S} UTC" if found.watermark else "never synced",
         "last full read": f"{found.last_full_at:%Y-%m-%d %H:%M:%S} UTC" if found.last_full_at else "never",
         "date_created means": found.date_filter,
@@ -51,3 +51,12 @@ def _print(found: Status) -> None:
     for name, value in lines.items():
         if value:
             click.echo(f"{name + ':':26}{value}")
+
+
+def _waiting(found: Status) -> str:
+    if found.first_result_lost_at is None:
+        return f"{found.results_waiting:,}"
+    return (
+        f"{found.results_waiting:,} ({found.results_expiring_soon:,} to be deleted by the API within 7 days, "
+        f"the first on {found.first_result_lost_at:%Y-%m-%d})"
+    )

@@ -155,8 +155,23 @@ def print_summary(summary: Any) -> None:  # noqa: ANN401
         f"{summary.removed:,} gone, {summary.rejected:,} rejected"
         + (f", {summary.results_archived:,} results archived" if summary.results_archived else "")
     )
+    for line in _about_results(summary):
+        click.echo(f"  {line}")
     if summary.watermark is not None:
         click.echo(f"  complete up to {summary.watermark:%Y-%m-%d %H:%M:%S} UTC")
     if summary.date_filter is not None and not summary.dry_run:
         audit = f", the count of tasks: {summary.audit}" if summary.audit else ""
         click.echo(f"  date_created means {summary.date_filter!r}{audit}")
+
+
+def _about_results(summary: Any) -> Iterator[str]:  # noqa: ANN401
+    if summary.results_syncs_left:
+        minutes = -(-(summary.results_seconds_left or 0) // 60)
+        yield (
+            f"{summary.results_waiting:,} results are still to be fetched: {summary.results_syncs_left:,} "
+            f"more syncs, about {minutes:,.0f} minutes at this pace"
+        )
+    elif summary.results_waiting:
+        yield f"{summary.results_waiting:,} results were asked for and are not there yet"
+    if summary.unreadable_times:
+        yield f"{summary.unreadable_times:,} subtitles have times that make no sense, and are stored without"

@@ -18,6 +18,7 @@ from etl.settings import parse_duration
 
 if TYPE_CHECKING:
     from etl.settings import Settings
+    from etl.sync.options import SyncOptions
 
 
 class Duration(click.ParamType[dt.timedelta]):
@@ -47,26 +48,28 @@ def watch(*, every: dt.timedelta, as_json: bool, with_results: bool, **options: 
     A sync that fails is reported and tried again at the next turn; one that could never succeed, because of a
     setting or the key, ends the watch if it is the first.
     """
+    from etl.sync.options import SyncOptions
+
     settings = load_settings(**options)
     settings.require_api_key()
     with interruptible():
         is_first = True
         while True:
             start = time.monotonic()
-            _sync_once(settings, with_results=with_results, as_json=as_json, is_first=is_first)
+            orders = SyncOptions(with_results=with_results, next_run_in=every)
+            _sync_once(settings, orders, as_json=as_json, is_first=is_first)
             is_first = False
             time.sleep(max(0.0, start + every.total_seconds() - time.monotonic()))
 
 
-def _sync_once(settings: Settings, *, with_results: bool, as_json: bool, is_first: bool) -> None:
-    from etl.sync.options import SyncOptions
+def _sync_once(settings: Settings, orders: SyncOptions, *, as_json: bool, is_first: bool) -> None:
     from etl.sync.session import run_sync
     from etl.sync.summary import RunSummary
 
     summary = RunSummary()
     try:
         with reported(summary, as_json=as_json), progress_bar() as observe:
-            run_sync(settings, SyncOptions(with_results=with_results), observe=observe, summary=summary)
+            run_sync(settings, orders, observe=observe, summary=summary)
     except EtlError as error:
         if isinstance(error, Interrupted) or (is_first and isinstance(error, ConfigurationError)):
             raise

@@ -39,6 +39,13 @@ def each_of(connection: sa.Connection, values: Iterable[str]) -> sa.ColumnElemen
     return listed.c.value
 
 
+def utc_day(connection: sa.Connection, column: sa.ColumnElement[Any]) -> sa.ColumnElement[str | None]:
+    """Give the day of an instant, in UTC, as `YYYY-MM-DD`."""
+    if connection.dialect.name == "postgresql":
+        return sa.func.to_char(sa.func.timezone("UTC", column), "YYYY-MM-DD", type_=sa.Text)
+    return sa.func.substr(sa.type_coerce(column, sa.Text), 1, 10, type_=sa.Text)
+
+
 def _array(values: Iterable[str]) -> sa.ColumnElement[Any]:
     # As one text: the driver would look at each value of an array by itself.
     return sa.func.string_to_array(_BREAK.join(values), _BREAK, type_=postgresql.ARRAY(sa.Text))

@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from typing import TYPE_CHECKING, Any
+import operator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
 from etl.extract.result import fullness
-from etl.load.dialect import among, insert
+from etl.load.bulk import encoder_for, insert_rows, update_rows
+from etl.load.captions import as_webvtt
+from etl.load.dialect import among
 from etl.models import RESULT_DUE, Base
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from etl.extract.result import ResultPayload
+    from etl.load.bulk import Row
 
 RESULTS = Base.metadata.tables["task_results"]
 SUBTITLES = Base.metadata.tables["subtitles"]
 DETECTIONS = Base.metadata.tables["detections"]
 _TASKS = Base.metadata.tables["tasks"]
-_COLUMNS = [column.name for column in RESULTS.columns]
+_COLUMNS = tuple(column.name for column in RESULTS.columns)
 _FROM_PAYLOAD = ("kind", "result", "detected", "speech_detected", "languages", "text", "vtt", "error")
 
 # The API keeps a result for a month, and nobody says how long that is.
-KEPT_FOR = dt.timedelta(days=31)
+KEPT_AT_LEAST, KEPT_FOR = dt.timedelta(days=30), dt.timedelta(days=31)
 FIRST_WAIT, LONGEST_WAIT = dt.timedelta(hours=1), dt.timedelta(days=1)
 
 
@@ -50,46 +54,69 @@ class Answer:
     is_failure: bool = False
 
 
+class Stored(NamedTuple):
+    """How many results are new, and how many of their lines have a time that makes no sense."""
+
+    archived: int
+    unreadable_times: int
+
+
 def due_results(connection: sa.Connection, now: dt.datetime, limit: int) -> list[DueResult]:
-    """Give the results to ask for, the nearest to their deletion first, those past it last."""
-    finished = sa.func.coalesce(
-        _TASKS.c.completed_at, _TASKS.c.first_seen_at, type_=_TASKS.c.first_seen_at.type
+    """
+    Give the results to ask for, the nearest to their deletion first, those past it last.
+
+    Each query stops at the limit, in the order of an index: of a million only the head is looked at.
+    """
+    completed_at, past = _TASKS.c.completed_at, now - KEPT_FOR
+    never_asked = _waiting().where(RESULT_DUE).order_by(completed_at)
+    again = _waiting().join(RESULTS, RESULTS.c.task_id == _TASKS.c.task_id)
+    again = again.where(RESULTS.c.state == "unavailable", RESULTS.c.next_attempt_at <= now)
+    queries = (
+        never_asked.where(completed_at >= past),
+        # The older shape of lists has no times: their order is that in which they came.
+        never_asked.where(completed_at.is_(None)),
+        again.order_by(RESULTS.c.next_attempt_at),
+        never_asked.where(completed_at < past),
     )
-    never_asked = sa.select(_TASKS.c.task_id, finished.label("finished_at")).where(RESULT_DUE)
-    ask_again = (
-        sa.select(_TASKS.c.task_id, finished.label("finished_at"))
-        .join(RESULTS, RESULTS.c.task_id == _TASKS.c.task_id)
-        .where(RESULTS.c.state == "unavailable", RESULTS.c.next_attempt_at <= now)
-    )
-    waiting = never_asked.union(ask_again).subquery()
-    is_past = waiting.c.finished_at < now - KEPT_FOR
-    query = sa.select(waiting).order_by(is_past, waiting.c.finished_at, waiting.c.task_id).limit(limit)
-    return [
-        DueResult(task_id=task_id, finished_at=finished_at)
-        for task_id, finished_at in connection.execute(query)
-    ]
+    found = {
+        task_id: finished_at
+        for query in queries
+        for task_id, finished_at in connection.execute(query.limit(limit))
+    }
+    due = [DueResult(task_id=task_id, finished_at=finished_at) for task_id, finished_at in found.items()]
+    due.sort(key=lambda each: (each.is_past(now), each.finished_at, each.task_id))
+    return due[:limit]
 
 
-def store_results(connection: sa.Connection, answers: Sequence[Answer], now: dt.datetime) -> int:
-    """Store what was answered and give how many results are new; the caller owns the transaction."""
+def _waiting() -> sa.Select[Any]:
+    columns = (_TASKS.c.completed_at, _TASKS.c.first_seen_at)
+    return sa.select(_TASKS.c.task_id, sa.func.coalesce(*columns, type_=columns[0].type))
+
+
+def store_results(connection: sa.Connection, answers: Sequence[Answer], now: dt.datetime) -> Stored:
+    """Store what was answered, and give what is new; the caller owns the transaction."""
     answers = [_checked(answer) for answer in answers]
     task_ids = [answer.due.task_id for answer in answers]
     query = sa.select(RESULTS).where(among(connection, RESULTS.c.task_id, task_ids))
     stored = {row["task_id"]: row for row in connection.execute(query).mappings()}
-    rows: list[dict[str, Any]] = []
+    new: list[dict[str, Any]] = []
+    again: list[dict[str, Any]] = []
     archived: list[ResultPayload] = []
     for answer in answers:
         known = stored.get(answer.due.task_id)
         if known is not None and known["state"] == "archived" and not _is_fuller(answer.found, known):
             continue
-        rows.append(_row(answer, known, now))
-        if rows[-1]["state"] == "archived" and answer.found is not None:
+        row = _row(answer, known, now)
+        (new if known is None else again).append(row)
+        if row["state"] == "archived" and answer.found is not None:
             archived.append(answer.found)
-    _write(connection, rows, archived)
+    _write(connection, new, again)
+    _write_parts(connection, archived, [row["task_id"] for row in again])
     # Asked for once, it is up to `task_results` when to ask again.
     is_answered = among(connection, _TASKS.c.task_id, task_ids)
     connection.execute(sa.update(_TASKS).where(is_answered).values(is_result_due=False))
-    return len(archived)
+    cues = (cue for payload in archived for cue in payload.subtitles)
+    return Stored(len(archived), sum(None in (cue.start_seconds, cue.end_seconds) for cue in cues))
 
 
 def _checked(answer: Answer) -> Answer:
@@ -110,6 +137,8 @@ def _row(answer: Answer, known: sa.RowMapping | None, now: dt.datetime) -> dict[
         row["kind"] = answer.found.kind
         if answer.found.result is not None:
             values = {name: getattr(answer.found, name) for name in _FROM_PAYLOAD}
+            if values["vtt"] is None and answer.found.subtitles:
+                values["vtt"] = as_webvtt(answer.found.subtitles)
             return {**row, **values, "state": "archived", "fetched_at": now}
     if answer.due.is_past(now) and not answer.is_failure:
         return {**row, "state": "expired"}
@@ -117,20 +146,33 @@ def _row(answer: Answer, known: sa.RowMapping | None, now: dt.datetime) -> dict[
     return {**row, "state": "unavailable", "next_attempt_at": now + wait}
 
 
-def _write(
-    connection: sa.Connection, rows: list[dict[str, Any]], archived: Collection[ResultPayload]
+def _write(connection: sa.Connection, new: list[dict[str, Any]], again: list[dict[str, Any]]) -> None:
+    encoder = encoder_for(connection)
+    encode = dict.fromkeys(("result", "languages"), encoder.document)
+    encode |= dict.fromkeys(("fetched_at", "next_attempt_at"), encoder.instant)
+
+    def encoded(row: dict[str, Any]) -> Row:
+        values = ((name, row[name]) for name in _COLUMNS)
+        return tuple(
+            encode[name](value) if value is not None and name in encode else value for name, value in values
+        )
+
+    insert_rows(connection, RESULTS, _COLUMNS, list(map(encoded, new)))
+    update_rows(connection, RESULTS, _COLUMNS, list(map(encoded, again)))
+
+
+def _write_parts(
+    connection: sa.Connection, archived: Collection[ResultPayload], replaced: Collection[str]
 ) -> None:
-    if rows:
-        statement = insert(connection, RESULTS)
-        changes = {name: statement.excluded[name] for name in _COLUMNS if name != "task_id"}
-        connection.execute(statement.on_conflict_do_update(index_elements=["task_id"], set_=changes), rows)
-    task_ids = [payload.task.task_id for payload in archived]
+    """Write the rows that results hold; those of results that were stored before go first."""
     for table, part in ((SUBTITLES, "subtitles"), (DETECTIONS, "detections")):
-        connection.execute(sa.delete(table).where(among(connection, table.c.task_id, task_ids)))
-        parts = [
-            {"task_id": payload.task.task_id, "position": position, **dataclasses.asdict(item)}
+        if replaced:
+            connection.execute(sa.delete(table).where(among(connection, table.c.task_id, replaced)))
+        names = tuple(column.name for column in table.columns)
+        values = operator.attrgetter(*names[2:])
+        rows = [
+            (payload.task.task_id, position, *values(item))
             for payload in archived
             for position, item in enumerate(getattr(payload, part))
         ]
-        if parts:
-            connection.execute(sa.insert(table), parts)
+        insert_rows(connection, table, names, rows)

@@ -146,7 +146,7 @@ class _Writer:
         for payload, known in changes:
             after = max(filter(None, (self._sighting.created_after, known["created_after"])), default=None)
             before = min(filter(None, (self._sighting.created_before, known["created_before"])), default=None)
-            is_due = known["is_result_due"] or not _has_result(known["status"])
+            is_due = known["is_result_due"] or payload.status != known["status"]
             rows.append(
                 self._row(payload, after, before, is_result_due=is_due and _has_result(payload.status))
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from etl.extract.result import ResultPayload
+    from etl.load.results import Stored
 
     class DetailSource(Protocol):
         """What archiving needs of a client."""
@@ -34,8 +36,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# As large as promises about memory and about lost work allow.
 BATCH_RESULTS = 500
 BATCH_BYTES = 16 * 1024 * 1024
+BATCH_SECONDS = 2.0
 # A server that fails for one task may have its reasons; one that fails for so many in a row is down.
 MOST_FAILURES = 3
 
@@ -46,24 +50,25 @@ def iter_archived(
     *,
     limit: int,
     now: Callable[[], dt.datetime],
-    save: Callable[[int], None],
+    save: Callable[[Stored], None],
 ) -> Iterator[tuple[int, int]]:
     """
     Ask for at most `limit` results, store them in batches, and give after each answer how many are done.
 
-    `save` is called with the number of new results inside the transaction of each batch.
+    `save` is called with what was stored inside the transaction of each batch.
     """
     with connection.begin():
         due = due_results(connection, now(), limit)
     batch: list[Answer] = []
-    size = 0
+    size, began = 0, time.monotonic()
     for done, answer in enumerate(_iter_answers(source, due), start=1):
         batch.append(answer)
         size += answer.found.task.size if answer.found else 0
-        if len(batch) >= BATCH_RESULTS or size >= BATCH_BYTES or done == len(due):
+        is_large = len(batch) >= BATCH_RESULTS or size >= BATCH_BYTES
+        if is_large or time.monotonic() - began >= BATCH_SECONDS or done == len(due):
             with connection.begin():
                 save(store_results(connection, batch, now()))
-            batch, size = [], 0
+            batch, size, began = [], 0, time.monotonic()
         yield done, len(due)
 
 

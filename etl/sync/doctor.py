@@ -11,6 +11,7 @@ from etl.errors import DatabaseError, EtlError, NoTablesError, SchemaOutdatedErr
 from etl.extract.date_filter import probe_date_filter
 from etl.load.indexes import missing_indexes
 from etl.settings import format_duration
+from etl.sync.deadline import read_forecast
 from etl.sync.session import make_client, writing
 from etl.sync.watermark import read_state
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
     from etl.settings import Settings
+    from etl.sync.deadline import Forecast
 
 # The watermark is the server's time; a clock that is further off is worth a word, and no failure.
 TOLERATED_SKEW = dt.timedelta(minutes=1)
@@ -96,6 +98,7 @@ def _examine_database(settings: Settings) -> Generator[Finding, None, str | None
             waiting = {f"add_index: {index.name}" for index in missing_indexes(connection)}
             differences = [each for each in check(connection) if each not in waiting]
             state = read_state(connection)
+            forecast = read_forecast(connection, dt.datetime.now(dt.UTC), per_run=settings.max_results)
         with writing(settings.database_url):
             yield Finding("database", is_good=True, detail="it can be opened and locked for writing")
     except SyncRunning:
@@ -112,7 +115,21 @@ def _examine_database(settings: Settings) -> Generator[Finding, None, str | None
         detail="; ".join(differences) or f"up to date{_UNINDEXED if waiting else ''}",
         exit_code=DatabaseError.exit_code if differences else 0,
     )
+    yield _examine_results(forecast, settings.max_results)
     return state.date_filter
+
+
+def _examine_results(forecast: Forecast, per_run: int) -> Finding:
+    """Explain what is not archived. What may be lost is worth a word, and no failure of the set-up."""
+    if not forecast.waiting:
+        return Finding("results", is_good=True, detail="every result that can be had is archived")
+    every = format_duration(forecast.interval)
+    detail = f"{forecast.waiting:,} wait to be archived; a sync every {every} fetches {per_run:,} of them"
+    if forecast.first_lost_at is not None:
+        detail += f"; the API may delete the first on {forecast.first_lost_at:%Y-%m-%d}"
+    if forecast.at_risk:
+        detail = forecast.warning(per_run)
+    return Finding("results", is_good=True, detail=detail)
 
 
 def _examine_date_filter(settings: Settings, found: str | None, stored: str | None) -> Finding:

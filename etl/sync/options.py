@@ -23,6 +23,8 @@ class SyncOptions:
     allow_mass_removal: bool = False
     allow_account_change: bool = False
     is_dry: bool = False
+    # When the next run is due, where a schedule says so.
+    next_run_in: dt.timedelta | None = None
 
     @property
     def filters(self) -> dict[str, str]:

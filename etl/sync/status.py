@@ -32,6 +32,7 @@ class Status:
     rejected: int
     results_waiting: int
     results_expiring_soon: int
+    first_result_lost_at: dt.datetime | None
     watermark: dt.datetime | None
     date_filter: str | None
     last_full_at: dt.datetime | None
@@ -54,9 +55,10 @@ def read_status(connection: sa.Connection) -> Status:
     by_status = {str(status): number for status, is_present, number in counts if is_present}
     expiring = connection.execute(
         sa.text(
-            "SELECT count(*), coalesce(sum(CASE WHEN days_left BETWEEN 0 AND :soon THEN 1 ELSE 0 END), 0) "
+            "SELECT count(*), coalesce(sum(CASE WHEN days_left BETWEEN 0 AND :soon THEN 1 ELSE 0 END), 0), "
+            "min(CASE WHEN days_left >= 0 THEN expires_at END) AS lost_at "
             "FROM results_expiring"
-        ),
+        ).columns(lost_at=TASKS.c.completed_at.type),
         {"soon": SOON.days},
     ).one()
     state = read_state(connection)
@@ -69,6 +71,7 @@ def read_status(connection: sa.Connection) -> Status:
         rejected=connection.scalar(sa.select(sa.func.count()).select_from(REJECTED)) or 0,
         results_waiting=expiring[0],
         results_expiring_soon=int(expiring[1]),
+        first_result_lost_at=expiring[2],
         watermark=state.watermark,
         date_filter=state.date_filter,
         last_full_at=state.last_full_at,

@@ -40,6 +40,12 @@ class RunSummary:
     removed: int = 0
     results_archived: int = 0
     rejected: int = 0
+    results_waiting: int | None = None
+    results_at_risk: int | None = None
+    results_syncs_left: int | None = None
+    results_seconds_left: float | None = None
+    first_result_lost_at: dt.datetime | None = None
+    unreadable_times: int = 0
     date_filter: str | None = None
     audit: str | None = None
     watermark_before: dt.datetime | None = None

@@ -13,6 +13,7 @@ SELECT
     attempts,
     next_attempt_at,
     removed_at
+-- Two halves, each found by an index of its own: what waits is little, the history is long.
 FROM (
     SELECT
         tasks.task_id, tasks.task_name, tasks.category, tasks.status, tasks.completed_at, tasks.removed_at,
@@ -21,6 +22,14 @@ FROM (
         task_results.state, task_results.attempts, task_results.next_attempt_at
     FROM tasks
     LEFT JOIN task_results ON task_results.task_id = tasks.task_id
-    WHERE tasks.status IN ('FAILURE', 'SUCCESS')
-        AND coalesce(task_results.state, '') NOT IN ('archived', 'expired')
+    WHERE is_result_due AND coalesce(task_results.state, '') NOT IN ('archived', 'expired')
+    UNION ALL
+    SELECT
+        tasks.task_id, tasks.task_name, tasks.category, tasks.status, tasks.completed_at, tasks.removed_at,
+        micros(tasks.completed_at) + 2592000000000,
+        now_micros(),
+        task_results.state, task_results.attempts, task_results.next_attempt_at
+    FROM task_results
+    JOIN tasks ON tasks.task_id = task_results.task_id
+    WHERE task_results.state = 'unavailable' AND NOT tasks.is_result_due
 ) AS waiting

@@ -176,3 +176,82 @@ def test_an_emptier_result_never_replaces_a_fuller_one(emulator, database_url):
         assert query(database_url, "SELECT text FROM task_results WHERE task_id = :id", id=task_id) == [
             (kept,)
         ]
+
+
+def test_a_backlog_says_how_far_it_is_and_how_long_it_will_take(emulator, database_url):
+    settings = settings_for(emulator, database_url, max_results=10)
+    summary = run_sync(settings)
+    left = len(true_results(emulator)) - 10
+    assert summary.results_archived == 10
+    assert summary.results_waiting == left
+    assert summary.results_syncs_left == -(-left // 10)
+    assert summary.results_seconds_left is not None
+    for _ in range(4):
+        summary = run_sync(settings)
+    assert (summary.results_waiting, summary.results_syncs_left) == (0, 0)
+
+
+def test_results_that_no_sync_will_get_to_in_time_are_warned_of(emulator, database_url, caplog):
+    emulator.world.advance(dt.timedelta(days=12))
+    daily = SyncOptions(next_run_in=dt.timedelta(days=1))
+    summary = run_sync(settings_for(emulator, database_url, max_results=1), daily)
+    assert summary.results_at_risk is not None
+    assert 0 < summary.results_at_risk < summary.results_waiting
+    assert f"{summary.results_at_risk:,} of {summary.results_waiting:,} results that wait" in caplog.text
+    caplog.clear()
+    summary = run_sync(settings_for(emulator, database_url), daily)
+    assert (summary.results_at_risk, summary.results_syncs_left, caplog.text) == (0, 0, "")
+
+
+def test_those_past_their_month_wait_until_the_others_are_safe(emulator, database_url):
+    emulator.world.advance(dt.timedelta(days=25))
+    now = emulator.world.now
+    finished = [t for t in emulator.world.tasks.values() if t.task_id in true_results(emulator)]
+    safe = [t.task_id for t in finished if now - t.completed_at < dt.timedelta(days=30)]
+    # For a day nobody knows whether the month is over.
+    in_doubt = [t.task_id for t in finished if 30 <= (now - t.completed_at) / dt.timedelta(days=1) < 31]
+    assert 0 < len(safe + in_doubt) < len(finished)
+    run_sync(settings_for(emulator, database_url, max_results=len(safe + in_doubt)))
+    assert stored_results(database_url).keys() >= set(safe)
+
+
+def test_a_task_that_fails_and_then_succeeds_is_asked_for_again(emulator, database_url):
+    settings = settings_for(emulator, database_url)
+    task_id = emulator.world.create()
+    emulator.world.start(task_id)
+    emulator.world.fail(task_id)
+    run_sync(settings)
+    assert stored_results(database_url)[task_id].keys() == {"error"}
+    task = emulator.world.tasks[task_id]
+    task.status, task.wire = "SUCCESS", None
+    run_sync(settings, SyncOptions(is_full=True))
+    assert stored_results(database_url)[task_id] == task.result != {}
+
+
+def test_webvtt_is_kept_as_received_and_made_where_it_is_missing(emulator, database_url):
+    transcripts = {
+        task_id: result for task_id, result in true_results(emulator).items() if result.get("subtitles")
+    }
+    made, received = sorted(transcripts)[:2]
+    written = transcripts[made].pop("vttContent")
+    emulator.world.tasks[made].own_result = transcripts[made]
+    run_sync(settings_for(emulator, database_url))
+    stored = dict(query(database_url, "SELECT task_id, vtt FROM task_results WHERE vtt IS NOT NULL"))
+    assert stored[received] == transcripts[received]["vttContent"]
+    times = [line for line in written.splitlines() if "-->" in line]
+    assert [line for line in stored[made].splitlines() if "-->" in line] == times
+    assert stored_results(database_url)[made] == transcripts[made]
+
+
+def test_times_that_make_no_sense_are_counted_and_kept_in_the_result(emulator, database_url):
+    task_id, result = next(
+        (task_id, result) for task_id, result in true_results(emulator).items() if result.get("subtitles")
+    )
+    result["subtitles"][0]["start_time"] = "soon"
+    emulator.world.tasks[task_id].own_result = result
+    summary = run_sync(settings_for(emulator, database_url))
+    assert summary.unreadable_times == 1
+    assert query(
+        database_url, "SELECT start_seconds FROM subtitles WHERE task_id = :id AND position = 0", id=task_id
+    ) == [(None,)]
+    assert stored_results(database_url)[task_id] == result

@@ -54,7 +54,7 @@ def test_age_counts_from_the_creation_or_from_when_the_task_was_first_seen(conne
 
 def test_a_result_expires_thirty_days_after_the_completion(connection):
     completed = dt.datetime.now(dt.UTC).replace(microsecond=7) - 20 * DAY
-    store_task(connection, "t", status="SUCCESS", completed_at=completed)
+    store_task(connection, "t", status="SUCCESS", completed_at=completed, is_result_due=True)
     ((task_id, expires_at, days_left),) = read_view(
         connection, "results_expiring", "task_id", "expires_at", "days_left"
     )
@@ -63,7 +63,7 @@ def test_a_result_expires_thirty_days_after_the_completion(connection):
 
 
 def test_only_results_that_can_still_be_had_expire(connection):
-    store_task(connection, "never-asked", status="SUCCESS", removed_at=after(1))
+    store_task(connection, "never-asked", status="SUCCESS", removed_at=after(1), is_result_due=True)
     for state in ("unavailable", "archived", "expired"):
         store_task(connection, state, status="FAILURE", completed_at=after(0))
         store_result(connection, state, state, attempts=2)

@@ -55,6 +55,7 @@ behaviours = st.builds(
     unknown_status_rejected=st.booleans(),
     unstarted=st.sampled_from(["null", "absent"]),
     date_header=st.sampled_from(["ok", "ok", "ok", "missing"]),
+    expired_result=st.sampled_from(["null", "empty", "404", "410"]),
     clock_skew=st.sampled_from([dt.timedelta(hours=hours) for hours in (0, 0, 0, -3, 3)]),
 )
 
@@ -197,6 +198,8 @@ class Promises(RuleBasedStateMachine):
             f"asked: {[(request.path, dict(request.query)) for request in self.emulator.requests]}"
         )
         self.check_current(throughout - missing)
+        if rate == 0:
+            self.check_archived()
         if is_full and rate == 0:
             assert self.stored() == set(self.world.tasks) - self.spoilt()
             self.mover.hard.clear()
@@ -274,6 +277,15 @@ class Promises(RuleBasedStateMachine):
             low, high = as_instant(after), as_instant(before)
             assert low is None or low <= created, f"created after: {task_id} {low} {created}"
             assert high is None or is_behind or created <= high, f"created before: {task_id} {high} {created}"
+
+    def check_archived(self) -> None:
+        """Whatever result the source still has is stored, or was asked for in vain and is asked for again."""
+        states = dict(query(self.url, "SELECT task_id, state FROM task_results"))
+        known = self.stored()
+        for task in self.world.tasks.values():
+            is_there = task.result is not None and task.raw is None and not task.is_expired(self.world.now)
+            if is_there and task.task_id in known:
+                assert states.get(task.task_id) in {"archived", "unavailable"}, task
 
     def check_results(self) -> None:
         """P3: what was archived once stays."""
