@@ -50,7 +50,8 @@ class Walk:
 
     `granted` is the page size that the server turned out to grant, or did when last asked, `None` while no
     page was full; `is_ordered` whether the ids came in ascending order, without which nothing is proved;
-    `slices` how many were read. Without `is_by_id` the list comes in the server's default order. With
+    `is_joined` whether all slices shared a record with the one before, which else had to be looked at by
+    itself; `slices` how many were read. Without `is_by_id` the list comes in the server's default order. With
     `proves_end` only a slice that shows nothing new is the end, whatever the server says of its count.
     """
 
@@ -66,6 +67,7 @@ class Walk:
     ) -> None:
         self.granted = granted
         self.is_ordered = is_by_id
+        self.is_joined = True
         self.slices = 0
         self._source = source
         self._filters = {"ordering": "task_id", **filters} if is_by_id else dict(filters)
@@ -146,14 +148,15 @@ class Walk:
         """
         Tell whether nothing can lie between this slice and the last; a slice from the top always joins.
 
-        Where no slice can overlap the last one, the record before this slice is looked at by itself. Records
-        without an id may look alike; where they are all that two slices share, the last task must still be
-        where it was.
+        Where no slice can overlap the last one, the record before this slice is looked at by itself: a moment
+        later, when the list may have moved and moved back. Records without an id may look alike; where they
+        are all that two slices share, the last task must still be where it was.
         """
         if here.span.start == 0:
             return True
         shared = here.keys & last.keys
         if not shared and here.span.start >= position:
+            self.is_joined = False
             shared = self._look_at(position - 1).keys & last.keys
         if last.last_id is None or any(isinstance(key, str) for key in shared):
             return bool(shared)

@@ -2,7 +2,9 @@
 A reading that must be complete: one walk where the order proves it, several where it does not.
 
 A server may ignore `ordering`. Then records can jump over the cursor unseen, and no overlap of pages can show
-it; what can be had is two walks in a row that saw the same records.
+it; what can be had is two walks in a row that saw the same records. Where pages could not overlap, about a
+record that spoils them or because the server grants but a few, a second walk is as good as can be had: what
+hides from one, by a list that moves at that moment and moves back, will not hide from two.
 """
 
 from __future__ import annotations
@@ -51,7 +53,8 @@ class Scan:
                 seen.add(page)
                 yield page
             self.granted = walk.granted
-            if walk.is_ordered or walk.slices == 1 or seen.value == before:
+            is_proved = walk.is_ordered and (walk.is_joined or before is not None)
+            if is_proved or walk.slices == 1 or seen.value == before:
                 return
             before = seen.value
         raise DriftingPages(

@@ -16,9 +16,10 @@ from etl.sync.options import SyncOptions
 from etl.sync.session import run_sync
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from etl.emulator import Emulator
+    from etl.emulator.behaviour import RequestInfo
     from etl.emulator.world import World
     from etl.sync.summary import RunSummary
 
@@ -281,6 +282,38 @@ def test_one_record_that_spoils_its_page_costs_itself_alone(database_url, raw, p
             assert summary.rejected == 1
     ((kept,),) = query(database_url, "SELECT raw FROM rejected_records")
     assert raw.decode() in kept
+
+
+class Blink:
+    """Lets the first task vanish for one request, once a list is read record by record behind a place."""
+
+    def __init__(self, world: World, place: int) -> None:
+        self._world, self._place = world, place
+        self._first = min(world.tasks)
+        self.is_over = False
+
+    def __call__(self, request: RequestInfo) -> None:
+        if self._first in self._world.deleted:
+            self._world.revive(self._first)
+            self.is_over = True
+        elif not self.is_over and self._is_behind(request.query):
+            self._world.delete(self._first)
+
+    def _is_behind(self, query: Mapping[str, str]) -> bool:
+        return query.get("limit") == "1" and int(query["page"]) > self._place
+
+
+def test_no_task_hides_beside_a_record_that_spoils_its_page(database_url):
+    """Where pages are too short to overlap, a task that leaves and comes back shifts another out of sight."""
+    world = a_world(40)
+    usable = true_states(world)
+    place = len(usable) // 2
+    world.add_raw(f"{sorted(usable)[place]}-", b'{"task_id":"x","a":[1}')
+    blink = Blink(world, place + 2)
+    with serve(world, Behaviour(before_request=blink)) as emulator:
+        sync(emulator, database_url, FULL, concurrency=1)
+        assert blink.is_over
+        assert stored_states(database_url) == usable
 
 
 def test_an_unfinished_task_that_is_gone_is_marked_without_a_full_read(database_url):
