@@ -182,6 +182,19 @@ def archive(tasks: int, rounds: int, kinds: tuple[str, ...]) -> None:
 
 
 @main.command()
+@click.option("--transcripts", default=100_000, show_default=True)
+@click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, default=KINDS)
+def search(transcripts: int, kinds: tuple[str, ...]) -> None:
+    """Search many transcripts: milliseconds for rare words and for common ones."""
+    from benchmarks.searching import measure_searches  # noqa: PLC0415 - it loads what it measures
+
+    with Databases() as databases:
+        for kind in kinds:
+            for name, hits, milliseconds in measure_searches(databases.empty(kind), transcripts):
+                click.echo(f"{kind:9} {name:26} {hits:3} hits {milliseconds:7.1f} ms")
+
+
+@main.command()
 def page() -> None:
     """Write docs/benchmarks.md and its plots anew, out of what was kept."""
     found = results.load()

@@ -51,6 +51,7 @@ class LazyGroup(click.Group):
         "watch": "watch",
         "status": "status",
         "runs": "runs",
+        "search": "search",
         "rejected": "rejected",
         "doctor": "doctor",
         "db": "db",

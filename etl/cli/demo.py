@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 TASKS, SPAN, SEED = 2000, dt.timedelta(days=30), 7
 ARRIVALS_PER_HOUR = 60.0
+SAID = "grosse mussen"  # accents do not matter
 SYNCS, STEP = 4, dt.timedelta(minutes=10)
 # One list of what there is to see; each query works as it stands on both databases.
 QUESTIONS = {
@@ -71,8 +72,9 @@ def demo(*, output: Path) -> None:
     )
     with interruptible(), package.serve(world) as server:
         _sync_while_tasks_progress(server, f"sqlite:///{output}")
-    _answer(f"sqlite:///{output}")
     command = _command()
+    _answer(f"sqlite:///{output}")
+    _search(f"sqlite:///{output}", command)
     click.echo("\nNext:")
     click.echo(f"  {command} status -d sqlite:///{output}")
     click.echo(f"  {command} runs -d sqlite:///{output}")
@@ -117,6 +119,18 @@ def _sync_while_tasks_progress(server: Emulator, database_url: str) -> None:
             return
         click.echo(f"… {STEP.seconds // 60} minutes pass at the source …")
         server.world.advance(STEP)
+
+
+def _search(database_url: str, command: str) -> None:
+    from etl.cli.search import shown
+    from etl.database import reading
+    from etl.search import search
+
+    click.echo(f"\n{click.style('Where is it said?', bold=True)}")
+    click.echo(f"  {command} search '{SAID}' --limit 2 -d {database_url}")
+    with reading(database_url) as connection:
+        for hit in search(connection, SAID, limit=2):
+            click.echo(shown(hit))
 
 
 def _answer(database_url: str) -> None:

@@ -39,6 +39,7 @@ TABLES = (
     "task_history",
     "task_results",
     "tasks",
+    "transcript_parts",
 )
 
 

@@ -13,6 +13,7 @@ from etl.extract.result import fullness
 from etl.load.bulk import encoder_for, insert_rows, update_rows
 from etl.load.captions import as_webvtt
 from etl.load.dialect import among
+from etl.load.transcripts import index_transcripts
 from etl.models import RESULT_DUE, Base
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from etl.extract.result import ResultPayload
     from etl.load.bulk import Row
+    from etl.load.transcripts import Lines
 
 RESULTS = Base.metadata.tables["task_results"]
 SUBTITLES = Base.metadata.tables["subtitles"]
@@ -111,12 +113,20 @@ def store_results(connection: sa.Connection, answers: Sequence[Answer], now: dt.
         if row["state"] == "archived" and answer.found is not None:
             archived.append(answer.found)
     _write(connection, new, again)
-    _write_parts(connection, archived, [row["task_id"] for row in again])
+    replaced = [row["task_id"] for row in again]
+    _write_parts(connection, archived, replaced)
+    index_transcripts(connection, [(each.task.task_id, _lines(each)) for each in archived], replaced)
     # Asked for once, it is up to `task_results` when to ask again.
     is_answered = among(connection, _TASKS.c.task_id, task_ids)
     connection.execute(sa.update(_TASKS).where(is_answered).values(is_result_due=False))
     cues = (cue for payload in archived for cue in payload.subtitles)
     return Stored(len(archived), sum(None in (cue.start_seconds, cue.end_seconds) for cue in cues))
+
+
+def _lines(payload: ResultPayload) -> Lines:
+    if payload.subtitles:
+        return [(position, cue.text or "") for position, cue in enumerate(payload.subtitles)]
+    return [] if payload.text is None else [(None, payload.text)]
 
 
 def _checked(answer: Answer) -> Answer:

@@ -51,6 +51,8 @@ class SyncState(Base):
     # What the count audit starts from: see etl/sync/balance.py.
     count_bias: Mapped[int] = mapped_column(server_default="0")
     surplus: Mapped[int] = mapped_column(server_default="0")
+    # By which way of cutting words all transcripts can be searched: see etl/load/words.py.
+    words_version: Mapped[int] = mapped_column(server_default="0")
 
 
 class RejectedRecord(Base):

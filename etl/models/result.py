@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from etl.models.base import Base, Json
+from etl.models.base import Base, BigSerial, Json
 
 
 class TaskResult(Base):
@@ -40,6 +40,23 @@ class Subtitle(Base):
     start_seconds: Mapped[float | None]
     end_seconds: Mapped[float | None]
     text: Mapped[str | None]
+
+
+class TranscriptPart(Base):
+    """
+    One row a part of a transcript that can be searched; its words are in `transcript_words`, under `part_id`.
+
+    That table is an FTS5 index on SQLite, and one with a tsvector on Postgres: neither is described here, the
+    migration makes it.
+    """
+
+    __tablename__ = "transcript_parts"
+    __table_args__ = (Index("ix_transcript_parts_task_id", "task_id"),)
+
+    part_id: Mapped[int] = mapped_column(BigSerial, primary_key=True, autoincrement=False)
+    task_id: Mapped[str]
+    # The first subtitle in it; null where the transcript has none, and is one text.
+    first_position: Mapped[int | None]
 
 
 class Detection(Base):

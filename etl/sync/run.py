@@ -19,6 +19,7 @@ from etl.errors import Interrupted, MassRemoval, SourceError
 from etl.extract.date_filter import shows_later_than
 from etl.load.indexes import build_indexes
 from etl.load.seen import mark_removed, newest_start
+from etl.load.transcripts import iter_indexed
 from etl.sync.account import Account
 from etl.sync.archive import iter_archived
 from etl.sync.audit import Audit
@@ -214,6 +215,8 @@ class Run:
         """Fetch results, which are committed as they come: the tasks are safe by now."""
         if self.summary.dry_run or not self._options.with_results:
             return
+        for done in iter_indexed(self._connection):
+            self._observe(self.summary, Progress("transcripts", done, None))
         done, began = 0, time.monotonic()
         for done, due in iter_archived(
             self._connection,

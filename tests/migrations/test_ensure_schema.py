@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import event, inspect, text
+from support.stored import table_names
 
 from etl import database, views
 from etl.database import schema
@@ -31,7 +32,7 @@ def empty(database_url):
 def names(engine):
     with engine.connect() as connection:
         inspector = inspect(connection)
-        return {*inspector.get_table_names(), *inspector.get_view_names()}
+        return {*table_names(connection), *inspector.get_view_names()}
 
 
 def refused(engine, error, **options):

@@ -9,6 +9,7 @@ import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
+from support.stored import table_names
 
 from etl import database
 from etl.database import schema
@@ -58,7 +59,7 @@ def shape(connection):
     """Describe every table: columns, keys, constraints and indexes."""
     inspector = inspect(connection)
     found = {}
-    for name in inspector.get_table_names():
+    for name in table_names(connection):
         if name != "alembic_version":
             found[name] = {
                 "columns": [

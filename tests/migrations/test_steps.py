@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from sqlalchemy import MetaData, Table, func, inspect, select
+from support.stored import table_names
 
 from etl import database, views
 from etl.database import schema
@@ -23,7 +24,7 @@ def connection(database_url):
 
 def tables(connection):
     metadata = MetaData()
-    names = [name for name in inspect(connection).get_table_names() if name != "alembic_version"]
+    names = [name for name in table_names(connection) if name != "alembic_version"]
     return [Table(name, metadata, autoload_with=connection) for name in names]
 
 

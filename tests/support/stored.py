@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import column, insert, select, table
+from sqlalchemy import column, insert, inspect, select, table
 
 from etl.models import Task, TaskHistory, TaskResult, UtcDateTime
 
@@ -19,6 +19,12 @@ _INSTANTS = {"valid_from", "valid_to"}
 def after(seconds: float) -> dt.datetime:
     """Give the instant so many seconds after noon."""
     return NOON + dt.timedelta(seconds=seconds)
+
+
+def table_names(connection: Connection) -> list[str]:
+    """Name the tables, but for the index of words, which is of another kind on each database."""
+    names = inspect(connection).get_table_names()
+    return [name for name in names if not name.startswith("transcript_words")]
 
 
 def store_task(connection: Connection, task_id: str = "t", **columns: Any) -> None:

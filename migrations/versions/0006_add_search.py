@@ -1,0 +1,44 @@
+"""Make transcripts searchable: their parts, and the words of each; the next sync fills them."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects.postgresql import TSVECTOR
+
+revision = "0006"
+down_revision = "0005"
+
+
+def upgrade() -> None:
+    op.create_table(
+        "transcript_parts",
+        sa.Column(
+            "part_id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=False,
+            nullable=False,
+        ),
+        sa.Column("task_id", sa.Text(), nullable=False),
+        sa.Column("first_position", sa.Integer()),
+        sa.PrimaryKeyConstraint("part_id", name="pk_transcript_parts"),
+    )
+    op.create_index("ix_transcript_parts_task_id", "transcript_parts", ["task_id"])
+    if op.get_bind().dialect.name == "postgresql":
+        op.create_table(
+            "transcript_words",
+            sa.Column("part_id", sa.BigInteger(), autoincrement=False, nullable=False),
+            sa.Column("words", TSVECTOR(), nullable=False),
+            sa.PrimaryKeyConstraint("part_id", name="pk_transcript_words"),
+        )
+        op.create_index("ix_transcript_words_words", "transcript_words", ["words"], postgresql_using="gin")
+    else:
+        # The words are cut and folded already: ASCII is split at spaces, and whatever is beyond is a letter.
+        op.execute("CREATE VIRTUAL TABLE transcript_words USING fts5(words, tokenize = 'ascii', prefix = '1 2 3')")
+    with op.batch_alter_table("sync_state") as batch:
+        batch.add_column(sa.Column("words_version", sa.Integer(), server_default="0", nullable=False))
+
+
+def downgrade() -> None:
+    with op.batch_alter_table("sync_state") as batch:
+        batch.drop_column("words_version")
+    op.drop_table("transcript_words")
+    op.drop_table("transcript_parts")

@@ -1,0 +1,181 @@
+"""What was said is found: in every language, on both databases, by whatever a person types."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support.languages import SAID
+from support.worlds import a_world, query, settings_for
+
+from etl.database import open_engine, reading
+from etl.emulator import serve
+from etl.emulator.phrases import LANGUAGES
+from etl.search import is_complete, search
+from etl.sync.session import run_sync
+
+# What a person may type, and a database take for something else.
+ODD = [
+    '"', "*", "", " ", "AND", "NOT x", "(", "a:b", "x*y", '"a" OR "b"', "NEAR(a b)", "-a", "^a", "a'b", "\\",
+    "%", "a\0b", "🎬", "{a b}", "<->", "!a", "a & | b", ":*", "x" * 10_000, "'; DROP TABLE tasks; --", '"a*"',
+]  # fmt: skip
+
+
+def transcript(world, task_id: str, *texts: str, **fields) -> None:
+    """Let a task have said so, a second for each line."""
+    world.create(task_id=task_id, created_at=world.now)
+    world.start(task_id)
+    cues = [
+        {"start_time": f"00:00:{second:02}.000", "end_time": f"00:00:{second + 1:02}.000", "text": text}
+        for second, text in enumerate(texts)
+    ]
+    world.finish(task_id, {"subtitles": cues, "concatenated_text": " ".join(texts), **fields})
+
+
+def found(url: str, text: str, **options) -> list[tuple[str, float | None]]:
+    with reading(url) as connection:
+        return [(hit.task_id, hit.start_seconds) for hit in search(connection, text, **options)]
+
+
+@pytest.fixture
+def world():
+    return a_world(0)
+
+
+@pytest.fixture
+def synced(world, database_url):
+    """Give a function that syncs, and the database it syncs."""
+    with serve(world) as emulator:
+
+        def sync() -> str:
+            run_sync(settings_for(emulator, database_url))
+            return database_url
+
+        yield sync
+
+
+def test_the_right_line_is_found_in_every_language_of_the_api(world, synced):
+    assert SAID.keys() == LANGUAGES
+    for language, (sentence, _) in SAID.items():
+        transcript(world, language, "1 2 3", sentence, "4 5 6", languages=[language])
+    url = synced()
+    for language, (_, part) in SAID.items():
+        assert (language, 1.0) in found(url, part, limit=50), language
+        assert found(url, part, language=language) == [(language, 1.0)]
+
+
+def test_words_must_all_be_there_and_phrases_in_order(world, synced):
+    transcript(world, "a", "The quick brown fox", "jumps over the lazy dog")
+    transcript(world, "b", "A brown dog,", "quick as a fox")
+    url = synced()
+    assert {hit[0] for hit in found(url, "quick brown")} == {"a", "b"}
+    assert found(url, '"quick brown"') == [("a", 0.0)]
+    # A phrase may reach over the end of a line; the moment is where it begins.
+    assert found(url, '"fox jumps"') == [("a", 0.0)]
+    assert found(url, "jum*") == [("a", 1.0)]
+    assert found(url, '"lazy do*"') == [("a", 1.0)]
+    assert found(url, "quick cat") == []
+
+
+def test_a_transcript_without_lines_is_found_by_its_text(world, synced):
+    world.create(task_id="t")
+    world.start("t")
+    world.finish("t", {"concatenated_text": "nobody noted the time", "subtitles": []})
+    with reading(synced()) as connection:
+        (hit,) = search(connection, "noted")
+    assert (hit.task_id, hit.start_seconds, hit.snippet) == ("t", None, "nobody [noted] the time")
+
+
+def test_a_fuller_result_replaces_the_words_of_the_one_before(world, synced):
+    transcript(world, "t", "first version")
+    url = synced()
+    task = world.tasks["t"]
+    task.status, task.wire, task.own_result = "RETRY", None, None
+    synced()
+    task.status, task.wire = "SUCCESS", None
+    task.own_result = {
+        "subtitles": [{"start_time": "00:00:07.000", "end_time": "00:00:08.000", "text": "last"}] * 3
+    }
+    synced()
+    assert found(url, "first") == []
+    assert found(url, "last") == [("t", 7.0)]
+
+
+def test_language_and_time_narrow_the_search(world, synced):
+    transcript(world, "old", "hello there", languages=["eng"])
+    world.advance(dt.timedelta(days=2))
+    transcript(world, "new", "hello again", languages=["ger", "eng"])
+    url = synced()
+    assert {hit[0] for hit in found(url, "hello", language="ENG")} == {"old", "new"}
+    assert found(url, "hello", language="ger") == [("new", 0.0)]
+    assert found(url, "hello", since=world.now - dt.timedelta(days=1)) == [("new", 0.0)]
+    assert len(found(url, "hello", limit=1)) == 1
+
+
+def test_a_task_that_is_gone_at_the_source_is_found_for_ever(world, synced):
+    for task_id in "tuv":
+        transcript(world, task_id, f"remember {task_id}")
+    url = synced()
+    world.delete("t")
+    world.advance(dt.timedelta(days=90))
+    synced()
+    assert found(url, "remember t") == [("t", 0.0)]
+
+
+def test_a_very_long_transcript_is_searched_to_its_end(world, synced):
+    lines = [f"word{number} said{number % 97} {number}" for number in range(9000)]
+    cues = [
+        {"start_time": f"{s // 3600:02}:{s // 60 % 60:02}:{s % 60:02}.000", "end_time": None, "text": text}
+        for s, text in enumerate(lines)
+    ]
+    world.create(task_id="t")
+    world.start("t")
+    world.finish("t", {"subtitles": cues})
+    url = synced()
+    for number in (0, 666, 2667, 5333, 8999):
+        assert found(url, f'"{lines[number]}"') == [("t", float(number))]
+    # Across the places where parts are cut, too.
+    for number in range(640, 680):
+        assert found(url, f'"{number} word{number + 1}"') == [("t", float(number))]
+
+
+@pytest.mark.parametrize("text", ODD)
+def test_an_odd_query_is_a_query(world, synced, text):
+    transcript(world, "t", "a b c x y and or not near drop table tasks")
+    url = synced()
+    assert found(url, text) in ([], [("t", 0.0)])
+
+
+def test_no_text_upsets_a_search(world, synced):
+    for language, (sentence, _) in SAID.items():
+        transcript(world, language, sentence, languages=[language])
+    url = synced()
+
+    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.text(max_size=40))
+    def attack(text: str) -> None:
+        found(url, text)
+
+    attack()
+
+
+def test_what_was_archived_before_there_was_a_search_is_found_after_the_next_sync(world, synced):
+    transcript(world, "t", "said long ago")
+    url = synced()
+    engine = open_engine(url)
+    with engine.begin() as connection:
+        for table in ("transcript_parts", "transcript_words"):
+            connection.execute(sa.text(f"DELETE FROM {table}"))
+        connection.execute(sa.text("UPDATE sync_state SET words_version = 0"))
+    engine.dispose()
+    with reading(url) as connection:
+        assert not is_complete(connection)
+        assert search(connection, "ago") == []
+    synced()
+    with reading(url) as connection:
+        assert is_complete(connection)
+    assert found(url, "ago") == [("t", 0.0)]
+    assert query(url, "SELECT count(*) FROM transcript_parts") == [(1,)]
