@@ -3,6 +3,7 @@ Every error raised on purpose, sorted by what the caller should do about it.
 
 EtlError
 ├── ConfigurationError        fix the settings or the key               exit 3
+│   ├── MissingExtra
 │   ├── CredentialsRefused
 │   ├── FeatureDisabled
 │   ├── ForeignRedirect
@@ -22,6 +23,7 @@ EtlError
 │   ├── SchemaTooNewError
 │   ├── SchemaOutdatedError
 │   └── ForeignTablesError
+├── ExportError               a file cannot be written                  exit 1
 ├── RecordsRejected           with --strict: records were set aside     exit 5
 ├── SyncRunning               another sync holds the lock               exit 75
 ├── Interrupted               a signal ended the run                    exit 130 or 143
@@ -41,6 +43,15 @@ class ConfigurationError(EtlError):
     """Nothing will get better by trying again: a setting or the key has to be mended."""
 
     exit_code = 3
+
+
+class MissingExtra(ConfigurationError):
+    """What was asked for needs packages that were not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(
+            f"{what} needs packages that are not installed: pip install 'gcore-ai-tasks-etl[{extra}]'"
+        )
 
 
 class CredentialsRefused(ConfigurationError):
@@ -163,6 +174,10 @@ class SchemaOutdatedError(DatabaseError):
 
 class ForeignTablesError(DatabaseError):
     """Tables with our names that we did not make."""
+
+
+class ExportError(EtlError):
+    """A file or folder cannot be written, or what was asked for is not in the table."""
 
 
 class RecordsRejected(EtlError):

@@ -52,6 +52,7 @@ class LazyGroup(click.Group):
         "status": "status",
         "runs": "runs",
         "search": "search",
+        "export": "export",
         "rejected": "rejected",
         "doctor": "doctor",
         "db": "db",

@@ -27,6 +27,9 @@ TASKS, SPAN, SEED = 2000, dt.timedelta(days=30), 7
 ARRIVALS_PER_HOUR = 60.0
 SAID = "grosse mussen"  # accents do not matter
 SYNCS, STEP = 4, dt.timedelta(minutes=10)
+LINES = 6  # of a subtitle file
+# So few that a backlog can be seen; usually it is 2,000.
+RESULTS_A_SYNC = 400
 # One list of what there is to see; each query works as it stands on both databases.
 QUESTIONS = {
     "What is there?": (
@@ -41,9 +44,13 @@ QUESTIONS = {
         "FROM task_timeline GROUP BY task_name ORDER BY task_name"
     ),
     "What failed last, and why?": (
-        "SELECT substr(CAST(failed_at AS TEXT), 1, 19) AS failed_at, task_name AS type,\n"
-        "       coalesce(error, 'not archived') AS error\n"
-        "FROM failures ORDER BY failures.failed_at DESC LIMIT 5"
+        "SELECT substr(CAST(failed_at AS TEXT), 1, 19) AS failed_at, task_name AS type, error\n"
+        "FROM failures WHERE error IS NOT NULL ORDER BY failures.failed_at DESC LIMIT 5"
+    ),
+    "Which results are not copied yet, and when would the first be lost?": (
+        "SELECT task_name AS type, count(*) AS waiting,\n"
+        "       substr(CAST(min(expires_at) AS TEXT), 1, 16) AS lost_at\n"
+        "FROM results_expiring GROUP BY task_name ORDER BY task_name"
     ),
     "What did the API forget, and the history keep?": (
         "SELECT previous_status AS was, status AS became, count(*) AS times\n"
@@ -77,6 +84,7 @@ def demo(*, output: Path) -> None:
     _search(f"sqlite:///{output}", command)
     click.echo("\nNext:")
     click.echo(f"  {command} status -d sqlite:///{output}")
+    click.echo(f"  {command} export subtitles --format srt -o demo_subtitles -d sqlite:///{output}")
     click.echo(f"  {command} runs -d sqlite:///{output}")
     click.echo(f"  {command} emulator                # in another terminal: an API to try sync and watch on")
     click.echo(f"  GCORE_API_KEY='…' {command} sync  # your own account")
@@ -112,6 +120,7 @@ def _sync_while_tasks_progress(server: Emulator, database_url: str) -> None:
         base_url=server.base_url,
         database_url=database_url,
         lookback=STEP / 2,
+        max_results=RESULTS_A_SYNC,
     )
     for number in itertools.count(1):
         print_summary(run_sync(settings))
@@ -122,6 +131,8 @@ def _sync_while_tasks_progress(server: Emulator, database_url: str) -> None:
 
 
 def _search(database_url: str, command: str) -> None:
+    import sqlalchemy
+
     from etl.cli.search import shown
     from etl.database import reading
     from etl.search import search
@@ -129,8 +140,14 @@ def _search(database_url: str, command: str) -> None:
     click.echo(f"\n{click.style('Where is it said?', bold=True)}")
     click.echo(f"  {command} search '{SAID}' --limit 2 -d {database_url}")
     with reading(database_url) as connection:
-        for hit in search(connection, SAID, limit=2):
+        hits = search(connection, SAID, limit=2)
+        for hit in hits:
             click.echo(shown(hit))
+        click.echo(f"\n{click.style('What is its subtitle file like?', bold=True)}")
+        query = "SELECT vtt FROM task_results WHERE task_id = :task_id"
+        click.echo(f"  {query}")
+        vtt = connection.scalar(sqlalchemy.text(query), {"task_id": hits[0].task_id})
+        click.echo("\n".join(f"  {line}" for line in str(vtt).splitlines()[:LINES]))
 
 
 def _answer(database_url: str) -> None:

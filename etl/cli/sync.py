@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 F = TypeVar("F")
 
 LONGEST_WORDS = 1000
+# From so many seconds on, minutes are said.
+LONG_WAIT = 120
 
 
 class Date(click.ParamType[dt.datetime]):
@@ -166,10 +168,11 @@ def print_summary(summary: Any) -> None:  # noqa: ANN401
 
 def _about_results(summary: Any) -> Iterator[str]:  # noqa: ANN401
     if summary.results_syncs_left:
-        minutes = -(-(summary.results_seconds_left or 0) // 60)
+        syncs, seconds = summary.results_syncs_left, summary.results_seconds_left or 0
+        span = f"{seconds / 60:,.0f} minutes" if seconds > LONG_WAIT else f"{seconds:.0f} seconds"
         yield (
-            f"{summary.results_waiting:,} results are still to be fetched: {summary.results_syncs_left:,} "
-            f"more syncs, about {minutes:,.0f} minutes at this pace"
+            f"{summary.results_waiting:,} results are still to be fetched: {syncs:,} more "
+            f"sync{'' if syncs == 1 else 's'}, {span} at this pace"
         )
     elif summary.results_waiting:
         yield f"{summary.results_waiting:,} results were asked for and are not there yet"

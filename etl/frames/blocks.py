@@ -37,7 +37,7 @@ def iter_blocks(
     """Give the columns of `size` rows at a time, all of one instant; of no rows, empty ones, once."""
     enumerations = {name: relation.enumerations[name] for name in names if name in relation.enumerations}
     types = [relation.columns[name].type for name in names]
-    with _connected(source) as connection:
+    with connected(source) as connection:
         words = _words(connection, enumerations)
         query = _select(relation, names, bounds, connection.dialect.name)
         with connection.execute(query, execution_options={"yield_per": size}) as result:
@@ -52,7 +52,7 @@ def iter_blocks(
 
 
 @contextlib.contextmanager
-def _connected(source: Source) -> Iterator[sa.Connection]:
+def connected(source: Source) -> Iterator[sa.Connection]:
     """
     Give a connection inside one read-only transaction.
 
@@ -114,8 +114,8 @@ def _select(
     relation: Relation, names: Sequence[str], bounds: Sequence[sa.ColumnElement[bool]], dialect: str
 ) -> sa.Select[Any]:
     query = sa.select(*(as_stored(relation.columns[name], dialect).label(name) for name in names))
-    if bounds:
-        query = query.select_from(relation.timed).where(*bounds)
+    if bounds or relation.conditions:
+        query = query.select_from(relation.timed).where(*bounds, *relation.conditions)
     return query.order_by(*(_sorted(relation.columns[name], dialect) for name in relation.order))
 
 

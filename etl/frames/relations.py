@@ -29,7 +29,11 @@ class Enumeration:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Relation:
-    """One table or view. `timed` is what to select from in order to compare `time`."""
+    """
+    One table or view. `timed` is what to select from in order to compare `time`.
+
+    Only rows that meet all `conditions` are read.
+    """
 
     name: str
     columns: Mapping[str, sa.ColumnElement[Any]]
@@ -37,6 +41,7 @@ class Relation:
     order: tuple[str, ...]
     time: sa.ColumnElement[Any] | None
     timed: sa.FromClause
+    conditions: tuple[sa.ColumnElement[bool], ...] = ()
 
 
 _STATUS = ("RECEIVED", "PENDING", "STARTED", "RETRY", "SUCCESS", "FAILURE", "REVOKED")

@@ -1,0 +1,76 @@
+"""`gcore-etl export`: a table or view as a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from etl.cli.settings import database_option, load_settings
+from etl.cli.signals import interruptible
+from etl.cli.sync import Date
+from etl.views import NAMES
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+TABLES = ("tasks", "task_history", "task_results", "subtitles", "detections", "sync_runs")
+FORMATS = ("parquet", "csv", "ndjson", "vtt", "srt")
+
+
+@click.command()
+@click.argument("table", type=click.Choice([*TABLES, *NAMES]), metavar="TABLE")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The file, or folder, to write.")
+@click.option("--format", "kind", type=click.Choice(FORMATS), help="If the file's name does not say it.")
+@click.option("--since", type=Date(), help="Only rows since this day or instant.")
+@click.option("--until", type=Date(), help="Only rows before this day or instant.")
+@click.option("--task-name", help="Only this type: transcription, content-moderation.")
+@click.option("--status", help="Only this status, such as SUCCESS.")
+@click.option("--partition-by", type=click.Choice(["day", "month"]), help="A folder with a file for each.")
+@click.option("--raw", "is_raw", is_flag=True, help="CSV: leave alone what spreadsheets take for formulas.")
+@click.option("--force", is_flag=True, help="Replace a folder that is there.")
+@database_option
+def export(  # noqa: PLR0913
+    *,
+    table: str,
+    output: Path | None,
+    kind: str | None,
+    since: dt.datetime | None,
+    until: dt.datetime | None,
+    task_name: str | None,
+    status: str | None,
+    partition_by: str | None,
+    is_raw: bool,
+    force: bool,
+    database_url: str | None,
+) -> None:
+    """
+    Write a table or view as Parquet, CSV or NDJSON; subtitles also as vtt or srt, a file for each task.
+
+    Without -o, NDJSON goes to the standard output. TABLE is tasks, task_history, task_results, subtitles,
+    detections, sync_runs or a view. What --since and --until compare is the time of the row, or of its task.
+    """
+    from etl import export as exporting
+
+    common = {"since": since, "until": until, "task_name": task_name, "status": status}
+    source = load_settings(database_url=database_url).database_url
+    with interruptible():
+        if kind in exporting.SUBTITLE_FORMATS:
+            if table != "subtitles" or output is None or partition_by is not None:
+                raise click.UsageError(f"--format {kind} is for subtitles, into a folder: -o DIR")
+            number = exporting.export_subtitles(output, kind, source=source, **common)  # type: ignore[arg-type]
+        else:
+            number = exporting.export(
+                table,
+                output,
+                source=source,
+                format=kind,
+                partition_by=partition_by,
+                is_raw=is_raw,
+                may_replace=force,
+                **common,  # type: ignore[arg-type]
+            )
+    if output is not None:
+        what = "files" if kind in exporting.SUBTITLE_FORMATS else "rows"
+        click.echo(f"{number:,} {what} written to {output}", err=True)

@@ -1,0 +1,105 @@
+"""A subtitle file for each transcript, under a name that no file system minds."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import operator
+import re
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from etl.errors import ExportError
+from etl.export.targets import opened
+from etl.frames.blocks import connected
+from etl.load.captions import as_srt, as_webvtt
+from etl.load.dialect import among
+from etl.models import Base
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from etl.frames.blocks import Source
+
+SUBTITLE_FORMATS = ("vtt", "srt")
+_TASKS, _RESULTS, _SUBTITLES = (Base.metadata.tables[name] for name in ("tasks", "task_results", "subtitles"))
+_TRANSCRIPTS_AT_ONCE = 100
+# No capitals: two ids may differ in nothing else, and file systems may not.
+_SAFE = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")
+_RESERVED = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)")
+
+
+def export_subtitles(  # noqa: PLR0913
+    folder: Path,
+    kind: str,
+    *,
+    source: Source = None,
+    since: dt.datetime | None = None,
+    until: dt.datetime | None = None,
+    task_name: str | None = None,
+    status: str | None = None,
+) -> int:
+    """
+    Write a file for each archived transcript, and give their number; files of the same name are replaced.
+
+    `kind` is `vtt`, as received where the API sent it, or `srt`. `since` and `until` compare when the task
+    was completed. Raises ExportError for what cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ExportError(f"cannot make the folder {folder}: {error.strerror}") from error
+    finished = sa.func.coalesce(_TASKS.c.completed_at, _TASKS.c.changed_at, type_=_TASKS.c.completed_at.type)
+    conditions = [
+        *([] if since is None else [finished >= since]),
+        *([] if until is None else [finished < until]),
+        *([] if task_name is None else [_TASKS.c.task_name == task_name]),
+        *([] if status is None else [_TASKS.c.status == status]),
+    ]
+    number = 0
+    with connected(source) as connection:
+        for task_id, vtt, cues in _iter_transcripts(connection, conditions):
+            text = (
+                vtt if kind == "vtt" and vtt is not None else (as_webvtt if kind == "vtt" else as_srt)(cues)
+            )
+            with opened(folder / f"{file_name(task_id)}.{kind}") as file:
+                file.write(text.encode())
+            number += 1
+    return number
+
+
+def file_name(task_id: str) -> str:
+    """Give a name by which a task's file can be called anywhere: its id, if that is one."""
+    if _SAFE.fullmatch(task_id) and not _RESERVED.fullmatch(task_id):
+        return task_id
+    slug = re.sub(r"[^a-z0-9]+", "-", task_id.lower()).strip("-")[:40]
+    return f"{slug or 'task'}-{hashlib.blake2b(task_id.encode(), digest_size=8).hexdigest()}"
+
+
+def _iter_transcripts(
+    connection: sa.Connection, conditions: list[sa.ColumnElement[bool]]
+) -> Iterator[tuple[str, str | None, list[Any]]]:
+    """Give id, WebVTT and lines of each transcript, a few at a time."""
+    last = ""
+    query = (
+        sa.select(_RESULTS.c.task_id, _RESULTS.c.vtt)
+        .join(_TASKS, _TASKS.c.task_id == _RESULTS.c.task_id)
+        .where(_RESULTS.c.state == "archived", *conditions)
+        .order_by(_RESULTS.c.task_id)
+        .limit(_TRANSCRIPTS_AT_ONCE)
+    )
+    while found := connection.execute(query.where(_RESULTS.c.task_id > last)).all():
+        last = found[-1][0]
+        lines = (
+            sa.select(_SUBTITLES)
+            .where(among(connection, _SUBTITLES.c.task_id, [task_id for task_id, _ in found]))
+            .order_by(*_SUBTITLES.primary_key)
+        )
+        rows = itertools.groupby(connection.execute(lines).all(), operator.attrgetter("task_id"))
+        cues = {task_id: list(each) for task_id, each in rows}
+        for task_id, vtt in found:
+            if vtt is not None or task_id in cues:
+                yield task_id, vtt, cues.get(task_id, [])

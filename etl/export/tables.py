@@ -1,0 +1,161 @@
+"""One table or view, cut to what is asked for, into one file or a folder of them."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from typing import IO, TYPE_CHECKING, cast
+
+import sqlalchemy as sa
+
+from etl.errors import ExportError
+from etl.export.targets import opened, opened_folder
+from etl.export.writers import CsvWriter, NdjsonWriter, ParquetWriter
+from etl.frames import relations
+from etl.frames.reading import read
+from etl.models import Base
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    import pandas as pd
+
+    from etl.export.writers import Writer
+    from etl.frames.blocks import Source
+    from etl.frames.relations import Relation
+    from etl.frames.times import Instant
+
+_TABLES = (
+    *(relations.TASKS, relations.TASK_HISTORY, relations.RESULTS),
+    *(relations.SUBTITLES, relations.DETECTIONS, relations.RUNS),
+)
+RELATIONS = {relation.name: relation for relation in _TABLES} | relations.VIEWS
+FORMATS = ("parquet", "csv", "ndjson")
+PERIODS = {"day": "%Y-%m-%d", "month": "%Y-%m"}
+# As Hive and its successors call what belongs nowhere.
+NOWHEN = "__HIVE_DEFAULT_PARTITION__"
+# Of the widest table these are some 20 MB.
+_ROWS_AT_ONCE = 10_000
+_AT = "__partition_at"
+_TASKS = Base.metadata.tables["tasks"]
+
+
+def export(  # noqa: PLR0913
+    name: str,
+    target: Path | None,
+    *,
+    source: Source = None,
+    format: str | None = None,  # noqa: A002 - as the option is called
+    since: Instant = None,
+    until: Instant = None,
+    task_name: str | None = None,
+    status: str | None = None,
+    partition_by: str | None = None,
+    is_raw: bool = False,
+    may_replace: bool = False,
+) -> int:
+    """
+    Write a table or view, and give the number of its rows.
+
+    `target` is a file, or with `partition_by` (`day`, `month`) a folder; without it, the rows go to the
+    standard output. `format` is that of the file's name if not given, NDJSON if there is none. `since` and
+    `until` compare what the frames of `etl.frames` compare; `task_name` and `status` those of the row, or of
+    its task. Rows come in the order of the primary key, or with `partition_by` in the order of time. `is_raw`
+    leaves alone in CSV what a spreadsheet would take for a formula; `may_replace` a folder that is there.
+
+    Raises ExportError for what cannot be written, for times that make no sense, and for a filter or a period
+    that the table has not; DatabaseError where there is no database.
+    """
+    relation = _narrowed(RELATIONS[name], task_name, status)
+    kind = format or _format_of(target)
+    if partition_by is not None:
+        relation = _timed(relation)
+    try:
+        frames = cast(
+            "Iterator[pd.DataFrame]",
+            read(relation, source, since=since, until=until, columns=None, chunksize=_ROWS_AT_ONCE),
+        )
+    except ValueError as error:
+        raise ExportError(str(error)) from error
+    types = {each: column.type for each, column in relation.columns.items() if each != _AT}
+
+    def start(file: IO[bytes]) -> Writer:
+        if kind == "csv":
+            return CsvWriter(file, types, is_raw=is_raw)
+        return ParquetWriter(file, types) if kind == "parquet" else NdjsonWriter(file, types)
+
+    if partition_by is None:
+        return _write_file(frames, target, start)
+    if target is None:
+        raise ExportError("--partition-by makes a folder: name it with -o")
+    with opened_folder(target, may_replace=may_replace) as folder:
+        return _write_parts(frames, folder, partition_by, kind, start)
+
+
+def _format_of(target: Path | None) -> str:
+    suffix = "" if target is None else target.suffix.lower().removeprefix(".")
+    kind = {"jsonl": "ndjson", "json": "ndjson"}.get(suffix, suffix)
+    if target is None or kind in FORMATS:
+        return kind or "ndjson"
+    raise ExportError(f"{target} does not say which format: name one with --format ({', '.join(FORMATS)})")
+
+
+def _narrowed(relation: Relation, task_name: str | None, status: str | None) -> Relation:
+    """Keep what belongs to one type and status: by its own column, or by its task's."""
+    conditions = []
+    for column, value in (("task_name", task_name), ("status", status)):
+        if value is None:
+            continue
+        if column in relation.columns:
+            conditions.append(relation.columns[column] == value)
+        elif "task_id" in relation.columns:
+            ids = sa.select(_TASKS.c.task_id).where(_TASKS.c[column] == value)
+            conditions.append(relation.columns["task_id"].in_(ids))
+        else:
+            raise ExportError(f"{relation.name} has no {column}, so that none can be chosen")
+    # Words are text in a file: nobody has to look up which there are.
+    return dataclasses.replace(relation, enumerations={}, conditions=tuple(conditions))
+
+
+def _timed(relation: Relation) -> Relation:
+    if relation.time is None:
+        raise ExportError(f"{relation.name} has no time, and so no days or months")
+    columns = {**relation.columns, _AT: relation.time}
+    # The condition is none; it says that the time is needed, which may be another table's.
+    conditions = (*relation.conditions, sa.true())
+    return dataclasses.replace(relation, columns=columns, order=(_AT, *relation.order), conditions=conditions)
+
+
+def _write_file(
+    frames: Iterator[pd.DataFrame], target: Path | None, start: Callable[[IO[bytes]], Writer]
+) -> int:
+    rows = 0
+    with opened(target) as file:
+        writer = start(file)
+        for frame in frames:
+            writer.write(frame)
+            rows += len(frame)
+        writer.close()
+    return rows
+
+
+def _write_parts(
+    frames: Iterator[pd.DataFrame], folder: Path, period: str, kind: str, start: Callable[[IO[bytes]], Writer]
+) -> int:
+    """Write a file for each period; rows come in the order of time, so that one is open at a time."""
+    rows, now = 0, None
+    with contextlib.ExitStack() as stack:
+        for frame in frames:
+            periods = frame[_AT].dt.strftime(PERIODS[period]).fillna(NOWHEN)
+            for name, part in frame.groupby(periods, sort=False):
+                if name != now:
+                    stack.close()
+                    now = name
+                    place = folder / f"{period}={name}"
+                    place.mkdir()
+                    writer = start(stack.enter_context((place / f"part-0.{kind}").open("wb")))
+                    stack.callback(writer.close)
+                writer.write(part)
+                rows += len(part)
+    return rows

@@ -1,0 +1,83 @@
+"""
+Where an export goes: a file, the standard output, or a folder with a file for each day or month.
+
+What is half written has another name, beside the one it will have. So whatever happens, under that name there
+is what was there before, or all of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from etl.errors import ExportError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def opened(target: Path | None) -> Iterator[IO[bytes]]:
+    """Open a file that takes its name when the block ends well; None is the standard output."""
+    if target is None:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    with _explained(target):
+        descriptor, partial = tempfile.mkstemp(
+            prefix=f".{target.name[:50]}.", suffix=".partial", dir=target.parent
+        )
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                yield file
+            Path(partial).chmod(0o666 & ~_umask())
+            Path(partial).replace(target)
+        except BaseException:
+            Path(partial).unlink(missing_ok=True)
+            raise
+
+
+@contextlib.contextmanager
+def opened_folder(target: Path, *, may_replace: bool) -> Iterator[Path]:
+    """Give a folder to fill that takes its name when the block ends well."""
+    if target.exists() and not may_replace and (not target.is_dir() or any(target.iterdir())):
+        raise ExportError(f"{target} is there already and not empty: --force replaces it")
+    with _explained(target):
+        partial = Path(tempfile.mkdtemp(prefix=f".{target.name[:50]}.", suffix=".partial", dir=target.parent))
+        try:
+            yield partial
+            partial.chmod(0o777 & ~_umask())
+            if target.exists():
+                _remove(target)
+            partial.rename(target)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+
+
+def _remove(target: Path) -> None:
+    if target.is_dir() and not target.is_symlink():
+        shutil.rmtree(target)
+    else:
+        target.unlink()
+
+
+@contextlib.contextmanager
+def _explained(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise ExportError(f"cannot write {target}: {error.strerror or error}") from error
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,250 @@
+"""What is exported and read back is what is in the table; and no file is ever half there."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import webvtt
+from pyarrow import parquet
+from support.worlds import a_world, query, settings_for
+
+from etl import frames
+from etl.emulator import Behaviour, serve
+from etl.errors import ExportError
+from etl.export import FORMATS, RELATIONS, export, export_subtitles
+from etl.export.subtitle_files import file_name
+from etl.export.tables import NOWHEN
+from etl.models import Json, UtcDateTime
+from etl.sync.session import run_sync
+
+# Text that a spreadsheet, a shell or a file format might take for something else.
+HOSTILE = '=cmd|"/c calc"!A1,\n"quoted" -->\r\n\ttab 🎬 \u2028 <b>'
+
+
+@pytest.fixture
+def synced(database_url):
+    """Give a database with a bit of everything."""
+    world = a_world(60)
+    for place, task in enumerate(list(world.tasks.values())[:3]):
+        task.own_data = {
+            **task.task_data,
+            "client_entity_data": HOSTILE,
+            "client_user_id": f"{'+-@'[place]}1",
+        }
+    with serve(world, Behaviour(extra_fields={"later": [1, {"a": None}]})) as emulator:
+        settings = settings_for(emulator, database_url)
+        run_sync(settings)
+        world.advance(dt.timedelta(hours=3))
+        run_sync(settings)
+    return database_url
+
+
+def frame_of(name: str, url: str) -> pd.DataFrame:
+    """Give what the frames say, with words as text."""
+    read = {"task_results": frames.results, "sync_runs": frames.runs}.get(name) or getattr(frames, name, None)
+    frame = read(url) if read else frames.view(name, url)
+    words = [column for column in frame if isinstance(frame[column].dtype, pd.CategoricalDtype)]
+    return frame.astype(dict.fromkeys(words, "string"))
+
+
+def read_back(file: Path, name: str, like: pd.DataFrame) -> pd.DataFrame:
+    """Read a file as somebody with pandas would who knows the types of the columns."""
+    types = {column: element.type for column, element in RELATIONS[name].columns.items()}
+    if file.suffix == ".parquet":
+        frame = pd.read_parquet(file)
+    elif file.suffix == ".csv":
+        frame = pd.read_csv(file, dtype="string", keep_default_na=False, na_values=[""])
+    else:
+        lines = file.read_bytes().splitlines()
+        frame = pd.DataFrame([json.loads(line) for line in lines], columns=list(like), dtype=object)
+    for column, expected in like.items():
+        found = frame[column]
+        if isinstance(types[column], Json):
+            values = [None if isinstance(value, float) else value for value in found.astype(object)]
+            if file.suffix != ".ndjson":
+                values = [json.loads(value) if isinstance(value, str) else None for value in values]
+            frame[column] = pd.Series(values, dtype=object)
+        elif isinstance(types[column], UtcDateTime) or column == "day":
+            frame[column] = pd.to_datetime(found, utc=True, format="ISO8601").astype("datetime64[us, UTC]")
+        elif expected.dtype == "boolean":
+            truth = {"true": True, "false": False, True: True, False: False}
+            frame[column] = pd.array([truth.get(v) if pd.notna(v) else None for v in found], dtype="boolean")
+        elif expected.dtype in ("Int64", "float64"):
+            frame[column] = pd.to_numeric(found).astype(expected.dtype)
+        else:
+            frame[column] = found.astype("string")
+    return frame
+
+
+def without_empty_text(frame: pd.DataFrame) -> pd.DataFrame:
+    """CSV does not tell empty text from null."""
+    return frame.replace({"": pd.NA})
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_what_is_read_back_equals_the_table(synced, tmp_path, kind):
+    for name in RELATIONS:
+        file = tmp_path / f"{name}.{kind}"
+        rows = export(name, file, source=synced, is_raw=True)
+        expected = frame_of(name, synced)
+        # What counts from now is another figure a moment later.
+        passing = [c for c in ("age_seconds", "unchanged_seconds", "days_left") if c in expected]
+        found = read_back(file, name, expected).drop(columns=passing)
+        expected = expected.drop(columns=passing)
+        if kind == "csv":
+            found, expected = without_empty_text(found), without_empty_text(expected)
+        assert rows == len(expected)
+        pd.testing.assert_frame_equal(found, expected, check_dtype=False, check_column_type=False)
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [f".{kind}"] * len(RELATIONS)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_an_empty_table_is_a_file_with_its_columns(migrated_url, tmp_path, kind):
+    file = tmp_path / f"tasks.{kind}"
+    assert export("tasks", file, source=migrated_url) == 0
+    if kind == "parquet":
+        assert list(pd.read_parquet(file).columns) == list(RELATIONS["tasks"].columns)
+    else:
+        assert file.read_text().count("\n") == (1 if kind == "csv" else 0)
+
+
+def test_parquet_has_the_same_types_whatever_the_rows(synced, tmp_path):
+    for name in RELATIONS:
+        schemas = []
+        for place, options in enumerate([{}, {"task_name": "nothing"}]):
+            file = tmp_path / f"{name}{place}.parquet"
+            with contextlib.suppress(ExportError):
+                export(name, file, source=synced, **options)
+                schemas.append(parquet.read_schema(file))
+        assert schemas[0] == schemas[-1]
+
+
+def test_formulas_are_made_harmless_unless_asked_not_to(synced, tmp_path):
+    file = tmp_path / "tasks.csv"
+    export("tasks", file, source=synced)
+    cells = pd.read_csv(file, dtype=str)
+    users = set(cells["client_user_id"].dropna())
+    assert {"'+1", "'-1", "'@1"} <= users
+    assert not any(str(cell).startswith(tuple("=+@")) for cell in cells.to_numpy().flat)
+    assert f"'{HOSTILE}" in set(cells["client_entity_data"].dropna())
+    # A number is none.
+    assert set(cells["progress"].dropna()) >= {"100"}
+
+
+def test_type_status_and_time_narrow_an_export(synced, tmp_path):
+    file = tmp_path / "out.ndjson"
+    since, until = dt.datetime(2026, 6, 10, tzinfo=dt.UTC), dt.datetime(2026, 6, 20, tzinfo=dt.UTC)
+    for name in ("tasks", "task_results", "subtitles", "detections", "task_history", "task_timeline"):
+        export(
+            name, file, source=synced, task_name="transcription", status="SUCCESS", since=since, until=until
+        )
+        ids = {json.loads(line)["task_id"] for line in file.read_bytes().splitlines()}
+        known = {
+            row[0]
+            for row in query(
+                synced,
+                "SELECT task_id FROM tasks WHERE task_name = 'transcription' AND status = 'SUCCESS'",
+            )
+        }
+        assert ids <= known
+        assert bool(ids) == (name not in {"detections", "task_history"})
+    with pytest.raises(ExportError, match="status_transitions has no task_name"):
+        export("status_transitions", file, source=synced, task_name="x")
+    with pytest.raises(ExportError, match="task_durations has no time"):
+        export("task_durations", file, source=synced, since=since)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("name", ["tasks", "subtitles", "task_daily"])
+@pytest.mark.parametrize("period", ["day", "month"])
+def test_a_partitioned_folder_holds_every_row_in_its_place(synced, tmp_path, kind, name, period):
+    folder = tmp_path / "out"
+    rows = export(name, folder, source=synced, format=kind, partition_by=period, is_raw=True)
+    expected = frame_of(name, synced)
+    parts = []
+    for place in folder.iterdir():
+        key, _, value = place.name.partition("=")
+        assert key == period
+        (file,) = place.iterdir()
+        part = read_back(file, name, expected)
+        parts.append(part)
+        if name == "task_daily" and value != NOWHEN:
+            assert set(part["day"].dt.strftime("%Y-%m-%d" if period == "day" else "%Y-%m")) == {value}
+    assert sum(map(len, parts)) == rows == len(expected)
+    assert len(parts) > (3 if period == "day" else 0)
+
+
+def test_a_folder_that_is_there_is_replaced_only_if_told(synced, tmp_path):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "mine.txt").write_text("mine")
+    with pytest.raises(ExportError, match="--force replaces it"):
+        export("tasks", folder, source=synced, format="csv", partition_by="day")
+    assert (folder / "mine.txt").exists()
+    export("tasks", folder, source=synced, format="csv", partition_by="day", may_replace=True)
+    assert not (folder / "mine.txt").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_an_export_that_fails_leaves_what_was_there(synced, tmp_path, monkeypatch):
+    file = tmp_path / "tasks.csv"
+    file.write_text("before")
+    monkeypatch.setattr("etl.export.writers.CsvWriter.write", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        export("tasks", file, source=synced)
+    assert file.read_text() == "before"
+    assert [path.name for path in tmp_path.iterdir()] == ["tasks.csv"]
+
+
+def test_where_nothing_can_be_written_one_line_says_so(synced, tmp_path):
+    with pytest.raises(ExportError, match=r"cannot write .*: No such file or directory"):
+        export("tasks", tmp_path / "missing" / "tasks.csv", source=synced)
+    with pytest.raises(ExportError, match="does not say which format"):
+        export("tasks", tmp_path / "tasks.xlsx", source=synced)
+
+
+@pytest.mark.parametrize("kind", ["vtt", "srt"])
+def test_each_transcript_is_a_subtitle_file(synced, tmp_path, kind):
+    number = export_subtitles(tmp_path / "out", kind, source=synced)
+    files = {path.name: path.read_text(encoding="utf-8") for path in (tmp_path / "out").iterdir()}
+    assert len(files) == number > 5
+    cues = frames.subtitles(synced)
+    for task_id, lines in cues.groupby("task_id"):
+        text = files[f"{task_id}.{kind}"]
+        read = webvtt.from_string(text) if kind == "vtt" else None
+        assert text.count("-->") == len(lines)
+        assert read is None or len(read) == len(lines)
+    received = query(synced, "SELECT task_id, vtt FROM task_results WHERE vtt IS NOT NULL")
+    if kind == "vtt":
+        assert {f"{task_id}.vtt": vtt for task_id, vtt in received} == files
+
+
+IDS = [
+    "../../etc/passwd",
+    "a/b",
+    "",
+    ".",
+    "CON",
+    "con",
+    "nul",
+    "x" * 300,
+    "Ab",
+    "aB",
+    "ab",
+    "a\0b",
+    "com1",
+    "ü",
+]
+
+
+def test_no_id_is_a_dangerous_name():
+    names = [file_name(task_id) for task_id in IDS]
+    assert len({name.casefold() for name in names}) == len(IDS)
+    assert all(Path(name).name == name and len(name) <= 100 and name.isascii() for name in names)
+    assert not {"con", "nul", "com1"} & set(names)
+    assert file_name("0b43d934-5529-44c2-b0b5-0b0689c31952") == "0b43d934-5529-44c2-b0b5-0b0689c31952"
