@@ -7,8 +7,10 @@ import dataclasses
 import json
 import multiprocessing
 import os
+import signal
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.request
 import uuid
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 
 PLAIN = Manner()
+# Whoever has not done by then is not waited for.
+LIMIT = 120.0
 
 
 class ContenderFailed(Exception):
@@ -38,7 +42,11 @@ class Sample:
 
 
 def run(command: list[str], variables: dict[str, str]) -> Sample:
-    """Run a command to its end. Raises ContenderFailed if that is not a good one."""
+    """
+    Run a command to its end, or for `LIMIT` seconds, which then are what it took.
+
+    Raises ContenderFailed if the end is not a good one.
+    """
     environment = {**os.environ, **variables}
     # As on any machine: modules are compiled once.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -46,15 +54,23 @@ def run(command: list[str], variables: dict[str, str]) -> Sample:
         environment["TMPDIR"] = scratch
         started = time.perf_counter()
         process = subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=said, stderr=said
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            start_new_session=True,
         )
+        stopper = threading.Timer(LIMIT, os.killpg, (process.pid, signal.SIGKILL))
+        stopper.start()
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - started
+        stopper.cancel()
         process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
+        if wall < LIMIT and process.returncode:
             said.seek(0)
             raise ContenderFailed(f"{' '.join(command)}\n{said.read().decode(errors='replace')[-2000:]}")
-    return Sample(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    return Sample(min(wall, LIMIT), usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
 @contextlib.contextmanager

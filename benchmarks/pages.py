@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.field import KINDS
+from benchmarks.measure import LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,8 +33,8 @@ def table(entries: Iterable[Entry]) -> str:
             mark = "**" if each is ours else ""
             cells = [
                 *(f"{mark}{each.contender}{mark}", NAMES[kind]),
-                *(f"{first:.2f}", _ratio(first, ours and ours.figure("wall"))),
-                *(f"{again:.2f}", _ratio(again, ours and ours.figure("wall", again=True))),
+                *(_seconds(first), _ratio(first, ours and ours.figure("wall"))),
+                *(_seconds(again), _ratio(again, ours and ours.figure("wall", again=True))),
                 *(f"{each.figure('cpu'):.2f}", f"{each.figure('cpu', again=True):.2f}", f"{each.memory:.0f}"),
             ]
             lines.append(f"| {' | '.join(cells)} |")
@@ -42,6 +43,10 @@ def table(entries: Iterable[Entry]) -> str:
 
 def _ratio(figure: float, ours: float | None) -> str:
     return "" if not ours else f"{figure / ours:.2f}"
+
+
+def _seconds(figure: float) -> str:
+    return f"over {LIMIT:.0f}" if figure >= LIMIT else f"{figure:.2f}"
 
 
 def _is(entry: Entry, name: str) -> bool:

@@ -34,6 +34,10 @@ class Entry:
         """Give the median of one figure over the rounds."""
         return middle(self.again if again else self.first, name)
 
+    def without_version(self) -> Entry:
+        """Give the same under the plain name."""
+        return dataclasses.replace(self, contender=self.contender.partition(" (")[0])
+
     @property
     def memory(self) -> float:
         """The largest peak of all rounds, MB."""
