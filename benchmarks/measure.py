@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PLAIN = Manner()
 # Whoever has not done by then is not waited for.
-LIMIT = 120.0
+LIMIT = 60.0
 
 
 class ContenderFailed(Exception):

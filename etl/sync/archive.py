@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING
 from etl.errors import NotThere, RequestRefused, Unreachable
 from etl.extract.parallel import DaemonPool, await_result
 from etl.load.results import Answer, DueResult, due_results, store_results
+from etl.load.transcripts import iter_indexed
+from etl.sync.deadline import read_forecast
+from etl.sync.runs import save_counters
+from etl.sync.summary import Progress
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
 
     from etl.extract.result import ResultPayload
     from etl.load.results import Stored
+    from etl.sync.summary import RunSummary
 
     class DetailSource(Protocol):
         """What archiving needs of a client."""
@@ -42,6 +47,44 @@ BATCH_BYTES = 16 * 1024 * 1024
 BATCH_SECONDS = 2.0
 # A server that fails for one task may have its reasons; one that fails for so many in a row is down.
 MOST_FAILURES = 3
+
+
+def archive_results(  # noqa: PLR0913
+    connection: sa.Connection,
+    source: DetailSource,
+    summary: RunSummary,
+    *,
+    max_results: int,
+    next_run_in: dt.timedelta | None,
+    now: Callable[[], dt.datetime],
+    report: Callable[[Progress], None],
+) -> None:
+    """
+    Fetch results that are due, count them in the summary, and say there what still waits.
+
+    Each batch is committed by itself, with the counters of the run. `report` is called after each answer.
+    """
+
+    def save(stored: Stored) -> None:
+        summary.results_archived += stored.archived
+        summary.unreadable_times += stored.unreadable_times
+        save_counters(connection, summary)
+
+    for done in iter_indexed(connection):
+        report(Progress("transcripts", done, None))
+    done, began = 0, time.monotonic()
+    for done, due in iter_archived(connection, source, limit=max_results, now=now, save=save):
+        report(Progress("results", done, due))
+    seconds_each = (time.monotonic() - began) / done if done else None
+    with connection.begin():
+        forecast = read_forecast(connection, now(), per_run=max_results, interval=next_run_in)
+    summary.results_waiting, summary.results_at_risk = forecast.waiting, forecast.at_risk
+    summary.first_result_lost_at = forecast.first_lost_at
+    summary.results_syncs_left = -(-forecast.never_asked // max_results)
+    if seconds_each is not None:
+        summary.results_seconds_left = round(forecast.never_asked * seconds_each, 1)
+    if forecast.at_risk:
+        logger.warning("%s", forecast.warning(max_results))
 
 
 def iter_archived(

@@ -12,20 +12,17 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import logging
-import time
 from typing import TYPE_CHECKING
 
 from etl.errors import Interrupted, MassRemoval, SourceError
 from etl.extract.date_filter import shows_later_than
 from etl.load.indexes import build_indexes
 from etl.load.seen import mark_removed, newest_start
-from etl.load.transcripts import iter_indexed
 from etl.sync.account import Account
-from etl.sync.archive import iter_archived
+from etl.sync.archive import archive_results
 from etl.sync.audit import Audit
 from etl.sync.balance import is_suspicious
 from etl.sync.clock import SourceClock
-from etl.sync.deadline import read_forecast
 from etl.sync.failure import cause_of, line_about
 from etl.sync.intake import Intake
 from etl.sync.lock import abandon_transaction
@@ -43,7 +40,6 @@ if TYPE_CHECKING:
 
     from etl.extract.client import Client
     from etl.extract.payload import Page
-    from etl.load.results import Stored
     from etl.settings import Settings
     from etl.sync.options import SyncOptions
     from etl.sync.summary import Observer
@@ -190,8 +186,7 @@ class Run:
         return window
 
     def _report(self, page: Page) -> None:
-        self._count()
-        self._observe(self.summary, Progress("tasks", self.summary.tasks_seen, page.count))
+        self._report_progress(Progress("tasks", self.summary.tasks_seen, page.count))
 
     def _commit(self, window: Window) -> None:
         """Commit what is gone, and the watermark that covers what was read, at once."""
@@ -215,41 +210,19 @@ class Run:
         """Fetch results, which are committed as they come: the tasks are safe by now."""
         if self.summary.dry_run or not self._options.with_results:
             return
-        for done in iter_indexed(self._connection):
-            self._observe(self.summary, Progress("transcripts", done, None))
-        done, began = 0, time.monotonic()
-        for done, due in iter_archived(
+        archive_results(
             self._connection,
             self._client,
-            limit=self._settings.max_results,
+            self.summary,
+            max_results=self._settings.max_results,
+            next_run_in=self._options.next_run_in,
             now=self._clock.observed_at,
-            save=self._save_archived,
-        ):
-            self._count()
-            self._observe(self.summary, Progress("results", done, due))
-        self._look_ahead((time.monotonic() - began) / done if done else None)
+            report=self._report_progress,
+        )
 
-    def _save_archived(self, stored: Stored) -> None:
-        self.summary.results_archived += stored.archived
-        self.summary.unreadable_times += stored.unreadable_times
+    def _report_progress(self, progress: Progress) -> None:
         self._count()
-        save_counters(self._connection, self.summary)
-
-    def _look_ahead(self, seconds_each: float | None) -> None:
-        """Say what still waits and how long it will take, and warn of what will be lost before its turn."""
-        per_run, now = self._settings.max_results, self._clock.observed_at()
-        with self._connection.begin():
-            forecast = read_forecast(
-                self._connection, now, per_run=per_run, interval=self._options.next_run_in
-            )
-        summary = self.summary
-        summary.results_waiting, summary.results_at_risk = forecast.waiting, forecast.at_risk
-        summary.first_result_lost_at = forecast.first_lost_at
-        summary.results_syncs_left = -(-forecast.never_asked // per_run)
-        if seconds_each is not None:
-            summary.results_seconds_left = round(forecast.never_asked * seconds_each, 1)
-        if forecast.at_risk:
-            logger.warning("%s", forecast.warning(per_run))
+        self._observe(self.summary, progress)
 
     def _close(self) -> None:
         self._count()
