@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 OURS, BARE = "gcore-etl", "bare prototype"
 NAMES = {"sqlite": "SQLite", "postgres": "PostgreSQL"}
 # Readable on white and on black.
+LABEL_APART = 1.22
 INK, ACCENT, QUIET = "#7d8590", "#d9480f", "#3b82c4"
 
 
@@ -90,21 +91,47 @@ def fill(page: str, marker: str, text: str) -> str:
 def plot_growth(entries: list[Entry], file: Path) -> None:
     """Draw seconds by number of tasks for each contender, a panel for each database."""
     plt = _pyplot()
-    figure, panels = plt.subplots(1, 2, figsize=(11, 5), sharey=True, layout="constrained")
+    figure, panels = plt.subplots(1, 2, figsize=(14, 5.5), sharey=True, layout="constrained")
     for kind, panel in zip(KINDS, panels, strict=True):
-        here = [each for each in entries if each.kind == kind]
-        for name in dict.fromkeys(each.contender for each in here):
-            points = sorted((each.tasks, each.figure("wall")) for each in here if each.contender == name)
-            is_ours, is_bare = name == OURS, name == BARE
-            colour = ACCENT if is_ours else QUIET if is_bare else INK
-            panel.plot(*zip(*points, strict=True), "o-", color=colour, lw=2.5 if is_ours else 1.2, ms=4)
+        lines = {
+            name: sorted((each.tasks, each.figure("wall")) for each in entries if _is_of(each, name, kind))
+            for name in dict.fromkeys(each.contender for each in entries if each.kind == kind)
+        }
+        for name, points in lines.items():
+            panel.plot(
+                *zip(*points, strict=True), "o-", color=_colour(name), lw=2.5 if name == OURS else 1.2, ms=4
+            )
+        for name, (place, height) in _spread({name: points[-1] for name, points in lines.items()}).items():
             panel.annotate(
-                f" {name}", points[-1], color=colour, fontsize=8, va="center", annotation_clip=False
+                f"  {name}",
+                (place, height),
+                color=_colour(name),
+                fontsize=8,
+                va="center",
+                annotation_clip=False,
             )
         panel.set(xscale="log", yscale="log", title=NAMES[kind], xlabel="tasks")
         panel.set_xlim(right=2e7)
     panels[0].set_ylabel("seconds for a first load")
     _finish(figure, panels, file)
+
+
+def _is_of(entry: Entry, name: str, kind: str) -> bool:
+    return entry.contender == name and entry.kind == kind
+
+
+def _colour(name: str) -> str:
+    return ACCENT if name == OURS else QUIET if name == BARE else INK
+
+
+def _spread(ends: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+    """Move the labels that stand at one place of a logarithmic scale apart, so that none covers another."""
+    found: dict[str, tuple[float, float]] = {}
+    lowest: dict[float, float] = {}
+    for name, (place, height) in sorted(ends.items(), key=lambda each: each[1][1]):
+        found[name] = (place, max(height, lowest.get(place, 0.0)))
+        lowest[place] = found[name][1] * LABEL_APART
+    return found
 
 
 def plot_history(rows: list[dict[str, Any]], file: Path) -> None:

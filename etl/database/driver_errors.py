@@ -55,6 +55,8 @@ def sqlite_advice(error: BaseException | None) -> str | None:
 def explain(error: DBAPIError) -> str | None:
     """Say in one line what the database did wrong; None if it is not to blame."""
     if isinstance(error.orig, sqlite3.Error):
+        if "no such module: fts5" in str(error.orig):
+            return "this Python's SQLite has no full-text search (FTS5): use another Python, or Postgres"
         advice = sqlite_advice(error.orig)
         return f"the database {advice}" if advice else None
     operational = isinstance(error, (OperationalError, InterfaceError, InternalError))

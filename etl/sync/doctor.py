@@ -49,7 +49,7 @@ class Finding:
 def examine(settings: Settings, *, now: Callable[[], dt.datetime]) -> Iterator[Finding]:
     """Check the key, the API, the clock, the database, its schema, and what `date_created` means."""
     found = yield from _examine_source(settings, now)
-    stored = yield from _examine_database(settings)
+    stored = yield from _examine_database(settings, now)
     yield _examine_date_filter(settings, found, stored)
 
 
@@ -90,7 +90,9 @@ def _examine_clock(served_at: dt.datetime | None, now: dt.datetime) -> Finding:
     return Finding("clock", is_good=True, detail=detail)
 
 
-def _examine_database(settings: Settings) -> Generator[Finding, None, str | None]:
+def _examine_database(
+    settings: Settings, now: Callable[[], dt.datetime]
+) -> Generator[Finding, None, str | None]:
     """Give what the last sync took `date_created` for, None where there was none."""
     try:
         with reading(settings.database_url, any_schema=True) as connection:
@@ -98,7 +100,7 @@ def _examine_database(settings: Settings) -> Generator[Finding, None, str | None
             waiting = {f"add_index: {index.name}" for index in missing_indexes(connection)}
             differences = [each for each in check(connection) if each not in waiting]
             state = read_state(connection)
-            forecast = read_forecast(connection, dt.datetime.now(dt.UTC), per_run=settings.max_results)
+            forecast = read_forecast(connection, now(), per_run=settings.max_results)
         with writing(settings.database_url):
             yield Finding("database", is_good=True, detail="it can be opened and locked for writing")
     except SyncRunning:

@@ -35,6 +35,16 @@ def test_a_verdict_that_no_longer_holds_and_a_forced_one_that_is_wrong_are_named
     assert "the lookback is 5m" in said["date_created"]
 
 
+def test_what_waits_to_be_archived_is_explained(database_url):
+    with serve(a_world()) as emulator:
+        run_sync(settings_for(emulator, database_url), SyncOptions(with_results=False))
+        said = say(emulator, database_url, max_results=50)["results"]
+        assert "wait to be archived; a sync every 1d fetches 50 of them" in said
+        assert "the API may delete the first on 2026-07-0" in said
+        run_sync(settings_for(emulator, database_url))
+        assert say(emulator, database_url)["results"] == "every result that can be had is archived"
+
+
 def test_an_empty_account_leaves_it_open(database_url):
     with serve(a_world(0)) as emulator:
         assert say(emulator, database_url)["date_created"].startswith("'unknown'")
