@@ -43,7 +43,9 @@ def table(entries: Iterable[Entry]) -> str:
 
 
 def _ratio(figure: float, ours: float | None) -> str:
-    return "" if not ours else f"{figure / ours:.2f}"
+    if not ours:
+        return ""
+    return f"over {figure / ours:.0f}" if figure >= LIMIT else f"{figure / ours:.2f}"
 
 
 def _seconds(figure: float) -> str:

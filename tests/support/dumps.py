@@ -32,8 +32,17 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 # The column by which rows belong together, the one that puts them in order, and those that number them.
 _KEYS = {"sync_state": "state_id", "rejected_records": "raw_hash"}
-_ORDERS = {"task_history": "history_id", "subtitles": "position", "detections": "position"}
-_NUMBERS = {"task_history": {"history_id", "run_id"}, "rejected_records": {"rejected_id", "run_id"}}
+_ORDERS = {
+    "task_history": "history_id",
+    "subtitles": "position",
+    "detections": "position",
+    "transcript_parts": "first_position",
+}
+_NUMBERS = {
+    "task_history": {"history_id", "run_id"},
+    "rejected_records": {"rejected_id", "run_id"},
+    "transcript_parts": {"part_id"},
+}
 # What a result lists, and the table that has a row for each item.
 _PARTS = {"subtitles": "subtitles", "frames": "detections"}
 
@@ -63,7 +72,8 @@ class Dump:
     def settled(self, table: str, key: Any) -> list[Row]:
         """Give the rows without what changes before a run is over: marks of results, numbers, accounts."""
         return [
-            _without(row, "is_result_due", "present_tasks", "client_ids") for row in self.rows(table, key)
+            _without(row, "is_result_due", "present_tasks", "client_ids", "words_version")
+            for row in self.rows(table, key)
         ]
 
     @property
@@ -191,7 +201,7 @@ def untruths(found: Dump, before: Dump, after: Dump) -> list[str]:
     if found.revision == before.revision != after.revision:
         return differences(found, before)
     lines = [] if found.revision == after.revision else [f"schema {found.revision}"]
-    for table in ("tasks", "task_results", "subtitles", "detections", "rejected_records"):
+    for table in ("tasks", "task_results", "subtitles", "transcript_parts", "detections", "rejected_records"):
         for key in found.keys(table) | before.keys(table):
             rows, first, last = (each.settled(table, key) for each in (found, before, after))
             if rows not in (first, last):
