@@ -32,7 +32,9 @@ def upgrade() -> None:
         op.create_index("ix_transcript_words_words", "transcript_words", ["words"], postgresql_using="gin")
     else:
         # The words are cut and folded already: ASCII is split at spaces, and whatever is beyond is a letter.
-        op.execute("CREATE VIRTUAL TABLE transcript_words USING fts5(words, tokenize = 'ascii', prefix = '1 2 3')")
+        op.execute(
+            "CREATE VIRTUAL TABLE transcript_words USING fts5(words, tokenize = 'ascii', prefix = '1 2 3')"
+        )
     with op.batch_alter_table("sync_state") as batch:
         batch.add_column(sa.Column("words_version", sa.Integer(), server_default="0", nullable=False))
 
