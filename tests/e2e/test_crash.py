@@ -136,7 +136,7 @@ def check_end(ended: Ended, code: int, word: str) -> None:
 
 @pytest.mark.parametrize(
     "what, number",
-    [(" tasks (task_id, ", 2), ("INSERT INTO task_results", 1), ("UPDATE sync_runs", 4), ("commit", 9)],
+    [(" tasks (task_id, ", 2), (" task_results (task_id, ", 1), ("UPDATE sync_runs", 4), ("commit", 9)],
 )
 def test_a_session_that_the_server_ends_ends_the_sync_which_writes_no_more(postgres, what, number):
     """P6: the lock is gone with the session, so another sync may have come and gone since."""
@@ -301,7 +301,7 @@ def test_a_signal_while_a_rate_limit_is_waited_for(scene, number):
 
 @pytest.mark.parametrize(
     "what, table",
-    [("task_history (task_id, run_id", "task_history"), ("INSERT INTO task_results", "task_results")],
+    [("task_history (task_id, run_id", "task_history"), (" task_results (task_id, ", "task_results")],
 )
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_while_a_batch_is_loaded(scene, number, what, table):
@@ -435,7 +435,7 @@ def test_somebody_who_reads_for_hours_is_in_nobodys_way(scene):
 
 
 @pytest.mark.parametrize(
-    "what", [" tasks (task_id, ", "INSERT INTO subtitles", "UPDATE sync_state", "commit"]
+    "what", [" tasks (task_id, ", " subtitles (task_id, ", "UPDATE sync_state", "commit"]
 )
 def test_a_sync_in_the_middle_of_a_transaction_is_in_no_readers_way(scene, what):
     scene.check_that_the_next_sync_makes_it_whole()
