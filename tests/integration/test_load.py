@@ -275,7 +275,7 @@ def test_the_result_of_another_task_is_not_taken_for_the_one_asked_for(connectio
     detail = {"task_id": "other", "status": "SUCCESS", "result": {"subtitles": [{"text": "a"}]}}
     found = parse_detail(json.dumps(detail).encode())
     answers = [Answer(due=due, found=found) for due in due_results(connection, NOON, 10)]
-    assert store_results(connection, answers, NOON) == 1
+    assert store_results(connection, answers, NOON).archived == 1
     states = connection.execute(sa.select(RESULTS.c.task_id, RESULTS.c.state).order_by(RESULTS.c.task_id))
     assert [tuple(row) for row in states] == [("other", "archived"), ("t", "unavailable")]
     assert connection.scalars(sa.select(SUBTITLES.c.task_id)).all() == ["other"]
