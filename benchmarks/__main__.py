@@ -12,6 +12,7 @@ from benchmarks.measure import LIMIT, ContenderFailed, Databases, Sample, count_
 from benchmarks.results import Entry, middle
 from benchmarks.source import Manner
 
+AN_HOUR = 3600.0
 # Peers would take an hour for more.
 SLOW_FROM = 1_000_000
 
@@ -171,8 +172,8 @@ def archive(tasks: int, rounds: int, kinds: tuple[str, ...]) -> None:
             for _ in range(rounds):
                 database = databases.empty(kind)
                 run(*field.OURS.start(url, database))
-                alone.append(run(*field.DETAILS_ALONE.start(url, listed)))
-                whole.append(run(*field.ARCHIVE.start(url, database)))
+                alone.append(run(*field.DETAILS_ALONE.start(url, listed), limit=AN_HOUR))
+                whole.append(run(*field.ARCHIVE.start(url, database), limit=AN_HOUR))
             number = count_rows(database, "task_results")
             ratio = middle(alone, "wall") / middle(whole, "wall")
             click.echo(

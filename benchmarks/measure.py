@@ -41,9 +41,9 @@ class Sample:
     memory: float
 
 
-def run(command: list[str], variables: dict[str, str]) -> Sample:
+def run(command: list[str], variables: dict[str, str], limit: float = LIMIT) -> Sample:
     """
-    Run a command to its end, or for `LIMIT` seconds, which then are what it took.
+    Run a command to its end, or for `limit` seconds, which then are what it took.
 
     Raises ContenderFailed if the end is not a good one.
     """
@@ -61,16 +61,16 @@ def run(command: list[str], variables: dict[str, str]) -> Sample:
             stderr=said,
             start_new_session=True,
         )
-        stopper = threading.Timer(LIMIT, os.killpg, (process.pid, signal.SIGKILL))
+        stopper = threading.Timer(limit, os.killpg, (process.pid, signal.SIGKILL))
         stopper.start()
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - started
         stopper.cancel()
         process.returncode = os.waitstatus_to_exitcode(status)
-        if wall < LIMIT and process.returncode:
+        if wall < limit and process.returncode:
             said.seek(0)
             raise ContenderFailed(f"{' '.join(command)}\n{said.read().decode(errors='replace')[-2000:]}")
-    return Sample(min(wall, LIMIT), usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    return Sample(min(wall, limit), usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
 @contextlib.contextmanager
