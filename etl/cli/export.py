@@ -29,7 +29,7 @@ FORMATS = ("parquet", "csv", "ndjson", "vtt", "srt")
 @click.option("--status", help="Only this status, such as SUCCESS.")
 @click.option("--partition-by", type=click.Choice(["day", "month"]), help="A folder with a file for each.")
 @click.option("--raw", "is_raw", is_flag=True, help="CSV: leave alone what spreadsheets take for formulas.")
-@click.option("--force", is_flag=True, help="Replace a folder that is there.")
+@click.option("--force", is_flag=True, help="Replace a folder that holds an export.")
 @database_option
 def export(  # noqa: PLR0913
     *,

@@ -20,6 +20,9 @@ from etl.errors import ExportError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# What the folders of an export are called by.
+EXPORTED = ("day=", "month=")
+
 
 @contextlib.contextmanager
 def opened(target: Path | None) -> Iterator[IO[bytes]]:
@@ -44,27 +47,39 @@ def opened(target: Path | None) -> Iterator[IO[bytes]]:
 
 @contextlib.contextmanager
 def opened_folder(target: Path, *, may_replace: bool) -> Iterator[Path]:
-    """Give a folder to fill that takes its name when the block ends well."""
-    if target.exists() and not may_replace and (not target.is_dir() or any(target.iterdir())):
-        raise ExportError(f"{target} is there already and not empty: --force replaces it")
+    """
+    Give a folder to fill that takes its name when the block ends well.
+
+    One that is there is replaced only if told, and only if nothing is in it but an export.
+    """
+    with _explained(target):
+        _refuse(target, may_replace=may_replace)
     with _explained(target):
         partial = Path(tempfile.mkdtemp(prefix=f".{target.name[:50]}.", suffix=".partial", dir=target.parent))
         try:
             yield partial
             partial.chmod(0o777 & ~_umask())
             if target.exists():
-                _remove(target)
-            partial.rename(target)
+                aside = partial.with_suffix(".replaced")
+                target.rename(aside)
+                partial.rename(target)
+                shutil.rmtree(aside)
+            else:
+                partial.rename(target)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
 
 
-def _remove(target: Path) -> None:
-    if target.is_dir() and not target.is_symlink():
-        shutil.rmtree(target)
-    else:
-        target.unlink()
+def _refuse(target: Path, *, may_replace: bool) -> None:
+    if target.is_symlink() or (target.exists() and not target.is_dir()):
+        raise ExportError(f"{target} is no folder: name another")
+    found = list(target.iterdir()) if target.exists() else []
+    others = [path.name for path in found if not path.name.startswith(EXPORTED)]
+    if others:
+        raise ExportError(f"{target} holds what is no export ({others[0]}): name another folder")
+    if found and not may_replace:
+        raise ExportError(f"{target} holds an export already: --force replaces it")
 
 
 @contextlib.contextmanager

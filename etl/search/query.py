@@ -10,10 +10,11 @@ from __future__ import annotations
 import dataclasses
 import re
 
+from etl.load.transcripts import OVERLAP
 from etl.load.words import is_part_of_pairs, words_of
 
-# More would say nothing more.
-MOST_TERMS, MOST_WORDS = 32, 64
+# More would say nothing more; and a phrase must fit into what two parts of a transcript share.
+MOST_TERMS, MOST_WORDS = 32, OVERLAP
 _TERM = re.compile(r'"([^"]*)"?|([^\s"]+)')
 
 

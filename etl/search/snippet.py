@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from etl.load.transcripts import MOST_WORDS
 from etl.load.words import spans_of, words_of
 
 if TYPE_CHECKING:
@@ -36,10 +37,12 @@ class Moment:
 
 
 def find_moment(lines: list[Line], terms: list[Term]) -> Moment:
-    """Find the first place where as many of the terms as anywhere stand together."""
+    """Find the first place in a part where as many of the terms as anywhere in it stand together."""
     words: list[str] = []
     owners: list[int] = []
     for number, line in enumerate(lines):
+        if len(words) >= MOST_WORDS:
+            break
         cut = words_of(line.text)
         words += cut
         owners += [number] * len(cut)
@@ -57,10 +60,9 @@ def _count_near(places: list[tuple[int, Term]], number: int) -> int:
     """Count the terms that are said soon after the one at this place, itself included."""
     start = places[number][0]
     near: set[Term] = set()
-    for place, term in places[number:]:
-        if place - start >= NEAR:
-            break
-        near.add(term)
+    while number < len(places) and places[number][0] - start < NEAR:
+        near.add(places[number][1])
+        number += 1
     return len(near)
 
 

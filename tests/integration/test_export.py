@@ -179,16 +179,22 @@ def test_a_partitioned_folder_holds_every_row_in_its_place(synced, tmp_path, kin
     assert len(parts) > (3 if period == "day" else 0)
 
 
-def test_a_folder_that_is_there_is_replaced_only_if_told(synced, tmp_path):
+def test_an_export_that_is_there_is_replaced_only_if_told(synced, tmp_path):
     folder = tmp_path / "out"
-    folder.mkdir()
-    (folder / "mine.txt").write_text("mine")
+    export("tasks", folder, source=synced, format="csv", partition_by="day")
     with pytest.raises(ExportError, match="--force replaces it"):
-        export("tasks", folder, source=synced, format="csv", partition_by="day")
-    assert (folder / "mine.txt").exists()
-    export("tasks", folder, source=synced, format="csv", partition_by="day", may_replace=True)
-    assert not (folder / "mine.txt").exists()
+        export("tasks", folder, source=synced, format="csv", partition_by="month")
+    export("tasks", folder, source=synced, format="csv", partition_by="month", may_replace=True)
+    assert {path.name.partition("=")[0] for path in folder.iterdir()} == {"month"}
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_folder_with_anything_else_in_it_is_left_alone(synced, tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    for target in (tmp_path, tmp_path / "mine.txt"):
+        with pytest.raises(ExportError, match="name another"):
+            export("tasks", target, source=synced, format="csv", partition_by="day", may_replace=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
 def test_an_export_that_fails_leaves_what_was_there(synced, tmp_path, monkeypatch):
