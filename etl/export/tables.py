@@ -62,8 +62,8 @@ def export(  # noqa: PLR0913
     standard output. `format` is that of the file's name if not given, NDJSON if there is none. `since` and
     `until` compare what the frames of `etl.frames` compare; `task_name` and `status` those of the row, or of
     its task. Rows come in the order of the primary key, or with `partition_by` in the order of time. `is_raw`
-    leaves alone in CSV what a spreadsheet would take for a formula; with `may_replace` an export that is there
-    gives way.
+    leaves alone in CSV what a spreadsheet would take for a formula; with `may_replace` an export there gives
+    way.
 
     Raises ExportError for what cannot be written, for times that make no sense, and for a filter or a period
     that the table has not; DatabaseError where there is no database.
