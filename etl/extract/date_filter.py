@@ -15,6 +15,8 @@ from etl.errors import NotThere, RequestRefused
 from etl.extract.payload import TaskPayload
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from etl.extract.pages import PageSource
     from etl.extract.payload import Page
 
@@ -85,8 +87,13 @@ def _days_with_tasks(source: PageSource, shown: Page) -> list[dt.datetime]:
 
 
 def _finds(source: PageSource, instant: dt.datetime) -> bool:
+    return shows_any(source, {"date_created": date_text(instant)})
+
+
+def shows_any(source: PageSource, filters: Mapping[str, str]) -> bool:
+    """Tell whether a list holds anything; raises RequestRefused where the server knows no such filter."""
     try:
-        page = source.fetch_page({"date_created": date_text(instant)}, page=1, limit=1)
+        page = source.fetch_page(filters, page=1, limit=1)
     except NotThere:
         return False
     return bool(page.records)

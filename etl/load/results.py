@@ -55,6 +55,11 @@ class Answer:
     found: ResultPayload | None = None
     is_failure: bool = False
 
+    @property
+    def size(self) -> int:
+        """How many bytes it was sent in."""
+        return self.found.task.size if self.found else 0
+
 
 class Stored(NamedTuple):
     """How many results are new, and how many of their lines have a time that makes no sense."""

@@ -67,6 +67,8 @@ def words_of(text: str, *, may_go_on: bool = False) -> list[str]:
     if text.isascii():
         return [word[:LONGEST_WORD] for word in _ASCII_WORDS.findall(text.lower())]
     spaced = fold(text).translate(_SPACES)
+    if _UNSPACED.search(spaced) is None:
+        return [word[:LONGEST_WORD] for word in spaced.split()]
     words = [spaced[start:end][:LONGEST_WORD] for start, end in _iter_spans(spaced)]
     is_pair = len(words) > 1 and len(words[-2]) > 1 and words[-2].endswith(words[-1])
     if may_go_on and is_pair and _UNSPACED.fullmatch(spaced[-2:]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections import deque
 from typing import TYPE_CHECKING
@@ -17,7 +18,6 @@ from etl.sync.summary import Progress
 
 if TYPE_CHECKING:
     import datetime as dt
-    import threading
     from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Future
     from typing import Protocol
@@ -106,7 +106,7 @@ def iter_archived(
     size, began = 0, time.monotonic()
     for done, answer in enumerate(_iter_answers(source, due), start=1):
         batch.append(answer)
-        size += answer.found.task.size if answer.found else 0
+        size += answer.size
         is_large = len(batch) >= BATCH_RESULTS or size >= BATCH_BYTES
         if is_large or time.monotonic() - began >= BATCH_SECONDS or done == len(due):
             with connection.begin():
@@ -118,20 +118,58 @@ def iter_archived(
 def _iter_answers(source: DetailSource, due: Iterable[DueResult]) -> Iterator[Answer]:
     failures = 0
     with DaemonPool(source.concurrency) as pool:
-        asked: deque[Future[Answer]] = deque()
-        waiting = iter(due)
-        while True:
-            while len(asked) < 2 * source.concurrency and (following := next(waiting, None)) is not None:
-                asked.append(pool.submit(_asking(source, following)))
-            if not asked:
-                return
-            answer = await_result(asked.popleft())
+        for answer in _Ahead(source, due, pool):
             failures = failures + 1 if answer.is_failure else 0
             if failures > MOST_FAILURES:
                 raise Unreachable(
                     "the API fails to give one result after the other; the tasks themselves are stored"
                 )
             yield answer
+
+
+class _Ahead:
+    """
+    Asks for results while others are being stored, until as much waits to be stored as a batch holds.
+
+    The threads that ask do not wait for the one that stores: each answer brings on the next question.
+    """
+
+    def __init__(self, source: DetailSource, due: Iterable[DueResult], pool: DaemonPool) -> None:
+        self._source, self._due, self._pool = source, iter(due), pool
+        self._asked: deque[Future[Answer]] = deque()
+        self._unanswered = self._unstored_bytes = 0
+        # An answer may be there before its future is watched: then this is entered twice.
+        self._lock = threading.RLock()
+
+    def __iter__(self) -> Iterator[Answer]:
+        while True:
+            with self._lock:
+                self._ask()
+                if not self._asked:
+                    return
+                future = self._asked.popleft()
+            answer = await_result(future)
+            with self._lock:
+                self._unstored_bytes -= answer.size
+            yield answer
+
+    def _ask(self) -> None:
+        while (
+            self._unanswered < 2 * self._source.concurrency
+            and len(self._asked) < BATCH_RESULTS
+            and self._unstored_bytes < BATCH_BYTES
+            and (following := next(self._due, None)) is not None
+        ):
+            self._unanswered += 1
+            future = self._pool.submit(_asking(self._source, following))
+            self._asked.append(future)
+            future.add_done_callback(self._hear)
+
+    def _hear(self, future: Future[Answer]) -> None:
+        with self._lock:
+            self._unanswered -= 1
+            self._unstored_bytes += 0 if future.exception() else future.result().size
+            self._ask()
 
 
 def _asking(source: DetailSource, due: DueResult) -> Callable[[], Answer]:

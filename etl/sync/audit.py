@@ -35,7 +35,8 @@ class Audit:
     """
     Settles what one run may have missed. `is_complete` says whether everything was read, with proof.
 
-    `has_missed` whether the window and the unfinished tasks were not all; `outcome` says how it went.
+    `has_missed` whether the window and the unfinished tasks were not all; `outcome` says how it went. `shown`
+    is an unfiltered page.
     """
 
     def __init__(  # noqa: PLR0913
@@ -46,7 +47,7 @@ class Audit:
         reader: Reader,
         state: State,
         *,
-        first_count: int | None,
+        shown: Page,
         audit_every: dt.timedelta,
     ) -> None:
         self.is_complete = False
@@ -54,7 +55,7 @@ class Audit:
         self.outcome: str | None = None
         self._connection, self._client, self._intake = connection, client, intake
         self._reader, self._state = reader, state
-        self._count, self._audit_every = first_count, audit_every
+        self._count, self._audit_every = usable_count(shown), audit_every
         self._bias, self._surplus = state.count_bias, state.surplus
 
     def settle(self, window: Window, *, has_new: bool) -> None:
@@ -84,15 +85,18 @@ class Audit:
         """
         Give the state with what a complete read left unexplained; `missing` tasks are about to be marked.
 
-        Only over a source that held still does it mean that the count is wrong.
+        Only over a source that held still does it mean that the count is wrong. Where there is no usable
+        count, as much is left unexplained as can be: the next one that is usable is read after, too.
         """
-        if self.is_complete and self._count is not None:
+        if self.is_complete:
             before, self._count = self._count, self._ask_count()
             balance = self._weigh(missing)
             if balance is not None and self._count == before:
                 self._bias, self._surplus = self._bias + balance.difference, 0
             elif balance is not None:
                 self._surplus = balance.deleted
+            else:
+                self._surplus = self._here(missing) - self._bias
             if self._bias and self._bias != self._state.count_bias:
                 logger.warning("a complete read shows that the API's count is off by %d", -self._bias)
         return dataclasses.replace(self._state, count_bias=self._bias, surplus=self._surplus)
@@ -101,9 +105,12 @@ class Audit:
         if self._count is None:
             return None
         gone = len(self._reader.gone) if missing is None else missing
+        surplus = max(0, self._surplus - gone)
+        return Balance(here=self._here(gone), there=self._count, bias=self._bias, surplus=surplus)
+
+    def _here(self, gone: int) -> int:
         with self._connection.begin():
-            here = self._intake.present - gone + count_rejected(self._connection)
-        return Balance(here=here, there=self._count, bias=self._bias, surplus=max(0, self._surplus - gone))
+            return self._intake.present - gone + count_rejected(self._connection)
 
     def _is_full_read_due(self, balance: Balance) -> bool:
         now = self._intake.sighting().observed_at
@@ -141,4 +148,9 @@ class Audit:
         except (NotThere, RequestRefused):
             return None
         self._intake.look(page)
-        return page.count
+        return usable_count(page)
+
+
+def usable_count(page: Page) -> int | None:
+    """Give the count of a page; None if the page itself shows more than that."""
+    return page.count if page.count is not None and page.count >= len(set(page.keys)) else None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from etl.errors import RequestRefused
+from etl.extract.date_filter import shows_any
 from etl.sync.verdict import Verdict
 from etl.sync.window import EVERYTHING, Window, plan_window, window_since
 
@@ -37,7 +39,8 @@ class Plan:
         now: dt.datetime,
     ) -> None:
         self.verdict = Verdict(source, shown, state, forced=settings.date_filter)
-        self._state, self._lookback, self._options = state, settings.lookback, options
+        self._source, self._state = source, state
+        self._lookback, self._options = settings.lookback, options
         self._shows_nothing, self._now = not shown.records, now
         if not options.filters:
             self.verdict.find_out(now)
@@ -48,18 +51,31 @@ class Plan:
         if filters or window.is_everything or not window.parts:
             reader.read_window(window, filters)
             return window
-        # A day's list that holds anything shows by itself that days are still what it goes by.
+        # A day's list that holds anything shows by itself that it lets through what it should.
         shows_itself = before == "day"
-        if not shows_itself:
-            self.verdict.verify(self._now)
         try:
-            if self.verdict.value == before and not reader.read_window(window, {}) and shows_itself:
+            asked = self._without_tomorrow(window) if shows_itself else window
+            if not shows_itself:
+                self.verdict.verify(self._now)
+            if self.verdict.value == before and not reader.read_window(asked, {}) and shows_itself:
                 self.verdict.verify(self._now)
         except RequestRefused:
             self.recheck(is_disproved=True)
         if self.verdict.value != before:
             window = self._choose()
             reader.read_window(window, {})
+        return window
+
+    def _without_tomorrow(self, window: Window) -> Window:
+        """
+        Give the window without its last day, if that shows no task.
+
+        It is the server's tomorrow: if there are tasks on it, either its zone is ahead, or it keeps out none.
+        """
+        *parts, tomorrow = window.parts
+        if not shows_any(self._source, tomorrow.filters):
+            return dataclasses.replace(window, parts=tuple(parts))
+        self.verdict.suspect(self._now)
         return window
 
     def recheck(self, *, is_disproved: bool = False) -> None:

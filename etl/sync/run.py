@@ -152,7 +152,7 @@ class Run:
             self._intake,
             self._reader,
             self._state,
-            first_count=page.count,
+            shown=page,
             audit_every=self._settings.audit_every,
         )
 

@@ -202,3 +202,31 @@ def test_bounds_are_as_narrow_as_what_was_observed(database_url):
     spans = [as_instant(high) - as_instant(low) for task_id, low, high in rows if task_id in new]
     assert spans
     assert max(spans) <= dt.timedelta(minutes=15, seconds=1)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_count_that_is_less_than_what_a_page_shows_is_none(database_url, number):
+    world = a_world(number)
+    with serve(
+        world, Behaviour(page_cap=50, date_created="day", count_is="wrong", count_error=-3)
+    ) as emulator:
+        sync(emulator, database_url)
+        world.advance(dt.timedelta(hours=3))
+        world.revoke(world.create(created_at=NOW - dt.timedelta(days=20)))
+        sync(emulator, database_url)
+        assert true_states(world).items() <= stored_states(database_url).items()
+
+
+@pytest.mark.parametrize("after", ["ignored", "lte"])
+def test_a_day_that_shows_everything_bounds_no_creation(database_url, after):
+    world = a_world(0)
+    world.finish(world.create(created_at=NOW - dt.timedelta(hours=2)))
+    with serve(world, Behaviour(page_cap=50, date_created="day", unstarted="null")) as emulator:
+        sync(emulator, database_url)
+        emulator.behaviour.date_created = after
+        world.advance(dt.timedelta(hours=3))
+        late = world.create(created_at=NOW - dt.timedelta(days=20))
+        world.revoke(late)
+        sync(emulator, database_url)
+        assert late in stored_states(database_url)
+    assert_bounds_hold(world, database_url)
