@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import click
@@ -181,6 +183,23 @@ def archive(tasks: int, rounds: int, kinds: tuple[str, ...]) -> None:
                 f"{middle(whole, 'memory'):.0f} MB; the client alone {middle(alone, 'wall'):.1f} s: "
                 f"{ratio:.0%} of its pace"
             )
+
+
+@main.command()
+@click.option("--tasks", "sizes", default=(100_000, 1_000_000), multiple=True, show_default=True)
+@click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, default=KINDS)
+def export(sizes: tuple[int, ...], kinds: tuple[str, ...]) -> None:
+    """Export every task in every format: seconds, and memory by number of tasks."""
+    for tasks in sizes:
+        with served(tasks) as url, Databases() as databases, tempfile.TemporaryDirectory() as folder:
+            for kind in kinds:
+                database = databases.empty(kind)
+                run(*field.OURS.start(url, database), limit=AN_HOUR)
+                for suffix in ("parquet", "csv", "ndjson"):
+                    sample = run(*field.exporting(database, Path(folder) / f"{kind}.{suffix}"), limit=AN_HOUR)
+                    click.echo(
+                        f"{kind:9} {tasks:10,} tasks {suffix:8} {sample.wall:6.1f} s {sample.memory:6.0f} MB"
+                    )
 
 
 @main.command()

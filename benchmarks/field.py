@@ -84,6 +84,12 @@ def _with_results(url: str, database: str) -> Started:
     return command, _ours()(url, database)[1]
 
 
+def exporting(database: str, target: Path) -> Started:
+    """Give the command that exports every task to a file, in the format of its name."""
+    command = [str(Path(sys.executable).with_name("gcore-etl")), "export", "tasks", "-o", str(target)]
+    return command, {"GCORE_ETL_DATABASE_URL": database}
+
+
 def _script(name: str, *options: str, environment: str | None = None) -> Callable[[str, str], Started]:
     def start(url: str, database: str) -> Started:
         script = str(HERE / "contenders" / f"{name}.py")
