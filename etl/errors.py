@@ -24,6 +24,7 @@ EtlError
 │   ├── SchemaOutdatedError
 │   └── ForeignTablesError
 ├── ExportError               a file cannot be written                  exit 1
+│   └── UnsuitableExport      no such format, filter or period of it    exit 2
 ├── RecordsRejected           with --strict: records were set aside     exit 5
 ├── SyncRunning               another sync holds the lock               exit 75
 ├── Interrupted               a signal ended the run                    exit 130 or 143
@@ -178,6 +179,12 @@ class ForeignTablesError(DatabaseError):
 
 class ExportError(EtlError):
     """A file or folder cannot be written, or what was asked for is not in the table."""
+
+
+class UnsuitableExport(ExportError):
+    """What was asked for cannot be written in that way, whatever the disk does."""
+
+    exit_code = 2
 
 
 class RecordsRejected(EtlError):

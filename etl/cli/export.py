@@ -21,7 +21,12 @@ FORMATS = ("parquet", "csv", "ndjson", "vtt", "srt")
 
 @click.command()
 @click.argument("table", type=click.Choice([*TABLES, *NAMES]), metavar="TABLE")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="The file, or folder, to write.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="The file, or folder, to write; - or nothing: standard output.",
+)
 @click.option("--format", "kind", type=click.Choice(FORMATS), help="If the file's name does not say it.")
 @click.option("--since", type=Date(), help="Only rows since this day or instant.")
 @click.option("--until", type=Date(), help="Only rows before this day or instant.")
@@ -53,6 +58,7 @@ def export(  # noqa: PLR0913
     """
     from etl import export as exporting
 
+    output = None if output == Path("-") else output
     common = {"since": since, "until": until, "task_name": task_name, "status": status}
     source = load_settings(database_url=database_url).database_url
     with interruptible():

@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING, cast
 
 import sqlalchemy as sa
 
-from etl.errors import ExportError
+from etl.errors import UnsuitableExport
 from etl.export.targets import opened, opened_folder
 from etl.export.writers import CsvWriter, NdjsonWriter, ParquetWriter
 from etl.frames import relations
@@ -78,7 +78,7 @@ def export(  # noqa: PLR0913
             read(relation, source, since=since, until=until, columns=None, chunksize=_ROWS_AT_ONCE),
         )
     except ValueError as error:
-        raise ExportError(str(error)) from error
+        raise UnsuitableExport(str(error)) from error
     types = {each: column.type for each, column in relation.columns.items() if each != _AT}
 
     def start(file: IO[bytes]) -> Writer:
@@ -89,7 +89,7 @@ def export(  # noqa: PLR0913
     if partition_by is None:
         return _write_file(frames, target, start)
     if target is None:
-        raise ExportError("--partition-by makes a folder: name it with -o")
+        raise UnsuitableExport("--partition-by makes a folder: name it with -o")
     with opened_folder(target, may_replace=may_replace) as folder:
         return _write_parts(frames, folder, partition_by, kind, start)
 
@@ -99,7 +99,9 @@ def _format_of(target: Path | None) -> str:
     kind = {"jsonl": "ndjson", "json": "ndjson"}.get(suffix, suffix)
     if target is None or kind in FORMATS:
         return kind or "ndjson"
-    raise ExportError(f"{target} does not say which format: name one with --format ({', '.join(FORMATS)})")
+    raise UnsuitableExport(
+        f"{target} does not say which format: name one with --format ({', '.join(FORMATS)})"
+    )
 
 
 def _narrowed(relation: Relation, task_name: str | None, status: str | None) -> Relation:
@@ -114,14 +116,14 @@ def _narrowed(relation: Relation, task_name: str | None, status: str | None) -> 
             ids = sa.select(_TASKS.c.task_id).where(_TASKS.c[column] == value)
             conditions.append(relation.columns["task_id"].in_(ids))
         else:
-            raise ExportError(f"{relation.name} has no {column}, so that none can be chosen")
+            raise UnsuitableExport(f"{relation.name} has no {column}, so that none can be chosen")
     # Words are text in a file: nobody has to look up which there are.
     return dataclasses.replace(relation, enumerations={}, conditions=tuple(conditions))
 
 
 def _timed(relation: Relation) -> Relation:
     if relation.time is None:
-        raise ExportError(f"{relation.name} has no time, and so no days or months")
+        raise UnsuitableExport(f"{relation.name} has no time, and so no days or months")
     columns = {**relation.columns, _AT: relation.time}
     # The condition is none; it says that the time is needed, which may be another table's.
     conditions = (*relation.conditions, sa.true())

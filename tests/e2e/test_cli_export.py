@@ -23,6 +23,14 @@ def test_rows_go_to_the_standard_output(synced):
     assert isinstance(rows[0]["task_data"], dict)
 
 
+def test_a_dash_is_the_standard_output(synced, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ended = synced("export", "tasks", "-o", "-", "--format", "csv")
+    assert (ended.code, ended.err) == (0, "")
+    assert len(ended.out.splitlines()) == 31
+    assert not (tmp_path / "-").exists()
+
+
 def test_a_reader_that_leaves_early_is_no_error(synced):
     process = synced.start("export", "subtitles")
     assert process.stdout is not None
@@ -53,10 +61,10 @@ def test_subtitle_files_are_written(synced, tmp_path):
         ("export nonsense", 2, "is not one of"),
         ("export tasks --format vtt -o x", 2, "is for subtitles"),
         ("export subtitles --format vtt", 2, "is for subtitles"),
-        ("export tasks --partition-by day", 1, "name it with -o"),
+        ("export tasks --partition-by day", 2, "name it with -o"),
         ("export tasks -o missing/x.csv", 1, "No such file or directory"),
-        ("export tasks -o x.xlsx", 1, "does not say which format"),
-        ("export task_durations --since 2026-01-01", 1, "has no time"),
+        ("export tasks -o x.xlsx", 2, "does not say which format"),
+        ("export task_durations --since 2026-01-01", 2, "has no time"),
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(synced, words, code, said):
