@@ -72,12 +72,35 @@ _OF_RUNS = {
     "status": Enumeration(("running", "succeeded", "failed", "interrupted"), (_RUNS.c.status,)),
 }
 
+_INSTANTS = [
+    "created_at",
+    "expires_at",
+    "failed_at",
+    "first_at",
+    "last_at",
+    "synced_at",
+    "valid_from",
+    "valid_to",
+]
+_COUNTS = [
+    "n",
+    "tasks",
+    "transitions",
+    "finished",
+    "succeeded",
+    "failed",
+    "revoked",
+    "retried",
+    "fell_back",
+    "failed_since",
+]
+
 # A column has one type, wherever its name turns up; these are in no table.
 _TYPES = {
     **{column.name: column.type for table in _TABLES.values() for column in table.columns},
-    **dict.fromkeys(("created_at", "expires_at", "failed_at", "valid_from", "valid_to"), UtcDateTime()),
-    **dict.fromkeys(("n", "tasks", "transitions"), sa.BigInteger()),
-    **dict.fromkeys(("from_status", "to_status"), sa.Text()),
+    **dict.fromkeys(_INSTANTS, UtcDateTime()),
+    **dict.fromkeys(_COUNTS, sa.BigInteger()),
+    **dict.fromkeys(("from_status", "to_status", "host", "error_kind"), sa.Text()),
     "day": Day(),
 }
 
@@ -158,6 +181,27 @@ _LISTED = (
         enumerations=_OF_TASKS,
     ),
     _view(
+        "task_waits",
+        "task_name category n mean_seconds p50_seconds p95_seconds p99_seconds",
+        order="task_name category",
+        time=None,
+        enumerations=_OF_TASKS,
+    ),
+    _view(
+        "outcomes",
+        "day task_name category audio_language host finished succeeded failed revoked success_rate",
+        order="day task_name category audio_language host",
+        time="day",
+        enumerations=_OF_TASKS,
+    ),
+    _view(
+        "minutes_daily",
+        "day task_name category tasks processed_minutes billed_minutes",
+        order="day task_name category",
+        time="day",
+        enumerations=_OF_TASKS,
+    ),
+    _view(
         "status_spans",
         "task_id status valid_from valid_to seconds history_id",
         order="history_id",
@@ -172,6 +216,13 @@ _LISTED = (
         enumerations=_OF_HISTORY,
     ),
     _view(
+        "retries",
+        "task_id task_name category status retried fell_back last_at url",
+        order="task_id",
+        time="last_at",
+        enumerations=_OF_TASKS,
+    ),
+    _view(
         "failures",
         "task_id task_name category failed_at error url client_user_id client_entity_data removed_at",
         order="failed_at task_id",
@@ -179,8 +230,23 @@ _LISTED = (
         enumerations=_OF_TASKS,
     ),
     _view(
+        "failure_kinds",
+        "task_name category error_kind tasks first_at last_at",
+        order="task_name category error_kind",
+        time="last_at",
+        enumerations=_OF_TASKS,
+    ),
+    _view(
         "in_flight",
         "task_id task_name category status progress created_at started_at age_seconds unchanged_seconds url",
+        order="task_id",
+        time="created_at",
+        enumerations=_OF_TASKS,
+    ),
+    _view(
+        "stalls",
+        "task_id task_name category status progress created_at age_seconds unchanged_seconds usual_seconds"
+        " url",
         order="task_id",
         time="created_at",
         enumerations=_OF_TASKS,
@@ -192,6 +258,13 @@ _LISTED = (
         order="expires_at task_id",
         time="completed_at",
         enumerations={**_OF_TASKS, **_OF_RESULTS},
+    ),
+    _view(
+        "freshness",
+        "synced_at age_seconds watermark last_full_at present_tasks failed_since",
+        order="synced_at",
+        time=None,
+        enumerations={},
     ),
 )
 VIEWS = {relation.name: relation for relation in _LISTED}

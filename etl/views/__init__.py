@@ -8,6 +8,7 @@ both count exactly; what is shown in seconds is divided last, in double precisio
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 
@@ -16,15 +17,23 @@ NAMES = (
     "task_timeline",
     "task_daily",
     "task_durations",
+    "task_waits",
+    "outcomes",
+    "minutes_daily",
     "status_spans",
     "status_transitions",
+    "retries",
     "failures",
+    "failure_kinds",
     "in_flight",
+    "stalls",
     "results_expiring",
+    "freshness",
 )
 
 # micros(instant): microseconds since 1970. instant(micros): the way back. utc_day(instant): 'YYYY-MM-DD'.
 # seconds(micros): double precision. mean_seconds(micros): their mean over a group. now_micros(): the present.
+# place(text, part): where it begins, from 1, or 0. ascii_lower(text): small letters, where they are ASCII.
 _FUNCTIONS = {
     "sqlite": {
         # SQLite's own arithmetic rounds to milliseconds, so it is given whole seconds only.
@@ -40,6 +49,8 @@ _FUNCTIONS = {
         "seconds": "(CAST(({0}) AS DOUBLE PRECISION) / 1000000)",
         "mean_seconds": "(CAST(sum({0}) AS DOUBLE PRECISION) / count({0}) / 1000000)",
         "now_micros": "CAST((julianday('now') - 2440587.5) * 86400000000 AS BIGINT)",
+        "place": "instr({0})",
+        "ascii_lower": "lower({0})",
     },
     "postgresql": {
         "micros": "CAST(extract(epoch FROM {0}) * 1000000 AS BIGINT)",
@@ -48,15 +59,21 @@ _FUNCTIONS = {
         "seconds": "(CAST(({0}) AS DOUBLE PRECISION) / 1000000)",
         "mean_seconds": "(CAST(sum({0}) AS DOUBLE PRECISION) / count({0}) / 1000000)",
         "now_micros": "CAST(extract(epoch FROM now()) * 1000000 AS BIGINT)",
+        "place": "strpos({0})",
+        "ascii_lower": 'lower(({0}) COLLATE "C")',
     },
 }
 # The argument of a call may hold calls in its turn, one deep: `seconds(micros(a) - micros(b))`.
-_CALL = re.compile(r"\b(micros|instant|utc_day|seconds|mean_seconds|now_micros)\(((?:[^()]|\([^()]*\))*)\)")
+_CALL = re.compile(rf"\b({'|'.join(_FUNCTIONS['sqlite'])})\(((?:[^()]|\([^()]*\))*)\)")
 
 
 def create_statements(dialect: str) -> list[str]:
-    """Give the statements that make every view, in an order that works."""
-    return [f"CREATE VIEW {name} AS\n{_render(name, dialect)}" for name in NAMES]
+    """Give the statements that make every view, in an order that works; on Postgres with its comment."""
+    made = [f"CREATE VIEW {name} AS\n{_render(name, dialect)}" for name in NAMES]
+    if dialect == "postgresql":
+        texts = {name: comment_of(name).replace("'", "''") for name in NAMES}
+        made += [f"COMMENT ON VIEW {name} IS '{text}'" for name, text in texts.items()]
+    return made
 
 
 def drop_statements() -> list[str]:
@@ -64,9 +81,18 @@ def drop_statements() -> list[str]:
     return [f"DROP VIEW IF EXISTS {name}" for name in reversed(NAMES)]
 
 
+def comment_of(name: str) -> str:
+    """Give what a view says of itself: what a row is, and its units."""
+    lines = itertools.takewhile(lambda line: line.startswith("--"), _source(name).splitlines())
+    return "\n".join(line.removeprefix("-- ") for line in lines)
+
+
+def _source(name: str) -> str:
+    return Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8")
+
+
 def _render(name: str, dialect: str) -> str:
-    functions = _FUNCTIONS[dialect]
-    source = Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8")
+    functions, source = _FUNCTIONS[dialect], _source(name)
     while _CALL.search(source):
         source = _CALL.sub(lambda call: functions[call[1]].format(call[2]), source)
     return source

@@ -17,12 +17,33 @@ COLUMNS = {
     "task_timeline": "task_id created_at created_error_seconds wait_seconds duration_seconds status",
     "task_daily": "day task_name status tasks total_seconds",
     "task_durations": "task_name category n mean_seconds p50_seconds p95_seconds p99_seconds",
+    "task_waits": "task_name category n mean_seconds p50_seconds p95_seconds p99_seconds",
+    "outcomes": "day task_name category audio_language host finished succeeded failed revoked success_rate",
+    "minutes_daily": "day task_name category tasks processed_minutes billed_minutes",
     "status_spans": "task_id status valid_from valid_to seconds history_id",
     "status_transitions": "from_status to_status transitions tasks mean_seconds",
+    "retries": "task_id task_name category status retried fell_back last_at url",
     "failures": "task_id failed_at error url",
+    "failure_kinds": "task_name category error_kind tasks first_at last_at",
     "in_flight": "task_id task_name category status progress created_at started_at url",
+    "stalls": "task_id task_name category status progress created_at usual_seconds url",
     "results_expiring": "task_id status completed_at expires_at state",
+    "freshness": "synced_at watermark last_full_at present_tasks failed_since",
 }
+# Each with the host that `outcomes` shows.
+HOSTS = {
+    "https://cdn.example.com/videos/1.mp4": "cdn.example.com",
+    "HTTPS://CDN.Example.com?x=/y": "cdn.example.com",
+    "http://me:secret@cdn.example.com:8080/a@b:c": "cdn.example.com",
+    "http://[2001:db8::1]:80/x": "[2001:db8::1]",
+    "https://bücher.Example#/": "bücher.example",
+    "s3://bucket": "bucket",
+    "http:///x": None,
+    "no address": None,
+    "": None,
+    None: None,
+}
+URLS = tuple(HOSTS)
 STATUSES = ("PENDING", "STARTED", "RETRY", "SUCCESS", "FAILURE", "REVOKED", None)
 
 
@@ -51,6 +72,8 @@ def some_task(chance, number):
         "task_id": f"t{number}",
         "task_name": chance.choice(["transcription", "content-moderation", None]),
         "category": chance.choice(["nsfw", "sport", None]),
+        "audio_language": chance.choice(["eng", None]),
+        "url": chance.choice(URLS),
         "status": chance.choice(STATUSES),
         "total_time_sec": round(chance.expovariate(0.01), 3) if chance.random() < 0.6 else None,
         "first_seen_at": NOON,
@@ -68,6 +91,7 @@ def some_history(chance, count):
             "observed_at": NOON + dt.timedelta(microseconds=time),
             "event": chance.choice(["discovered", "changed", "changed", "changed", "removed", "reappeared"]),
             "status": chance.choice(STATUSES),
+            "previous_status": chance.choice(STATUSES),
         }
         for time in times
     ]
@@ -76,7 +100,11 @@ def some_history(chance, count):
 def fill(connections, chance):
     tasks = [some_task(chance, number) for number in range(300)]
     states = ["archived", "unavailable", "expired"]
-    results = [{"task_id": f"t{number}", "state": chance.choice(states)} for number in range(0, 300, 2)]
+    errors = ["No stream: 1.mp4", "No stream: 2.mp4", "Timeout", "", None]
+    results = [
+        {"task_id": f"t{number}", "state": chance.choice(states), "error": chance.choice(errors)}
+        for number in range(0, 300, 2)
+    ]
     history = some_history(chance, 400)
     for connection in connections:
         connection.execute(insert(Task), tasks)
@@ -112,3 +140,13 @@ def test_the_percentiles_are_those_of_numpy(connections):
         assert n == len(values)
         assert mean == pytest.approx(np.mean(values), abs=1e-6)
         assert percentiles == pytest.approx(list(np.percentile(values, [50, 95, 99])))
+
+
+def test_the_host_is_that_of_the_url_and_shows_no_credentials(connections):
+    for number, url in enumerate(URLS):
+        for connection in connections:
+            task = {"task_id": f"t{number}", "status": "SUCCESS", "url": url, "category": str(number)}
+            connection.execute(insert(Task), [{**task, "first_seen_at": NOON, "changed_at": NOON}])
+    for connection in connections:
+        rows = dict(read_view(connection, "outcomes", "category", "host"))
+        assert [rows[str(number)] for number in range(len(URLS))] == list(HOSTS.values())

@@ -111,7 +111,7 @@ def test_a_session_that_may_only_read_can_check(migrated_url):
         ("ALTER TABLE tasks ADD COLUMN mine TEXT", "remove_column: tasks"),
         ("DROP TABLE detections", "add_table: detections"),
         ("DROP INDEX ix_tasks_in_flight", "add_index: "),
-        ("DROP VIEW failures", "the view failures is missing"),
+        ("DROP VIEW freshness", "the view freshness is missing"),
     ],
 )
 def test_a_difference_is_found_and_named(engine, damage, complaint):

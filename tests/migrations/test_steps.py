@@ -90,7 +90,7 @@ def test_the_state_has_its_one_row_from_the_start(engine):
 def test_views_come_back_at_head_with_what_is_in_them_now(engine):
     """Every upgrade makes them anew, so a changed view needs no migration."""
     with engine.begin() as connection:
-        connection.exec_driver_sql("DROP VIEW failures")
-        connection.exec_driver_sql("CREATE VIEW failures AS SELECT 1 AS outdated")
+        connection.exec_driver_sql("DROP VIEW freshness")
+        connection.exec_driver_sql("CREATE VIEW freshness AS SELECT 1 AS outdated")
         database.upgrade(connection)
-        assert "error" in {column["name"] for column in inspect(connection).get_columns("failures")}
+        assert "watermark" in {column["name"] for column in inspect(connection).get_columns("freshness")}

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 NOON = dt.datetime(2026, 6, 26, 12, tzinfo=dt.UTC)
-_INSTANTS = {"valid_from", "valid_to"}
+_INSTANTS = {"watermark", "valid_from", "valid_to"}
 
 
 def after(seconds: float) -> dt.datetime:

@@ -1,0 +1,41 @@
+"""`gcore-etl schema`: which tables and views there are, and what a row of each is."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from etl.frames.describing import Description
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object each, each on a line.")
+def schema(*, name: str | None, as_json: bool) -> None:
+    """
+    Say which tables and views there are, what a row of each is, and its columns.
+
+    With NAME, only that one. All of it is the same on SQLite and Postgres; no database is asked.
+    """
+    from etl.frames.describing import describe
+
+    found = [each for each in describe() if name in {None, each.name}]
+    if not found:
+        names = ", ".join(each.name for each in describe())
+        raise click.UsageError(f"there is no table or view {name!r}: choose one of {names}")
+    if as_json:
+        for each in found:
+            click.echo(json.dumps(dataclasses.asdict(each)))
+    else:
+        click.echo("\n\n".join(map(_shown, found)))
+
+
+def _shown(described: Description) -> str:
+    width = max(map(len, described.columns))
+    comment = [f"  {line}" for line in described.comment.splitlines()]
+    columns = [f"    {name:{width}}  {kind}" for name, kind in described.columns.items()]
+    return "\n".join([f"{described.kind} {described.name}", *comment, *columns])

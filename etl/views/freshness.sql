@@ -1,0 +1,21 @@
+-- One row: how fresh the copy is. Times in UTC, spans in seconds until now. synced_at is the start of the last sync of
+-- everything new that succeeded; watermark, the time up to which all tasks are here; last_full_at, the last complete
+-- read, which is what finds deletions. failed_since counts the syncs that failed after synced_at.
+SELECT
+    last_sync.started_at AS synced_at,
+    seconds(now_micros() - micros(last_sync.started_at)) AS age_seconds,
+    sync_state.watermark,
+    sync_state.last_full_at,
+    sync_state.present_tasks,
+    (
+        SELECT count(*)
+        FROM sync_runs
+        WHERE status = 'failed' AND run_id > coalesce(last_sync.run_id, 0)
+    ) AS failed_since
+FROM sync_state
+LEFT JOIN sync_runs AS last_sync
+    ON last_sync.run_id = (
+        SELECT max(run_id)
+        FROM sync_runs
+        WHERE status = 'succeeded' AND mode IN ('incremental', 'full')
+    )

@@ -1,0 +1,22 @@
+-- One row a day (in UTC) and type: the minutes that tasks ran which were finished on that day, and those of them that
+-- count for the bill, where only SUCCESS does. The day is that of the completion, or where the API gives none, that on
+-- which a sync saw the change; text, 'YYYY-MM-DD'. What a minute costs is in your contract, not in the API.
+SELECT
+    day,
+    task_name,
+    category,
+    count(*) AS tasks,
+    coalesce(seconds(sum(duration_micros)), 0) / 60 AS processed_minutes,
+    coalesce(seconds(sum(CASE WHEN status = 'SUCCESS' THEN duration_micros END)), 0) / 60 AS billed_minutes
+FROM (
+    SELECT
+        utc_day(coalesce(task_timeline.completed_at, tasks.changed_at)) AS day,
+        tasks.task_name,
+        tasks.category,
+        tasks.status,
+        CAST(round(task_timeline.duration_seconds * 1000000) AS BIGINT) AS duration_micros
+    FROM tasks
+    JOIN task_timeline ON task_timeline.task_id = tasks.task_id
+    WHERE tasks.status IN ('SUCCESS', 'FAILURE', 'REVOKED')
+) AS ended
+GROUP BY day, task_name, category

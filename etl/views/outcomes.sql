@@ -1,0 +1,53 @@
+-- One row a day (in UTC), type, category, language and host: the tasks that were finished on that day, and how.
+-- The day is that of the completion, or where the API gives none, that on which a sync saw the change; text,
+-- 'YYYY-MM-DD'. host is that of the video's URL, in small letters, without port and credentials; null if it has none.
+-- success_rate is succeeded by succeeded and failed, between 0 and 1; null where all were revoked.
+SELECT
+    day,
+    task_name,
+    category,
+    audio_language,
+    host,
+    count(*) AS finished,
+    sum(CASE WHEN status = 'SUCCESS' THEN 1 ELSE 0 END) AS succeeded,
+    sum(CASE WHEN status = 'FAILURE' THEN 1 ELSE 0 END) AS failed,
+    sum(CASE WHEN status = 'REVOKED' THEN 1 ELSE 0 END) AS revoked,
+    avg(CAST(CASE status WHEN 'SUCCESS' THEN 1 WHEN 'FAILURE' THEN 0 END AS DOUBLE PRECISION)) AS success_rate
+FROM (
+    SELECT
+        utc_day(coalesce(completed_at, changed_at)) AS day,
+        task_name,
+        category,
+        audio_language,
+        status,
+        -- Without a port; an address in brackets keeps its colons.
+        CASE
+            WHEN address = '' THEN NULL
+            WHEN substr(address, 1, 1) = '[' THEN substr(address, 1, place(address || ']', ']'))
+            ELSE substr(address, 1, place(address || ':', ':') - 1)
+        END AS host
+    FROM (
+        SELECT named.*, substr(authority, place(authority, '@') + 1) AS address
+        FROM (
+            SELECT cut.*, substr(rest, 1, place(rest || '#', '#') - 1) AS authority
+            FROM (
+                SELECT
+                    whole.*,
+                    substr(before_path, 1, place(before_path || '?', '?') - 1) AS rest
+                FROM (
+                    SELECT
+                        after_scheme.*,
+                        substr(after, 1, place(after || '/', '/') - 1) AS before_path
+                    FROM (
+                        SELECT
+                            completed_at, changed_at, task_name, category, audio_language, status,
+                            CASE WHEN place(url, '://') > 0 THEN substr(ascii_lower(url), place(url, '://') + 3) END AS after
+                        FROM tasks
+                        WHERE status IN ('SUCCESS', 'FAILURE', 'REVOKED')
+                    ) AS after_scheme
+                ) AS whole
+            ) AS cut
+        ) AS named
+    ) AS hosts
+) AS ended
+GROUP BY day, task_name, category, audio_language, host

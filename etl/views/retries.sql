@@ -1,0 +1,21 @@
+-- One row a task that was begun again, as the syncs observed it: how often it came to RETRY, and how often it fell
+-- back to waiting (PENDING or RECEIVED) from STARTED or RETRY. last_at, in UTC, is when that was last seen; status is
+-- what the task is now.
+SELECT
+    task_history.task_id,
+    tasks.task_name,
+    tasks.category,
+    tasks.status,
+    sum(CASE WHEN task_history.status = 'RETRY' THEN 1 ELSE 0 END) AS retried,
+    sum(CASE WHEN task_history.status = 'RETRY' THEN 0 ELSE 1 END) AS fell_back,
+    max(task_history.observed_at) AS last_at,
+    tasks.url
+FROM task_history
+JOIN tasks ON tasks.task_id = task_history.task_id
+WHERE
+    task_history.event <> 'removed'
+    AND (
+        (task_history.status = 'RETRY' AND coalesce(task_history.previous_status, '') <> 'RETRY')
+        OR (task_history.status IN ('PENDING', 'RECEIVED') AND task_history.previous_status IN ('STARTED', 'RETRY'))
+    )
+GROUP BY task_history.task_id, tasks.task_name, tasks.category, tasks.status, tasks.url

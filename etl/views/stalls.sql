@@ -1,0 +1,18 @@
+-- One row a task in flight about which no sync saw anything change for an hour or longer. Spans in seconds until now;
+-- usual_seconds is the p95 of how long tasks of its type run, null if none has run yet.
+SELECT
+    in_flight.task_id,
+    in_flight.task_name,
+    in_flight.category,
+    in_flight.status,
+    in_flight.progress,
+    in_flight.created_at,
+    in_flight.age_seconds,
+    in_flight.unchanged_seconds,
+    task_durations.p95_seconds AS usual_seconds,
+    in_flight.url
+FROM in_flight
+LEFT JOIN task_durations
+    ON task_durations.task_name = in_flight.task_name
+    AND coalesce(task_durations.category, '') = coalesce(in_flight.category, '')
+WHERE in_flight.unchanged_seconds >= 3600

@@ -1,0 +1,102 @@
+"""What became of tasks: outcomes, minutes, waits, repeated attempts, kinds of errors; and how fresh it is."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+from sqlalchemy import insert, update
+from support.stored import NOON, after, read_view, store_result, store_task
+
+from etl.models import SyncRun, SyncState, TaskHistory
+
+DAY = 86_400
+
+
+@pytest.fixture
+def connection(engine):
+    with engine.begin() as connection:
+        yield connection
+
+
+def test_outcomes_are_counted_by_day_and_host(connection):
+    day = NOON.date().isoformat()
+    for number, status in enumerate(("SUCCESS", "SUCCESS", "FAILURE", "REVOKED")):
+        store_task(connection, f"t{number}", status=status, completed_at=NOON, url="https://a.example/x")
+    store_task(connection, "alone", status="REVOKED", changed_at=after(DAY))
+    store_task(connection, "open", status="STARTED")
+    counts = ("day", "host", "finished", "succeeded", "failed", "revoked", "success_rate")
+    rows = read_view(connection, "outcomes", *counts)
+    assert rows == [
+        (day, "a.example", 4, 2, 1, 1, pytest.approx(2 / 3)),
+        (after(DAY).date().isoformat(), None, 1, 0, 0, 1, None),
+    ]
+
+
+def test_only_success_is_billed(connection):
+    day = NOON.date().isoformat()
+    store_task(connection, "a", status="SUCCESS", completed_at=NOON, total_time_sec=90)
+    store_task(connection, "b", status="FAILURE", completed_at=NOON, total_time_sec=30)
+    store_task(connection, "c", status="REVOKED", completed_at=NOON)
+    store_task(connection, "open", status="STARTED", total_time_sec=600)
+    columns = ("day", "tasks", "processed_minutes", "billed_minutes")
+    assert read_view(connection, "minutes_daily", *columns) == [(day, 3, 2.0, 1.5)]
+
+
+def test_waits_are_those_of_the_timeline(connection):
+    for number, seconds in enumerate((0, 10, 20, 30)):
+        store_task(connection, f"t{number}", date_created=NOON, started_at=after(seconds))
+    store_task(connection, "waiting", date_created=NOON)
+    assert read_view(connection, "task_waits", "n", "mean_seconds", "p50_seconds") == [(4, 15.0, 15.0)]
+
+
+def test_retries_and_falls_are_told_apart(connection):
+    store_task(connection, "t", status="SUCCESS")
+    store_task(connection, "straight", status="SUCCESS")
+    steps = ["PENDING", "STARTED", "RETRY", "RETRY", "STARTED", "PENDING", "STARTED", "SUCCESS"]
+    for number, status in enumerate(steps):
+        connection.execute(
+            insert(TaskHistory).values(
+                task_id="t",
+                run_id=1,
+                observed_at=after(number),
+                event="changed" if number else "discovered",
+                status=status,
+                previous_status=steps[number - 1] if number else None,
+            )
+        )
+    columns = ("task_id", "status", "retried", "fell_back", "last_at")
+    assert read_view(connection, "retries", *columns) == [("t", "SUCCESS", 1, 1, after(5))]
+
+
+def test_errors_are_grouped_by_their_kind(connection):
+    errors = ["Too large: 3 GB", "Too large: 4 GB", "No stream", "", None]
+    for number, error in enumerate(errors):
+        store_task(connection, f"t{number}", status="FAILURE", completed_at=after(number))
+        store_result(connection, f"t{number}", "archived", error=error)
+    columns = ("error_kind", "tasks", "first_at", "last_at")
+    assert read_view(connection, "failure_kinds", *columns) == [
+        (None, 2, after(3), after(4)),
+        ("No stream", 1, after(2), after(2)),
+        ("Too large", 2, after(0), after(1)),
+    ]
+
+
+def test_a_stall_is_an_hour_without_a_change(connection):
+    now, hour = dt.datetime.now(dt.UTC), dt.timedelta(hours=1)
+    store_task(connection, "a", status="STARTED", changed_at=now - 2 * hour, task_name="transcription")
+    store_task(connection, "b", status="STARTED", changed_at=now - hour / 2, task_name="transcription")
+    store_task(connection, "c", status="SUCCESS", changed_at=now - 2 * hour, task_name="transcription")
+    assert read_view(connection, "stalls", "task_id", "usual_seconds") == [("a", None)]
+    connection.exec_driver_sql("UPDATE tasks SET total_time_sec = 60 WHERE task_id = 'c'")
+    assert read_view(connection, "stalls", "task_id", "usual_seconds") == [("a", 60.0)]
+
+
+def test_freshness_is_one_row_from_the_start(connection):
+    columns = ("synced_at", "watermark", "present_tasks", "failed_since")
+    assert read_view(connection, "freshness", *columns) == [(None, None, 0, 0)]
+    runs = [("failed", "full"), ("succeeded", "full"), ("succeeded", "partial"), ("failed", "incremental")]
+    for number, (status, mode) in enumerate(runs):
+        connection.execute(insert(SyncRun).values(started_at=after(number), status=status, mode=mode))
+    connection.execute(update(SyncState).values(watermark=after(1), present_tasks=7))
+    assert read_view(connection, "freshness", *columns) == [(after(1), after(1), 7, 1)]
