@@ -8,6 +8,7 @@ record, nothing that existed throughout can lie between them; if they share none
 
 from __future__ import annotations
 
+import itertools
 import logging
 from typing import TYPE_CHECKING, Protocol
 
@@ -50,9 +51,10 @@ class Walk:
 
     `granted` is the page size that the server turned out to grant, or did when last asked, `None` while no
     page was full; `is_ordered` whether the ids came in ascending order, without which nothing is proved;
-    `is_joined` whether all slices shared a record with the one before, which else had to be looked at by
-    itself; `slices` how many were read. Without `is_by_id` the list comes in the server's default order. With
-    `proves_end` only a slice that shows nothing new is the end, whatever the server says of its count.
+    `is_joined` whether all slices shared a record with the one before, and the end was shown by one slice,
+    what else had to be looked at record by record; `slices` how many were read. Without `is_by_id` the list
+    comes in the server's default order. With `proves_end` only a slice that shows nothing new is the end,
+    whatever the server says of its count.
     """
 
     def __init__(  # noqa: PLR0913
@@ -168,16 +170,35 @@ class Walk:
 
     def _ends_at(self, position: int, last: Slice) -> bool:
         """
-        Ask for what is behind the last slice, and for its end, one record at a time: so many are granted.
+        Ask for what is behind the last slice, and for its end: at once, or one record at a time.
 
-        A server that shows a record twice ends sooner than it seems to.
+        A server may grant no more, and one that shows a record twice ends sooner than it seems to. But
+        between two requests the list may move and move back: such an end is no proof.
         """
+        shown = self._look_about(position, last)
+        if shown.size and shown.end == position and shown.page.keys[-1] == last.page.keys[-1]:
+            return True
+        if (shown.last_id or "") > (last.last_id or ""):
+            return False
         if self._look_at(position).size:
             return False
+        self.is_joined = False
         for place in range(position - 1, max(-1, position - 1 - TWICE_SHOWN), -1):
             if found := self._look_at(place).keys:
                 return not found.isdisjoint(last.keys)
         return False
+
+    def _look_about(self, position: int, last: Slice) -> Slice:
+        """Ask for a short slice about a position; nothing, if that may not be granted or is spoilt."""
+        limit = next(size for size in itertools.count(2) if position % size)
+        if limit > max(self.granted or 0, last.size) or not last.size:
+            return NOTHING
+        span = Span(position // limit + 1, limit)
+        try:
+            here = Slice.of(span, self._fetch(span))
+        except SpoiltPage:
+            return NOTHING
+        return here if here.size == len(here.page.records) else NOTHING
 
     def _look_at(self, position: int) -> Slice:
         """Ask for the one record at a position, from 0."""
