@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 HERE = Path(__file__).parent
 KEY = "1$benchmark"
 KINDS = ("sqlite", "postgres")
+COMMAND = str(Path(sys.executable).with_name("gcore-etl"))
 Started = tuple[list[str], dict[str, str]]
 
 
@@ -64,7 +65,7 @@ def python(environment: str | None) -> str:
 
 
 def _ours(*options: str) -> Callable[[str, str], Started]:
-    command = [str(Path(sys.executable).with_name("gcore-etl")), "sync", "--no-results", "--json", *options]
+    command = [COMMAND, "sync", "--no-results", "--json", *options]
 
     def start(url: str, database: str) -> Started:
         variables = {"GCORE_API_KEY": KEY, "GCORE_BASE_URL": url, "GCORE_ETL_DATABASE_URL": database}
@@ -74,20 +75,13 @@ def _ours(*options: str) -> Callable[[str, str], Started]:
 
 
 def _with_results(url: str, database: str) -> Started:
-    command = [
-        str(Path(sys.executable).with_name("gcore-etl")),
-        "sync",
-        "--json",
-        "--max-results",
-        "10000000",
-    ]
+    command = [COMMAND, "sync", "--json", "--max-results", "10000000"]
     return command, _ours()(url, database)[1]
 
 
 def exporting(database: str, target: Path) -> Started:
     """Give the command that exports every task to a file, in the format of its name."""
-    command = [str(Path(sys.executable).with_name("gcore-etl")), "export", "tasks", "-o", str(target)]
-    return command, {"GCORE_ETL_DATABASE_URL": database}
+    return [COMMAND, "export", "tasks", "-o", str(target)], {"GCORE_ETL_DATABASE_URL": database}
 
 
 def _script(name: str, *options: str, environment: str | None = None) -> Callable[[str, str], Started]:

@@ -23,9 +23,10 @@ def schema(*, name: str | None, as_json: bool) -> None:
     """
     from etl.frames.describing import describe
 
-    found = [each for each in describe() if name in {None, each.name}]
+    described = describe()
+    found = [each for each in described if name in {None, each.name}]
     if not found:
-        names = ", ".join(each.name for each in describe())
+        names = ", ".join(each.name for each in described)
         raise click.UsageError(f"there is no table or view {name!r}: choose one of {names}")
     if as_json:
         for each in found:

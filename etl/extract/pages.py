@@ -178,7 +178,7 @@ class Walk:
         shown = self._look_about(position, last)
         if shown.size and shown.end == position and shown.page.keys[-1] == last.page.keys[-1]:
             return True
-        if (shown.last_id or "") > (last.last_id or ""):
+        if self.is_ordered and (shown.last_id or "") > (last.last_id or ""):
             return False
         if self._look_at(position).size:
             return False

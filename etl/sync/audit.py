@@ -55,7 +55,7 @@ class Audit:
         self.outcome: str | None = None
         self._connection, self._client, self._intake = connection, client, intake
         self._reader, self._state = reader, state
-        self._count, self._audit_every = usable_count(shown), audit_every
+        self._count, self._audit_every = _usable_count(shown), audit_every
         self._bias, self._surplus = state.count_bias, state.surplus
 
     def settle(self, window: Window, *, has_new: bool) -> None:
@@ -148,9 +148,9 @@ class Audit:
         except (NotThere, RequestRefused):
             return None
         self._intake.look(page)
-        return usable_count(page)
+        return _usable_count(page)
 
 
-def usable_count(page: Page) -> int | None:
+def _usable_count(page: Page) -> int | None:
     """Give the count of a page; None if the page itself shows more than that."""
     return page.count if page.count is not None and page.count >= len(set(page.keys)) else None

@@ -34,6 +34,7 @@ NAMES = (
 # micros(instant): microseconds since 1970. instant(micros): the way back. utc_day(instant): 'YYYY-MM-DD'.
 # seconds(micros): double precision. mean_seconds(micros): their mean over a group. now_micros(): the present.
 # place(text, part): where it begins, from 1, or 0. ascii_lower(text): small letters, where they are ASCII.
+# percentiles(span): the query in percentiles.sql, over that column of task_timeline.
 _FUNCTIONS = {
     "sqlite": {
         # SQLite's own arithmetic rounds to milliseconds, so it is given whole seconds only.
@@ -64,7 +65,7 @@ _FUNCTIONS = {
     },
 }
 # The argument of a call may hold calls in its turn, one deep: `seconds(micros(a) - micros(b))`.
-_CALL = re.compile(rf"\b({'|'.join(_FUNCTIONS['sqlite'])})\(((?:[^()]|\([^()]*\))*)\)")
+_CALL = re.compile(rf"\b({'|'.join(_FUNCTIONS['sqlite'])}|percentiles)\(((?:[^()]|\([^()]*\))*)\)")
 
 
 def create_statements(dialect: str) -> list[str]:
@@ -92,7 +93,8 @@ def _source(name: str) -> str:
 
 
 def _render(name: str, dialect: str) -> str:
-    functions, source = _FUNCTIONS[dialect], _source(name)
+    functions = {**_FUNCTIONS[dialect], "percentiles": _source("percentiles")}
+    source = _source(name)
     while _CALL.search(source):
         source = _CALL.sub(lambda call: functions[call[1]].format(call[2]), source)
     return source

@@ -1,5 +1,6 @@
--- One row a type and kind of error: how many tasks failed with it, and when first and last, in UTC. A kind is the text
--- up to the first colon, at most 80 characters: what follows says which file or how large. Null where no error is known.
+-- One row a type and kind of error: how many tasks failed with it, and when first and last, in UTC. A kind is the
+-- text up to the first colon, at most 80 characters: what follows says which file or how large. Null where no error
+-- is known.
 SELECT
     task_name,
     category,
@@ -10,7 +11,9 @@ SELECT
 FROM (
     SELECT
         failures.*,
-        CASE WHEN error <> '' THEN trim(substr(substr(error, 1, place(error || ':', ':') - 1), 1, 80)) END AS error_kind
+        CASE
+            WHEN error <> '' THEN trim(substr(substr(error, 1, place(error || ':', ':') - 1), 1, 80))
+        END AS error_kind
     FROM failures
 ) AS named
 GROUP BY task_name, category, error_kind

@@ -41,7 +41,10 @@ FROM (
                     FROM (
                         SELECT
                             completed_at, changed_at, task_name, category, audio_language, status,
-                            CASE WHEN place(url, '://') > 0 THEN substr(ascii_lower(url), place(url, '://') + 3) END AS after
+                            CASE
+                                WHEN place(url, '://') > 0
+                                    THEN substr(ascii_lower(url), place(url, '://') + 3)
+                            END AS after
                         FROM tasks
                         WHERE status IN ('SUCCESS', 'FAILURE', 'REVOKED')
                     ) AS after_scheme

@@ -23,12 +23,10 @@ def test_rows_go_to_the_standard_output(synced):
     assert isinstance(rows[0]["task_data"], dict)
 
 
-def test_a_dash_is_the_standard_output(synced, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_a_dash_is_the_standard_output(synced):
     ended = synced("export", "tasks", "-o", "-", "--format", "csv")
     assert (ended.code, ended.err) == (0, "")
     assert len(ended.out.splitlines()) == 31
-    assert not (tmp_path / "-").exists()
 
 
 def test_a_reader_that_leaves_early_is_no_error(synced):
