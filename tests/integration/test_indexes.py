@@ -70,7 +70,7 @@ def test_a_first_load_that_fails_is_indexed_by_itself(database_url, monkeypatch)
     monkeypatch.setattr(intake, "BATCH_ROWS", 50)
     fault = Fault("500", times=1000, after=8, match="list")
     with serve(a_world(), Behaviour(page_cap=50, faults=[fault])) as emulator:
-        settings = settings_for(emulator, database_url, retry_for=dt.timedelta(seconds=0.2))
+        settings = settings_for(emulator, database_url, retry_for=dt.timedelta(seconds=2))
         with pytest.raises(EtlError):
             run_sync(settings, TASKS_ALONE)
     assert query(database_url, "SELECT count(*) FROM tasks") > [(0,)]
