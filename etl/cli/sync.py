@@ -169,7 +169,7 @@ def print_summary(summary: Any) -> None:  # noqa: ANN401
 def _about_results(summary: Any) -> Iterator[str]:  # noqa: ANN401
     if summary.results_syncs_left:
         syncs, seconds = summary.results_syncs_left, summary.results_seconds_left or 0
-        span = f"{seconds / 60:,.0f} minutes" if seconds > LONG_WAIT else f"{seconds:.0f} seconds"
+        span = f"{seconds / 60:,.0f} minutes" if seconds > LONG_WAIT else f"{seconds:.0f} s"
         yield (
             f"{summary.results_waiting:,} results are still to be fetched: {syncs:,} more "
             f"sync{'' if syncs == 1 else 's'}, {span} at this pace"
