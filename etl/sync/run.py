@@ -161,10 +161,13 @@ class Run:
         served_at, verdict = self._clock.first_served_at, self._plan.verdict
         if verdict.value in {None, "unknown"}:
             self._clock.doubt()
-        elif verdict.value == "gte" and served_at is not None and shows_later_than(self._client, served_at):
-            self._clock.doubt()
+        elif verdict.value == "gte":
+            if served_at is not None:
+                if not shows_later_than(self._client, served_at):
+                    return
+                self._clock.doubt()
             if not self._options.filters:
-                verdict.suspect(served_at)
+                verdict.suspect(served_at or self._now())
 
     def _read(self) -> Window:
         """Read what is new, and what turned out to be missing; give the window that was read."""

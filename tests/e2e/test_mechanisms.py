@@ -138,8 +138,8 @@ MECHANISMS = [
     Mechanism(
         "P9 nothing dropped: what spoils a page is looked for in smaller pieces",
         "extract/pages.py",
-        "except SpoiltPage:\n",
-        "except ZeroDivisionError:\n",
+        "return await_result(future)\n        except SpoiltPage:\n",
+        "return await_result(future)\n        except ZeroDivisionError:\n",
         "integration/test_complete.py::test_one_record_that_spoils_its_page_costs_itself_alone",
     ),
     Mechanism(

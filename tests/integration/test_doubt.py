@@ -230,3 +230,17 @@ def test_a_day_that_shows_everything_bounds_no_creation(database_url, after):
         sync(emulator, database_url)
         assert late in stored_states(database_url)
     assert_bounds_hold(world, database_url)
+
+
+def test_without_the_servers_clock_a_filter_that_keeps_out_none_bounds_no_creation(sqlite_url):
+    """A task that comes late and has not started comes first, and nothing before it contradicts."""
+    world = a_world(20)
+    behaviour = Behaviour(page_cap=1, date_header="missing", nulls="first", unstarted="null")
+    with serve(world, behaviour) as emulator:
+        sync(emulator, sqlite_url)
+        emulator.behaviour.date_created = "ignored"
+        created_at = world.now - dt.timedelta(days=50)
+        late = world.create(created_at=created_at)
+        sync(emulator, sqlite_url)
+        ((after,),) = query(sqlite_url, "SELECT created_after FROM tasks WHERE task_id = :id", id=late)
+        assert after is None or as_instant(after) <= created_at
