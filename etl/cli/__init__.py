@@ -53,6 +53,7 @@ class LazyGroup(click.Group):
         "runs": "runs",
         "search": "search",
         "export": "export",
+        "report": "report",
         "schema": "schema",
         "rejected": "rejected",
         "doctor": "doctor",

@@ -14,6 +14,7 @@ import click
 
 from etl.cli.console import print_table
 from etl.cli.emulator import import_emulator
+from etl.cli.report import import_report, write
 from etl.cli.signals import interruptible
 from etl.cli.sync import print_summary
 from etl.settings import Settings, parse_api_key
@@ -71,7 +72,7 @@ QUESTIONS = {
 )
 def demo(*, output: Path) -> None:
     """Run the main job with no account: an emulator, syncs while tasks progress, answers in SQL."""
-    package = import_emulator()
+    package, reporting = import_emulator(), import_report()
     _clear(output)
     click.echo(f"A local emulator of the API, with {TASKS:,} tasks of the last {SPAN.days} days.\n")
     world = package.World.seeded(
@@ -82,6 +83,11 @@ def demo(*, output: Path) -> None:
     command = _command()
     _answer(f"sqlite:///{output}")
     _search(f"sqlite:///{output}", command)
+    page = output.with_name(f"{output.stem}_report.html")
+    click.echo(f"\n{click.style('How did the last month go?', bold=True)}")
+    click.echo(f"  {command} report -o {page} -d sqlite:///{output}")
+    write(page, reporting.report(f"sqlite:///{output}"))
+    click.echo(f"  Open {page} in a browser: it is one file, to print or send on.")
     click.echo("\nNext:")
     click.echo(f"  {command} status -d sqlite:///{output}")
     click.echo(f"  {command} export subtitles --format srt -o demo_subtitles -d sqlite:///{output}")

@@ -48,7 +48,8 @@ def tasks(
     """
     One row a task, its present state, sorted by `task_id`.
 
-    `source` is a database URL or a SQLAlchemy engine; without one, GCORE_ETL_DATABASE_URL says where.
+    `source` is a database URL, or a SQLAlchemy engine or connection, which stays open; without one,
+    GCORE_ETL_DATABASE_URL says where.
     `since` and `until` cut a range out, the first included, the second not: datetimes, dates or ISO 8601
     text in any time zone, in UTC where none is named. They compare `started_at`, or `first_seen_at` of a
     task that has not started. Only `columns`, in that order, are read from the database. With `chunksize`

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from etl.frames.dtypes import Array
     from etl.frames.relations import Enumeration, Relation
 
-Source: TypeAlias = str | sa.Engine | None
+Source: TypeAlias = str | sa.Engine | sa.Connection | None
 
 _READ_ONLY: dict[str, dict[str, Any]] = {
     "sqlite": {"sqlite_begin": "DEFERRED"},
@@ -56,11 +56,12 @@ def connected(source: Source) -> Iterator[sa.Connection]:
     """
     Give a connection inside one read-only transaction.
 
-    An engine is used as it is, whoever made it: it may hold what its URL does not say.
+    An engine is used as it is, whoever made it: it may hold what its URL does not say. So is a
+    connection, with its transaction: what is read over it twice is of one instant, if that sees only one.
     """
-    if not isinstance(source, (str, sa.Engine, type(None))):
-        raise TypeError(f"{source!r} is neither a database URL nor a SQLAlchemy engine")
-    if not isinstance(source, sa.Engine):
+    if not isinstance(source, (str, sa.Engine, sa.Connection, type(None))):
+        raise TypeError(f"{source!r} is neither a database URL nor a SQLAlchemy engine or connection")
+    if not isinstance(source, (sa.Engine, sa.Connection)):
         with reading(Settings.load().database_url if source is None else source) as connection:
             yield connection
         return
@@ -69,6 +70,11 @@ def connected(source: Source) -> Iterator[sa.Connection]:
         raise ConfigurationError(
             f"{dialect} databases are not supported: give an engine of SQLite or Postgres"
         )
+    if isinstance(source, sa.Connection):
+        with database_errors():
+            ensure_schema(source, migrate=False)
+            yield source
+        return
     with database_errors(), source.connect() as connection:
         connection.execution_options(**_READ_ONLY[dialect])
         with connection.begin():

@@ -1,0 +1,74 @@
+"""`gcore-etl report`: one page to send to a colleague."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from etl.cli.settings import database_option, load_settings
+from etl.cli.signals import interruptible
+from etl.cli.sync import Date
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from types import ModuleType
+
+
+@click.command()
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path, allow_dash=True),
+    required=True,
+    help="The file to write; - is the standard output.",
+)
+@click.option("--since", type=Date(), help="The first day, in UTC; 30 days before --until, if not given.")
+@click.option("--until", type=Date(), help="The day after the last, in UTC; now, if not given.")
+@database_option
+def report(
+    *, output: Path, since: dt.datetime | None, until: dt.datetime | None, database_url: str | None
+) -> None:
+    """
+    Write a page that says how the last 30 days went, or others: figures, plots, what to look at.
+
+    It is one file of HTML that needs no network, to open in a browser, print or send on.
+    """
+    reporting = import_report()
+    with interruptible():
+        try:
+            page = reporting.report(
+                load_settings(database_url=database_url).database_url, since=since, until=until
+            )
+        except ValueError as error:
+            raise click.UsageError(str(error)) from error
+        write(output, page)
+
+
+def import_report() -> ModuleType:
+    """Import what makes the page, or say which extra brings what it needs."""
+    try:
+        return importlib.import_module("etl.report")
+    except ModuleNotFoundError as error:
+        if error.name not in {"jinja2", "markupsafe", "matplotlib"}:
+            raise
+        raise click.UsageError(
+            f"reports need {error.name}: pip install 'gcore-ai-tasks-etl[report]'"
+        ) from None
+
+
+def write(output: Path, page: str) -> None:
+    """Write the whole page, or nothing under that name."""
+    if output == Path("-"):
+        click.echo(page)
+        return
+    part = output.with_name(f"{output.name}.part")
+    try:
+        part.write_text(page, encoding="utf-8")
+        part.replace(output)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise click.UsageError(f"{output} cannot be written: {error.strerror}") from error
+    click.echo(f"{output}: {len(page) / 1000:,.0f} kB", err=True)

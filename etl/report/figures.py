@@ -1,0 +1,254 @@
+"""The figures of a report: read from the views in one transaction, added up in pandas."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from etl import frames
+from etl.frames.blocks import connected
+from etl.frames.times import parse_range
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import sqlalchemy as sa
+
+    from etl.frames.blocks import Source
+    from etl.frames.times import Instant
+
+DAY = dt.timedelta(days=1)
+USUAL_SPAN = 30 * DAY
+# A result is lost for good so soon that somebody should know.
+SOON_DAYS = 7
+_KIND_LENGTH = 80
+_COUNTS = ["finished", "succeeded", "failed", "revoked"]
+_MINUTES = ["processed_minutes", "billed_minutes"]
+_SPANS = ["wait_seconds", "duration_seconds"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """How long something took, in seconds, of `n` tasks of which that is known; NaN where there are none."""
+
+    n: int
+    p50: float
+    p95: float
+    p99: float
+
+    @classmethod
+    def of(cls, seconds: pd.Series[float]) -> Spread:
+        """Interpolate linearly between neighbours, as the views do."""
+        known = seconds.dropna()
+        p50, p95, p99 = (float(value) for value in known.quantile([0.50, 0.95, 0.99]))
+        return cls(n=len(known), p50=p50, p95=p95, p99=p99)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """
+    What a report shows of the days from `since` until before `until`, in UTC, read at `read_at`.
+
+    Finished are the tasks whose end lies in those days, created those whose creation does; `waits` and `runs`
+    are of the latter. What is in flight, stalled and expiring is so now. The frames have a row a
+
+    - `daily`: day, each day of the range: created, finished, succeeded, failed, revoked, minutes
+    - `types`: type, with the same and the percentiles of waiting and running, in seconds
+    - `errors`: kind of error; `hosts`: host of the URL; `languages`: language of the audio, of transcriptions
+    - `findings`: kind of moderation, of the results that are here: looked at, and found something
+    - `failures`, `stalls`, `expiring`: task, the ones to look at first
+    """
+
+    since: dt.date
+    until: dt.date
+    read_at: dt.datetime
+    freshness: dict[str, Any]
+    created: int
+    finished: int
+    succeeded: int
+    failed: int
+    revoked: int
+    processed_minutes: float
+    billed_minutes: float
+    waits: Spread
+    runs: Spread
+    in_flight: int
+    stalled: int
+    expiring_soon: int
+    daily: pd.DataFrame
+    types: pd.DataFrame
+    errors: pd.DataFrame
+    hosts: pd.DataFrame
+    languages: pd.DataFrame
+    findings: pd.DataFrame
+    failures: pd.DataFrame
+    stalls: pd.DataFrame
+    expiring: pd.DataFrame
+
+    @property
+    def success_rate(self) -> float:
+        """Succeeded by succeeded and failed, between 0 and 1; NaN where there is neither."""
+        ended = self.succeeded + self.failed
+        return self.succeeded / ended if ended else float("nan")
+
+
+def collect(source: Source = None, *, since: Instant = None, until: Instant = None) -> Figures:
+    """Read the figures, all of one instant; arguments and errors as of `etl.report.report`."""
+    read_at = dt.datetime.now(dt.UTC)
+    days = _days(since, until, read_at)
+    with connected(source) as connection:
+        return _Collector(connection, *days, read_at).collect()
+
+
+def _days(since: Instant, until: Instant, now: dt.datetime) -> tuple[dt.date, dt.date]:
+    """Give the days that a range touches: the first of them, and the one after the last."""
+    start, end = parse_range(since, until)
+    if end is None:
+        end = max(now, start) if start is not None else now
+    # A range that ends at midnight does not touch the day that begins then.
+    last = (end - dt.timedelta(microseconds=1)).date()
+    first = (end - USUAL_SPAN).date() if start is None else start.date()
+    return first, max(first, last) + DAY
+
+
+class _Collector:
+    """Reads what one report is made of over one connection."""
+
+    def __init__(
+        self, connection: sa.Connection, since: dt.date, until: dt.date, read_at: dt.datetime
+    ) -> None:
+        self._connection, self._since, self._until, self._read_at = connection, since, until, read_at
+
+    def collect(self) -> Figures:
+        outcomes, minutes = self._ranged("outcomes"), self._ranged("minutes_daily")
+        timeline = self._ranged(
+            "task_timeline",
+            [
+                "task_name",
+                "category",
+                "created_at",
+                "created_error_seconds",
+                "wait_seconds",
+                "duration_seconds",
+            ],
+        )
+        # A creation that nothing bounds is put at the start: of those the wait is not known.
+        timeline["wait_seconds"] = timeline["wait_seconds"].where(timeline["created_error_seconds"].notna())
+        for frame in (outcomes, minutes, timeline):
+            frame["type"] = _type_of(frame)
+        failures, stalls, expiring = (
+            self._ranged("failures"),
+            self._now("stalls"),
+            self._now("results_expiring"),
+        )
+        transcribed = outcomes[outcomes["task_name"] == "transcription"]
+        return Figures(
+            since=self._since,
+            until=self._until,
+            read_at=self._read_at,
+            freshness={str(name): value for name, value in self._now("freshness").iloc[0].items()},
+            created=len(timeline),
+            finished=int(outcomes["finished"].sum()),
+            succeeded=int(outcomes["succeeded"].sum()),
+            failed=int(outcomes["failed"].sum()),
+            revoked=int(outcomes["revoked"].sum()),
+            processed_minutes=float(minutes["processed_minutes"].sum()),
+            billed_minutes=float(minutes["billed_minutes"].sum()),
+            waits=Spread.of(timeline["wait_seconds"]),
+            runs=Spread.of(timeline["duration_seconds"]),
+            in_flight=len(self._now("in_flight", ["task_id"])),
+            stalled=len(stalls),
+            expiring_soon=int(expiring["days_left"].between(0, SOON_DAYS).sum()),
+            daily=self._daily(outcomes, minutes, timeline),
+            types=_by_type(outcomes, minutes, timeline),
+            errors=_by_kind_of_error(failures),
+            hosts=_by(outcomes, "host"),
+            languages=_by(transcribed, "audio_language"),
+            findings=self._findings(),
+            failures=failures.sort_values("failed_at", ascending=False),
+            stalls=stalls.sort_values("unchanged_seconds", ascending=False),
+            expiring=expiring[expiring["days_left"] >= 0].sort_values("days_left"),
+        )
+
+    def _ranged(self, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        since, until = self._since, self._until
+        return frames.view(name, self._connection, since=since, until=until, columns=columns)
+
+    def _now(self, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        return frames.view(name, self._connection, columns=columns)
+
+    def _daily(self, outcomes: pd.DataFrame, minutes: pd.DataFrame, timeline: pd.DataFrame) -> pd.DataFrame:
+        days = pd.date_range(self._since, self._until, inclusive="left", tz="UTC", unit="us", name="day")
+        return (
+            pd.concat(
+                [
+                    timeline.groupby(timeline["created_at"].dt.floor("D")).size().rename("created"),
+                    outcomes.groupby("day")[_COUNTS].sum(),
+                    minutes.groupby("day")[_MINUTES].sum(),
+                ],
+                axis="columns",
+                sort=False,
+            )
+            .reindex(days, fill_value=0)
+            .fillna(0)
+        )
+
+    def _findings(self) -> pd.DataFrame:
+        results = frames.results(
+            self._connection, since=self._since, until=self._until, columns=["kind", "state", "detected"]
+        )
+        is_moderation = (results["state"] == "archived") & results["detected"].notna()
+        grouped = results[is_moderation].groupby("kind", observed=True)
+        found: pd.DataFrame = grouped.agg(results=("detected", "size"), detected=("detected", "sum"))
+        return found.sort_values("results", ascending=False).reset_index()
+
+
+def _type_of(frame: pd.DataFrame) -> pd.Series[str]:
+    name = frame["task_name"].astype("string").fillna("unknown")
+    category = frame["category"].astype("string")
+    return name.where(category.isna(), name + ", " + category)
+
+
+def _by_type(outcomes: pd.DataFrame, minutes: pd.DataFrame, timeline: pd.DataFrame) -> pd.DataFrame:
+    spreads = {
+        f"{span}_{name}": timeline.groupby("type")[f"{column}_seconds"].quantile(share)
+        for span, column in (("wait", "wait"), ("run", "duration"))
+        for name, share in (("p50", 0.50), ("p95", 0.95), ("p99", 0.99))
+    }
+    whole = pd.concat(
+        [
+            timeline.groupby("type").size().rename("created"),
+            outcomes.groupby("type")[_COUNTS].sum(),
+            minutes.groupby("type")[_MINUTES].sum(),
+            pd.DataFrame(spreads),
+        ],
+        axis="columns",
+        sort=False,
+    )
+    counted = ["created", *_COUNTS, *_MINUTES]
+    whole[counted] = whole[counted].fillna(0)
+    return _with_rate(whole.rename_axis("type").sort_index().reset_index())
+
+
+def _by(outcomes: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Add up by one column, the most first; what has none in it is a row of its own, at its place."""
+    grouped = outcomes.groupby(column, observed=True, dropna=False)[_COUNTS].sum().reset_index()
+    grouped[column] = grouped[column].astype("string")
+    return _with_rate(grouped.sort_values(["finished", column], ascending=[False, True], ignore_index=True))
+
+
+def _with_rate(counted: pd.DataFrame) -> pd.DataFrame:
+    ended = (counted["succeeded"] + counted["failed"]).astype("float64")
+    return counted.assign(success_rate=counted["succeeded"].astype("float64") / ended.where(ended > 0))
+
+
+def _by_kind_of_error(failures: pd.DataFrame) -> pd.DataFrame:
+    """Group as the view `failure_kinds` does, which knows no range."""
+    error = failures["error"].where(failures["error"] != "")
+    kind = error.str.split(":").str[0].str[:_KIND_LENGTH].str.strip(" ")
+    grouped = failures.assign(error_kind=kind).groupby("error_kind", dropna=False)
+    found: pd.DataFrame = grouped.agg(tasks=("task_id", "size"), last_at=("failed_at", "max")).reset_index()
+    return found.sort_values(["tasks", "error_kind"], ascending=[False, True], ignore_index=True)

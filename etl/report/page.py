@@ -1,0 +1,96 @@
+"""From figures to HTML. What comes from the source is escaped by the template, all of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import markupsafe
+import pandas as pd
+
+from etl import __version__
+from etl.report.figures import DAY, SOON_DAYS
+from etl.report.plots import draw
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+    from etl.report.figures import Figures
+
+# So many rows of a list; the page says how many there are.
+MOST_ROWS = 20
+NOTHING = "\N{EN DASH}"
+_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
+
+
+def render(figures: Figures) -> str:
+    """Give the page of these figures, as HTML."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("etl.report", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        count=as_count, share=as_share, span=as_span, minutes=as_minutes, instant=as_instant, day=as_day
+    )
+    return environment.get_template("report.html").render(
+        figures=figures,
+        last_day=figures.until - DAY,
+        plots={name: markupsafe.Markup(svg) for name, svg in draw(figures.daily).items()},  # noqa: S704
+        most=MOST_ROWS,
+        soon_days=SOON_DAYS,
+        version=__version__,
+        rows=_rows,
+        is_known=_is_known,
+    )
+
+
+def as_count(value: object) -> str:
+    """`1,234`."""
+    return f"{int(value):,}" if _is_known(value) else NOTHING  # type: ignore[call-overload]
+
+
+def as_share(value: object) -> str:
+    """`97.5 %`; never 100 where it is not all of them."""
+    if not _is_known(value):
+        return NOTHING
+    percent = float(value) * 100  # type: ignore[arg-type]
+    shown = f"{percent:.1f}"
+    return f"{'99.9' if shown == '100.0' and percent < 100 else shown} %"  # noqa: PLR2004
+
+
+def as_minutes(value: object) -> str:
+    """`1,234.5`."""
+    return f"{float(value):,.1f}" if _is_known(value) else NOTHING  # type: ignore[arg-type]
+
+
+def as_span(seconds: object) -> str:
+    """`4.2 s`, `3.5 min`, `1.2 h`, `12.0 d`."""
+    if not _is_known(seconds):
+        return NOTHING
+    number = float(seconds)  # type: ignore[arg-type]
+    for size, unit in _UNITS:
+        if abs(number) >= size:
+            return f"{number / size:,.1f} {unit}"
+    return f"{number:.1f} s"
+
+
+def as_instant(value: object) -> str:
+    """`2026-06-26 12:00:05`, in UTC."""
+    return f"{value:%Y-%m-%d %H:%M:%S}" if _is_known(value) else NOTHING
+
+
+def as_day(value: dt.date) -> str:
+    """`26 June 2026`."""
+    return f"{value.day} {value:%B %Y}"
+
+
+def _rows(frame: pd.DataFrame, most: int | None = None) -> list[dict[str, Any]]:
+    rows = frame if most is None else frame.head(most)
+    return [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
+
+
+def _is_known(value: object) -> bool:
+    return not pd.isna(value)  # type: ignore[call-overload]
