@@ -21,13 +21,10 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from support.stored import NOON, store_history, store_task
-from support.worlds import a_world, query, settings_for
+from support.worlds import query, sync_while_it_changes
 
 from etl.database import open_engine
-from etl.emulator import serve
 from etl.models import SyncRun
-from etl.sync.options import SyncOptions
-from etl.sync.session import run_sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,15 +105,9 @@ def environment(tmp_path_factory) -> Iterator[pytest.MonkeyPatch]:
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
 def synced_url(request) -> Iterator[str]:
-    """Sync while tasks come, end and vanish."""
-    world = a_world(300, arrivals_per_hour=60)
     databases = request.getfixturevalue(f"{request.param}_databases")
-    with databases.migrated() as url, serve(world) as emulator:
-        settings = settings_for(emulator, url, lookback=dt.timedelta(minutes=5))
-        for is_full in (False, False, False, True):
-            run_sync(settings, SyncOptions(is_full=is_full))
-            world.advance(dt.timedelta(minutes=20))
-            world.delete(min(task.task_id for task in world.tasks.values() if task.status == "SUCCESS"))
+    with databases.migrated() as url:
+        sync_while_it_changes(url)
         yield url
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import os
 import re
-import subprocess
-import sys
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -17,22 +16,21 @@ import pytest
 import sqlalchemy as sa
 from axe_playwright_python.sync_playwright import Axe
 from support.browser import chromium
+from support.commands import error_of
 from support.stored import as_instant, store_task
-from support.worlds import a_world, query, settings_for
+from support.worlds import query, sync_while_it_changes
 
 from etl.cli import report as command
 from etl.database import open_engine
-from etl.emulator import serve
 from etl.models import TaskResult
 from etl.report import collect, report
-from etl.sync.options import SyncOptions
-from etl.sync.session import run_sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from playwright.sync_api import Browser, Page
+    from support.processes import Ended
 
 HOSTILE = "https://h.example/</td><script>hacked=1</script><img src=x onerror=hacked=1>?a=$1$&b={{7*7}}"
 DAY = dt.timedelta(days=1)
@@ -48,13 +46,9 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
 def url(request) -> Iterator[str]:
     """Sync while tasks come, end and vanish; and let one have a hostile URL and error."""
-    world = a_world(300, arrivals_per_hour=60)
     databases = request.getfixturevalue(f"{request.param}_databases")
-    with databases.migrated() as url, serve(world) as emulator:
-        settings = settings_for(emulator, url, lookback=dt.timedelta(minutes=5), max_results=200)
-        for is_full in (False, False, False, True):
-            run_sync(settings, SyncOptions(is_full=is_full))
-            world.advance(dt.timedelta(minutes=20))
+    with databases.migrated() as url:
+        world = sync_while_it_changes(url, max_results=200)
         engine = open_engine(url)
         with engine.begin() as connection:
             hostile = {"url": HOSTILE, "task_name": HOSTILE, "audio_language": HOSTILE}
@@ -93,21 +87,18 @@ def page(browser, file) -> Iterator[Page]:
         yield page
 
 
-def watched(browser, file, **options):
-    @contextlib.contextmanager
-    def opened() -> Iterator[Page]:
-        complaints = []
-        with contextlib.closing(browser.new_context(**options)) as context:
-            page = context.new_page()
-            page.on("console", lambda message: complaints.append(message.text))
-            page.on("pageerror", lambda error: complaints.append(str(error)))
-            page.on("request", lambda request: complaints.append(request.url))
-            page.goto(file.as_uri())
-            complaints.remove(file.as_uri())
-            yield page
-            assert [each for each in complaints if each != "data:,"] == []
-
-    return opened()
+@contextlib.contextmanager
+def watched(browser, file, **options) -> Iterator[Page]:
+    complaints = []
+    with contextlib.closing(browser.new_context(**options)) as context:
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: complaints.append(request.url))
+        page.goto(file.as_uri())
+        complaints.remove(file.as_uri())
+        yield page
+        assert [each for each in complaints if each != "data:,"] == []
 
 
 def tasks_of(url) -> list[dict[str, object]]:
@@ -311,6 +302,8 @@ def test_hostile_text_stays_text(page, bounds, days):
         assert [cell for row in table(page, "failures") for cell in row].count(HOSTILE) == 3
 
 
+# How a page is laid out does not depend on where its figures come from.
+@pytest.mark.parametrize("url, bounds", [("sqlite", "whole")], indirect=True)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [320, 375, 1200])
 def test_it_can_be_read_on_a_phone_and_a_desk_by_day_and_by_night(browser, file, width, scheme):
@@ -379,27 +372,24 @@ def test_the_days_are_those_that_the_range_touches(migrated_url):
     assert collect(migrated_url).since in {(now - 30 * DAY).date(), (now - 30 * DAY - DAY).date()}
 
 
-def run(*arguments, url) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "etl", "report", *map(str, arguments), "-d", url]
-    return subprocess.run(line, check=False, capture_output=True, text=True, timeout=60)
+def test_the_command_writes_the_page_or_one_line_that_says_why_not(nursery, migrated_url, tmp_path):
+    def run(*arguments) -> Ended:
+        return nursery.run(dict(os.environ), "report", *map(str, arguments), "-d", migrated_url)
 
-
-def test_the_command_writes_the_page_or_one_line_that_says_why_not(migrated_url, tmp_path):
     path = tmp_path / "page.html"
-    done = run("-o", path, "--since", "2026-06-01", url=migrated_url)
-    assert (done.returncode, done.stdout) == (0, "")
+    done = run("-o", path, "--since", "2026-06-01")
+    assert (done.code, done.out) == (0, "")
     assert path.read_text("utf-8").startswith("<!DOCTYPE html>")
     assert [each.name for each in tmp_path.iterdir()] == ["page.html"]
-    assert run("-o", "-", url=migrated_url).stdout.startswith("<!DOCTYPE html>")
+    assert run("-o", "-").out.startswith("<!DOCTYPE html>")
     for wrong in (
         ("-o", tmp_path / "missing" / "page.html"),
         ("-o", path, "--since", "2026-06-02", "--until", "2026-06-01"),
         (),
     ):
-        done = run(*wrong, url=migrated_url)
-        assert done.returncode == 2
-        assert done.stderr.count("\n") == 1
-        assert done.stdout == ""
+        done = run(*wrong)
+        error_of(done, 2)
+        assert done.out == ""
 
 
 def test_it_says_which_extra_is_missing(monkeypatch):

@@ -223,7 +223,7 @@ def test_stopping_cuts_the_wait_for_the_next_try_short(emulator, kind, monkeypat
     emulator.inject(Fault(kind, times=9, seconds=20))
     with client_for(emulator, retry_for=60) as client:
         threading.Timer(0.2, client.stopping.set).start()
-        with timed(0.2, 0.2 + SLACK), pytest.raises(Unreachable):
+        with timed(0, 0.2 + SLACK), pytest.raises(Unreachable):
             read(client)
         assert client.requests == 1
 
@@ -232,8 +232,8 @@ def test_stopping_cuts_the_wait_for_ones_turn_short_and_nothing_is_asked_after_i
     with client_for(emulator, max_rate=0.05) as client:
         read(client)
         threading.Timer(0.2, client.stopping.set).start()
-        for least in (0.1, 0):
-            with timed(least, 0.2 + SLACK), pytest.raises(Unreachable, match="stopped"):
+        for _ in range(2):
+            with timed(0, 0.2 + SLACK), pytest.raises(Unreachable, match="stopped"):
                 read(client)
         assert client.requests == 1
 

@@ -130,6 +130,22 @@ def test_both_databases_give_the_same_frame(sqlite_synced, postgres_synced, name
     assert_frame_equal(here.drop(columns=restless), there.drop(columns=restless))
 
 
+def test_over_one_connection_all_frames_are_of_one_instant(migrated_url, engine):
+    reader = open_engine(migrated_url, read_only=True)
+    with reader.connect() as connection:
+        before = frames.tasks(connection)
+        with engine.begin() as other:
+            store_task(other, "came later")
+        assert_frame_equal(frames.tasks(connection), before)
+        assert list(frames.view("task_timeline", connection)["task_id"]) == []
+        parts = pd.concat(frames.tasks(connection, chunksize=1))
+        assert_frame_equal(parts, before)
+        assert not connection.closed
+        connection.rollback()
+        assert list(frames.tasks(connection)["task_id"]) == ["came later"]
+    reader.dispose()
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_frame_says_all_that_its_table_says(synced_url, name):
     table = Base.metadata.tables[TABLES.get(name, name)]

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from etl.database import reading
-from etl.emulator import FINAL, World
+from etl.emulator import FINAL, World, serve
 from etl.settings import Settings, parse_api_key
+from etl.sync.options import SyncOptions
+from etl.sync.session import run_sync
 
 if TYPE_CHECKING:
     from etl.emulator import Emulator
@@ -41,6 +43,18 @@ def settings_for(emulator: Emulator, database_url: str, **options: Any) -> Setti
         database_url=database_url,
         **options,
     )
+
+
+def sync_while_it_changes(database_url: str, **options: Any) -> World:
+    """Sync four times, at last all, while tasks come and end, and one vanishes each time; give the world."""
+    world = a_world(300, arrivals_per_hour=60)
+    with serve(world) as emulator:
+        settings = settings_for(emulator, database_url, lookback=dt.timedelta(minutes=5), **options)
+        for is_full in (False, False, False, True):
+            run_sync(settings, SyncOptions(is_full=is_full))
+            world.advance(dt.timedelta(minutes=20))
+            world.delete(min(task.task_id for task in world.tasks.values() if task.status == "SUCCESS"))
+    return world
 
 
 def query(database_url: str, statement: str, **parameters: Any) -> list[tuple[Any, ...]]:
