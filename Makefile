@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Compiled at once: where nothing may be written beside the packages later, every start would compile them again.
 UV := VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --compile-bytecode
 
-.PHONY: help setup demo test test-slow bench bench-quick check format lock clean
+.PHONY: help setup demo test test-slow bench bench-quick check docs format lock clean
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 12
 
@@ -46,6 +46,9 @@ check: .venv/.dev  ## format, lint, types, layers: what CI runs
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+
+docs: .venv/.dev  ## write the query book anew, with the answers on the demo's data
+	@cd tests && ../$(BIN)/python -m support.book
 
 format: .venv/.dev  ## put the code in order
 	@$(BIN)/ruff format .

@@ -22,12 +22,13 @@ from etl.settings import Settings, parse_api_key
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-    from etl.emulator import Emulator
+    from etl.emulator import World
 
 TASKS, SPAN, SEED = 2000, dt.timedelta(days=30), 7
 ARRIVALS_PER_HOUR = 60.0
 SAID = "grosse mussen"  # accents do not matter
 SYNCS, STEP = 4, dt.timedelta(minutes=10)
+GONE = 3  # so many tasks vanish before the last one
 LINES = 6  # of a subtitle file
 # So few that a backlog can be seen; usually it is 2,000.
 RESULTS_A_SYNC = 400
@@ -72,14 +73,12 @@ QUESTIONS = {
 )
 def demo(*, output: Path) -> None:
     """Run the main job with no account: an emulator, syncs while tasks progress, answers in SQL."""
-    package, reporting = import_emulator(), import_report()
+    reporting = import_report()
+    import_emulator()
     _clear(output)
     click.echo(f"A local emulator of the API, with {TASKS:,} tasks of the last {SPAN.days} days.\n")
-    world = package.World.seeded(
-        TASKS, seed=SEED, now=dt.datetime.now(dt.UTC), span=SPAN, arrivals_per_hour=ARRIVALS_PER_HOUR
-    )
-    with interruptible(), package.serve(world) as server:
-        _sync_while_tasks_progress(server, f"sqlite:///{output}")
+    with interruptible():
+        fill(f"sqlite:///{output}", now=dt.datetime.now(dt.UTC))
     command = _command()
     _answer(f"sqlite:///{output}")
     _search(f"sqlite:///{output}", command)
@@ -118,22 +117,34 @@ def _clear(output: Path) -> None:
         Path(f"{output}{suffix}").unlink(missing_ok=True)
 
 
-def _sync_while_tasks_progress(server: Emulator, database_url: str) -> None:
+def fill(database_url: str, *, now: dt.datetime) -> None:
+    """Sync the tasks of the month before `now` into an empty database, while they progress; tell of each."""
+    from etl.sync.options import SyncOptions
     from etl.sync.session import run_sync
 
-    settings = Settings(
-        api_key=parse_api_key(server.api_key),
-        base_url=server.base_url,
-        database_url=database_url,
-        lookback=STEP / 2,
-        max_results=RESULTS_A_SYNC,
-    )
-    for number in itertools.count(1):
-        print_summary(run_sync(settings))
-        if number == SYNCS:
-            return
-        click.echo(f"… {STEP.seconds // 60} minutes pass at the source …")
-        server.world.advance(STEP)
+    package = import_emulator()
+    world = package.World.seeded(TASKS, seed=SEED, now=now, span=SPAN, arrivals_per_hour=ARRIVALS_PER_HOUR)
+    with package.serve(world) as server:
+        settings = Settings(
+            api_key=parse_api_key(server.api_key),
+            base_url=server.base_url,
+            database_url=database_url,
+            lookback=STEP / 2,
+            max_results=RESULTS_A_SYNC,
+        )
+        for _ in range(SYNCS - 1):
+            print_summary(run_sync(settings))
+            click.echo(f"… {STEP.seconds // 60} minutes pass at the source …")
+            world.advance(STEP)
+        click.echo(f"… where {GONE} tasks are deleted; a full sync finds out which …")
+        for task_id in _oldest_that_succeeded(world, GONE):
+            world.delete(task_id)
+        print_summary(run_sync(settings, SyncOptions(is_full=True)))
+
+
+def _oldest_that_succeeded(world: World, number: int) -> list[str]:
+    succeeded = (task.task_id for task in world.tasks.values() if task.status == "SUCCESS")
+    return list(itertools.islice(succeeded, number))
 
 
 def _search(database_url: str, command: str) -> None:

@@ -1,0 +1,65 @@
+"""
+The query book: what people ask, in SQL, one `.sql` file each.
+
+Each begins with the question and a word on the answer, as comments. What follows is read by both databases, but
+where they differ: there is one query under `-- SQLite:` and another under `-- Postgres:`. `docs/queries.md` shows
+them with their answers, `gcore-etl explore` serves them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+# In the order of the book.
+NAMES = (
+    "types",
+    "busiest_days",
+    "hours",
+    "at_once",
+    "run_times",
+    "waits",
+    "outliers",
+    "status_times",
+    "as_of",
+    "gone",
+    "success_by_language",
+    "hosts",
+    "errors",
+    "findings",
+    "labels",
+    "spoken",
+    "speech",
+    "minutes_by_month",
+    "users",
+    "to_fetch",
+)
+_FILE = re.compile(r"-- (?P<title>.*)\n(?P<note>(?:-- (?!SQLite:).*\n)*)(?P<query>(?s:.*))")
+_TWO_QUERIES = re.compile(r"-- SQLite:\n(?P<sqlite>.*)-- Postgres:\n(?P<postgresql>.*)", re.DOTALL)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What is asked, a word on the answer (maybe empty), and the query for `sqlite` and for `postgresql`."""
+
+    name: str
+    title: str
+    note: str
+    sql: dict[str, str]
+
+
+def questions() -> list[Question]:
+    """Give all of them, in the order of the book."""
+    return [_read(name) for name in NAMES]
+
+
+def _read(name: str) -> Question:
+    file = _FILE.fullmatch(Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8"))
+    assert file is not None, name
+    two = _TWO_QUERIES.fullmatch(file["query"])
+    sql = two.groupdict() if two else {"sqlite": file["query"], "postgresql": file["query"]}
+    note = " ".join(line.removeprefix("-- ") for line in file["note"].splitlines())
+    return Question(
+        name=name, title=file["title"], note=note, sql={key: text.strip() for key, text in sql.items()}
+    )

@@ -1,0 +1,21 @@
+-- How many tasks ran at the same time, at most, and when?
+-- Each start counts one up, each end one down. A task without a completion is left out.
+SELECT
+    moment,
+    running
+FROM (
+    SELECT
+        moment,
+        sum(step) OVER (ORDER BY moment, step ROWS UNBOUNDED PRECEDING) AS running
+    FROM (
+        SELECT started_at AS moment, 1 AS step
+        FROM tasks
+        WHERE started_at IS NOT NULL AND completed_at IS NOT NULL
+        UNION ALL
+        SELECT completed_at AS moment, -1 AS step
+        FROM tasks
+        WHERE started_at IS NOT NULL AND completed_at IS NOT NULL
+    ) AS steps
+) AS counted
+ORDER BY running DESC, moment
+LIMIT 1

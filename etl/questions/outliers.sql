@@ -1,0 +1,15 @@
+-- Which tasks ran far longer than others of their type?
+-- Longest first, as a multiple of the time within which 99 of a hundred are done.
+SELECT
+    timeline.task_id,
+    timeline.task_name,
+    timeline.status,
+    timeline.duration_seconds,
+    timeline.duration_seconds / usual.p99_seconds AS times_p99
+FROM task_timeline AS timeline
+INNER JOIN task_durations AS usual
+    ON usual.task_name = timeline.task_name
+    AND coalesce(usual.category, '') = coalesce(timeline.category, '')
+WHERE timeline.duration_seconds > usual.p99_seconds
+ORDER BY times_p99 DESC, timeline.task_id
+LIMIT 5

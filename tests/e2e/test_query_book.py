@@ -1,0 +1,42 @@
+"""The query book: every query runs on both databases, and the page shows what it answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from support.book import PAGE, chapter, make_demo, page
+
+from etl import questions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+QUESTIONS = questions.questions()
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def demo_url(request) -> Iterator[str]:
+    with request.getfixturevalue(f"{request.param}_databases").empty() as url:
+        make_demo(url)
+        yield url
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=questions.NAMES)
+def test_the_page_shows_the_query_and_its_answer(demo_url, question):
+    number = QUESTIONS.index(question) + 1
+    expected = chapter(number, question, demo_url)
+    assert expected.count("\n| ") > 2, "a question that the demo answers with nothing"
+    assert expected in PAGE.read_text(encoding="utf-8"), "make docs writes the page anew"
+
+
+def test_nothing_else_is_on_the_page(demo_url):
+    assert PAGE.read_text(encoding="utf-8") == page(demo_url)
+
+
+def test_there_are_twenty_and_each_has_its_file():
+    files = {path.stem for path in Path(questions.__file__).parent.glob("*.sql")}
+    assert len(QUESTIONS) == 20
+    assert files == set(questions.NAMES)
+    assert len({question.title for question in QUESTIONS}) == 20
