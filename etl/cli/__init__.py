@@ -54,6 +54,7 @@ class LazyGroup(click.Group):
         "search": "search",
         "export": "export",
         "report": "report",
+        "explore": "explore",
         "schema": "schema",
         "rejected": "rejected",
         "doctor": "doctor",

@@ -1,7 +1,7 @@
 """The database: how it is opened, how its schema is kept, and how its failures read."""
 
 from etl.database.driver_errors import database_errors, explain
-from etl.database.engine import describe, open_engine
+from etl.database.engine import connect_sqlite, describe, open_engine
 from etl.database.reading import reading
 from etl.database.schema import (
     check,
@@ -16,6 +16,7 @@ from etl.database.schema import (
 
 __all__ = [
     "check",
+    "connect_sqlite",
     "current_revision",
     "database_errors",
     "describe",

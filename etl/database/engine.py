@@ -102,7 +102,7 @@ def _open_sqlite(path: Path, *, read_only: bool) -> Engine:
 
     def connect() -> sqlite3.Connection:
         try:
-            return _connect_sqlite(path, read_only=read_only)
+            return connect_sqlite(path, read_only=read_only)
         except sqlite3.Error as error:
             raise DatabaseError(f"{path} {sqlite_advice(error) or f'cannot be used: {error}'}") from error
 
@@ -120,7 +120,7 @@ def _open_sqlite(path: Path, *, read_only: bool) -> Engine:
     return engine
 
 
-def _connect_sqlite(path: Path, *, read_only: bool) -> sqlite3.Connection:
+def connect_sqlite(path: Path, *, read_only: bool) -> sqlite3.Connection:
     """
     Open the file, in a folder that exists.
 

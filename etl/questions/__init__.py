@@ -1,9 +1,9 @@
 """
 The query book: what people ask, in SQL, one `.sql` file each.
 
-Each begins with the question and a word on the answer, as comments. What follows is read by both databases, but
-where they differ: there is one query under `-- SQLite:` and another under `-- Postgres:`. `docs/queries.md` shows
-them with their answers, `gcore-etl explore` serves them.
+Each begins with the question and a word on the answer, as comments. What follows is read by both databases;
+where they differ, there is one query under `-- SQLite:` and another under `-- Postgres:`. `docs/queries.md`
+shows them with their answers, `gcore-etl explore` serves them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,6 @@ NAMES = (
     "users",
     "to_fetch",
 )
-_FILE = re.compile(r"-- (?P<title>.*)\n(?P<note>(?:-- (?!SQLite:).*\n)*)(?P<query>(?s:.*))")
 _TWO_QUERIES = re.compile(r"-- SQLite:\n(?P<sqlite>.*)-- Postgres:\n(?P<postgresql>.*)", re.DOTALL)
 
 
@@ -55,11 +54,20 @@ def questions() -> list[Question]:
 
 
 def _read(name: str) -> Question:
-    file = _FILE.fullmatch(Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8"))
-    assert file is not None, name
-    two = _TWO_QUERIES.fullmatch(file["query"])
-    sql = two.groupdict() if two else {"sqlite": file["query"], "postgresql": file["query"]}
-    note = " ".join(line.removeprefix("-- ") for line in file["note"].splitlines())
+    title, text = Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8").split("\n", 1)
+    note, query = _split(text)
+    two = _TWO_QUERIES.fullmatch(query)
+    sql = two.groupdict() if two else {"sqlite": query, "postgresql": query}
     return Question(
-        name=name, title=file["title"], note=note, sql={key: text.strip() for key, text in sql.items()}
+        name=name,
+        title=title.removeprefix("-- "),
+        note=note,
+        sql={dialect: each.strip() for dialect, each in sql.items()},
     )
+
+
+def _split(text: str) -> tuple[str, str]:
+    """Take the comments at the beginning off."""
+    place = re.search(r"^(SELECT|-- SQLite:)", text, re.MULTILINE)
+    start = place.start() if place else 0
+    return " ".join(line.removeprefix("-- ") for line in text[:start].splitlines()), text[start:]

@@ -19,10 +19,11 @@ PAGE = Path(__file__).parents[2] / "docs" / "queries.md"
 NOON = dt.datetime(2026, 6, 26, 12, 0, tzinfo=dt.UTC)
 INTRODUCTION = """# Twenty questions, in SQL
 
-Each with its query and the answer on the data of the demo, as of 26 June 2026 at noon. `make demo` makes the same
-tasks up to the hour at which you run it: there, days, hours and what hangs on them differ.
-On SQLite, `gcore-etl explore` shows all of them in a browser, on your own data. The views they read are described by
-`gcore-etl schema`. Spans are in seconds where the name does not say otherwise, times are in UTC.
+Each with its query and the answer on the data of the demo, as of 26 June 2026 at noon. `make demo` makes the
+same tasks up to the hour at which you run it: there, days, hours and what hangs on them differ.
+
+On SQLite, `gcore-etl explore` shows all of them in a browser, on your own data. `gcore-etl schema` says what
+is in the views that they read. Spans are in seconds where the name does not say otherwise, times are in UTC.
 
 This page is made by `make docs` out of `etl/questions`; the tests run each query on both databases.
 """

@@ -1,0 +1,74 @@
+"""`gcore-etl explore`: the copy in a browser, to look around in."""
+
+from __future__ import annotations
+
+import importlib
+import socket
+import webbrowser
+from typing import TYPE_CHECKING
+
+import click
+
+from etl.cli.settings import database_option, load_settings
+from etl.cli.signals import interruptible
+from etl.errors import Interrupted
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+
+class ExplorerUnavailable(click.ClickException):
+    """It cannot be served here until something is installed or freed."""
+
+    exit_code = 3
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8001, show_default=True, help="0: any free one."
+)
+@click.option("--open/--no-open", "is_opened", default=True, help="Open a browser.  [default: open]")
+@database_option
+@click.pass_context
+def explore(
+    context: click.Context, /, *, host: str, port: int, is_opened: bool, database_url: str | None
+) -> None:
+    """
+    Look around in a copy on SQLite, in a browser, until stopped (Ctrl-C or SIGTERM).
+
+    Datasette shows tables and views with facets, answers the questions of docs/queries.md and your own in
+    SQL, and finds what was said in the videos. It reads only; syncs may run meanwhile.
+    """
+    exploring, uvicorn = _import("etl.explore"), _import("uvicorn")
+    application = exploring.explorer(load_settings(database_url=database_url).database_url).app()
+    try:
+        with interruptible(), _listen(host, port) as listener:
+            url = f"http://{host}:{listener.getsockname()[1]}/"
+            click.echo(f"The copy is at {url}; Ctrl-C ends it.", err=True)
+            if is_opened:
+                webbrowser.open(url)  # it waits in the queue until it is served
+            config = uvicorn.Config(application, lifespan="on", log_level="warning")
+            uvicorn.Server(config).run(sockets=[listener])
+    except Interrupted as stop:
+        context.exit(stop.exit_code)
+
+
+def _import(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name not in {"datasette", "uvicorn"}:
+            raise
+        raise ExplorerUnavailable(
+            f"exploring needs {error.name}: pip install 'gcore-ai-tasks-etl[explore]'"
+        ) from None
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port))
+    except OSError as refused:
+        raise ExplorerUnavailable(
+            f"cannot listen on {host}:{port}: {refused.strerror or refused}; choose another --port"
+        ) from None

@@ -1,0 +1,105 @@
+"""Datasette, opened on one file, and what it cannot know of our tables."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from datasette import hookimpl
+from datasette.app import Datasette
+from datasette.database import Database
+from datasette.plugins import pm
+from datasette.utils import tilde_encode
+from markupsafe import Markup
+
+from etl.database import connect_sqlite, open_engine, reading
+from etl.errors import ConfigurationError
+from etl.explore.site import site
+from etl.search import search
+from etl.search.query import as_fts5, parse_query
+
+if TYPE_CHECKING:
+    import sqlite3
+
+_SETTINGS = {
+    # Views over a million tasks take seconds.
+    "sql_time_limit_ms": 30_000,
+    "facet_time_limit_ms": 3_000,
+    "suggest_facets": False,
+    "allow_download": False,
+}
+_MOST_HITS = 50
+_NO_WORD = '""'  # FTS5 finds nothing by it
+
+
+def explorer(database_url: str) -> Datasette:
+    """
+    Give a Datasette that shows a copy on SQLite; its `app()` is an ASGI application.
+
+    It reads the file only, and a sync may run meanwhile. Raises ConfigurationError for a URL that names no
+    file, DatabaseError where there is no database, or none that this release can read.
+    """
+    engine = open_engine(database_url, read_only=True)
+    if engine.dialect.name != "sqlite":
+        raise ConfigurationError(
+            "only databases on SQLite can be explored; for Postgres, see docs/grafana.md and docs/metabase.md"
+        )
+    with reading(database_url):
+        datasette = Datasette(settings=_SETTINGS)
+    # It would print every wrong query, with all local variables, where the command was started.
+    pm.get_plugin("datasette.handle_exception").rich = None
+    datasette.remove_database("_memory")
+    copy = datasette.add_database(_Copy(datasette, str(engine.url.database)))
+    pm.register(_Knowledge(copy.name, database_url))
+    return datasette
+
+
+class _Copy(Database):  # type: ignore[misc]
+    """Opened as everywhere else: whatever the file is called, and without a trace left beside it."""
+
+    def connect(self, write: bool = False) -> sqlite3.Connection:  # noqa: ARG002, FBT001, FBT002
+        """Open the file for reading."""
+        connection = connect_sqlite(Path(self.path), read_only=True)
+        self._all_file_connections.append(connection)
+        return connection
+
+
+class _Knowledge:
+    """A plugin of Datasette."""
+
+    def __init__(self, database: str, database_url: str) -> None:
+        self.__name__ = "gcore_etl"
+        self._database, self._database_url = database, database_url
+
+    @hookimpl
+    def get_metadata(self) -> dict[str, Any]:
+        """Describe tables, views and canned queries."""
+        return site(self._database)
+
+    @hookimpl(trylast=True)
+    def prepare_connection(self, conn: sqlite3.Connection, database: str) -> None:
+        """Cut what is looked for into words as the index does; last, because it replaces a function."""
+        if database == self._database:
+            conn.create_function("escape_fts", 1, _as_fts5, deterministic=True)
+            conn.create_function("search_transcripts", 1, self._search)
+
+    @hookimpl
+    def render_cell(
+        self, value: object, column: str, table: str | None, datasette: Datasette
+    ) -> Markup | None:
+        """Lead from each task that is mentioned to the task."""
+        if column != "task_id" or table == "tasks" or not isinstance(value, str):
+            return None
+        row = datasette.urls.row(self._database, "tasks", tilde_encode(value))
+        return Markup('<a href="{}">{}</a>').format(row, value)
+
+    def _search(self, text: str | None) -> str:
+        with reading(self._database_url) as connection:
+            hits = search(connection, text or "", limit=_MOST_HITS)
+        return json.dumps([dataclasses.asdict(hit) for hit in hits], default=str)
+
+
+def _as_fts5(text: str | None) -> str:
+    return as_fts5(parse_query(text or "")) or _NO_WORD
