@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import gc
+import itertools
 import json
 import re
 import subprocess
@@ -20,20 +21,19 @@ import sqlalchemy as sa
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
-from support.stored import NOON, store_history, store_task
+from support.stored import NOON, as_instant, store_history, store_task
 from support.worlds import query, sync_while_it_changes
 
 from etl.database import open_engine
 from etl.models import SyncRun
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from nbformat import NotebookNode
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-START_HERE = FOLDER / "00_start_here.ipynb"
 
 # Run before and after a notebook, in its kernel: keep every figure, and tell what is drawn in it.
 KEEP_FIGURES = """
@@ -72,11 +72,12 @@ class Executed:
         return ax
 
 
-def execute(path: Path, database_url: str, folder: Path = FOLDER) -> Executed:
+def execute(path: Path, database_url: str, folder: Path = FOLDER, *, keep_figures: bool = True) -> Executed:
     """Run a notebook; raises CellExecutionError for a cell that fails."""
     notebook = nbformat.read(path, as_version=4)
-    notebook.cells.insert(0, nbformat.v4.new_code_cell(KEEP_FIGURES))
-    notebook.cells.append(nbformat.v4.new_code_cell(TELL_FIGURES))
+    if keep_figures:
+        notebook.cells.insert(0, nbformat.v4.new_code_cell(KEEP_FIGURES))
+    notebook.cells.append(nbformat.v4.new_code_cell(TELL_FIGURES if keep_figures else "print([])"))
     with warnings.catch_warnings():
         # The client leaves two sockets to the garbage collector, which therefore comes by in here.
         warnings.filterwarnings("ignore", "Unclosed socket <zmq", ResourceWarning)
@@ -111,17 +112,24 @@ def synced_url(request) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="module", params=NOTEBOOKS, ids=lambda path: path.stem)
-def executed(request, synced_url, environment) -> Executed:
-    environment.setenv("GCORE_ETL_DATABASE_URL", synced_url)
-    return execute(request.param, synced_url)
-
-
 @pytest.fixture
-def start_here(executed) -> Executed:
-    if executed.path != START_HERE:
-        pytest.skip("of another notebook")
-    return executed
+def run(synced_url, environment) -> Callable[[str], Executed]:
+    """Run the notebook of this name, and check what must hold of every one."""
+    environment.setenv("GCORE_ETL_DATABASE_URL", synced_url)
+
+    def run(name: str) -> Executed:
+        executed = execute(FOLDER / f"{name}.ipynb", synced_url)
+        assert [each for each in executed.outputs if each.get("name") == "stderr"] == []
+        assert synced_url not in json.dumps(executed.outputs)
+        images = [each for each in executed.outputs if "image/png" in each.get("data", {})]
+        assert len(images) >= 1
+        assert len(executed.axes) >= len(images)
+        for ax in executed.axes:
+            assert all((ax["title"], ax["x"], ax["y"]))
+            assert ax["bars"] or ax["lines"]
+        return executed
+
+    return run
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -144,21 +152,18 @@ def test_a_notebook_reads_frames_and_no_database(path):
     assert not re.search(r"\b(etl|sqlalchemy|sqlite3|psycopg|read_sql)\b", "\n".join(others))
 
 
-def test_every_notebook_runs_without_a_complaint_and_without_showing_the_database_url(executed):
-    assert [each for each in executed.outputs if each.get("name") == "stderr"] == []
-    assert executed.database_url not in json.dumps(executed.outputs)
+def test_each_notebook_has_its_test():
+    tested = {name.removeprefix("test_notebook_") for name in globals() if name.startswith("test_notebook_")}
+    assert tested == {path.stem for path in NOTEBOOKS}
 
 
-def test_every_plot_can_be_understood_without_the_code(executed):
-    images = [each for each in executed.outputs if "image/png" in each.get("data", {})]
-    assert len(images) >= 1
-    assert len(executed.axes) >= len(images)
-    for ax in executed.axes:
-        assert all((ax["title"], ax["x"], ax["y"]))
-        assert ax["bars"] or ax["lines"]
+def test_notebook_00_start_here(run):
+    executed = run("00_start_here")
+    for check in (check_freshness, check_days, check_spans, check_failures, check_one_task):
+        check(executed)
 
 
-def test_it_says_how_fresh_the_copy_is(start_here):
+def check_freshness(start_here):
     ((watermark, present),) = query(
         start_here.database_url,
         "SELECT watermark, (SELECT count(*) FROM tasks WHERE removed_at IS NULL) FROM sync_state",
@@ -171,7 +176,7 @@ def test_it_says_how_fresh_the_copy_is(start_here):
     )
 
 
-def test_it_draws_and_says_how_many_tasks_there_are_per_day_and_type(start_here):
+def check_days(start_here):
     counts: dict[str, dict[dt.date, int]] = {}
     for day, name, tasks in query(
         start_here.database_url, "SELECT day, task_name, sum(tasks) FROM task_daily GROUP BY day, task_name"
@@ -188,11 +193,12 @@ def test_it_draws_and_says_how_many_tasks_there_are_per_day_and_type(start_here)
         assert f"  {sum(each.values()):,} {name}\n" in start_here.text
 
 
-@pytest.mark.parametrize(
-    "title, verb, column",
-    [("Time from creation", "wait", "wait_seconds"), ("Time that tasks run", "run", "duration_seconds")],
-)
-def test_it_draws_and_says_how_long_tasks_wait_and_run(start_here, title, verb, column):
+def check_spans(start_here):
+    check_span(start_here, "Time from creation", "wait", "wait_seconds")
+    check_span(start_here, "Time that tasks run", "run", "duration_seconds")
+
+
+def check_span(start_here, title, verb, column):
     known = "AND created_error_seconds IS NOT NULL" if verb == "wait" else ""
     seconds: dict[str, list[float]] = {}
     statement = f"SELECT task_name, {column} FROM task_timeline WHERE {column} IS NOT NULL {known}"
@@ -208,7 +214,7 @@ def test_it_draws_and_says_how_long_tasks_wait_and_run(start_here, title, verb, 
         assert f"{name}: {said}" in start_here.text
 
 
-def test_it_draws_and_says_what_failed_and_why(start_here):
+def check_failures(start_here):
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for name, error in query(start_here.database_url, "SELECT task_name, error FROM failures"):
         counts[name][error.split(":")[0]] += 1
@@ -228,7 +234,7 @@ def test_it_draws_and_says_what_failed_and_why(start_here):
     assert said in start_here.text
 
 
-def test_it_draws_and_says_what_became_of_one_task(start_here):
+def check_one_task(start_here):
     ax = start_here.drawn("Status and progress of task ")
     rows = query(
         start_here.database_url,
@@ -242,7 +248,278 @@ def test_it_draws_and_says_what_became_of_one_task(start_here):
     assert f"Since {str(rows[-1][1])[:19]} it is in {rows[-1][0]}." in start_here.text
 
 
-def test_it_finds_the_demo_beside_its_folder_and_makes_do_with_one_task(
+def dated(rows: list[tuple[Any, ...]]) -> dict[dt.date, tuple[int, ...]]:
+    """Read rows that begin with a day, and give every day between, too."""
+    found = {dt.date.fromisoformat(day): tuple(map(int, numbers)) for day, *numbers in rows if day}
+    span = (max(found) - min(found)).days + 1
+    days = [min(found) + dt.timedelta(days=number) for number in range(span)]
+    return {day: found.get(day, (0,) * len(next(iter(found.values())))) for day in days}
+
+
+ENDS = "SELECT day, sum(succeeded), sum(failed), sum(revoked) FROM outcomes GROUP BY day"
+
+
+def test_notebook_01_throughput_and_queueing(run):
+    executed = run("01_throughput_and_queueing")
+    url, text = executed.database_url, executed.text
+    days = dated(query(url, ENDS))
+    bars = executed.drawn("Tasks finished per day")["bars"]
+    columns = zip(*days.values(), strict=True)
+    assert bars == dict(zip(("succeeded", "failed", "revoked"), map(list, columns), strict=True))
+    total = {day: sum(each) for day, each in days.items()}
+    assert f"{sum(total.values()):,} tasks were finished on {len(total):,} days" in text
+    assert f"it was {max(total.values()):,}." in text
+
+    times = [tuple(map(as_instant, row)) for row in query(url, "SELECT started_at, completed_at FROM tasks")]
+    hours = Counter(start.hour for start, _ in times if start)
+    (drawn,) = executed.drawn("Tasks begun in each hour")["bars"].values()
+    assert drawn == [hours[hour] for hour in range(24)]
+    assert f"Most tasks begin between {max(range(24), key=lambda hour: hours[hour])} and " in text
+
+    rows = query(url, "SELECT status, started_at, completed_at FROM tasks WHERE started_at IS NOT NULL")
+    known = [row for row in rows if row[2] is not None or row[0] == "STARTED"]
+    steps = [(as_instant(row[1]), 1) for row in known]
+    steps += [(as_instant(row[2]), -1) for row in known if row[2] is not None]
+    running = list(itertools.accumulate(step for _, step in sorted(steps)))
+    assert f"At most {max(running):,} tasks ran at the same time" in text
+    (line,) = executed.drawn("Most tasks that ran")["lines"].values()
+    assert max(map(int, line[1])) == max(running) > 1
+
+    queue = query(
+        url,
+        "SELECT watermark_after, spans.status, count(*) FROM sync_runs JOIN status_spans AS spans"
+        " ON valid_from <= watermark_after AND (valid_to > watermark_after OR valid_to IS NULL)"
+        " WHERE spans.status NOT IN ('SUCCESS', 'FAILURE', 'REVOKED') GROUP BY watermark_after, spans.status",
+    )
+    for status, (moments, numbers) in executed.drawn("Tasks that were not final")["lines"].items():
+        drawn = {moment[:19]: int(number) for moment, number in zip(moments, numbers, strict=True)}
+        assert {moment: number for moment, number in drawn.items() if number} == {
+            str(moment)[:19]: number for moment, name, number in queue if name == status
+        }
+
+    waits = query(url, "SELECT n, p50_seconds, p95_seconds FROM task_waits")
+    bars = executed.drawn("Time within which tasks have started")["bars"]
+    assert sorted(bars["half of the tasks"]) == sorted(row[1] for row in waits)
+    assert sorted(bars["95 % of the tasks"]) == sorted(row[2] for row in waits)
+    for n, half, most in waits:
+        assert f"half of {n:,} tasks waited no longer than {half:,.0f} s, 95 % no" in text
+        assert f", 95 % no longer than {most:,.0f} s." in text
+
+
+def test_notebook_02_failures(run):
+    executed = run("02_failures")
+    url, text = executed.database_url, executed.text
+    days = dated(query(url, ENDS))
+    (line,) = executed.drawn("Share of tasks that failed, by the day")["lines"].values()
+    drawn = {moment[:10]: float(share) for moment, share in zip(*line, strict=True) if not np.isnan(share)}
+    ran = {str(day): (failed, succeeded + failed) for day, (succeeded, failed, _) in days.items()}
+    assert drawn == pytest.approx({day: failed / every for day, (failed, every) in ran.items() if every})
+    failed, every = (sum(numbers) for numbers in zip(*ran.values(), strict=True))
+    assert f"{failed:,} of {every:,} tasks that ran to their end failed ({failed / every:.1%})." in text
+
+    kinds = query(url, "SELECT error_kind, sum(tasks) FROM failure_kinds GROUP BY error_kind")
+    bars = executed.drawn("Why tasks failed")["bars"]
+    lengths = [sum(values) for values in zip(*bars.values(), strict=True)]
+    assert lengths == sorted((int(tasks) for _, tasks in kinds), reverse=True)
+
+    for title, column, condition in (
+        ("Share of tasks that failed, by host", "host", "1 = 1"),
+        ("Share of transcriptions that failed", "audio_language", "task_name = 'transcription'"),
+    ):
+        rows = query(
+            url,
+            f"SELECT {column}, sum(failed), sum(succeeded + failed) FROM outcomes WHERE {condition}"
+            f" GROUP BY {column} HAVING sum(succeeded + failed) >= 10",
+        )
+        (bars,) = executed.drawn(title)["bars"].values()
+        shares = sorted((float(failed / ended) for _, failed, ended in rows), reverse=True)
+        assert bars == pytest.approx(shares[:12])
+        assert len(bars) > 1
+
+    progress = query(url, "SELECT progress FROM tasks WHERE status = 'FAILURE' AND progress IS NOT NULL")
+    bins, _ = np.histogram([value for (value,) in progress], bins=range(0, 101, 10))
+    (bars,) = executed.drawn("Progress at which tasks failed")["bars"].values()
+    assert bars == list(bins)
+
+
+def test_notebook_03_time_in_each_status(run):
+    executed = run("03_time_in_each_status")
+    url, text = executed.database_url, executed.text
+    seen = query(url, "SELECT DISTINCT watermark_after FROM sync_runs ORDER BY watermark_after")
+    moments = [as_instant(moment) for (moment,) in seen]
+    gaps = [(later - first).total_seconds() / 60 for first, later in itertools.pairwise(moments)]
+    (line,) = executed.drawn("Time from one sync")["lines"].values()
+    assert line[1] == pytest.approx(gaps)
+    assert f"{len(moments):,} syncs looked at the tasks." in text
+
+    ended: dict[str, list[float]] = defaultdict(list)
+    lasting: Counter[str] = Counter()
+    for status, seconds in query(
+        url,
+        "SELECT status, seconds FROM status_spans WHERE status NOT IN ('SUCCESS', 'FAILURE', 'REVOKED')",
+    ):
+        if seconds is None:
+            lasting[status] += 1
+        else:
+            ended[status].append(seconds / 60)
+    lines = executed.drawn("Time that tasks stay")["lines"]
+    assert {name: list(line[0][1:]) for name, line in lines.items()} == {
+        f"{status} ({len(minutes):,} stretches)": pytest.approx(sorted(minutes))
+        for status, minutes in ended.items()
+    }
+    assert len(ended) > 1
+    for status, number in lasting.items():
+        assert f"{number:,} tasks are in {status} now." in text
+
+    steps = query(url, "SELECT from_status, to_status, transitions FROM status_transitions")
+    (bars,) = executed.drawn("Steps from one status")["bars"].values()
+    assert bars == sorted((number for *_, number in steps), reverse=True)
+    ((again, succeeded),) = query(
+        url, "SELECT count(*), count(CASE WHEN status = 'SUCCESS' THEN 1 END) FROM retries"
+    )
+    assert f"{again:,} tasks were begun again; {succeeded:,} of them succeeded since." in text
+
+    events = query(url, "SELECT event, count(*) FROM task_history GROUP BY event")
+    first = query(url, "SELECT event, count(*) FROM task_history WHERE run_id = 1 GROUP BY event")
+    bars = executed.drawn("What each sync saw")["bars"]
+    assert {event: sum(numbers) for event, numbers in bars.items()} == {
+        event: number - dict(first).get(event, 0) for event, number in events
+    }
+    for event, number in events:
+        assert f"{number:,} times, a task was {event}." in text
+
+
+def test_notebook_04_moderation_findings(run):
+    executed = run("04_moderation_findings")
+    url, text = executed.database_url, executed.text
+    kinds = query(
+        url,
+        "SELECT kind, count(*), count(CASE WHEN detected THEN 1 END) FROM task_results"
+        " WHERE state = 'archived' AND detected IS NOT NULL GROUP BY kind",
+    )
+    bars = executed.drawn("What moderation found")["bars"]
+    drawn = sorted(zip(bars["something found"], bars["nothing found"], strict=True))
+    assert drawn == sorted((found, number - found) for _, number, found in kinds)
+    for kind, number, found in kinds:
+        assert f"{kind}: something in {found:,} of {number:,} results ({found / number:.1%})." in text
+
+    labels = query(url, "SELECT label, count(DISTINCT task_id) FROM detections GROUP BY label")
+    (bars,) = executed.drawn("What was found in most videos")["bars"].values()
+    assert bars == sorted((number for _, number in labels), reverse=True)[:12]
+    rows = query(url, "SELECT confidence FROM detections WHERE confidence IS NOT NULL")
+    known = [value for (value,) in rows]
+    bars = executed.drawn("How sure the findings are")["bars"]
+    bins, _ = np.histogram(known, bins=20, range=(0, 1))
+    # Each kind is drawn on top of those before it.
+    assert [sum(values) for values in zip(*bars.values(), strict=True)] == list(bins)
+    assert f"{sum(value < 0.6 for value in known):,} of {len(known):,} findings are less sure" in text
+    ((worst, findings),) = query(
+        url,
+        "SELECT task_id, count(*) FROM detections GROUP BY task_id"
+        " ORDER BY count(*) DESC, max(confidence) DESC LIMIT 1",
+    )
+    assert f"has most findings: {findings:,}." in text
+    assert worst
+
+    weeks: dict[str, list[bool]] = defaultdict(list)
+    for completed_at, detected in query(
+        url,
+        "SELECT completed_at, detected FROM task_results JOIN tasks ON tasks.task_id = task_results.task_id"
+        " WHERE state = 'archived' AND detected IS NOT NULL AND completed_at IS NOT NULL",
+    ):
+        day = as_instant(completed_at).date()
+        weeks[str(day - dt.timedelta(days=day.weekday()))].append(bool(detected))
+    (line,) = executed.drawn("Share of results in which")["lines"].values()
+    drawn = {week[:10]: share for week, share in zip(*line, strict=True)}
+    assert drawn == pytest.approx({week: sum(found) / len(found) for week, found in weeks.items()})
+
+
+def test_notebook_05_transcripts_and_languages(run):
+    executed = run("05_transcripts_and_languages")
+    url, text = executed.database_url, executed.text
+    rows = query(
+        url,
+        "SELECT task_results.task_id, languages, audio_language, speech_detected FROM task_results"
+        " JOIN tasks ON tasks.task_id = task_results.task_id"
+        " WHERE state = 'archived' AND kind = 'transcription'",
+    )
+    heard = {row[0]: json.loads(row[1]) if isinstance(row[1], str) else row[1] or [] for row in rows}
+    counts = Counter(language for languages in heard.values() for language in languages)
+    (bars,) = executed.drawn("Languages spoken")["bars"].values()
+    assert bars == sorted(counts.values(), reverse=True)[:15]
+    silent = sum(row[3] is not None and not row[3] for row in rows)
+    assert f"Of {len(rows):,} transcripts, {silent:,} are without speech." in text
+    assert f"In the others, {len(counts)} languages are spoken." in text
+    asked = [(row[2], heard[row[0]]) for row in rows if row[2] and heard[row[0]]]
+    right = sum(language in languages for language, languages in asked)
+    assert f"In {right:,} of {len(asked):,} videos the language that was asked for was heard." in text
+    (bars,) = executed.drawn("How often the language")["bars"].values()
+    assert len(bars) == min(15, len({language for language, _ in asked}))
+
+    lines = query(url, "SELECT task_id, end_seconds - start_seconds, text FROM subtitles")
+    videos: dict[str, float] = defaultdict(float)
+    for task_id, seconds, _ in lines:
+        videos[task_id] += seconds or 0
+    (bars,) = executed.drawn("How long is spoken")["bars"].values()
+    bins, _ = np.histogram([seconds / 60 for seconds in videos.values()], bins=30)
+    assert bars == list(bins)
+    hours = sum(videos.values()) / 3600
+    assert f"{len(videos):,} transcripts have {len(lines):,} lines, which cover {hours:,.1f} hours." in text
+
+    paces: dict[str, list[float]] = defaultdict(list)
+    for task_id, seconds in videos.items():
+        if len(heard.get(task_id, ())) == 1 and seconds > 0:
+            characters = sum(len(said) for each, _, said in lines if each == task_id)
+            paces[heard[task_id][0]].append(characters / seconds * 60)
+    (bars,) = executed.drawn("How fast people speak")["bars"].values()
+    medians = sorted((float(np.median(each)) for each in paces.values()), reverse=True)
+    assert bars == pytest.approx(medians[:15])
+    times = Counter(said for *_, said in lines)
+    most = min(said for said, number in times.items() if number == max(times.values()))
+    hits = [task_id for task_id, _, said in lines if most.casefold() in said.casefold()]
+    assert f"is said {len(hits):,} times, in {len(set(hits)):,} videos." in text
+
+
+def test_notebook_06_cost(run):
+    executed = run("06_cost")
+    url, text = executed.database_url, executed.text
+    minutes = "sum(processed_minutes), sum(billed_minutes)"
+    rows = query(url, f"SELECT day, {minutes} FROM minutes_daily GROUP BY day")
+    days = {dt.date.fromisoformat(day): (processed, billed) for day, processed, billed in rows}
+    bars = executed.drawn("Minutes processed per day")["bars"]
+    span = [min(days) + dt.timedelta(days=n) for n in range((max(days) - min(days)).days + 1)]
+    every = [days.get(day, (0, 0)) for day in span]
+    assert bars["billed"] == pytest.approx([billed for _, billed in every])
+    assert bars["not billed"] == pytest.approx([processed - billed for processed, billed in every], abs=1e-6)
+    processed, billed = (sum(numbers) for numbers in zip(*every, strict=True))
+    assert f"{processed:,.1f} minutes were processed; {billed:,.1f} of them are billed" in text
+
+    for month in {day.strftime("%Y-%m") for day in days}:
+        cost = sum(minutes for day, (_, minutes) in days.items() if day.strftime("%Y-%m") == month)
+        assert f"{month}: {cost:,.1f} minutes" in text
+    last = [cost for _, cost in every][:-1][-7:]
+    assert f"thirty days cost {sum(last) / len(last) * 30:,.1f} minutes." in text
+
+    users: dict[str, float] = defaultdict(float)
+    vain: dict[str, list[float]] = defaultdict(list)
+    for name, status, user, seconds in query(
+        url,
+        "SELECT tasks.task_name, tasks.status, client_user_id, duration_seconds FROM tasks"
+        " JOIN task_timeline ON task_timeline.task_id = tasks.task_id WHERE duration_seconds IS NOT NULL",
+    ):
+        users[user or "none"] += seconds / 60 if status == "SUCCESS" else 0
+        if status in {"FAILURE", "REVOKED"}:
+            vain[f"{name}, {status}"].append(seconds / 60)
+    (bars,) = executed.drawn("Whose tasks cost most")["bars"].values()
+    assert bars == pytest.approx(sorted(users.values(), reverse=True)[:12])
+    (bars,) = executed.drawn("Minutes that ran in vain")["bars"].values()
+    assert bars == pytest.approx([sum(minutes) for _, minutes in sorted(vain.items())])
+    number = sum(map(len, vain.values()))
+    total = sum(map(sum, vain.values()))
+    assert f"{number:,} tasks ran for {total:,.1f} minutes in vain." in text
+
+
+def test_they_find_the_demo_beside_their_folder_and_make_do_with_one_task(
     sqlite_databases, environment, tmp_path
 ):
     (tmp_path / "notebooks").mkdir()
@@ -256,8 +533,17 @@ def test_it_finds_the_demo_beside_its_folder_and_makes_do_with_one_task(
         engine.dispose()
         Path(engine.url.database).rename(tmp_path / "gcore_demo.db")
         environment.delenv("GCORE_ETL_DATABASE_URL", raising=False)
-        executed = execute(START_HERE, "gcore_demo.db", tmp_path / "notebooks")
+        # In one kernel, which forgets all names between them: starting seven takes long.
+        one = nbformat.v4.new_notebook()
+        for path in NOTEBOOKS:
+            one.cells += [*nbformat.read(path, as_version=4).cells, nbformat.v4.new_code_cell("%reset -f")]
+        for place, cell in enumerate(one.cells):
+            cell.id = str(place)
+        nbformat.write(one, tmp_path / "all.ipynb")
+        folder = tmp_path / "notebooks"
+        executed = execute(tmp_path / "all.ipynb", "gcore_demo.db", folder, keep_figures=False)
     assert [each for each in executed.outputs if each.get("name") == "stderr"] == []
     assert "complete up to 2026-06-26 12:00:00." in executed.text
     assert "It holds 1 tasks of the source" in executed.text
     assert "0 of 1 tasks that ran to their end failed (0.0%)." in executed.text
+    assert "There is no result of a moderation yet." in executed.text
