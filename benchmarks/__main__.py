@@ -203,6 +203,30 @@ def export(sizes: tuple[int, ...], kinds: tuple[str, ...]) -> None:
 
 
 @main.command()
+@click.option("--tasks", default=1_000_000, show_default=True)
+@click.option("--rounds", default=3, show_default=True)
+@click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, default=KINDS)
+def frames(tasks: int, rounds: int, kinds: tuple[str, ...]) -> None:
+    """Read every task into a frame, and the same with pandas alone: seconds and MB of both; and a report."""
+    with served(tasks) as url, Databases() as databases, tempfile.TemporaryDirectory() as folder:
+        for kind in kinds:
+            database = databases.empty(kind)
+            run(*field.OURS.start(url, database), limit=AN_HOUR)
+            found: dict[str, list[Sample]] = {"nothing": [], "frames": [], "read_sql": []}
+            for _ in range(rounds):
+                for how, samples in found.items():
+                    samples.append(run(*field.reading(database, how), limit=AN_HOUR))
+            start, floor = (middle(found["nothing"], figure) for figure in ("wall", "memory"))
+            for how in ("frames", "read_sql"):
+                wall, memory = middle(found[how], "wall") - start, middle(found[how], "memory") - floor
+                click.echo(f"{kind:9} {tasks:,} tasks {how:8} {wall:6.1f} s {memory:6.0f} MB")
+            report = run(*field.reporting(database, Path(folder) / "report.html"), limit=AN_HOUR)
+            click.echo(
+                f"{kind:9} {tasks:,} tasks report   {report.wall:6.1f} s {report.memory:6.0f} MB in all"
+            )
+
+
+@main.command()
 @click.option("--transcripts", default=100_000, show_default=True)
 @click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, default=KINDS)
 def search(transcripts: int, kinds: tuple[str, ...]) -> None:

@@ -84,6 +84,17 @@ def exporting(database: str, target: Path) -> Started:
     return [COMMAND, "export", "tasks", "-o", str(target)], {"GCORE_ETL_DATABASE_URL": database}
 
 
+def reporting(database: str, target: Path) -> Started:
+    """Give the command that writes a report of everything."""
+    line = [COMMAND, "report", "-o", str(target), "--since", "2000-01-01"]
+    return line, {"GCORE_ETL_DATABASE_URL": database}
+
+
+def reading(database: str, how: str) -> Started:
+    """Give the command that reads every task into a frame: with `frames`, or pandas alone (`read_sql`)."""
+    return [python(None), str(HERE / "contenders" / "read_frames.py"), database, how], {}
+
+
 def _script(name: str, *options: str, environment: str | None = None) -> Callable[[str, str], Started]:
     def start(url: str, database: str) -> Started:
         script = str(HERE / "contenders" / f"{name}.py")

@@ -15,6 +15,9 @@ Whatever the database, and also where a column or the whole frame is empty, the 
     yes or no                     boolean
     JSON                          object: what json.loads gives
 
+With `dtype_backend="numpy_nullable"` numbers are Float64, so that null is not NaN. With "pyarrow", which
+takes the extra `export`, all but words out of few and JSON are the ArrowDtype of their kind.
+
 Nothing is ever written, and a sync may run meanwhile: a frame, or all chunks of one, is of one instant.
 """
 
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from etl.frames.blocks import Source
+    from etl.frames.dtypes import DtypeBackend
     from etl.frames.times import Instant
 
 __all__ = ["detections", "results", "runs", "subtitles", "task_history", "tasks", "view"]
@@ -44,6 +48,7 @@ def tasks(
     until: Instant = None,
     columns: Sequence[str] | None = None,
     chunksize: int | None = None,
+    dtype_backend: DtypeBackend | None = None,
 ) -> pd.DataFrame | Iterator[pd.DataFrame]:
     """
     One row a task, its present state, sorted by `task_id`.
@@ -60,11 +65,20 @@ def tasks(
     between which the task was created. `changed_at` is when a sync last saw anything about it change,
     `removed_at` when one saw that it is gone at the source. `task_data` and `extra` are JSON.
 
-    Raises ValueError for a column, a time or a chunk size that cannot be, TypeError for a source that is
-    none; and of `etl.errors` ConfigurationError for a URL that cannot work, DatabaseError if there is no
-    database, or none that this release can read.
+    Raises ValueError for a column, a time, a chunk size or a backend that cannot be, ImportError where
+    pyarrow is asked for and missing, TypeError for a source that is none; and of `etl.errors`
+    ConfigurationError for a URL that cannot work, DatabaseError if there is no database, or none that this
+    release can read.
     """
-    return read(relations.TASKS, source, since=since, until=until, columns=columns, chunksize=chunksize)
+    return read(
+        relations.TASKS,
+        source,
+        since=since,
+        until=until,
+        columns=columns,
+        chunksize=chunksize,
+        dtype_backend=dtype_backend,
+    )
 
 
 @reader
@@ -75,6 +89,7 @@ def task_history(
     until: Instant = None,
     columns: Sequence[str] | None = None,
     chunksize: int | None = None,
+    dtype_backend: DtypeBackend | None = None,
 ) -> pd.DataFrame | Iterator[pd.DataFrame]:
     """
     One row a change of status or progress that a sync saw, and a coming and going, in the order seen.
@@ -83,7 +98,13 @@ def task_history(
     per cent. `since` and `until` compare `observed_at`. The other arguments and the errors: see `tasks`.
     """
     return read(
-        relations.TASK_HISTORY, source, since=since, until=until, columns=columns, chunksize=chunksize
+        relations.TASK_HISTORY,
+        source,
+        since=since,
+        until=until,
+        columns=columns,
+        chunksize=chunksize,
+        dtype_backend=dtype_backend,
     )
 
 
@@ -95,6 +116,7 @@ def results(
     until: Instant = None,
     columns: Sequence[str] | None = None,
     chunksize: int | None = None,
+    dtype_backend: DtypeBackend | None = None,
 ) -> pd.DataFrame | Iterator[pd.DataFrame]:
     """
     One row a task in SUCCESS or FAILURE, with its result, sorted by `task_id`.
@@ -103,7 +125,15 @@ def results(
     `languages` are JSON. `since` and `until` compare when the task was completed, or if the API does not
     say, when it last changed. The other arguments and the errors: see `tasks`.
     """
-    return read(relations.RESULTS, source, since=since, until=until, columns=columns, chunksize=chunksize)
+    return read(
+        relations.RESULTS,
+        source,
+        since=since,
+        until=until,
+        columns=columns,
+        chunksize=chunksize,
+        dtype_backend=dtype_backend,
+    )
 
 
 @reader
@@ -114,6 +144,7 @@ def subtitles(
     until: Instant = None,
     columns: Sequence[str] | None = None,
     chunksize: int | None = None,
+    dtype_backend: DtypeBackend | None = None,
 ) -> pd.DataFrame | Iterator[pd.DataFrame]:
     """
     One row a subtitle of a transcription, sorted by `task_id` and `position`, which counts from 0.
@@ -122,7 +153,15 @@ def subtitles(
     task was completed, or if the API does not say, when it last changed. The other arguments and the
     errors: see `tasks`.
     """
-    return read(relations.SUBTITLES, source, since=since, until=until, columns=columns, chunksize=chunksize)
+    return read(
+        relations.SUBTITLES,
+        source,
+        since=since,
+        until=until,
+        columns=columns,
+        chunksize=chunksize,
+        dtype_backend=dtype_backend,
+    )
 
 
 @reader
@@ -133,6 +172,7 @@ def detections(
     until: Instant = None,
     columns: Sequence[str] | None = None,
     chunksize: int | None = None,
+    dtype_backend: DtypeBackend | None = None,
 ) -> pd.DataFrame | Iterator[pd.DataFrame]:
     """
     One row a frame in which a moderation found something, sorted by `task_id` and `position`, from 0.
@@ -140,7 +180,15 @@ def detections(
     `confidence` is between 0 and 1. `since` and `until` compare when the task was completed, or if the API
     does not say, when it last changed. The other arguments and the errors: see `tasks`.
     """
-    return read(relations.DETECTIONS, source, since=since, until=until, columns=columns, chunksize=chunksize)
+    return read(
+        relations.DETECTIONS,
+        source,
+        since=since,
+        until=until,
+        columns=columns,
+        chunksize=chunksize,
+        dtype_backend=dtype_backend,
+    )
 
 
 @reader
@@ -151,6 +199,7 @@ def runs(
     until: Instant = None,
     columns: Sequence[str] | None = None,
     chunksize: int | None = None,
+    dtype_backend: DtypeBackend | None = None,
 ) -> pd.DataFrame | Iterator[pd.DataFrame]:
     """
     One row a sync, the first one first, with what it did.
@@ -158,7 +207,15 @@ def runs(
     `watermark_after` is up to when, by the server's clock, the copy was complete after it. `since` and
     `until` compare `started_at`. The other arguments and the errors: see `tasks`.
     """
-    return read(relations.RUNS, source, since=since, until=until, columns=columns, chunksize=chunksize)
+    return read(
+        relations.RUNS,
+        source,
+        since=since,
+        until=until,
+        columns=columns,
+        chunksize=chunksize,
+        dtype_backend=dtype_backend,
+    )
 
 
 @overload
@@ -170,6 +227,7 @@ def view(
     until: Instant = None,
     columns: Sequence[str] | None = None,
     chunksize: None = None,
+    dtype_backend: DtypeBackend | None = None,
 ) -> pd.DataFrame: ...
 
 
@@ -182,10 +240,11 @@ def view(
     until: Instant = None,
     columns: Sequence[str] | None = None,
     chunksize: int,
+    dtype_backend: DtypeBackend | None = None,
 ) -> Iterator[pd.DataFrame]: ...
 
 
-def view(  # noqa: PLR0913 (the same as of the others)
+def view(
     name: str,
     source: Source = None,
     *,
@@ -193,6 +252,7 @@ def view(  # noqa: PLR0913 (the same as of the others)
     until: Instant = None,
     columns: Sequence[str] | None = None,
     chunksize: int | None = None,
+    dtype_backend: DtypeBackend | None = None,
 ) -> pd.DataFrame | Iterator[pd.DataFrame]:
     """
     Read one of the views; what is in them, the files in `etl/views` say.
@@ -206,4 +266,12 @@ def view(  # noqa: PLR0913 (the same as of the others)
     relation = relations.VIEWS.get(name)
     if relation is None:
         raise ValueError(f"there is no view {name!r}: there are {', '.join(relations.VIEWS)}")
-    return read(relation, source, since=since, until=until, columns=columns, chunksize=chunksize)
+    return read(
+        relation,
+        source,
+        since=since,
+        until=until,
+        columns=columns,
+        chunksize=chunksize,
+        dtype_backend=dtype_backend,
+    )

@@ -16,7 +16,7 @@ from etl.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from etl.frames.dtypes import Array
+    from etl.frames.dtypes import Array, DtypeBackend
     from etl.frames.relations import Enumeration, Relation
 
 Source: TypeAlias = str | sa.Engine | sa.Connection | None
@@ -27,12 +27,13 @@ _READ_ONLY: dict[str, dict[str, Any]] = {
 }
 
 
-def iter_blocks(
+def iter_blocks(  # noqa: PLR0913, PLR0917 (what a read is made of)
     source: Source,
     relation: Relation,
     names: Sequence[str],
     bounds: Sequence[sa.ColumnElement[bool]],
     size: int,
+    backend: DtypeBackend | None = None,
 ) -> Iterator[list[Array]]:
     """Give the columns of `size` rows at a time, all of one instant; of no rows, empty ones, once."""
     enumerations = {name: relation.enumerations[name] for name in names if name in relation.enumerations}
@@ -45,7 +46,7 @@ def iter_blocks(
             while (rows := result.fetchmany(size)) or is_first:
                 columns = zip(*rows, strict=True) if rows else [()] * len(names)
                 yield [
-                    to_array(values, stored, words.get(name))
+                    to_array(values, stored, words.get(name), backend)
                     for name, values, stored in zip(names, columns, types, strict=True)
                 ]
                 is_first = False

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any, TypeAlias
+import importlib.util
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import msgspec
 import numpy as np
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from sqlalchemy.types import TypeEngine
 
 Array: TypeAlias = ExtensionArray | np.ndarray[Any, Any]
+DtypeBackend: TypeAlias = Literal["numpy_nullable", "pyarrow"]
+_NULLABLE = ((sa.Double, "Float64"), (sa.Boolean, "boolean"), (sa.Integer, "Int64"))
 
 _decode = msgspec.json.Decoder().decode
 
@@ -52,17 +55,48 @@ def as_stored(column: sa.ColumnElement[Any], dialect: str) -> sa.ColumnElement[A
     return sa.type_coerce(column, NullType())
 
 
-def to_array(values: Sequence[Any], stored: TypeEngine[Any], words: pd.CategoricalDtype | None) -> Array:
+def check_backend(backend: DtypeBackend | None) -> None:
+    """Raise ValueError for a backend that pandas has not, ImportError for one that is not installed."""
+    if backend not in {None, *get_args(DtypeBackend)}:
+        known = " or ".join(map(repr, get_args(DtypeBackend)))
+        raise ValueError(f"dtype_backend={backend!r} is none: write {known}, or leave it out")
+    if backend == "pyarrow" and importlib.util.find_spec("pyarrow") is None:
+        raise ImportError("dtype_backend='pyarrow' needs pyarrow: pip install 'gcore-ai-tasks-etl[export]'")
+
+
+def to_array(
+    values: Sequence[Any],
+    stored: TypeEngine[Any],
+    words: pd.CategoricalDtype | None,
+    backend: DtypeBackend | None,
+) -> Array:
     """Make the array of one column; `words` are those it may hold, None where it is no enumeration."""
     if words is not None:
         return pd.Categorical(values, dtype=words)
-    if isinstance(stored, (UtcDateTime, Day)):
-        return pd.array(np.array(values, dtype="datetime64[us]"), dtype="datetime64[us, UTC]")
     if isinstance(stored, Json):
         decoded = (None if value is None else _decode(value) for value in values)
         return np.fromiter(decoded, dtype=object, count=len(values))
-    if isinstance(stored, sa.Double):
+    if backend == "pyarrow":
+        return _to_arrow(values, stored)
+    if isinstance(stored, (UtcDateTime, Day)):
+        return pd.array(np.array(values, dtype="datetime64[us]"), dtype="datetime64[us, UTC]")
+    if isinstance(stored, sa.Double) and backend is None:
         return np.array(values, dtype="float64")
-    if isinstance(stored, sa.Boolean):
-        return pd.array(values, dtype="boolean")
-    return pd.array(values, dtype="Int64" if isinstance(stored, sa.Integer) else "string")
+    name = next((name for kind, name in _NULLABLE if isinstance(stored, kind)), "string")
+    array: ExtensionArray = pd.array(values, dtype=name)  # type: ignore[call-overload]
+    return array
+
+
+def _to_arrow(values: Sequence[Any], stored: TypeEngine[Any]) -> ExtensionArray:
+    import pyarrow as pa  # noqa: PLC0415 - an extra
+
+    if isinstance(stored, (UtcDateTime, Day)):
+        moments = np.array(values, dtype="datetime64[us]")
+        array = pa.array(moments, from_pandas=True).cast(pa.timestamp("us", "UTC"))
+    elif isinstance(stored, sa.Boolean):
+        array = pa.array([None if value is None else bool(value) for value in values], pa.bool_())
+    elif isinstance(stored, sa.Double):
+        array = pa.array(values, pa.float64())
+    else:
+        array = pa.array(values, pa.int64() if isinstance(stored, sa.Integer) else pa.string())
+    return pd.arrays.ArrowExtensionArray(array)

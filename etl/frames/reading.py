@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast, overload
 import pandas as pd
 
 from etl.frames.blocks import iter_blocks
+from etl.frames.dtypes import check_backend
 from etl.frames.times import parse_range
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from etl.frames.blocks import Source
-    from etl.frames.dtypes import Array
+    from etl.frames.dtypes import Array, DtypeBackend
     from etl.frames.relations import Relation
     from etl.frames.times import Instant
 
@@ -37,6 +38,7 @@ class Reader(Protocol):
         until: Instant = None,
         columns: Sequence[str] | None = None,
         chunksize: None = None,
+        dtype_backend: DtypeBackend | None = None,
     ) -> pd.DataFrame: ...
 
     @overload
@@ -48,6 +50,7 @@ class Reader(Protocol):
         until: Instant = None,
         columns: Sequence[str] | None = None,
         chunksize: int,
+        dtype_backend: DtypeBackend | None = None,
     ) -> Iterator[pd.DataFrame]: ...
 
 
@@ -64,6 +67,7 @@ def read(  # noqa: PLR0913 (what a user may ask for)
     until: Instant,
     columns: Sequence[str] | None,
     chunksize: int | None,
+    dtype_backend: DtypeBackend | None = None,
 ) -> pd.DataFrame | Iterator[pd.DataFrame]:
     """
     Give the frame, or with `chunksize` an iterator of its parts.
@@ -72,11 +76,12 @@ def read(  # noqa: PLR0913 (what a user may ask for)
     """
     names = _checked_columns(relation, columns)
     bounds = _bounds(relation, *parse_range(since, until))
+    check_backend(dtype_backend)
     if chunksize is None:
-        return _whole(names, iter_blocks(source, relation, names, bounds, _BLOCK))
+        return _whole(names, iter_blocks(source, relation, names, bounds, _BLOCK, dtype_backend))
     if operator.index(chunksize) < 1:
         raise ValueError(f"chunksize={chunksize!r} is too small: it must be at least 1")
-    return _chunks(names, iter_blocks(source, relation, names, bounds, chunksize))
+    return _chunks(names, iter_blocks(source, relation, names, bounds, chunksize, dtype_backend))
 
 
 def _checked_columns(relation: Relation, columns: Sequence[str] | None) -> list[str]:

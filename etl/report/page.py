@@ -10,6 +10,7 @@ import pandas as pd
 
 from etl import __version__
 from etl.report.figures import DAY, SOON_DAYS
+from etl.report.periods import by_period
 from etl.report.plots import draw
 
 if TYPE_CHECKING:
@@ -35,10 +36,13 @@ def render(figures: Figures) -> str:
     environment.filters.update(
         count=as_count, share=as_share, span=as_span, minutes=as_minutes, instant=as_instant, day=as_day
     )
+    period, totals = by_period(figures.daily)
     return environment.get_template("report.html").render(
         figures=figures,
+        period=period,
+        totals=totals.reset_index(),
         last_day=figures.until - DAY,
-        plots={name: markupsafe.Markup(svg) for name, svg in draw(figures.daily).items()},  # noqa: S704
+        plots={name: markupsafe.Markup(svg) for name, svg in draw(totals, period.days).items()},  # noqa: S704
         most=MOST_ROWS,
         soon_days=SOON_DAYS,
         version=__version__,

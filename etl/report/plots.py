@@ -51,30 +51,30 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-def draw(daily: pd.DataFrame) -> Mapping[str, str]:
-    """Give the plots of `Figures.daily` by their names, each an `<svg>`."""
+def draw(totals: pd.DataFrame, days: float) -> Mapping[str, str]:
+    """Give the plots of what `by_period` adds up, so many days a row, by their names, each an `<svg>`."""
     outcomes = {"succeeded": _GOOD, "failed": _BAD, "revoked": _OTHER}
     minutes = {"billed_minutes": _FIRST, "not_billed": _OTHER}
-    shown = daily.assign(not_billed=daily["processed_minutes"] - daily["billed_minutes"])
+    shown = totals.assign(not_billed=totals["processed_minutes"] - totals["billed_minutes"])
     shown.index = pd.DatetimeIndex(shown.index).tz_localize(None)
     ended = (shown["succeeded"] + shown["failed"]).astype("float64")
     rate = shown["succeeded"].astype("float64") / ended.where(ended > 0)
     with mpl.rc_context(_STYLE):
         return {
-            "finished": _bars("finished", shown, outcomes, "tasks"),
+            "finished": _bars("finished", shown, days, outcomes, "tasks"),
             "rate": _line("rate", rate, "of succeeded and failed"),
-            "created": _bars("created", shown, {"created": _FIRST}, "tasks"),
-            "minutes": _bars("minutes", shown, minutes, "minutes"),
+            "created": _bars("created", shown, days, {"created": _FIRST}, "tasks"),
+            "minutes": _bars("minutes", shown, days, minutes, "minutes"),
         }
 
 
-def _bars(name: str, daily: pd.DataFrame, colours: Mapping[str, str], unit: str) -> str:
+def _bars(name: str, totals: pd.DataFrame, days: float, colours: Mapping[str, str], unit: str) -> str:
     figure, ax = _axes(unit)
-    bottom = daily["created"] * 0
+    bottom = totals["created"] * 0
     for column, colour in colours.items():
         label = column.removesuffix("_minutes").replace("_", " ")
-        ax.bar(daily.index, daily[column], 0.8, bottom, color=colour, label=label)
-        bottom = bottom + daily[column]
+        ax.bar(totals.index, totals[column], 0.8 * days, bottom, align="edge", color=colour, label=label)
+        bottom = bottom + totals[column]
     ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     ax.yaxis.set_major_formatter("{x:,.0f}")
     if len(colours) > 1:

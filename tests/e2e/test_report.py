@@ -359,6 +359,33 @@ def test_a_copy_without_a_task_has_a_report_that_says_so(migrated_url, browser, 
         assert "No task failed in these days." in page.inner_text("main")
 
 
+@pytest.mark.parametrize(
+    "days, heading", [(92, "day"), (93, "week from"), (731, "week from"), (732, "month")]
+)
+def test_more_days_than_can_be_drawn_are_put_together(migrated_url, days, heading):
+    since = dt.date(2024, 5, 1)
+    every = [since + number * DAY for number in range(days)]
+    engine = open_engine(migrated_url)
+    with engine.begin() as connection:
+        for number in range(0, days, 5):
+            ended = dt.datetime.combine(every[number], dt.time(23), dt.UTC)
+            store_task(connection, f"{number}", status="SUCCESS", completed_at=ended)
+    engine.dispose()
+    page = report(migrated_url, since=since, until=every[-1] + DAY)
+    (body,) = re.findall(r'data-table="finished">(.*?)</tbody>', page, re.DOTALL)
+    rows = re.findall(r'<th scope="row">([\d-]+)</th><td>([\d,]+)</td>', body)
+    begin = {
+        "day": str,
+        "week from": lambda day: str(day - day.weekday() * DAY),
+        "month": lambda day: f"{day:%Y-%m}",
+    }[heading]
+    counts = Counter(begin(day) for day in every[::5])
+    assert rows == [(each, str(counts[each])) for each in sorted(set(map(begin, every)))]
+    assert f'<th scope="col">{heading}</th>' in page
+    assert len(rows) <= 106
+    assert len(page) < 300_000
+
+
 def test_the_days_are_those_that_the_range_touches(migrated_url):
     ahead = dt.timezone(dt.timedelta(hours=2))
     figures = collect(

@@ -130,6 +130,52 @@ def test_both_databases_give_the_same_frame(sqlite_synced, postgres_synced, name
     assert_frame_equal(here.drop(columns=restless), there.drop(columns=restless))
 
 
+# Of each dtype, which one stands for it.
+BACKENDS = {
+    "numpy_nullable": {"float64": "Float64"},
+    "pyarrow": {
+        "float64": "double[pyarrow]",
+        "Int64": "int64[pyarrow]",
+        "boolean": "bool[pyarrow]",
+        "string": "string[pyarrow]",
+        UTC: "timestamp[us, tz=UTC][pyarrow]",
+    },
+}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", ALL)
+def test_with_a_backend_the_frame_has_its_dtypes_and_says_the_same(synced_url, name, backend):
+    plain = read(name, synced_url)
+    frame = read(name, synced_url, dtype_backend=backend)
+    for column, dtype in plain.dtypes.astype(str).items():
+        expected = BACKENDS[backend].get(dtype, dtype)
+        # pandas calls an Arrow column of text as it calls its own.
+        assert str(frame[column].dtype) in {expected, expected.replace("string[pyarrow]", "string")}, column
+        assert isinstance(frame[column].dtype, pd.ArrowDtype) == expected.endswith("[pyarrow]")
+    restless = RESTLESS.get(name, [])
+    back = frame.astype({column: plain[column].dtype for column in frame})
+    assert_frame_equal(back.drop(columns=restless), plain.drop(columns=restless))
+    parts = list(read(name, synced_url, dtype_backend=backend, chunksize=7))
+    assert_frame_equal(pd.concat(parts).drop(columns=restless), frame.drop(columns=restless))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", ALL)
+def test_with_a_backend_an_empty_frame_has_the_same_dtypes(engine, synced_url, name, backend):
+    empty, full = (read(name, source, dtype_backend=backend) for source in (engine, synced_url))
+    kinds = [isinstance(dtype, pd.CategoricalDtype) for dtype in full.dtypes]
+    assert (empty.dtypes[~np.array(kinds)] == full.dtypes[~np.array(kinds)]).all()
+
+
+def test_a_backend_that_cannot_be_is_refused_at_once(engine, monkeypatch):
+    with pytest.raises(ValueError, match="'numpy_nullable' or 'pyarrow', or leave it out"):
+        frames.tasks(engine, dtype_backend="polars", chunksize=5)
+    monkeypatch.setattr("etl.frames.dtypes.importlib.util.find_spec", lambda _name: None)
+    with pytest.raises(ImportError, match=r"pip install 'gcore-ai-tasks-etl\[export\]'"):
+        frames.tasks(engine, dtype_backend="pyarrow")
+
+
 def test_over_one_connection_all_frames_are_of_one_instant(migrated_url, engine):
     reader = open_engine(migrated_url, read_only=True)
     with reader.connect() as connection:
