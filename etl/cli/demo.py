@@ -93,6 +93,7 @@ def demo(*, output: Path) -> None:
     click.echo(f"  {command} runs -d sqlite:///{output}")
     click.echo(f"  {command} emulator                # in another terminal: an API to try sync and watch on")
     click.echo(f"  GCORE_API_KEY='…' {command} sync  # your own account")
+    click.echo(f"  {command} explore -d sqlite:///{output}   # the same in a browser (extra explore)")
     click.echo("  notebooks/00_start_here.ipynb: the same and more in pandas, with plots")
 
 
