@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import importlib.util
 import itertools
 import shlex
 import shutil
@@ -93,7 +94,8 @@ def demo(*, output: Path) -> None:
     click.echo(f"  {command} runs -d sqlite:///{output}")
     click.echo(f"  {command} emulator                # in another terminal: an API to try sync and watch on")
     click.echo(f"  GCORE_API_KEY='…' {command} sync  # your own account")
-    click.echo(f"  {command} explore -d sqlite:///{output}   # the same in a browser (extra explore)")
+    if importlib.util.find_spec("datasette"):
+        click.echo(f"  {command} explore -d sqlite:///{output}")
     click.echo("  notebooks/00_start_here.ipynb: the same and more in pandas, with plots")
 
 

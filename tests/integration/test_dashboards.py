@@ -35,7 +35,8 @@ def url(postgres_databases) -> Iterator[str]:
         engine = open_engine(url)
         with engine.begin() as connection:
             ended = dt.datetime.now(dt.UTC)
-            store_task(connection, "new", task_name=TYPES[0], status="SUCCESS", completed_at=ended)
+            new = {"task_name": TYPES[0], "status": "SUCCESS", "completed_at": ended}
+            store_task(connection, "new", is_result_due=True, **new)
         engine.dispose()
         yield url
 
