@@ -45,7 +45,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
 def url(request) -> Iterator[str]:
-    """Sync while tasks come, end and vanish; and let one have a hostile URL and error."""
+    """Sync while tasks come, end and vanish; let one have a hostile URL and error, and one no known wait."""
     databases = request.getfixturevalue(f"{request.param}_databases")
     with databases.migrated() as url:
         world = sync_while_it_changes(url, max_results=200)
@@ -53,6 +53,9 @@ def url(request) -> Iterator[str]:
         with engine.begin() as connection:
             hostile = {"url": HOSTILE, "task_name": HOSTILE, "audio_language": HOSTILE}
             store_task(connection, HOSTILE, status="FAILURE", completed_at=world.now, **hostile)
+            # Created no later than that, and perhaps long before: how long it waited is not known.
+            times = {"created_before": world.now - 5 * DAY, "started_at": world.now - 4 * DAY}
+            store_task(connection, "waited", status="STARTED", **times)
             connection.execute(sa.insert(TaskResult).values(task_id=HOSTILE, state="archived", error=HOSTILE))
         engine.dispose()
         yield url
