@@ -10,6 +10,7 @@ EtlError
 │   └── AccountChanged
 ├── SourceError               the API failed or broke its contract      exit 1
 │   ├── Unreachable
+│   │   └── NeverReadable     it answers, but never so that it can be read
 │   ├── RequestRefused
 │   ├── NotThere              a 404 or 410: an answer to some questions
 │   ├── UnreadablePage
@@ -104,6 +105,10 @@ class SourceError(EtlError):
 
 class Unreachable(SourceError):
     """No usable answer within the time allowed for one request."""
+
+
+class NeverReadable(Unreachable):
+    """Every answer within that time was none that can be read."""
 
 
 class RequestRefused(SourceError):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import tenacity
 
-from etl.errors import SourceError, Unreachable
+from etl.errors import NeverReadable, SourceError, Unreachable, UnreadablePage
 
 if TYPE_CHECKING:
     import threading
@@ -99,7 +99,8 @@ class Retrier:
             failure = error.last_attempt.exception()
             asked = getattr(failure, "retry_after", None) or 0.0
             hint = f", and asks to wait {asked:.0f} s" if asked >= self._seconds else ""
-            raise Unreachable(
+            kind = NeverReadable if isinstance(failure and failure.__cause__, UnreadablePage) else Unreachable
+            raise kind(
                 f"{what}: {failure}{hint} (gave up after try {error.last_attempt.attempt_number}; "
                 "--retry-for sets how long one request is tried)"
             ) from failure

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from etl.errors import AccountChanged, NotThere, RequestRefused
+from etl.extract.payload import SpoiltPage
 from etl.load.upsert import TASKS
 from etl.sync.in_flight import is_shown
 
@@ -62,5 +63,5 @@ class Account:
     def _is_there(self, task_id: str) -> bool:
         try:
             return is_shown(task_id, self._source.fetch_page({"task_id": task_id}, page=1, limit=2))
-        except (NotThere, RequestRefused):
+        except (NotThere, RequestRefused, SpoiltPage):
             return False

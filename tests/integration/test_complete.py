@@ -339,6 +339,33 @@ def test_a_list_that_ignores_the_id_it_is_asked_for_proves_no_task_gone(database
             assert stored_states(database_url) == true_states(world)
 
 
+def test_what_cannot_be_read_in_place_of_the_task_asked_for_ends_no_sync(database_url):
+    world = finished_world(200)
+    waiting = world.create(created_at=OLD)
+    with serve(world, Behaviour(page_cap=50, task_id_ignored=True)) as emulator:
+        sync(emulator, database_url)
+        world.add_raw("00000000-", SPOILT[0])
+        world.start(waiting)
+        summary = sync(emulator, database_url)
+        assert (summary.removed, summary.rejected) == (0, 1)
+        assert stored_states(database_url).items() <= true_states(world).items()
+        assert stored_states(database_url)[waiting][0] == "STARTED"
+
+
+@pytest.mark.parametrize("is_ignored", [False, True])
+def test_an_unfinished_task_that_cannot_be_read_any_more_costs_itself_alone(database_url, is_ignored):
+    world = finished_world(200)
+    spoilt, other = (world.create(created_at=OLD) for _ in range(2))
+    with serve(world, Behaviour(page_cap=50, task_id_ignored=is_ignored)) as emulator:
+        sync(emulator, database_url)
+        known = stored_states(database_url)
+        world.replace_raw(spoilt, SPOILT[0])
+        world.start(other)
+        summary = sync(emulator, database_url, retry_for=dt.timedelta(seconds=1))
+        assert summary.removed == 0
+        assert stored_states(database_url) == {**known, other: true_states(world)[other]}
+
+
 def test_a_task_whose_own_page_says_more_than_its_list_is_written_once(database_url):
     world = finished_world(200)
     world.start(world.create(created_at=OLD))
