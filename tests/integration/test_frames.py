@@ -161,11 +161,11 @@ def test_with_a_backend_the_frame_has_its_dtypes_and_says_the_same(synced_url, n
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("name", ALL)
-def test_with_a_backend_an_empty_frame_has_the_same_dtypes(engine, synced_url, name, backend):
-    empty, full = (read(name, source, dtype_backend=backend) for source in (engine, synced_url))
-    kinds = [isinstance(dtype, pd.CategoricalDtype) for dtype in full.dtypes]
-    assert (empty.dtypes[~np.array(kinds)] == full.dtypes[~np.array(kinds)]).all()
+def test_with_a_backend_an_empty_frame_has_the_same_dtypes(engine, synced_url, backend):
+    for name in ALL:
+        empty, full = (read(name, source, dtype_backend=backend) for source in (engine, synced_url))
+        is_plain = [not isinstance(dtype, pd.CategoricalDtype) for dtype in full.dtypes]
+        assert (empty.dtypes[is_plain] == full.dtypes[is_plain]).all(), name
 
 
 def test_a_backend_that_cannot_be_is_refused_at_once(engine, monkeypatch):
