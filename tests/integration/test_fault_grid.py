@@ -23,6 +23,7 @@ from etl.errors import (
     CredentialsRefused,
     EtlError,
     ForeignRedirect,
+    NeverReadable,
     NotThere,
     RequestRefused,
     SourceError,
@@ -67,7 +68,7 @@ ENDS: dict[str, type[EtlError]] = {
     "429_seconds": Unreachable,
     "503": Unreachable,
     "reset": Unreachable,
-    "html_200": Unreachable,
+    "html_200": NeverReadable,
 }
 REFUSALS = ("401", "403", "404", "quote_key", "redirect_other_origin")
 LASTING = ("404", "quote_key", "redirect_same_origin", "429_seconds", "503")
