@@ -86,7 +86,7 @@ def demo(*, output: Path) -> None:
     page = output.with_name(f"{output.stem}_report.html")
     click.echo(f"\n{click.style('How did the last month go?', bold=True)}")
     click.echo(f"  {command} report -o {page} -d sqlite:///{output}")
-    write(page, reporting.report(f"sqlite:///{output}"))
+    write(page, lambda: reporting.report(f"sqlite:///{output}"))
     click.echo(f"  Open {page} in a browser: it is one file, to print or send on.")
     click.echo("\nNext:")
     click.echo(f"  {command} status -d sqlite:///{output}")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from etl.cli.output import STDOUT, Output
 from etl.cli.settings import database_option, load_settings
 from etl.cli.signals import interruptible
 from etl.cli.sync import Date
@@ -14,6 +14,7 @@ from etl.views import NAMES
 
 if TYPE_CHECKING:
     import datetime as dt
+    from pathlib import Path
 
 TABLES = ("tasks", "task_history", "task_results", "subtitles", "detections", "sync_runs")
 FORMATS = ("parquet", "csv", "ndjson", "vtt", "srt")
@@ -24,7 +25,7 @@ FORMATS = ("parquet", "csv", "ndjson", "vtt", "srt")
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=Output(),
     help="The file, or folder, to write; - or nothing: standard output.",
 )
 @click.option("--format", "kind", type=click.Choice(FORMATS), help="If the file's name does not say it.")
@@ -58,7 +59,7 @@ def export(  # noqa: PLR0913
     """
     from etl import export as exporting
 
-    output = None if output == Path("-") else output
+    output = None if output == STDOUT else output
     common = {"since": since, "until": until, "task_name": task_name, "status": status}
     source = load_settings(database_url=database_url).database_url
     with interruptible():

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from etl.cli.output import STDOUT, Output
 from etl.cli.settings import database_option, load_settings
 from etl.cli.signals import interruptible
 from etl.cli.sync import Date
 
 if TYPE_CHECKING:
     import datetime as dt
+    from collections.abc import Callable
+    from pathlib import Path
     from types import ModuleType
 
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 @click.option(
     "-o",
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path, allow_dash=True),
+    type=Output(),
     required=True,
     help="The file to write; - is the standard output.",
 )
@@ -39,12 +41,14 @@ def report(
     reporting = import_report()
     with interruptible():
         try:
-            page = reporting.report(
-                load_settings(database_url=database_url).database_url, since=since, until=until
+            write(
+                output,
+                lambda: reporting.report(
+                    load_settings(database_url=database_url).database_url, since=since, until=until
+                ),
             )
         except ValueError as error:
             raise click.UsageError(str(error)) from error
-        write(output, page)
 
 
 def import_report() -> ModuleType:
@@ -59,16 +63,12 @@ def import_report() -> ModuleType:
         ) from None
 
 
-def write(output: Path, page: str) -> None:
-    """Write the whole page, or nothing under that name."""
-    if output == Path("-"):
-        click.echo(page)
-        return
-    part = output.with_name(f"{output.name}.part")
-    try:
-        part.write_text(page, encoding="utf-8")
-        part.replace(output)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise click.UsageError(f"{output} cannot be written: {error.strerror}") from error
-    click.echo(f"{output}: {len(page) / 1000:,.0f} kB", err=True)
+def write(output: Path, make: Callable[[], str]) -> None:
+    """Write the page that is made, or nothing under that name; where that cannot be, it is not even made."""
+    from etl.export.targets import opened
+
+    with opened(None if output == STDOUT else output) as file:
+        page = make().encode()
+        file.write(page)
+    if output != STDOUT:
+        click.echo(f"{output}: {len(page) / 1000:,.0f} kB", err=True)

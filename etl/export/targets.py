@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -22,16 +23,29 @@ if TYPE_CHECKING:
 
 # What the folders of an export are called by.
 EXPORTED = ("day=", "month=")
+_SQLITE = b"SQLite format 3\0"
 
 
 @contextlib.contextmanager
 def opened(target: Path | None) -> Iterator[IO[bytes]]:
-    """Open a file that takes its name when the block ends well; None is the standard output."""
+    """
+    Open a file that takes its name when the block ends well; None is the standard output.
+
+    What a link leads to is written, and the link stays. A pipe or a device gets what is written at once.
+    Raises ExportError where nothing can be written, and for a name that is a database's.
+    """
     if target is None:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
     with _explained(target):
+        target = Path(os.path.realpath(target))
+        if target.exists() and not target.is_file():
+            with target.open("wb") as file:
+                yield file
+            return
+        if _is_database(target):
+            raise ExportError(f"{target} is a database: name another file")
         descriptor, partial = tempfile.mkstemp(
             prefix=f".{target.name[:50]}.", suffix=".partial", dir=target.parent
         )
@@ -69,6 +83,15 @@ def opened_folder(target: Path, *, may_replace: bool) -> Iterator[Path]:
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
+
+
+def _is_database(target: Path) -> bool:
+    """Tell whether this is what SQLite keeps a database in, or beside one."""
+    main = target.with_name(re.sub("-(wal|shm|journal)$", "", target.name))
+    if not main.is_file():
+        return False
+    with main.open("rb") as file:
+        return file.read(len(_SQLITE)) == _SQLITE
 
 
 def _refuse(target: Path, *, may_replace: bool) -> None:

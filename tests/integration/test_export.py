@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +16,7 @@ from pyarrow import parquet
 from support.worlds import a_world, query, settings_for
 
 from etl import frames
+from etl.database import open_engine
 from etl.emulator import Behaviour, serve
 from etl.errors import ExportError
 from etl.export import FORMATS, RELATIONS, export, export_subtitles
@@ -205,6 +208,33 @@ def test_an_export_that_fails_leaves_what_was_there(synced, tmp_path, monkeypatc
         export("tasks", file, source=synced)
     assert file.read_text() == "before"
     assert [path.name for path in tmp_path.iterdir()] == ["tasks.csv"]
+
+
+def test_what_a_link_leads_to_is_written_and_no_database(synced, tmp_path, sqlite_databases):
+    (tmp_path / "link.csv").symlink_to(tmp_path / "tasks.csv")
+    (tmp_path / "tasks.csv.part").write_text("mine")
+    export("tasks", tmp_path / "link.csv", source=synced)
+    assert (tmp_path / "link.csv").is_symlink()
+    assert len((tmp_path / "tasks.csv").read_text().splitlines()) > 60
+    assert (tmp_path / "tasks.csv.part").read_text() == "mine"
+    with sqlite_databases.migrated() as url:
+        file = Path(open_engine(url).url.database)
+        before = file.read_bytes()
+        for target in (file, file.with_name(f"{file.name}-wal")):
+            with pytest.raises(ExportError, match="is a database: name another file"):
+                export("tasks", target, source=synced, format="csv")
+        assert file.read_bytes() == before
+
+
+def test_a_pipe_gets_every_row_and_stays_a_pipe(synced, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit(pipe.read_text)
+        number = export("tasks", pipe, source=synced, format="ndjson")
+        assert len(read.result().split("\n")) - 1 == number > 0
+    assert pipe.is_fifo()
+    assert [each.name for each in tmp_path.iterdir()] == ["pipe"]
 
 
 def test_where_nothing_can_be_written_one_line_says_so(synced, tmp_path):
