@@ -8,7 +8,7 @@ SELECT
     timeline.duration_seconds / usual.p99_seconds AS times_p99
 FROM task_timeline AS timeline
 INNER JOIN task_durations AS usual
-    ON usual.task_name = timeline.task_name
+    ON coalesce(usual.task_name, '') = coalesce(timeline.task_name, '')
     AND coalesce(usual.category, '') = coalesce(timeline.category, '')
 WHERE timeline.duration_seconds > usual.p99_seconds
 ORDER BY times_p99 DESC, timeline.task_id

@@ -2,8 +2,9 @@
 -- created_at is the API's word if it gives one, else the middle of the span in which the creation must lie, else
 -- the one end of it that is known, else the start. created_error_seconds says how far off that can be: 0 if stated,
 -- half of the span if both ends are known, null if nothing bounds it.
--- wait_seconds goes from there to the start, null where that would be negative. duration_seconds is the API's own
--- figure, or the time from start to completion. removed_at: when the source no longer had the task.
+-- wait_seconds goes from there to the start: null where created_error_seconds is, and where it would be negative.
+-- duration_seconds is the API's own figure, or the time from start to completion. removed_at: when the source no
+-- longer had the task.
 SELECT
     task_id,
     task_name,
@@ -13,7 +14,9 @@ SELECT
     seconds(spread) / 2 AS created_error_seconds,
     started_at,
     completed_at,
-    CASE WHEN micros(started_at) >= created THEN seconds(micros(started_at) - created) END AS wait_seconds,
+    CASE
+        WHEN spread IS NOT NULL AND micros(started_at) >= created THEN seconds(micros(started_at) - created)
+    END AS wait_seconds,
     coalesce(
         total_time_sec,
         CASE WHEN completed_at >= started_at THEN seconds(micros(completed_at) - micros(started_at)) END

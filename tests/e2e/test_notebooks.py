@@ -519,6 +519,27 @@ def test_notebook_06_cost(run):
     assert f"{number:,} tasks ran for {total:,.1f} minutes in vain." in text
 
 
+def execute_all(folder: Path) -> Executed:
+    """Run all in one kernel, which forgets all names between them: starting seven takes long."""
+    one = nbformat.v4.new_notebook()
+    for path in NOTEBOOKS:
+        one.cells += [*nbformat.read(path, as_version=4).cells, nbformat.v4.new_code_cell("%reset -f")]
+    for place, cell in enumerate(one.cells):
+        cell.id = str(place)
+    nbformat.write(one, folder / "all.ipynb")
+    executed = execute(folder / "all.ipynb", "", folder / "notebooks", keep_figures=False)
+    assert [each for each in executed.outputs if each.get("name") == "stderr"] == []
+    return executed
+
+
+def test_they_make_do_with_a_copy_that_no_sync_has_filled(migrated_url, environment, tmp_path):
+    (tmp_path / "notebooks").mkdir()
+    environment.setenv("GCORE_ETL_DATABASE_URL", migrated_url)
+    executed = execute_all(tmp_path)
+    for said in ("No sync has succeeded yet.", "There is no task yet.", "No task is finished yet."):
+        assert said in executed.text
+
+
 def test_they_find_the_demo_beside_their_folder_and_make_do_with_one_task(
     sqlite_databases, environment, tmp_path
 ):
@@ -533,16 +554,7 @@ def test_they_find_the_demo_beside_their_folder_and_make_do_with_one_task(
         engine.dispose()
         Path(engine.url.database).rename(tmp_path / "gcore_demo.db")
         environment.delenv("GCORE_ETL_DATABASE_URL", raising=False)
-        # In one kernel, which forgets all names between them: starting seven takes long.
-        one = nbformat.v4.new_notebook()
-        for path in NOTEBOOKS:
-            one.cells += [*nbformat.read(path, as_version=4).cells, nbformat.v4.new_code_cell("%reset -f")]
-        for place, cell in enumerate(one.cells):
-            cell.id = str(place)
-        nbformat.write(one, tmp_path / "all.ipynb")
-        folder = tmp_path / "notebooks"
-        executed = execute(tmp_path / "all.ipynb", "gcore_demo.db", folder, keep_figures=False)
-    assert [each for each in executed.outputs if each.get("name") == "stderr"] == []
+        executed = execute_all(tmp_path)
     assert "complete up to 2026-06-26 12:00:00." in executed.text
     assert "It holds 1 tasks of the source" in executed.text
     assert "0 of 1 tasks that ran to their end failed (0.0%)." in executed.text

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.book import PAGE, chapter, make_demo, page
+from support.stored import store_task
 
 from etl import questions
 
@@ -29,6 +30,16 @@ def test_the_page_shows_the_query_and_its_answer(demo_url, question):
     expected = chapter(number, question, demo_url)
     assert expected.count("\n| ") > 2, "a question that the demo answers with nothing"
     assert expected in PAGE.read_text(encoding="utf-8"), "make docs writes the page anew"
+
+
+def test_a_task_of_no_known_type_can_run_far_longer_than_others(engine):
+    with engine.begin() as connection:
+        for number in range(50):
+            store_task(connection, f"{number}", total_time_sec=1)
+        store_task(connection, "long", total_time_sec=100)
+        (question,) = [question for question in QUESTIONS if question.name == "outliers"]
+        rows = connection.exec_driver_sql(question.sql[connection.dialect.name]).all()
+    assert [row[0] for row in rows] == ["long"]
 
 
 def test_nothing_else_is_on_the_page(demo_url):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import sqlalchemy as sa
-from support.stored import store_task
+from support.stored import store_result, store_task
 from support.worlds import NOW, query, sync_while_it_changes
 
 from etl import views
@@ -25,7 +25,8 @@ DASHBOARD = json.loads((DOCS / "grafana-dashboard.json").read_text(encoding="utf
 PANELS = DASHBOARD["panels"]
 TITLES = [panel["title"] for panel in PANELS]
 RANGE = NOW - dt.timedelta(days=40), dt.datetime.now(dt.UTC) + dt.timedelta(days=2)
-TYPES = ("transcription", "content-moderation")
+TYPES = ("transcription", "content-moderation", "unknown")
+TIMES = ("created_after", "created_before", "started_at")
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +38,11 @@ def url(postgres_databases) -> Iterator[str]:
             ended = dt.datetime.now(dt.UTC)
             new = {"task_name": TYPES[0], "status": "SUCCESS", "completed_at": ended}
             store_task(connection, "new", is_result_due=True, **new)
+            # Nobody knows what these two are: one ran and never waited that anybody knows, one only waited.
+            store_task(connection, "ran", status="FAILURE", completed_at=ended, total_time_sec=5)
+            store_task(connection, "waited", status="FAILURE", **dict.fromkeys(TIMES, ended))
+            for task_id, error in (("ran", "  " + "long " * 20), ("waited", ":odd")):
+                store_result(connection, task_id, "archived", error=error)
         engine.dispose()
         yield url
 
@@ -99,6 +105,13 @@ def test_the_panels_say_what_the_views_say(url):
         url, "SELECT coalesce(error_kind, 'unknown'), sum(tasks) FROM failure_kinds GROUP BY error_kind"
     )
     assert kinds == dict(expected)
+    assert {"", "long " * 15 + "long"[:3]} < set(kinds)
+    _, spans = rows_of(url, "How long tasks wait and run")
+    for column, view in {"ran": "task_durations", "waited": "task_waits"}.items():
+        counted = query(url, f"SELECT task_name, category, n FROM {view}")
+        shown = [(row["task_name"], row["category"], row[column]) for row in spans if row[column] is not None]
+        assert sorted(shown, key=repr) == sorted(counted, key=repr)
+    assert len(spans) == len({(row["task_name"], row["category"]) for row in spans})
 
 
 def test_the_dashboard_holds_together():
@@ -118,7 +131,7 @@ def test_the_dashboard_holds_together():
 
 def test_the_types_of_tasks_can_be_chosen(url):
     (variable,) = [each for each in DASHBOARD["templating"]["list"] if each["name"] == "type"]
-    assert query(url, variable["query"]) == [("content-moderation",), ("transcription",)]
+    assert query(url, variable["query"]) == [("content-moderation",), ("transcription",), ("unknown",)]
 
 
 def blocks(page: str) -> list[str]:

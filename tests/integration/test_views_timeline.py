@@ -43,10 +43,12 @@ def test_the_middle_of_an_odd_span_is_cut_to_the_microsecond(connection):
     "columns, wait, duration",
     [
         pytest.param({"date_created": 0, "started_at": 2.25, "completed_at": 5}, 2.25, 2.75, id="measured"),
-        pytest.param({"started_at": 0, "completed_at": 5, "total_time_sec": 3.71}, 0, 3.71, id="stated"),
+        pytest.param({"created_after": 0, "created_before": 2, "started_at": 4}, 3, None, id="estimated"),
+        pytest.param({"created_before": 2, "started_at": 4}, None, None, id="waited-when-first-seen"),
+        pytest.param({"started_at": 0, "completed_at": 5, "total_time_sec": 3.71}, None, 3.71, id="stated"),
         pytest.param({"date_created": 3, "started_at": 2, "completed_at": 1}, None, None, id="backwards"),
         pytest.param({"date_created": 3}, None, None, id="waiting"),
-        pytest.param({"started_at": 0.9999996, "completed_at": 2}, 0, 1, id="rounding-is-exact"),
+        pytest.param({"started_at": 0.9999996, "completed_at": 2}, None, 1, id="rounding-is-exact"),
     ],
 )
 def test_wait_and_duration_are_never_negative(connection, columns, wait, duration):
