@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import socket
 import webbrowser
@@ -41,17 +42,20 @@ def explore(
     SQL, and finds what was said in the videos. It reads only; syncs may run meanwhile.
     """
     exploring, uvicorn = _import("etl.explore"), _import("uvicorn")
-    application = exploring.explorer(load_settings(database_url=database_url).database_url).app()
+    datasette = exploring.explorer(load_settings(database_url=database_url).database_url)
     try:
         with interruptible(), _listen(host, port) as listener:
-            url = f"http://{host}:{listener.getsockname()[1]}/"
+            shown = f"[{host}]" if listener.family == socket.AF_INET6 else host
+            url = f"http://{shown}:{listener.getsockname()[1]}/"
             click.echo(f"The copy is at {url}; Ctrl-C ends it.", err=True)
             if is_opened:
                 webbrowser.open(url)  # it waits in the queue until it is served
-            config = uvicorn.Config(application, lifespan="on", log_level="warning")
+            config = uvicorn.Config(datasette.app(), lifespan="on", log_level="warning")
             uvicorn.Server(config).run(sockets=[listener])
     except Interrupted as stop:
         context.exit(stop.exit_code)
+    finally:
+        exploring.close(datasette)
 
 
 def _import(name: str) -> ModuleType:
@@ -67,8 +71,11 @@ def _import(name: str) -> ModuleType:
 
 def _listen(host: str, port: int) -> socket.socket:
     try:
-        return socket.create_server((host, port))
-    except OSError as refused:
+        family, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server((host, port), family=family)
+    except (OSError, UnicodeError) as refused:
+        is_port = getattr(refused, "errno", None) in {errno.EADDRINUSE, errno.EACCES}
         raise ExplorerUnavailable(
-            f"cannot listen on {host}:{port}: {refused.strerror or refused}; choose another --port"
+            f"cannot listen on {host}, port {port}: {getattr(refused, 'strerror', None) or refused}; "
+            f"choose another {'--port' if is_port else '--host'}"
         ) from None

@@ -56,6 +56,12 @@ def explorer(database_url: str) -> Datasette:
     return datasette
 
 
+def close(datasette: Datasette) -> None:
+    """Let go of the file; nothing can be asked any more."""
+    for database in datasette.databases.values():
+        database.close()
+
+
 class _Copy(Database):  # type: ignore[misc]
     """Opened as everywhere else: whatever the file is called, and without a trace left beside it."""
 
@@ -64,6 +70,13 @@ class _Copy(Database):  # type: ignore[misc]
         connection = connect_sqlite(Path(self.path), read_only=True)
         self._all_file_connections.append(connection)
         return connection
+
+    def close(self) -> None:
+        """End what is still read, and close the file: only then SQLite removes what it made beside it."""
+        for connection in self._all_file_connections:
+            connection.interrupt()
+        self.ds.executor.shutdown(cancel_futures=True)
+        super().close()
 
 
 class _Knowledge:
@@ -95,11 +108,16 @@ class _Knowledge:
         row = datasette.urls.row(self._database, "tasks", tilde_encode(value))
         return Markup('<a href="{}">{}</a>').format(row, value)
 
-    def _search(self, text: str | None) -> str:
+    def _search(self, text: object) -> str:
         with reading(self._database_url) as connection:
-            hits = search(connection, text or "", limit=_MOST_HITS)
+            hits = search(connection, _as_text(text), limit=_MOST_HITS)
         return json.dumps([dataclasses.asdict(hit) for hit in hits], default=str)
 
 
-def _as_fts5(text: str | None) -> str:
-    return as_fts5(parse_query(text or "")) or _NO_WORD
+def _as_fts5(text: object) -> str:
+    return as_fts5(parse_query(_as_text(text))) or _NO_WORD
+
+
+def _as_text(value: object) -> str:
+    """Take what SQL gives, which need not be text."""
+    return "" if value is None else str(value)

@@ -39,12 +39,12 @@ fetch = functools.partial(httpx.get, verify=False, timeout=PATIENCE)
 
 
 @contextlib.contextmanager
-def exploring(url: str) -> Iterator[tuple[str, Any]]:
+def exploring(url: str, host: str = "127.0.0.1") -> Iterator[tuple[str, Any]]:
     """Run the command; give the address it says, and the process."""
-    with start_command({}, "explore", "--no-open", "--port", "0", "-d", url) as process:
+    with start_command({}, "explore", "--no-open", "--host", host, "--port", "0", "-d", url) as process:
         try:
             said = process.stderr.readline()
-            assert said.startswith("The copy is at http://127.0.0.1:"), said + process.stderr.read()
+            assert said.startswith("The copy is at http://"), said + process.stderr.read()
             yield said.split()[4].rstrip("/;"), process
         finally:
             process.kill()
@@ -109,6 +109,7 @@ def test_search_finds_what_the_command_finds(base, url):
     assert [tuple(row[:3]) for row in found] == expected
     parts = rows_of(f"{base}/transcript_parts.json", _search="GROSSE mus*")
     assert {task_id for _, task_id, _ in parts} == {task_id for task_id, *_ in expected}
+    assert rows_of(f"{base}.json", sql="SELECT search_transcripts(1.5), search_transcripts(NULL)")
     for nothing in ("", "?!", '"', "zyzzyva"):
         assert rows_of(f"{base}/search.json", words=nothing) == []
         assert nothing != "zyzzyva" or rows_of(f"{base}/transcript_parts.json", _search=nothing) == []
@@ -149,13 +150,27 @@ def test_a_person_finds_what_was_said_and_goes_to_its_task(base):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_ends_at_a_signal_without_a_word(url, number):
-    with exploring(url) as (address, process):
+def test_it_ends_at_a_signal_without_a_word_or_a_trace(copy, tmp_path, number):
+    shutil.copyfile(copy, tmp_path / "tasks.db")
+    with exploring(f"sqlite:///{tmp_path}/tasks.db") as (address, process):
+        assert len(rows_of(f"{address}/tasks/tasks.json")) > 0
+        assert len(list(tmp_path.iterdir())) > 1
         assert fetch(f"{address}/").status_code == 200
         assert fetch(f"{address}/-/no-such-page").status_code == 404
         process.send_signal(number)
         assert process.wait(PATIENCE) == 128 + number
         assert process.stdout.read() == process.stderr.read() == ""
+    assert [each.name for each in tmp_path.iterdir()] == ["tasks.db"]
+
+
+def test_it_listens_by_ipv6_where_there_is_any(nursery, url):
+    if not socket.has_dualstack_ipv6():
+        done = nursery.run(dict(os.environ), "explore", "--no-open", "--host", "::1", "-d", url)
+        assert "choose another --host" in error_of(done, 3)
+        return
+    with exploring(url, "::1") as (address, _):
+        assert address.startswith("http://[::1]:")
+        assert fetch(f"{address}/").status_code == 200
 
 
 def test_it_says_in_one_line_what_is_in_the_way(nursery, url, tmp_path, postgres_databases):
@@ -168,7 +183,9 @@ def test_it_says_in_one_line_what_is_in_the_way(nursery, url, tmp_path, postgres
     with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = str(taken.getsockname()[1])
         assert "choose another --port" in error_of(run("--port", port, on=url), 3)
-    assert "choose another --port" in error_of(run("--host", "no.such.host.invalid", on=url), 3)
+    for host in ("no.such.host.invalid", "192.0.2.1", "a" * 100):
+        assert f"cannot listen on {host}, port" in (said := error_of(run("--host", host, on=url), 3))
+        assert "choose another --host" in said
 
 
 def test_it_says_which_extra_is_missing(monkeypatch):
