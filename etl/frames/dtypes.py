@@ -57,7 +57,7 @@ def as_stored(column: sa.ColumnElement[Any], dialect: str) -> sa.ColumnElement[A
 
 def check_backend(backend: DtypeBackend | None) -> None:
     """Raise ValueError for a backend that pandas has not, ImportError for one that is not installed."""
-    if backend not in {None, *get_args(DtypeBackend)}:
+    if backend not in (None, *get_args(DtypeBackend)):
         known = " or ".join(map(repr, get_args(DtypeBackend)))
         raise ValueError(f"dtype_backend={backend!r} is none: write {known}, or leave it out")
     if backend == "pyarrow" and importlib.util.find_spec("pyarrow") is None:
@@ -92,7 +92,10 @@ def _to_arrow(values: Sequence[Any], stored: TypeEngine[Any]) -> ExtensionArray:
 
     if isinstance(stored, (UtcDateTime, Day)):
         moments = np.array(values, dtype="datetime64[us]")
-        array = pa.array(moments, from_pandas=True).cast(pa.timestamp("us", "UTC"))
+        is_null = np.isnat(moments)
+        # Arrow subtracts what stands behind a null, too: numpy's smallest number there would overflow.
+        moments[is_null] = 0
+        array = pa.array(moments, mask=is_null).cast(pa.timestamp("us", "UTC"))
     elif isinstance(stored, sa.Boolean):
         array = pa.array([None if value is None else bool(value) for value in values], pa.bool_())
     elif isinstance(stored, sa.Double):

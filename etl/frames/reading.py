@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import operator
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, Protocol, cast, overload
 
 import pandas as pd
@@ -79,9 +79,8 @@ def read(  # noqa: PLR0913 (what a user may ask for)
     check_backend(dtype_backend)
     if chunksize is None:
         return _whole(names, iter_blocks(source, relation, names, bounds, _BLOCK, dtype_backend))
-    if operator.index(chunksize) < 1:
-        raise ValueError(f"chunksize={chunksize!r} is too small: it must be at least 1")
-    return _chunks(names, iter_blocks(source, relation, names, bounds, chunksize, dtype_backend))
+    size = _checked_size(chunksize)
+    return _chunks(names, iter_blocks(source, relation, names, bounds, size, dtype_backend))
 
 
 def _checked_columns(relation: Relation, columns: Sequence[str] | None) -> list[str]:
@@ -96,6 +95,12 @@ def _checked_columns(relation: Relation, columns: Sequence[str] | None) -> list[
     if unknown:
         raise ValueError(f"{relation.name} has no column {unknown}: it has {', '.join(relation.columns)}")
     return names
+
+
+def _checked_size(chunksize: Any) -> int:  # noqa: ANN401 (it is checked)
+    if isinstance(chunksize, bool) or not isinstance(chunksize, Integral) or chunksize < 1:
+        raise ValueError(f"chunksize={chunksize!r} is no number of rows: write a whole one, at least 1")
+    return int(chunksize)
 
 
 def _bounds(

@@ -20,7 +20,7 @@ def parse_range(since: Instant, until: Instant) -> tuple[dt.datetime | None, dt.
     """
     start, end = _parse("since", since), _parse("until", until)
     if start is not None and end is not None and end < start:
-        raise ValueError(f"until={until!r} lies before since={since!r}")
+        raise ValueError(f"until={until} lies before since={since}")
     return start, end
 
 

@@ -168,6 +168,19 @@ def test_with_a_backend_an_empty_frame_has_the_same_dtypes(engine, synced_url, b
         assert (empty.dtypes[is_plain] == full.dtypes[is_plain]).all(), name
 
 
+@pytest.mark.parametrize("backend", [None, *BACKENDS])
+def test_spans_can_be_counted_where_an_instant_is_missing(engine, backend):
+    with engine.begin() as connection:
+        store_task(connection, "a", started_at=NOON, completed_at=after(5))
+        store_task(connection, "b", started_at=NOON)
+        store_task(connection, "c", completed_at=NOON)
+        store_task(connection, "d")
+    frame = frames.tasks(engine, columns=["started_at", "completed_at"], dtype_backend=backend)
+    spans = frame["completed_at"] - frame["started_at"]
+    assert spans.isna().tolist() == [False, True, True, True]
+    assert spans[0] == dt.timedelta(seconds=5)
+
+
 def test_a_backend_that_cannot_be_is_refused_at_once(engine, monkeypatch):
     with pytest.raises(ValueError, match="'numpy_nullable' or 'pyarrow', or leave it out"):
         frames.tasks(engine, dtype_backend="polars", chunksize=5)
@@ -327,9 +340,13 @@ def test_a_time_may_be_written_in_many_ways(engine, written, hour):
         ({"since": pd.NaT}, "^since=NaT is no time"),
         (
             {"since": "2026-06-27", "until": "2026-06-26"},
-            "^until='2026-06-26' lies before since='2026-06-27'",
+            "^until=2026-06-26 lies before since=2026-06-27",
         ),
-        ({"chunksize": 0}, "^chunksize=0 is too small"),
+        ({"chunksize": 0}, "^chunksize=0 is no number of rows: write a whole one, at least 1"),
+        ({"chunksize": 1.5}, "^chunksize=1.5 is no number of rows"),
+        ({"chunksize": "a"}, "^chunksize='a' is no number of rows"),
+        ({"chunksize": True}, "^chunksize=True is no number of rows"),
+        ({"dtype_backend": []}, r"^dtype_backend=\[\] is none"),
     ],
 )
 def test_arguments_that_cannot_be_are_refused_at_once(options, message):
