@@ -205,12 +205,12 @@ class SyncRunning(EtlError):
 
 
 class Interrupted(EtlError):
-    """A signal asked the run to end."""
+    """A signal asked the run to end; `note` says what that leaves behind."""
 
-    def __init__(self, signal_number: int) -> None:
+    def __init__(self, signal_number: int, note: str = "") -> None:
         self.signal_number = signal_number
         self.exit_code = 128 + signal_number
-        super().__init__("interrupted; what was loaded is kept, the next sync goes on from there")
+        super().__init__(f"interrupted; {note}" if note else "interrupted")
 
 
 class RecordError(EtlError):

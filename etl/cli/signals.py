@@ -20,16 +20,17 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _AGAIN_AFTER = 0.01  # seconds
 
 
-def interruptible() -> AbstractContextManager[object]:
-    """Raise Interrupted in this block at the first signal; a second one ends the process at once."""
+def interruptible(note: str = "") -> AbstractContextManager[object]:
+    """Raise Interrupted in this block at the first signal, with this note; a second ends the process."""
     is_main = threading.current_thread() is threading.main_thread()
-    return _Listener() if is_main else contextlib.nullcontext()
+    return _Listener(note) if is_main else contextlib.nullcontext()
 
 
 class _Listener:
     """Raises, and sees to it that what it raised is heard."""
 
-    def __init__(self) -> None:
+    def __init__(self, note: str) -> None:
+        self._note = note
         self._handlers = {number: signal.getsignal(number) for number in _SIGNALS}
         self._hook = sys.unraisablehook
         self._raised: Interrupted | None = None
@@ -57,7 +58,7 @@ class _Listener:
     def _interrupt(self, number: int, _frame: FrameType | None) -> NoReturn:
         for each in _SIGNALS:
             signal.signal(each, signal.SIG_DFL)
-        self._raised = Interrupted(number)
+        self._raised = Interrupted(number, self._note)
         raise self._raised
 
     def _swallowed(self, what: UnraisableHookArgs) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 F = TypeVar("F")
 
 LONGEST_WORDS = 1000
+KEPT = "what was loaded is kept, the next sync goes on from there"
 # From so many seconds on, minutes are said.
 LONG_WAIT = 120
 
@@ -117,7 +118,7 @@ def sync(*, strict: bool, wait: bool, no_migrate: bool, as_json: bool, **options
     if orders.is_full and (orders.since or orders.filters):
         raise click.UsageError("--full reads everything: it goes with no --since and no filter")
     summary = RunSummary()
-    with interruptible(), reported(summary, as_json=as_json), progress_bar() as observe:
+    with interruptible(KEPT), reported(summary, as_json=as_json), progress_bar() as observe:
         settings = load_settings(**given)
         run_sync(settings, orders, wait=wait, migrate=not no_migrate, observe=observe, summary=summary)
     if strict and summary.rejected:

@@ -12,7 +12,7 @@ from etl.cli.console import complain
 from etl.cli.progress import progress_bar
 from etl.cli.settings import load_settings
 from etl.cli.signals import interruptible
-from etl.cli.sync import reported, results_option, source_options
+from etl.cli.sync import KEPT, reported, results_option, source_options
 from etl.errors import ConfigurationError, EtlError, Interrupted
 from etl.settings import parse_duration
 
@@ -52,7 +52,7 @@ def watch(*, every: dt.timedelta, as_json: bool, with_results: bool, **options: 
 
     settings = load_settings(**options)
     settings.require_api_key()
-    with interruptible():
+    with interruptible(KEPT):
         is_first = True
         while True:
             start = time.monotonic()

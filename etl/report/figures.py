@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 DAY = dt.timedelta(days=1)
 USUAL_SPAN = 30 * DAY
+LONGEST_SPAN = 36_525 * DAY  # a hundred years, by which one plot has a hundred bars
 # A result is lost for good so soon that somebody should know.
 SOON_DAYS = 7
 _KIND_LENGTH = 80
@@ -104,14 +105,27 @@ def collect(source: Source = None, *, since: Instant = None, until: Instant = No
 
 
 def _days(since: Instant, until: Instant, now: dt.datetime) -> tuple[dt.date, dt.date]:
-    """Give the days that a range touches: the first of them, and the one after the last."""
+    """
+    Give the days that a range touches: the first of them, and the one after the last.
+
+    Raises ValueError for a range that is none, and for one that is longer than anybody can look at.
+    """
     start, end = parse_range(since, until)
     if end is None:
         end = max(now, start) if start is not None else now
-    # A range that ends at midnight does not touch the day that begins then.
-    last = (end - dt.timedelta(microseconds=1)).date()
-    first = (end - USUAL_SPAN).date() if start is None else start.date()
-    return first, max(first, last) + DAY
+    try:
+        # A range that ends at midnight does not touch the day that begins then.
+        last = (end - dt.timedelta(microseconds=1)).date()
+        first = (end - USUAL_SPAN).date() if start is None else start.date()
+        days = first, max(first, last) + DAY
+    except OverflowError:
+        raise ValueError(f"until={until} lies at the end of all time: choose another") from None
+    if days[1] - days[0] > LONGEST_SPAN:
+        raise ValueError(
+            f"from {days[0]} to {last} it is longer than a report can show: "
+            f"choose at most {LONGEST_SPAN.days:,} days"
+        )
+    return days
 
 
 class _Collector:
@@ -126,17 +140,8 @@ class _Collector:
         outcomes, minutes = self._ranged("outcomes"), self._ranged("minutes_daily")
         timeline = self._ranged(
             "task_timeline",
-            [
-                "task_name",
-                "category",
-                "created_at",
-                "created_error_seconds",
-                "wait_seconds",
-                "duration_seconds",
-            ],
+            ["task_name", "category", "created_at", "wait_seconds", "duration_seconds"],
         )
-        # A creation that nothing bounds is put at the start: of those the wait is not known.
-        timeline["wait_seconds"] = timeline["wait_seconds"].where(timeline["created_error_seconds"].notna())
         for frame in (outcomes, minutes, timeline):
             frame["type"] = _type_of(frame)
         failures, stalls, expiring = (

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 # So many rows of a list; the page says how many there are.
 MOST_ROWS = 20
 NOTHING = "\N{EN DASH}"
+# The control characters but tab and new line, and those that change the direction of what follows.
+_ILLEGIBLE = dict.fromkeys(
+    {*range(32), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)} - {9, 10},
+    "\N{REPLACEMENT CHARACTER}",
+)
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 
@@ -29,6 +34,7 @@ def render(figures: Figures) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("etl.report", "templates"),
         autoescape=True,
+        finalize=_legible,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -89,6 +95,11 @@ def as_instant(value: object) -> str:
 def as_day(value: dt.date) -> str:
     """`26 June 2026`."""
     return f"{value.day} {value:%B %Y}"
+
+
+def _legible(value: object) -> object:
+    """Replace what no page may hold, or what would turn the text around it: the source may send anything."""
+    return value.translate(_ILLEGIBLE) if type(value) is str else value
 
 
 def _rows(frame: pd.DataFrame, most: int | None = None) -> list[dict[str, Any]]:

@@ -29,11 +29,12 @@ class Period:
 PERIODS = (
     Period(name="day", heading="day", days=1, most=92, rule="D", form="%Y-%m-%d"),
     Period(name="week", heading="week from", days=7, most=731, rule="W-MON", form="%Y-%m-%d"),
-    Period(name="month", heading="month", days=30, most=float("inf"), rule="MS", form="%Y-%m"),
+    Period(name="month", heading="month", days=30, most=3_653, rule="MS", form="%Y-%m"),
+    Period(name="year", heading="year", days=365, most=float("inf"), rule="YS", form="%Y"),
 )
 
 
 def by_period(daily: pd.DataFrame) -> tuple[Period, pd.DataFrame]:
-    """Add up `Figures.daily` by days, weeks from Monday on, or months; the first and last may be cut."""
+    """Add up `Figures.daily` by days, weeks from Monday, months or years; the first and last may be cut."""
     period = next(each for each in PERIODS if len(daily) <= each.most)
     return period, daily.resample(period.rule, label="left", closed="left").sum()

@@ -7,6 +7,7 @@ import datetime as dt
 import os
 import re
 from collections import Counter, defaultdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -27,12 +28,12 @@ from etl.report import collect, report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from playwright.sync_api import Browser, Page
-    from support.processes import Ended
 
 HOSTILE = "https://h.example/</td><script>hacked=1</script><img src=x onerror=hacked=1>?a=$1$&b={{7*7}}"
+# What rings a bell, colours a terminal, feeds a page, or turns what follows.
+ILLEGIBLE = "\x07\x1b[31m\x0c\x9b\u202e\u2066"
 DAY = dt.timedelta(days=1)
 FINAL = ("SUCCESS", "FAILURE", "REVOKED")
 
@@ -57,6 +58,8 @@ def url(request) -> Iterator[str]:
             times = {"created_before": world.now - 5 * DAY, "started_at": world.now - 4 * DAY}
             store_task(connection, "waited", status="STARTED", **times)
             connection.execute(sa.insert(TaskResult).values(task_id=HOSTILE, state="archived", error=HOSTILE))
+            store_task(connection, "i", status="FAILURE", completed_at=world.now, client_user_id=ILLEGIBLE)
+            connection.execute(sa.insert(TaskResult).values(task_id="i", state="archived", error=ILLEGIBLE))
         engine.dispose()
         yield url
 
@@ -107,13 +110,12 @@ def watched(browser, file, **options) -> Iterator[Page]:
 def tasks_of(url) -> list[dict[str, object]]:
     """Read every task, by the tables alone but for the estimate of its creation."""
     names = (
-        "task_id task_name category status audio_language url created_at wait_seconds error_seconds seconds"
-        " ended_at error"
+        "task_id task_name category status audio_language url created_at wait_seconds seconds ended_at error"
     )
     rows = query(
         url,
         "SELECT tasks.task_id, tasks.task_name, tasks.category, tasks.status, audio_language, url,"
-        " created_at, wait_seconds, created_error_seconds, duration_seconds,"
+        " created_at, wait_seconds, duration_seconds,"
         " coalesce(tasks.completed_at, changed_at),"
         " error FROM tasks JOIN task_timeline ON task_timeline.task_id = tasks.task_id"
         " LEFT JOIN task_results ON task_results.task_id = tasks.task_id",
@@ -169,11 +171,7 @@ def test_the_figures_at_the_top_are_those_of_sql(page, url, bounds):
     created, finished = within(tasks, "created_at", bounds), within(tasks, "ended_at", bounds)
     counts = Counter(task["status"] for task in finished)
     minutes = [(task["seconds"] / 60, task["status"]) for task in finished if task["seconds"] is not None]
-    waits = [
-        task["wait_seconds"]
-        for task in created
-        if task["wait_seconds"] is not None and task["error_seconds"] is not None
-    ]
+    waits = [task["wait_seconds"] for task in created if task["wait_seconds"] is not None]
     runs = [task["seconds"] for task in created if task["seconds"] is not None]
     ((synced,),) = query(
         url, "SELECT max(started_at) FROM sync_runs WHERE status = 'succeeded' AND mode <> 'partial'"
@@ -247,6 +245,7 @@ def test_the_tables_are_those_of_sql(page, url, bounds):
             languages[task["audio_language"] or "unknown"].append(task)
         if task["status"] == "FAILURE":
             known = (task["error"] or "").split(":")[0][:80].strip(" ")
+            known = known.replace(ILLEGIBLE, "\ufffd\ufffd[31m" + 4 * "\ufffd")
             errors[known or "unknown: no result copied"].append(task)
     made = Counter(map(type_of, created))
     for name, *cells in table(page, "types"):
@@ -301,6 +300,7 @@ def test_hostile_text_stays_text(page, bounds, days):
     assert page.evaluate("typeof hacked") == "undefined"
     assert page.locator("script").count() == 0
     assert page.locator("img").count() == 0
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e\u2066]", page.content())
     if bounds != days:
         assert [cell for row in table(page, "failures") for cell in row].count(HOSTILE) == 3
 
@@ -362,15 +362,26 @@ def test_a_copy_without_a_task_has_a_report_that_says_so(migrated_url, browser, 
         assert "No task failed in these days." in page.inner_text("main")
 
 
+# How days are put together does not depend on where they come from.
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
-    "days, heading", [(92, "day"), (93, "week from"), (731, "week from"), (732, "month")]
+    "days, heading",
+    [
+        (92, "day"),
+        (93, "week from"),
+        (731, "week from"),
+        (732, "month"),
+        (3_653, "month"),
+        (3_654, "year"),
+        (36_525, "year"),
+    ],
 )
 def test_more_days_than_can_be_drawn_are_put_together(migrated_url, days, heading):
-    since = dt.date(2024, 5, 1)
+    since = dt.date(1984, 5, 1)
     every = [since + number * DAY for number in range(days)]
     engine = open_engine(migrated_url)
     with engine.begin() as connection:
-        for number in range(0, days, 5):
+        for number in range(0, days, days // 18):
             ended = dt.datetime.combine(every[number], dt.time(23), dt.UTC)
             store_task(connection, f"{number}", status="SUCCESS", completed_at=ended)
     engine.dispose()
@@ -381,11 +392,12 @@ def test_more_days_than_can_be_drawn_are_put_together(migrated_url, days, headin
         "day": str,
         "week from": lambda day: str(day - day.weekday() * DAY),
         "month": lambda day: f"{day:%Y-%m}",
+        "year": lambda day: f"{day:%Y}",
     }[heading]
-    counts = Counter(begin(day) for day in every[::5])
+    counts = Counter(begin(day) for day in every[:: days // 18])
     assert rows == [(each, str(counts[each])) for each in sorted(set(map(begin, every)))]
     assert f'<th scope="col">{heading}</th>' in page
-    assert len(rows) <= 106
+    assert len(rows) <= 121
     assert len(page) < 300_000
 
 
@@ -402,24 +414,47 @@ def test_the_days_are_those_that_the_range_touches(migrated_url):
     assert collect(migrated_url).since in {(now - 30 * DAY).date(), (now - 30 * DAY - DAY).date()}
 
 
-def test_the_command_writes_the_page_or_one_line_that_says_why_not(nursery, migrated_url, tmp_path):
-    def run(*arguments) -> Ended:
-        return nursery.run(dict(os.environ), "report", *map(str, arguments), "-d", migrated_url)
-
+def test_the_command_writes_the_page(nursery, migrated_url, tmp_path):
     path = tmp_path / "page.html"
-    done = run("-o", path, "--since", "2026-06-01")
+    done = nursery.run(dict(os.environ), *f"report -o {path} --since 2026-06-01 -d {migrated_url}".split())
     assert (done.code, done.out) == (0, "")
     assert path.read_text("utf-8").startswith("<!DOCTYPE html>")
     assert [each.name for each in tmp_path.iterdir()] == ["page.html"]
-    assert run("-o", "-").out.startswith("<!DOCTYPE html>")
-    for wrong in (
-        ("-o", tmp_path / "missing" / "page.html"),
-        ("-o", path, "--since", "2026-06-02", "--until", "2026-06-01"),
-        (),
+    assert nursery.run(dict(os.environ), *f"report -o - -d {migrated_url}".split()).out.startswith(
+        "<!DOCTYPE"
+    )
+
+
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+def test_the_command_says_in_one_line_why_it_writes_no_page(nursery, migrated_url, tmp_path):
+    path = tmp_path / "page.html"
+    for code, said, *wrong in (
+        (1, "No such file or directory", "-o", tmp_path / "missing" / "page.html"),
+        (1, "Is a directory", "-o", tmp_path),
+        (1, "File name too long", "-o", tmp_path / ("n" * 256)),
+        (2, "a name is needed", "-o", ""),
+        (2, "until=2026-06-01 00:00:00", "-o", path, "--since", "2026-06-02", "--until", "2026-06-01"),
+        (2, "choose another", "-o", path, "--until", "0001-01-10"),
+        (2, "choose another", "-o", path, "--since", "9999-12-31"),
+        (2, "at most 36,525 days", "-o", path, "--since", "1900-01-01", "--until", "2026-01-01"),
+        (2, "Missing option", "--since", "2026-06-02"),
     ):
-        done = run(*wrong)
-        error_of(done, 2)
+        done = nursery.run(dict(os.environ), "report", *map(str, wrong), "-d", migrated_url)
+        assert said in error_of(done, code)
         assert done.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_never_writes_over_a_copy(nursery, sqlite_databases, tmp_path):
+    with sqlite_databases.migrated() as url:
+        file = Path(open_engine(url).url.database)
+        link = tmp_path / "link.html"
+        link.symlink_to(file)
+        before = file.read_bytes()
+        for target in (file, link, f"{file}-wal", f"{file}-shm"):
+            done = nursery.run(dict(os.environ), "report", "-o", str(target), "-d", url)
+            assert "is a database: name another file" in error_of(done, 1)
+        assert file.read_bytes() == before
 
 
 def test_it_says_which_extra_is_missing(monkeypatch):

@@ -330,8 +330,9 @@ def attack(databases: Databases, *, examples: int, steps: int, is_random: bool =
     print(f"steps: {done.pop('steps'):,}; syncs by how they ended:", dict(done))  # noqa: T201
 
 
-def test_the_promises_hold_whatever_happens(databases):
-    attack(databases, examples=12, steps=20)
+@pytest.mark.parametrize("kind, examples", [("sqlite", 10), ("postgres", 5)])
+def test_the_promises_hold_whatever_happens(request, kind, examples):
+    attack(request.getfixturevalue(f"{kind}_databases"), examples=examples, steps=20)
 
 
 @pytest.mark.slow

@@ -36,9 +36,14 @@ def complain() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_is_one_exception_and_the_handlers_are_put_back(number):
     before = signal.getsignal(number)
-    with pytest.raises(Interrupted) as caught, interruptible():
+    with (
+        pytest.raises(Interrupted, match=r"^interrupted; all is kept$") as caught,
+        interruptible("all is kept"),
+    ):
         signal.raise_signal(number)
     assert caught.value.exit_code == 128 + number
+    with pytest.raises(Interrupted, match=r"^interrupted$"), interruptible():
+        signal.raise_signal(number)
     assert signal.getsignal(number) is before
 
 
