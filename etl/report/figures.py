@@ -11,6 +11,7 @@ import pandas as pd
 from etl import frames
 from etl.frames.blocks import connected
 from etl.frames.times import parse_range
+from etl.load.results import KEPT_AT_LEAST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -144,11 +145,7 @@ class _Collector:
         )
         for frame in (outcomes, minutes, timeline):
             frame["type"] = _type_of(frame)
-        failures, stalls, expiring = (
-            self._ranged("failures"),
-            self._now("stalls"),
-            self._now("results_expiring"),
-        )
+        failures, stalls, expiring = self._ranged("failures"), self._now("stalls"), self._expiring()
         transcribed = outcomes[outcomes["task_name"] == "transcription"]
         return Figures(
             since=self._since,
@@ -175,7 +172,7 @@ class _Collector:
             findings=self._findings(),
             failures=failures.sort_values("failed_at", ascending=False),
             stalls=stalls.sort_values("unchanged_seconds", ascending=False),
-            expiring=expiring[expiring["days_left"] >= 0].sort_values("days_left"),
+            expiring=expiring,
         )
 
     def _ranged(self, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
@@ -184,6 +181,12 @@ class _Collector:
 
     def _now(self, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
         return frames.view(name, self._connection, columns=columns)
+
+    def _expiring(self) -> pd.DataFrame:
+        """Read what can still be fetched, and not all that was lost since the copy was begun."""
+        since = self._read_at - KEPT_AT_LEAST - DAY  # the database's clock may be another
+        expiring = frames.view("results_expiring", self._connection, since=since)
+        return expiring[expiring["days_left"] >= 0].sort_values("days_left")
 
     def _daily(self, outcomes: pd.DataFrame, minutes: pd.DataFrame, timeline: pd.DataFrame) -> pd.DataFrame:
         days = pd.date_range(self._since, self._until, inclusive="left", tz="UTC", unit="us", name="day")

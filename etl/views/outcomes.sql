@@ -20,37 +20,32 @@ FROM (
         category,
         audio_language,
         status,
-        -- Without a port; an address in brackets keeps its colons.
-        CASE
-            WHEN address = '' THEN NULL
-            WHEN substr(address, 1, 1) = '[' THEN substr(address, 1, place(address || ']', ']'))
-            ELSE substr(address, 1, place(address || ':', ':') - 1)
-        END AS host
-    FROM (
-        SELECT named.*, substr(authority, place(authority, '@') + 1) AS address
-        FROM (
-            SELECT cut.*, substr(rest, 1, place(rest || '#', '#') - 1) AS authority
+        -- Asked of each row, and not in the FROM: SQLite would copy what is cut out of the URL to wherever it is used
+        -- next, and so cut it out a hundred times.
+        (
+            SELECT ascii_lower(host)
             FROM (
                 SELECT
-                    whole.*,
-                    substr(before_path, 1, place(before_path || '?', '?') - 1) AS rest
+                    -- Without a port; an address in brackets keeps its colons.
+                    CASE
+                        WHEN address = '' THEN NULL
+                        WHEN substr(address, 1, 1) = '[' THEN substr(address, 1, place(address || ']', ']'))
+                        ELSE substr(address, 1, place(address || ':', ':') - 1)
+                    END AS host
                 FROM (
-                    SELECT
-                        after_scheme.*,
-                        substr(after, 1, place(after || '/', '/') - 1) AS before_path
+                    SELECT substr(authority, place(authority, '@') + 1) AS address
                     FROM (
-                        SELECT
-                            completed_at, changed_at, task_name, category, audio_language, status,
-                            CASE
-                                WHEN place(url, '://') > 0
-                                    THEN substr(ascii_lower(url), place(url, '://') + 3)
-                            END AS after
-                        FROM tasks
-                        WHERE status IN ('SUCCESS', 'FAILURE', 'REVOKED')
-                    ) AS after_scheme
-                ) AS whole
-            ) AS cut
-        ) AS named
-    ) AS hosts
+                        SELECT substr(after_scheme, 1, place(after_scheme, '/') - 1) AS authority
+                        FROM (
+                            SELECT
+                                replace(replace(substr(url, nullif(place(url, '://'), 0) + 3), '?', '/'), '#', '/')
+                                || '/' AS after_scheme
+                        ) AS cut
+                    ) AS before_path
+                ) AS without_user
+            ) AS named
+        ) AS host
+    FROM tasks
+    WHERE status IN ('SUCCESS', 'FAILURE', 'REVOKED')
 ) AS ended
 GROUP BY day, task_name, category, audio_language, host

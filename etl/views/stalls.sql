@@ -13,6 +13,6 @@ SELECT
     in_flight.url
 FROM in_flight
 LEFT JOIN task_durations
-    ON task_durations.task_name = in_flight.task_name
+    ON coalesce(task_durations.task_name, '') = coalesce(in_flight.task_name, '')
     AND coalesce(task_durations.category, '') = coalesce(in_flight.category, '')
 WHERE in_flight.unchanged_seconds >= 3600
