@@ -207,19 +207,31 @@ def export(sizes: tuple[int, ...], kinds: tuple[str, ...]) -> None:
 @click.option("--rounds", default=3, show_default=True)
 @click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, default=KINDS)
 def frames(tasks: int, rounds: int, kinds: tuple[str, ...]) -> None:
-    """Read every task into a frame, and the same with pandas alone: seconds and MB of both; and a report."""
+    """
+    Read every task into a frame, and the same with pandas alone; and write a report of everything.
+
+    Given are seconds, and MB at the peak and of what is held at the end, over those of a process that reads
+    nothing.
+    """
     with served(tasks) as url, Databases() as databases, tempfile.TemporaryDirectory() as folder:
         for kind in kinds:
             database = databases.empty(kind)
             run(*field.OURS.start(url, database), limit=AN_HOUR)
             found: dict[str, list[Sample]] = {"nothing": [], "frames": [], "read_sql": []}
+            held: dict[str, float] = {}
+            note = Path(folder) / "held"
             for _ in range(rounds):
                 for how, samples in found.items():
-                    samples.append(run(*field.reading(database, how), limit=AN_HOUR))
+                    samples.append(run(*field.reading(database, how, note), limit=AN_HOUR))
+                    held[how] = float(note.read_text(encoding="ascii"))
             start, floor = (middle(found["nothing"], figure) for figure in ("wall", "memory"))
             for how in ("frames", "read_sql"):
-                wall, memory = middle(found[how], "wall") - start, middle(found[how], "memory") - floor
-                click.echo(f"{kind:9} {tasks:,} tasks {how:8} {wall:6.1f} s {memory:6.0f} MB")
+                wall, peak = middle(found[how], "wall") - start, middle(found[how], "memory") - floor
+                rest = held[how] - held["nothing"]
+                click.echo(
+                    f"{kind:9} {tasks:,} tasks {how:8} {wall:6.1f} s {peak:6.0f} MB at the peak, "
+                    f"{rest:.0f} MB held: {peak / rest:.2f} times"
+                )
             report = run(*field.reporting(database, Path(folder) / "report.html"), limit=AN_HOUR)
             click.echo(
                 f"{kind:9} {tasks:,} tasks report   {report.wall:6.1f} s {report.memory:6.0f} MB in all"

@@ -90,9 +90,13 @@ def reporting(database: str, target: Path) -> Started:
     return line, {"GCORE_ETL_DATABASE_URL": database}
 
 
-def reading(database: str, how: str) -> Started:
-    """Give the command that reads every task into a frame: with `frames`, or pandas alone (`read_sql`)."""
-    return [python(None), str(HERE / "contenders" / "read_frames.py"), database, how], {}
+def reading(database: str, how: str, held: Path) -> Started:
+    """
+    Give the command that reads every task into a frame: with `frames`, or pandas alone (`read_sql`).
+
+    Into the file `held` it writes the MB that it holds at its end.
+    """
+    return [python(None), str(HERE / "contenders" / "read_frames.py"), database, how, str(held)], {}
 
 
 def _script(name: str, *options: str, environment: str | None = None) -> Callable[[str, str], Started]:

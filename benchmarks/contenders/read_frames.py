@@ -1,8 +1,12 @@
-"""Read every task of a database into one frame, and say how large it is; or only load what that takes."""
+"""Read every task of a database into one frame, and say what that holds; or only load what it takes."""
 
 from __future__ import annotations
 
+import ctypes
+import gc
+import resource
 import sys
+from pathlib import Path
 
 import pandas as pd
 import sqlalchemy as sa
@@ -10,8 +14,8 @@ import sqlalchemy as sa
 from etl import frames
 
 
-def main(database: str, how: str) -> None:
-    """Read with `frames`, with `pandas.read_sql`, or read `nothing`; print the MB of the frame."""
+def main(database: str, how: str, held: str) -> None:
+    """Read with `frames`, with `pandas.read_sql`, or read `nothing`; write the MB then in use."""
     if how == "frames":
         frame = frames.tasks(database)
     elif how == "read_sql":
@@ -19,7 +23,12 @@ def main(database: str, how: str) -> None:
             frame = pd.read_sql(sa.text("SELECT * FROM tasks ORDER BY task_id"), connection)
     else:
         frame = pd.DataFrame()
-    print(f"{len(frame)} {frame.memory_usage(deep=True).sum() / 1e6:.0f}")  # noqa: T201
+    gc.collect()
+    # What is free and not given back to the system is not held.
+    ctypes.CDLL(None).malloc_trim(0)
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    Path(held).write_text(f"{pages * resource.getpagesize() / 1024**2}", encoding="ascii")
+    del frame
 
 
 if __name__ == "__main__":

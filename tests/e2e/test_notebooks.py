@@ -532,10 +532,11 @@ def execute_all(folder: Path) -> Executed:
     return executed
 
 
-def test_they_make_do_with_a_copy_that_no_sync_has_filled(migrated_url, environment, tmp_path):
+def test_they_make_do_with_a_copy_that_no_sync_has_filled(sqlite_databases, environment, tmp_path):
     (tmp_path / "notebooks").mkdir()
-    environment.setenv("GCORE_ETL_DATABASE_URL", migrated_url)
-    executed = execute_all(tmp_path)
+    with sqlite_databases.migrated() as url:
+        environment.setenv("GCORE_ETL_DATABASE_URL", url)
+        executed = execute_all(tmp_path)
     for said in ("No sync has succeeded yet.", "There is no task yet.", "No task is finished yet."):
         assert said in executed.text
 
