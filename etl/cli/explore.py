@@ -15,7 +15,7 @@ from etl.cli.signals import interruptible
 from etl.errors import Interrupted
 
 if TYPE_CHECKING:
-    from types import ModuleType
+    from types import FrameType, ModuleType
 
 
 class ExplorerUnavailable(click.ClickException):
@@ -42,7 +42,18 @@ def explore(
     SQL, and finds what was said in the videos. It reads only; syncs may run meanwhile.
     """
     exploring, uvicorn = _import("etl.explore"), _import("uvicorn")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host:
+        raise click.UsageError("--host is empty: name an address, such as 127.0.0.1")
     datasette = exploring.explorer(load_settings(database_url=database_url).database_url)
+
+    class Server(uvicorn.Server):  # type: ignore[misc, name-defined]
+        """Waits for the answers under way, which a query could hold up for long."""
+
+        def handle_exit(self, number: int, frame: FrameType | None) -> None:
+            exploring.interrupt(datasette)
+            super().handle_exit(number, frame)
+
     try:
         with interruptible(), _listen(host, port) as listener:
             shown = f"[{host}]" if listener.family == socket.AF_INET6 else host
@@ -51,7 +62,7 @@ def explore(
             if is_opened:
                 webbrowser.open(url)  # it waits in the queue until it is served
             config = uvicorn.Config(datasette.app(), lifespan="on", log_level="warning")
-            uvicorn.Server(config).run(sockets=[listener])
+            Server(config).run(sockets=[listener])
     except Interrupted as stop:
         context.exit(stop.exit_code)
     finally:

@@ -25,7 +25,7 @@ FORMATS = ("parquet", "csv", "ndjson", "vtt", "srt")
 @click.option(
     "-o",
     "--output",
-    type=Output(),
+    type=Output(may_be_folder=True),
     help="The file, or folder, to write; - or nothing: standard output.",
 )
 @click.option("--format", "kind", type=click.Choice(FORMATS), help="If the file's name does not say it.")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datasette import hookimpl
 from datasette.app import Datasette
-from datasette.database import Database
+from datasette.database import Database, QueryInterrupted
 from datasette.plugins import pm
 from datasette.utils import tilde_encode
+from datasette.views.base import DatasetteError
 from markupsafe import Markup
 
 from etl.database import connect_sqlite, open_engine, reading
@@ -21,7 +23,7 @@ from etl.search import search
 from etl.search.query import as_fts5, parse_query
 
 if TYPE_CHECKING:
-    import sqlite3
+    from collections.abc import Callable
 
 _SETTINGS = {
     # Views over a million tasks take seconds.
@@ -56,6 +58,13 @@ def explorer(database_url: str) -> Datasette:
     return datasette
 
 
+def interrupt(datasette: Datasette) -> None:
+    """End every query that is under way; nothing can be asked any more."""
+    for database in datasette.databases.values():
+        if isinstance(database, _Copy):
+            database.interrupt()
+
+
 def close(datasette: Datasette) -> None:
     """Let go of the file; nothing can be asked any more."""
     for database in datasette.databases.values():
@@ -65,16 +74,37 @@ def close(datasette: Datasette) -> None:
 class _Copy(Database):  # type: ignore[misc]
     """Opened as everywhere else: whatever the file is called, and without a trace left beside it."""
 
+    _is_ending = False
+
     def connect(self, write: bool = False) -> sqlite3.Connection:  # noqa: ARG002, FBT001, FBT002
         """Open the file for reading."""
         connection = connect_sqlite(Path(self.path), read_only=True)
         self._all_file_connections.append(connection)
         return connection
 
-    def close(self) -> None:
-        """End what is still read, and close the file: only then SQLite removes what it made beside it."""
+    async def execute_fn(self, fn: Callable[[sqlite3.Connection], Any]) -> Any:  # noqa: ANN401
+        """Run what reads, unless everything is to end."""
+
+        def read(connection: sqlite3.Connection) -> Any:  # noqa: ANN401
+            try:
+                if not self._is_ending:
+                    return fn(connection)
+            except (sqlite3.OperationalError, QueryInterrupted):
+                if not self._is_ending:
+                    raise
+            raise DatasetteError("This was stopped.", status=503)
+
+        return await super().execute_fn(read)
+
+    def interrupt(self) -> None:
+        """End what is read now, and let nothing else begin."""
+        self._is_ending = True
         for connection in self._all_file_connections:
             connection.interrupt()
+
+    def close(self) -> None:
+        """End what is still read, and close the file: only then SQLite removes what it made beside it."""
+        self.interrupt()
         self.ds.executor.shutdown(cancel_futures=True)
         super().close()
 

@@ -8,6 +8,7 @@ is what was there before, or all of it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -35,8 +36,11 @@ def opened(target: Path | None) -> Iterator[IO[bytes]]:
     Raises ExportError where nothing can be written, and for a name that is a database's.
     """
     if target is None:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
+        with _explained("the standard output"):
+            if sys.stdout is None:
+                raise ExportError("there is no standard output: name a file")
+            yield sys.stdout.buffer
+            sys.stdout.buffer.flush()
         return
     with _explained(target):
         target = Path(os.path.realpath(target))
@@ -45,14 +49,17 @@ def opened(target: Path | None) -> Iterator[IO[bytes]]:
                 yield file
             return
         if _is_database(target):
-            raise ExportError(f"{target} is a database: name another file")
+            raise ExportError(f"{target} is a database, or belongs to one: name another file")
+        if target.exists() and not os.access(target, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask()
         descriptor, partial = tempfile.mkstemp(
             prefix=f".{target.name[:50]}.", suffix=".partial", dir=target.parent
         )
         try:
             with os.fdopen(descriptor, "wb") as file:
                 yield file
-            Path(partial).chmod(0o666 & ~_umask())
+            Path(partial).chmod(mode)
             Path(partial).replace(target)
         except BaseException:
             Path(partial).unlink(missing_ok=True)
@@ -86,8 +93,8 @@ def opened_folder(target: Path, *, may_replace: bool) -> Iterator[Path]:
 
 
 def _is_database(target: Path) -> bool:
-    """Tell whether this is what SQLite keeps a database in, or beside one."""
-    main = target.with_name(re.sub("-(wal|shm|journal)$", "", target.name))
+    """Tell whether this is what SQLite keeps a database in, or stands beside one: its log, our lock."""
+    main = target.with_name(re.sub(r"(-(wal|shm|journal)|\.lock)$", "", target.name))
     if not main.is_file():
         return False
     with main.open("rb") as file:
@@ -106,7 +113,7 @@ def _refuse(target: Path, *, may_replace: bool) -> None:
 
 
 @contextlib.contextmanager
-def _explained(target: Path) -> Iterator[None]:
+def _explained(target: Path | str) -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, Protocol, cast, overload
 
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 # So many rows are Python objects at a time: few enough to stay in the processor's cache.
 _BLOCK = 2_000
+
+
+# More rows at a time than any driver counts.
+_LARGEST = 2**31 - 1
 
 
 class Reader(Protocol):
@@ -88,7 +93,9 @@ def _checked_columns(relation: Relation, columns: Sequence[str] | None) -> list[
         return list(relation.columns)
     if isinstance(columns, str):
         raise ValueError(f"columns={columns!r} must be a list: write columns=[{columns!r}]")  # noqa: TRY004
-    names = list(columns)
+    names = list(columns) if isinstance(columns, Iterable) else [columns]
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError(f"columns={columns!r} must be a list of names")
     if not names or len(set(names)) < len(names):
         raise ValueError(f"columns={names!r} must name at least one column, and none twice")
     unknown = ", ".join(repr(name) for name in names if name not in relation.columns)
@@ -98,8 +105,14 @@ def _checked_columns(relation: Relation, columns: Sequence[str] | None) -> list[
 
 
 def _checked_size(chunksize: Any) -> int:  # noqa: ANN401 (it is checked)
-    if isinstance(chunksize, bool) or not isinstance(chunksize, Integral) or chunksize < 1:
-        raise ValueError(f"chunksize={chunksize!r} is no number of rows: write a whole one, at least 1")
+    if (
+        isinstance(chunksize, bool)
+        or not isinstance(chunksize, Integral)
+        or not 1 <= int(chunksize) <= _LARGEST
+    ):
+        raise ValueError(
+            f"chunksize={chunksize!r} is no number of rows: write a whole one, from 1 to {_LARGEST:,}"
+        )
     return int(chunksize)
 
 

@@ -8,4 +8,4 @@ SELECT
     p50_seconds,
     p95_seconds
 FROM task_waits
-ORDER BY n DESC, category
+ORDER BY n DESC, task_name, coalesce(category, '')

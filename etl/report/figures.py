@@ -113,14 +113,20 @@ def _days(since: Instant, until: Instant, now: dt.datetime) -> tuple[dt.date, dt
     """
     start, end = parse_range(since, until)
     if end is None:
-        end = max(now, start) if start is not None else now
+        end = now
+        if start is not None and start >= now:
+            raise ValueError(f"since={since} is yet to come: choose an earlier day")
+    if start is not None and start >= end:
+        raise ValueError(f"until={until} does not lie after since={since}: it is the day after the last")
     try:
         # A range that ends at midnight does not touch the day that begins then.
         last = (end - dt.timedelta(microseconds=1)).date()
         first = (end - USUAL_SPAN).date() if start is None else start.date()
-        days = first, max(first, last) + DAY
+        # The plots need some room at both ends.
+        days = first - DAY, last + 30 * DAY
     except OverflowError:
         raise ValueError(f"until={until} lies at the end of all time: choose another") from None
+    days = first, last + DAY
     if days[1] - days[0] > LONGEST_SPAN:
         raise ValueError(
             f"from {days[0]} to {last} it is longer than a report can show: "

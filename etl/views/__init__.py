@@ -64,8 +64,9 @@ _FUNCTIONS = {
         "ascii_lower": 'lower(({0}) COLLATE "C")',
     },
 }
-# The argument of a call may hold calls in its turn, one deep: `seconds(micros(a) - micros(b))`.
-_CALL = re.compile(rf"\b({'|'.join(_FUNCTIONS['sqlite'])}|percentiles)\(((?:[^()]|\([^()]*\))*)\)")
+# The argument of a call may hold calls in its turn, two deep: `seconds(micros(a) - micros(coalesce(b, c)))`.
+_ARGUMENT = r"(?:[^()]|\((?:[^()]|\([^()]*\))*\))*"
+_CALL = re.compile(rf"\b({'|'.join(_FUNCTIONS['sqlite'])}|percentiles)\(({_ARGUMENT})\)")
 
 
 def create_statements(dialect: str) -> list[str]:

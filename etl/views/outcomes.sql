@@ -27,19 +27,31 @@ FROM (
             FROM (
                 SELECT
                     -- Without a port; an address in brackets keeps its colons.
-                    CASE
-                        WHEN address = '' THEN NULL
-                        WHEN substr(address, 1, 1) = '[' THEN substr(address, 1, place(address || ']', ']'))
-                        ELSE substr(address, 1, place(address || ':', ':') - 1)
-                    END AS host
+                    nullif(
+                        CASE
+                            WHEN substr(address, 1, 1) = '[' THEN substr(address, 1, place(address || ']', ']'))
+                            ELSE substr(address, 1, place(address || ':', ':') - 1)
+                        END,
+                        ''
+                    ) AS host
                 FROM (
-                    SELECT substr(authority, place(authority, '@') + 1) AS address
+                    -- Behind the last @: to its left there is nothing but it, when all other characters are trimmed.
+                    SELECT
+                        substr(authority, length(rtrim(authority, replace(authority, '@', ''))) + 1) AS address
                     FROM (
                         SELECT substr(after_scheme, 1, place(after_scheme, '/') - 1) AS authority
                         FROM (
+                            -- What stands before :// is a scheme only if it is the first thing of its kind.
                             SELECT
-                                replace(replace(substr(url, nullif(place(url, '://'), 0) + 3), '?', '/'), '#', '/')
-                                || '/' AS after_scheme
+                                CASE
+                                    WHEN place(url, '://') > 1
+                                        AND place(url, ':') = place(url, '://')
+                                        AND place(replace(replace(url, '?', '/'), '#', '/'), '/')
+                                        = place(url, '://') + 1
+                                    THEN
+                                        replace(replace(substr(url, place(url, '://') + 3), '?', '/'), '#', '/')
+                                        || '/'
+                                END AS after_scheme
                         ) AS cut
                     ) AS before_path
                 ) AS without_user

@@ -8,6 +8,8 @@ import os
 import shutil
 import signal
 import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -163,12 +165,25 @@ def test_it_ends_at_a_signal_without_a_word_or_a_trace(copy, tmp_path, number):
     assert [each.name for each in tmp_path.iterdir()] == ["tasks.db"]
 
 
+def test_a_slow_query_does_not_hold_up_the_end(copy, tmp_path):
+    shutil.copyfile(copy, tmp_path / "tasks.db")
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+    with exploring(f"sqlite:///{tmp_path}/tasks.db") as (address, process), ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(fetch, f"{address}/tasks.json", params={"sql": endless}) for _ in range(4)]
+        time.sleep(1)
+        assert not any(each.done() for each in asked)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 128 + signal.SIGTERM
+        assert process.stdout.read() == process.stderr.read() == ""
+    assert [each.name for each in tmp_path.iterdir()] == ["tasks.db"]
+
+
 def test_it_listens_by_ipv6_where_there_is_any(nursery, url):
     if not socket.has_dualstack_ipv6():
         done = nursery.run(dict(os.environ), "explore", "--no-open", "--host", "::1", "-d", url)
         assert "choose another --host" in error_of(done, 3)
         return
-    with exploring(url, "::1") as (address, _):
+    with exploring(url, "[::1]") as (address, _):
         assert address.startswith("http://[::1]:")
         assert fetch(f"{address}/").status_code == 200
 
@@ -183,6 +198,7 @@ def test_it_says_in_one_line_what_is_in_the_way(nursery, url, tmp_path, postgres
     with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = str(taken.getsockname()[1])
         assert "choose another --port" in error_of(run("--port", port, on=url), 3)
+    assert "--host is empty" in error_of(run("--host", "", on=url), 2)
     for host in ("no.such.host.invalid", "192.0.2.1", "a" * 100):
         assert f"cannot listen on {host}, port" in (said := error_of(run("--host", host, on=url), 3))
         assert "choose another --host" in said

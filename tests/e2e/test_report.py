@@ -435,7 +435,10 @@ def test_the_command_says_in_one_line_why_it_writes_no_page(nursery, migrated_ur
         (2, "a name is needed", "-o", ""),
         (2, "until=2026-06-01 00:00:00", "-o", path, "--since", "2026-06-02", "--until", "2026-06-01"),
         (2, "choose another", "-o", path, "--until", "0001-01-10"),
-        (2, "choose another", "-o", path, "--since", "9999-12-31"),
+        (2, "choose another", "-o", path, "--until", "9999-12-31"),
+        (2, "is yet to come", "-o", path, "--since", "9999-12-31"),
+        (2, "does not lie after", "-o", path, "--since", "2026-06-01", "--until", "2026-06-01"),
+        (2, "names a folder", "-o", f"{tmp_path}/new/"),
         (2, "at most 36,525 days", "-o", path, "--since", "1900-01-01", "--until", "2026-01-01"),
         (2, "Missing option", "--since", "2026-06-02"),
     ):
@@ -451,9 +454,9 @@ def test_the_command_never_writes_over_a_copy(nursery, sqlite_databases, tmp_pat
         link = tmp_path / "link.html"
         link.symlink_to(file)
         before = file.read_bytes()
-        for target in (file, link, f"{file}-wal", f"{file}-shm"):
+        for target in (file, link, f"{file}-wal", f"{file}-shm", f"{file}.lock"):
             done = nursery.run(dict(os.environ), "report", "-o", str(target), "-d", url)
-            assert "is a database: name another file" in error_of(done, 1)
+            assert "is a database, or belongs to one: name another file" in error_of(done, 1)
         assert file.read_bytes() == before
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import errno
+import io
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -220,10 +222,32 @@ def test_what_a_link_leads_to_is_written_and_no_database(synced, tmp_path, sqlit
     with sqlite_databases.migrated() as url:
         file = Path(open_engine(url).url.database)
         before = file.read_bytes()
-        for target in (file, file.with_name(f"{file.name}-wal")):
-            with pytest.raises(ExportError, match="is a database: name another file"):
+        for target in (file, file.with_name(f"{file.name}-wal"), file.with_name(f"{file.name}.lock")):
+            with pytest.raises(ExportError, match="is a database, or belongs to one: name another file"):
                 export("tasks", target, source=synced, format="csv")
         assert file.read_bytes() == before
+
+
+def test_a_file_keeps_its_mode(synced, tmp_path):
+    file = tmp_path / "tasks.csv"
+    file.write_text("before")
+    file.chmod(0o640)
+    export("tasks", file, source=synced)
+    assert file.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_standard_output_that_cannot_be_written_is_named(synced, monkeypatch):
+    class Full(io.RawIOBase):
+        def writable(self) -> bool:
+            return True
+
+        def write(self, _data: object) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    for stream, said in ((io.TextIOWrapper(Full()), "No space left on device"), (None, "name a file")):
+        monkeypatch.setattr("sys.stdout", stream)
+        with pytest.raises(ExportError, match=said):
+            export("tasks", None, source=synced)
 
 
 def test_a_pipe_gets_every_row_and_stays_a_pipe(synced, tmp_path):

@@ -33,6 +33,38 @@ def test_outcomes_are_counted_by_day_and_host(connection):
     ]
 
 
+@pytest.mark.parametrize(
+    "url, host",
+    [
+        ("https://A.Example:8443/x?y=1", "a.example"),
+        ("http://user:p@ss@a.example/x", "a.example"),
+        ("http://@@a.example", "a.example"),
+        ("http://[2001:DB8::1]:80/x", "[2001:db8::1]"),
+        ("http://a.example?u=b@c", "a.example"),
+        ("http://a.example#b@c/d", "a.example"),
+        ("http://a.example/b@c://d", "a.example"),
+        ("s3+x://bucket", "bucket"),
+        ("http://:80/", None),
+        ("http://@/", None),
+        ("http:///x", None),
+        ("://x", None),
+        ("a.example/r?u=http://evil.example/", None),
+        ("r?u=http://evil.example/", None),
+        ("#http://evil.example/", None),
+        ("/r?u=http://evil.example/", None),
+        ("data:text/plain,http://evil.example/x", None),
+        ("data:text,http://evil.example/x", None),
+        ("//a.example/x", None),
+        ("a.example", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_the_host_is_that_of_the_url_and_of_nothing_in_it(connection, url, host):
+    store_task(connection, status="SUCCESS", completed_at=NOON, url=url)
+    assert read_view(connection, "outcomes", "host") == [(host,)]
+
+
 def test_only_success_is_billed(connection):
     day = NOON.date().isoformat()
     store_task(connection, "a", status="SUCCESS", completed_at=NOON, total_time_sec=90)
