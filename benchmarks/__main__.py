@@ -24,7 +24,7 @@ def main() -> None:
     """Measure gcore-etl against the bare minimum and against what else people use."""
 
 
-def measure(  # noqa: PLR0913
+def measure(  # noqa: PLR0913 (what a measurement is made of)
     contender: field.Contender,
     url: str,
     database: str,

@@ -15,7 +15,7 @@ from etl.cli.signals import interruptible
 from etl.errors import Interrupted
 
 if TYPE_CHECKING:
-    from types import FrameType, ModuleType
+    from types import ModuleType
 
 
 class ExplorerUnavailable(click.ClickException):
@@ -41,19 +41,11 @@ def explore(
     Datasette shows tables and views with facets, answers the questions of docs/queries.md and your own in
     SQL, and finds what was said in the videos. It reads only; syncs may run meanwhile.
     """
-    exploring, uvicorn = _import("etl.explore"), _import("uvicorn")
+    exploring = _import("etl.explore")
     host = host.removeprefix("[").removesuffix("]")
     if not host:
         raise click.UsageError("--host is empty: name an address, such as 127.0.0.1")
     datasette = exploring.explorer(load_settings(database_url=database_url).database_url)
-
-    class Server(uvicorn.Server):  # type: ignore[misc, name-defined]
-        """Waits for the answers under way, which a query could hold up for long."""
-
-        def handle_exit(self, number: int, frame: FrameType | None) -> None:
-            exploring.interrupt(datasette)
-            super().handle_exit(number, frame)
-
     try:
         with interruptible(), _listen(host, port) as listener:
             shown = f"[{host}]" if listener.family == socket.AF_INET6 else host
@@ -61,12 +53,9 @@ def explore(
             click.echo(f"The copy is at {url}; Ctrl-C ends it.", err=True)
             if is_opened:
                 webbrowser.open(url)  # it waits in the queue until it is served
-            config = uvicorn.Config(datasette.app(), lifespan="on", log_level="warning")
-            Server(config).run(sockets=[listener])
+            exploring.serve(datasette, listener)
     except Interrupted as stop:
         context.exit(stop.exit_code)
-    finally:
-        exploring.close(datasette)
 
 
 def _import(name: str) -> ModuleType:

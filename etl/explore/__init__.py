@@ -1,6 +1,6 @@
 """The copy in Datasette: views, the query book, facets and full-text search, and nothing can be written."""
 
-from etl.explore.server import close, explorer, interrupt
+from etl.explore.server import explorer, serve
 from etl.explore.site import site
 
-__all__ = ["close", "explorer", "interrupt", "site"]
+__all__ = ["explorer", "serve", "site"]

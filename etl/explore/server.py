@@ -8,6 +8,7 @@ import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import uvicorn
 from datasette import hookimpl
 from datasette.app import Datasette
 from datasette.database import Database, QueryInterrupted
@@ -23,7 +24,9 @@ from etl.search import search
 from etl.search.query import as_fts5, parse_query
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
+    from types import FrameType
 
 _SETTINGS = {
     # Views over a million tasks take seconds.
@@ -58,17 +61,22 @@ def explorer(database_url: str) -> Datasette:
     return datasette
 
 
-def interrupt(datasette: Datasette) -> None:
-    """End every query that is under way; nothing can be asked any more."""
-    for database in datasette.databases.values():
-        if isinstance(database, _Copy):
-            database.interrupt()
+def serve(datasette: Datasette, listener: socket.socket) -> None:
+    """Answer whoever connects until a signal comes, which ends the queries under way; close the file."""
+    copies = [each for each in datasette.databases.values() if isinstance(each, _Copy)]
 
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            # It waits for the answers under way, which a query could hold up for long.
+            for copy in copies:
+                copy.interrupt()
+            super().handle_exit(sig, frame)
 
-def close(datasette: Datasette) -> None:
-    """Let go of the file; nothing can be asked any more."""
-    for database in datasette.databases.values():
-        database.close()
+    try:
+        Server(uvicorn.Config(datasette.app(), lifespan="on", log_level="warning")).run(sockets=[listener])
+    finally:
+        for copy in copies:
+            copy.close()
 
 
 class _Copy(Database):  # type: ignore[misc]

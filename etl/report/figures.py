@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 DAY = dt.timedelta(days=1)
 USUAL_SPAN = 30 * DAY
-LONGEST_SPAN = 36_525 * DAY  # a hundred years, by which one plot has a hundred bars
+CENTURY = 36_525 * DAY
 # A result is lost for good so soon that somebody should know.
 SOON_DAYS = 7
 _KIND_LENGTH = 80
@@ -109,30 +109,20 @@ def _days(since: Instant, until: Instant, now: dt.datetime) -> tuple[dt.date, dt
     """
     Give the days that a range touches: the first of them, and the one after the last.
 
-    Raises ValueError for a range that is none, and for one that is longer than anybody can look at.
+    Raises ValueError for a range that is none, and for one that is far from any task.
     """
     start, end = parse_range(since, until)
-    if end is None:
-        end = now
-        if start is not None and start >= now:
-            raise ValueError(f"since={since} is yet to come: choose an earlier day")
-    if start is not None and start >= end:
+    for given, moment in ((f"since={since}", start), (f"until={until}", end)):
+        if moment is not None and abs(moment - now) > CENTURY:
+            raise ValueError(f"{given} is more than a hundred years from now: choose another")
+    if end is None and start is not None and start >= now:
+        raise ValueError(f"since={since} is yet to come: choose an earlier day")
+    end = end or now
+    start = start or end - USUAL_SPAN
+    if start >= end:
         raise ValueError(f"until={until} does not lie after since={since}: it is the day after the last")
-    try:
-        # A range that ends at midnight does not touch the day that begins then.
-        last = (end - dt.timedelta(microseconds=1)).date()
-        first = (end - USUAL_SPAN).date() if start is None else start.date()
-        # The plots need some room at both ends.
-        days = first - DAY, last + 30 * DAY
-    except OverflowError:
-        raise ValueError(f"until={until} lies at the end of all time: choose another") from None
-    days = first, last + DAY
-    if days[1] - days[0] > LONGEST_SPAN:
-        raise ValueError(
-            f"from {days[0]} to {last} it is longer than a report can show: "
-            f"choose at most {LONGEST_SPAN.days:,} days"
-        )
-    return days
+    # A range that ends at midnight does not touch the day that begins then.
+    return start.date(), (end - dt.timedelta(microseconds=1)).date() + DAY
 
 
 class _Collector:

@@ -21,7 +21,7 @@ FROM (
         audio_language,
         status,
         -- Asked of each row, and not in the FROM: SQLite would copy what is cut out of the URL to wherever it is used
-        -- next, and so cut it out a hundred times.
+        -- next, and cut it out there anew.
         (
             SELECT ascii_lower(host)
             FROM (

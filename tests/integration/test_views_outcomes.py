@@ -122,6 +122,9 @@ def test_a_stall_is_an_hour_without_a_change(connection):
     assert read_view(connection, "stalls", "task_id", "usual_seconds") == [("a", None)]
     connection.exec_driver_sql("UPDATE tasks SET total_time_sec = 60 WHERE task_id = 'c'")
     assert read_view(connection, "stalls", "task_id", "usual_seconds") == [("a", 60.0)]
+    store_task(connection, "untyped", status="STARTED", changed_at=now - 2 * hour)
+    store_task(connection, "ran, untyped", status="SUCCESS", total_time_sec=7)
+    assert read_view(connection, "stalls", "task_id", "usual_seconds") == [("a", 60.0), ("untyped", 7.0)]
 
 
 def test_freshness_is_one_row_from_the_start(connection):
