@@ -401,6 +401,19 @@ def test_more_days_than_can_be_drawn_are_put_together(migrated_url, days, headin
     assert len(page) < 300_000
 
 
+def test_what_expires_is_what_can_still_be_fetched_the_nearest_first(migrated_url):
+    now = dt.datetime.now(dt.UTC)
+    engine = open_engine(migrated_url)
+    with engine.begin() as connection:
+        for days in (1, 24, 29.5, 30.5, 31.5, 400):
+            ended = now - days * DAY
+            store_task(connection, str(days), status="SUCCESS", completed_at=ended, is_result_due=True)
+    engine.dispose()
+    figures = collect(migrated_url, since=now - 500 * DAY)
+    assert list(figures.expiring["task_id"]) == ["29.5", "24", "1"]
+    assert figures.expiring_soon == 2
+
+
 def test_the_days_are_those_that_the_range_touches(migrated_url):
     ahead = dt.timezone(dt.timedelta(hours=2))
     figures = collect(
