@@ -12,7 +12,7 @@ from benchmarks.source import NOW
 from etl.database import ensure_schema, open_engine
 from etl.load.bulk import encoder_for, insert_rows
 from etl.load.transcripts import index_transcripts
-from etl.models import Base
+from etl.models import METADATA
 from etl.search import search
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def measure_searches(database: str, transcripts: int) -> Iterator[tuple[str, int
 
 def _fill(connection: sa.Connection, numbers: range, chance: random.Random, weights: list[float]) -> None:
     now = encoder_for(connection).instant(NOW)
-    tables = Base.metadata.tables
+    tables = METADATA.tables
     insert_rows(
         connection,
         tables["tasks"],

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from alembic import context
 
-from etl.models import Base
+from etl.models import metadata_with_conditions
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -21,7 +21,7 @@ def migrate(connection: Connection) -> None:
     """Run what alembic was asked for, inside the transaction of whoever called."""
     context.configure(
         connection=connection,
-        target_metadata=Base.metadata,
+        target_metadata=metadata_with_conditions(),
         include_object=is_ours,
         compare_server_default=True,
         render_as_batch=True,

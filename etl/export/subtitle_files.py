@@ -15,7 +15,7 @@ from etl.export.targets import opened
 from etl.frames.blocks import connected
 from etl.load.captions import as_srt, as_webvtt
 from etl.load.dialect import among
-from etl.models import Base
+from etl.models import RESULTS, SUBTITLES, TASKS
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from etl.frames.blocks import Source
 
 SUBTITLE_FORMATS = ("vtt", "srt")
-_TASKS, _RESULTS, _SUBTITLES = (Base.metadata.tables[name] for name in ("tasks", "task_results", "subtitles"))
 _TRANSCRIPTS_AT_ONCE = 100
 # No capitals: two ids may differ in nothing else, and file systems may not.
 _SAFE = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")
@@ -52,12 +51,12 @@ def export_subtitles(  # noqa: PLR0913
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ExportError(f"cannot make the folder {folder}: {error.strerror}") from error
-    finished = sa.func.coalesce(_TASKS.c.completed_at, _TASKS.c.changed_at, type_=_TASKS.c.completed_at.type)
+    finished = sa.func.coalesce(TASKS.c.completed_at, TASKS.c.changed_at, type_=TASKS.c.completed_at.type)
     conditions = [
         *([] if since is None else [finished >= since]),
         *([] if until is None else [finished < until]),
-        *([] if task_name is None else [_TASKS.c.task_name == task_name]),
-        *([] if status is None else [_TASKS.c.status == status]),
+        *([] if task_name is None else [TASKS.c.task_name == task_name]),
+        *([] if status is None else [TASKS.c.status == status]),
     ]
     number = 0
     with connected(source) as connection:
@@ -85,18 +84,18 @@ def _iter_transcripts(
     """Give id, WebVTT and lines of each transcript, a few at a time."""
     last = ""
     query = (
-        sa.select(_RESULTS.c.task_id, _RESULTS.c.vtt)
-        .join(_TASKS, _TASKS.c.task_id == _RESULTS.c.task_id)
-        .where(_RESULTS.c.state == "archived", *conditions)
-        .order_by(_RESULTS.c.task_id)
+        sa.select(RESULTS.c.task_id, RESULTS.c.vtt)
+        .join(TASKS, TASKS.c.task_id == RESULTS.c.task_id)
+        .where(RESULTS.c.state == "archived", *conditions)
+        .order_by(RESULTS.c.task_id)
         .limit(_TRANSCRIPTS_AT_ONCE)
     )
-    while found := connection.execute(query.where(_RESULTS.c.task_id > last)).all():
+    while found := connection.execute(query.where(RESULTS.c.task_id > last)).all():
         last = found[-1][0]
         lines = (
-            sa.select(_SUBTITLES)
-            .where(among(connection, _SUBTITLES.c.task_id, [task_id for task_id, _ in found]))
-            .order_by(*_SUBTITLES.primary_key)
+            sa.select(SUBTITLES)
+            .where(among(connection, SUBTITLES.c.task_id, [task_id for task_id, _ in found]))
+            .order_by(*SUBTITLES.primary_key)
         )
         rows = itertools.groupby(connection.execute(lines).all(), operator.attrgetter("task_id"))
         cues = {task_id: list(each) for task_id, each in rows}

@@ -13,7 +13,7 @@ from etl.export.targets import opened, opened_folder
 from etl.export.writers import CsvWriter, NdjsonWriter, ParquetWriter
 from etl.frames import relations
 from etl.frames.reading import read
-from etl.models import Base
+from etl.models import TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,7 +38,6 @@ NOWHEN = "__HIVE_DEFAULT_PARTITION__"
 # Of the widest table these are some 20 MB.
 _ROWS_AT_ONCE = 10_000
 _AT = "__partition_at"
-_TASKS = Base.metadata.tables["tasks"]
 
 
 def export(  # noqa: PLR0913
@@ -113,7 +112,7 @@ def _narrowed(relation: Relation, task_name: str | None, status: str | None) -> 
         if column in relation.columns:
             conditions.append(relation.columns[column] == value)
         elif "task_id" in relation.columns:
-            ids = sa.select(_TASKS.c.task_id).where(_TASKS.c[column] == value)
+            ids = sa.select(TASKS.c.task_id).where(TASKS.c[column] == value)
             conditions.append(relation.columns["task_id"].in_(ids))
         else:
             raise UnsuitableExport(f"{relation.name} has no {column}, so that none can be chosen")

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from etl import views
 from etl.frames.relations import VIEWS
-from etl.models import Base
-from etl.models.base import Json, UtcDateTime
+from etl.models import METADATA, Json, UtcDateTime
 
 if TYPE_CHECKING:
     from sqlalchemy.types import TypeEngine
@@ -42,15 +40,14 @@ class Description:
 
 def describe() -> list[Description]:
     """Describe every table, and then every view, in the order in which they are made."""
-    models = {mapper.local_table: mapper.class_ for mapper in Base.registry.mappers}
     tables = [
         Description(
             name=table.name,
             kind="table",
-            comment=inspect.getdoc(models[table]) or "",
+            comment=table.info["comment"],
             columns={column.name: _type_name(column.type) for column in table.columns},
         )
-        for table in Base.metadata.sorted_tables
+        for table in METADATA.sorted_tables
     ]
     relations = [VIEWS[name] for name in views.NAMES]
     return tables + [

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from etl.frames.dtypes import Day
-from etl.models import Base, UtcDateTime
+from etl.models import METADATA, UtcDateTime
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_TABLES = Base.metadata.tables
+_TABLES = METADATA.tables
 _TASKS, _HISTORY, _RESULTS, _RUNS = (
     _TABLES[name] for name in ("tasks", "task_history", "task_results", "sync_runs")
 )

@@ -5,17 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from etl.models.base import as_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from sqlalchemy.dialects import postgresql, sqlite
+
 
 def insert(connection: sa.Connection, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
     """Start an INSERT that can say ON CONFLICT."""
-    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+    # Each is loaded where it is used, and takes long.
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert as insert_postgres  # noqa: PLC0415
+
+        return insert_postgres(table)
+    from sqlalchemy.dialects.sqlite import insert as insert_sqlite  # noqa: PLC0415
+
+    return insert_sqlite(table)
 
 
 # No id holds a line break: ids are printable.
@@ -48,4 +56,4 @@ def utc_day(connection: sa.Connection, column: sa.ColumnElement[Any]) -> sa.Colu
 
 def _array(values: Iterable[str]) -> sa.ColumnElement[Any]:
     # As one text: the driver would look at each value of an array by itself.
-    return sa.func.string_to_array(_BREAK.join(values), _BREAK, type_=postgresql.ARRAY(sa.Text))
+    return sa.func.string_to_array(_BREAK.join(values), _BREAK, type_=sa.ARRAY(sa.Text))

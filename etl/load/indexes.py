@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from etl.load.upsert import HISTORY, TASKS
+from etl.models import HISTORY, TASKS
 
 _INDEXES = [index for table in (TASKS, HISTORY) for index in sorted(table.indexes, key=str)]
 

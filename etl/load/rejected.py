@@ -8,15 +8,13 @@ import sqlalchemy as sa
 
 from etl.extract.payload import fingerprint
 from etl.load.dialect import insert
-from etl.models import Base
+from etl.models import REJECTED
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Iterable
 
     from etl.extract.payload import UnusableRecord
-
-REJECTED = Base.metadata.tables["rejected_records"]
 
 
 def park(

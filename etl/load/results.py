@@ -14,7 +14,7 @@ from etl.load.bulk import encoder_for, insert_rows, update_rows
 from etl.load.captions import as_webvtt
 from etl.load.dialect import among
 from etl.load.transcripts import index_transcripts
-from etl.models import RESULT_DUE, Base
+from etl.models import DETECTIONS, RESULT_DUE, RESULTS, SUBTITLES, TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -23,10 +23,6 @@ if TYPE_CHECKING:
     from etl.load.bulk import Row
     from etl.load.transcripts import Lines
 
-RESULTS = Base.metadata.tables["task_results"]
-SUBTITLES = Base.metadata.tables["subtitles"]
-DETECTIONS = Base.metadata.tables["detections"]
-_TASKS = Base.metadata.tables["tasks"]
 _COLUMNS = tuple(column.name for column in RESULTS.columns)
 _FROM_PAYLOAD = ("kind", "result", "detected", "speech_detected", "languages", "text", "vtt", "error")
 
@@ -74,9 +70,9 @@ def due_results(connection: sa.Connection, now: dt.datetime, limit: int) -> list
 
     Each query stops at the limit, in the order of an index: of a million only the head is looked at.
     """
-    completed_at, past = _TASKS.c.completed_at, now - KEPT_FOR
+    completed_at, past = TASKS.c.completed_at, now - KEPT_FOR
     never_asked = _waiting().where(RESULT_DUE).order_by(completed_at)
-    again = _waiting().join(RESULTS, RESULTS.c.task_id == _TASKS.c.task_id)
+    again = _waiting().join(RESULTS, RESULTS.c.task_id == TASKS.c.task_id)
     again = again.where(RESULTS.c.state == "unavailable", RESULTS.c.next_attempt_at <= now)
     queries = (
         never_asked.where(completed_at >= past),
@@ -96,8 +92,8 @@ def due_results(connection: sa.Connection, now: dt.datetime, limit: int) -> list
 
 
 def _waiting() -> sa.Select[Any]:
-    columns = (_TASKS.c.completed_at, _TASKS.c.first_seen_at)
-    return sa.select(_TASKS.c.task_id, sa.func.coalesce(*columns, type_=columns[0].type))
+    columns = (TASKS.c.completed_at, TASKS.c.first_seen_at)
+    return sa.select(TASKS.c.task_id, sa.func.coalesce(*columns, type_=columns[0].type))
 
 
 def store_results(connection: sa.Connection, answers: Sequence[Answer], now: dt.datetime) -> Stored:
@@ -122,8 +118,8 @@ def store_results(connection: sa.Connection, answers: Sequence[Answer], now: dt.
     _write_parts(connection, archived, replaced)
     index_transcripts(connection, [(each.task.task_id, _lines(each)) for each in archived], replaced)
     # Asked for once, it is up to `task_results` when to ask again.
-    is_answered = among(connection, _TASKS.c.task_id, task_ids)
-    connection.execute(sa.update(_TASKS).where(is_answered).values(is_result_due=False))
+    is_answered = among(connection, TASKS.c.task_id, task_ids)
+    connection.execute(sa.update(TASKS).where(is_answered).values(is_result_due=False))
     cues = (cue for payload in archived for cue in payload.subtitles)
     return Stored(len(archived), sum(None in (cue.start_seconds, cue.end_seconds) for cue in cues))
 

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from etl.load.dialect import among, each_of, insert
-from etl.load.upsert import HISTORY, TASKS
-from etl.models import IN_FLIGHT
+from etl.models import HISTORY, IN_FLIGHT, TASKS
 
 if TYPE_CHECKING:
     import datetime as dt

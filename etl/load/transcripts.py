@@ -17,15 +17,11 @@ import sqlalchemy as sa
 from etl.load.bulk import insert_rows
 from etl.load.dialect import among
 from etl.load.words import VERSION, words_of
-from etl.models import Base
+from etl.models import PARTS, RESULTS, STATE, SUBTITLES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-PARTS = Base.metadata.tables["transcript_parts"]
-_RESULTS = Base.metadata.tables["task_results"]
-_SUBTITLES = Base.metadata.tables["subtitles"]
-_STATE = Base.metadata.tables["sync_state"]
 # What a search reads: `rowid` is what SQLite calls the number of a row in such a table.
 WORDS = sa.Table(
     "transcript_words", sa.MetaData(), sa.Column("part_id", sa.BigInteger), sa.Column("words", sa.Text)
@@ -64,14 +60,14 @@ def iter_indexed(connection: sa.Connection) -> Iterator[int]:
     Gives how many are done; nothing where they all are.
     """
     with connection.begin():
-        version = connection.scalar(sa.select(_STATE.c.words_version))
+        version = connection.scalar(sa.select(STATE.c.words_version))
     last, done = "", 0
     while version != VERSION:
         with connection.begin():
             task_ids = _next_transcripts(connection, last)
             index_transcripts(connection, _read_transcripts(connection, task_ids), task_ids)
             if not task_ids:
-                connection.execute(sa.update(_STATE).values(words_version=VERSION))
+                connection.execute(sa.update(STATE).values(words_version=VERSION))
                 return
         last, done = task_ids[-1], done + len(task_ids)
         yield done
@@ -107,22 +103,22 @@ def _forget(connection: sa.Connection, task_ids: Collection[str]) -> None:
 
 def _next_transcripts(connection: sa.Connection, last: str) -> list[str]:
     query = (
-        sa.select(_RESULTS.c.task_id)
-        .where(_RESULTS.c.task_id > last, _RESULTS.c.state == "archived")
-        .order_by(_RESULTS.c.task_id)
+        sa.select(RESULTS.c.task_id)
+        .where(RESULTS.c.task_id > last, RESULTS.c.state == "archived")
+        .order_by(RESULTS.c.task_id)
         .limit(_TRANSCRIPTS_AT_ONCE)
     )
     return list(connection.scalars(query))
 
 
 def _read_transcripts(connection: sa.Connection, task_ids: Collection[str]) -> list[tuple[str, Lines]]:
-    query = sa.select(_SUBTITLES.c.task_id, _SUBTITLES.c.position, _SUBTITLES.c.text)
-    query = query.where(among(connection, _SUBTITLES.c.task_id, task_ids))
+    query = sa.select(SUBTITLES.c.task_id, SUBTITLES.c.position, SUBTITLES.c.text)
+    query = query.where(among(connection, SUBTITLES.c.task_id, task_ids))
     lines: dict[str, list[tuple[int | None, str]]] = {}
-    for task_id, position, text in connection.execute(query.order_by(*_SUBTITLES.primary_key)):
+    for task_id, position, text in connection.execute(query.order_by(*SUBTITLES.primary_key)):
         lines.setdefault(task_id, []).append((position, text or ""))
-    texts = sa.select(_RESULTS.c.task_id, _RESULTS.c.text).where(
-        among(connection, _RESULTS.c.task_id, task_ids), _RESULTS.c.text.is_not(None)
+    texts = sa.select(RESULTS.c.task_id, RESULTS.c.text).where(
+        among(connection, RESULTS.c.task_id, task_ids), RESULTS.c.text.is_not(None)
     )
     for task_id, text in connection.execute(texts):
         lines.setdefault(task_id, [(None, text)])

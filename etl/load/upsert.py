@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from etl.load.bulk import encoder_for, insert_rows, rows_at_once, update_rows
 from etl.load.dialect import among
 from etl.load.transform import CONTENT, content_of, creation_bounds, differs, encode_content
-from etl.models import STATUSES_WITH_RESULT, Base
+from etl.models import HISTORY, STATUSES_WITH_RESULT, TASKS
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from etl.extract.payload import TaskPayload
     from etl.load.bulk import Row
 
-TASKS = Base.metadata.tables["tasks"]
-HISTORY = Base.metadata.tables["task_history"]
 _CONTENT_COLUMNS = [column for column in TASKS.columns if column.name not in {"first_seen_at", "changed_at"}]
 # The order of the values in a row that is written.
 _CHANGES = (

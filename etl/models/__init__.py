@@ -1,24 +1,34 @@
 """The tables as Python sees them. `migrations/` alone makes them; a test holds the two together."""
 
-from etl.models.base import Base, Json, UtcDateTime
-from etl.models.bookkeeping import RejectedRecord, SyncRun, SyncState
-from etl.models.result import Detection, Subtitle, TaskResult
-from etl.models.task import IN_FLIGHT, RESULT_DUE, STATUSES_WITH_RESULT, TERMINAL_STATUSES, Task, TaskHistory
+from etl.models.base import METADATA, Json, UtcDateTime
+from etl.models.bookkeeping import REJECTED, RUNS, STATE
+from etl.models.result import DETECTIONS, PARTS, RESULTS, SUBTITLES
+from etl.models.task import (
+    HISTORY,
+    IN_FLIGHT,
+    RESULT_DUE,
+    STATUSES_WITH_RESULT,
+    TASKS,
+    TERMINAL_STATUSES,
+    metadata_with_conditions,
+)
 
 __all__ = [
+    "DETECTIONS",
+    "HISTORY",
     "IN_FLIGHT",
+    "METADATA",
+    "PARTS",
+    "REJECTED",
+    "RESULTS",
     "RESULT_DUE",
+    "RUNS",
+    "STATE",
     "STATUSES_WITH_RESULT",
+    "SUBTITLES",
+    "TASKS",
     "TERMINAL_STATUSES",
-    "Base",
-    "Detection",
     "Json",
-    "RejectedRecord",
-    "Subtitle",
-    "SyncRun",
-    "SyncState",
-    "Task",
-    "TaskHistory",
-    "TaskResult",
     "UtcDateTime",
+    "metadata_with_conditions",
 ]

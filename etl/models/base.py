@@ -1,13 +1,11 @@
-"""The declarative base, how constraints are named, and the column types that differ between databases."""
+"""The metadata, how constraints are named, and the column types that differ between databases."""
 
 import datetime as dt
 import json
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, Dialect, Double, Integer, LargeBinary, MetaData, Text, TypeDecorator
-from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
-from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Integer, MetaData, Text, TypeDecorator
 from sqlalchemy.types import TypeEngine
 
 # A constraint without a name cannot be dropped by a later migration.
@@ -17,6 +15,7 @@ NAMING_CONVENTION = {
     "ck": "ck_%(table_name)s_%(constraint_name)s",
     "pk": "pk_%(table_name)s",
 }
+METADATA = MetaData(naming_convention=NAMING_CONVENTION)
 
 # SQLite numbers rows by itself only where the column is an INTEGER, which there holds 64 bits anyway.
 BigSerial = BigInteger().with_variant(Integer(), "sqlite")
@@ -53,12 +52,12 @@ class UtcDateTime(TypeDecorator[dt.datetime]):
     TIMESTAMPTZ on Postgres, text on SQLite.
     """
 
-    impl = TIMESTAMP
+    impl = DateTime
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """Choose the column type."""
-        return dialect.type_descriptor(Text() if dialect.name == "sqlite" else TIMESTAMP(timezone=True))
+        return dialect.type_descriptor(Text() if dialect.name == "sqlite" else DateTime(timezone=True))
 
     def process_bind_param(self, value: dt.datetime | None, dialect: Dialect) -> dt.datetime | str | None:
         """Refuse an instant that does not say where it is: guessing a zone would store a lie."""
@@ -86,12 +85,17 @@ class Json(TypeDecorator[Any]):
     numeric affinity there, and a document that is a bare number would come back as no text at all.
     """
 
-    impl = JSONB
+    impl = JSON
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """Choose the column type."""
-        return dialect.type_descriptor(Text() if dialect.name == "sqlite" else JSONB(none_as_null=True))
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(Text())
+        # It takes long to load, which users of SQLite need not wait for.
+        from sqlalchemy.dialects.postgresql import JSONB  # noqa: PLC0415
+
+        return dialect.type_descriptor(JSONB(none_as_null=True))
 
     def process_bind_param(self, value: Any | None, dialect: Dialect) -> Any:  # noqa: ANN401
         """Write the document; NaN and infinity are no JSON and raise ValueError."""
@@ -100,15 +104,3 @@ class Json(TypeDecorator[Any]):
     def process_result_value(self, value: Any | None, dialect: Dialect) -> Any:  # noqa: ANN401
         """Read the document."""
         return json.loads(value) if dialect.name == "sqlite" and value is not None else value
-
-
-class Base(DeclarativeBase):
-    """The tables of this project, and how the types of Python map to those of a column."""
-
-    metadata = MetaData(naming_convention=NAMING_CONVENTION)
-    type_annotation_map = {  # noqa: RUF012 (declared so by SQLAlchemy)
-        str: Text(),
-        float: Double(),
-        bytes: LargeBinary(),
-        dt.datetime: UtcDateTime(),
-    }

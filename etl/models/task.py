@@ -1,12 +1,21 @@
 """What a task is now, and what it was: `tasks` is overwritten, `task_history` only grows."""
 
-import datetime as dt
-from typing import Any
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    false,
+    text,
+)
 
-from sqlalchemy import BigInteger, Index, false, text
-from sqlalchemy.orm import Mapped, mapped_column
-
-from etl.models.base import Base, BigSerial, Json
+from etl.models.base import METADATA, BigSerial, Json, UtcDateTime
 
 TERMINAL_STATUSES = ("FAILURE", "REVOKED", "SUCCESS")
 # A cancelled task has none.
@@ -17,59 +26,76 @@ IN_FLIGHT = text("removed_at IS NULL AND coalesce(status, '') NOT IN ('FAILURE',
 
 RESULT_DUE = text("is_result_due")
 
+_PARTIAL = {
+    Index("ix_tasks_in_flight", "task_id", sqlite_where=IN_FLIGHT): IN_FLIGHT,
+    Index("ix_tasks_result_due", "completed_at", sqlite_where=RESULT_DUE): RESULT_DUE,
+}
 
-class Task(Base):
-    """One row a task: its present state."""
-
-    __tablename__ = "tasks"
-    __table_args__ = (
-        Index("ix_tasks_in_flight", "task_id", sqlite_where=IN_FLIGHT, postgresql_where=IN_FLIGHT),
-        Index("ix_tasks_started_at", "started_at"),
-        Index("ix_tasks_result_due", "completed_at", sqlite_where=RESULT_DUE, postgresql_where=RESULT_DUE),
-    )
-
-    task_id: Mapped[str] = mapped_column(primary_key=True)
-    task_name: Mapped[str | None]
-    status: Mapped[str | None]
-    progress: Mapped[int | None]
-    url: Mapped[str | None]
-    category: Mapped[str | None]
-    audio_language: Mapped[str | None]
-    subtitles_language: Mapped[str | None]
-    stop_objects: Mapped[str | None]
-    client_id: Mapped[int | None] = mapped_column(BigInteger)
-    client_user_id: Mapped[str | None]
-    client_entity_data: Mapped[str | None]
-    task_data: Mapped[dict[str, Any] | None] = mapped_column(Json)
-    started_at: Mapped[dt.datetime | None]
-    completed_at: Mapped[dt.datetime | None]
-    total_time_sec: Mapped[float | None]
-    date_created: Mapped[dt.datetime | None]
+TASKS = Table(
+    "tasks",
+    METADATA,
+    Column("task_id", Text, primary_key=True),
+    Column("task_name", Text),
+    Column("status", Text),
+    Column("progress", Integer),
+    Column("url", Text),
+    Column("category", Text),
+    Column("audio_language", Text),
+    Column("subtitles_language", Text),
+    Column("stop_objects", Text),
+    Column("client_id", BigInteger),
+    Column("client_user_id", Text),
+    Column("client_entity_data", Text),
+    Column("task_data", Json),
+    Column("started_at", UtcDateTime),
+    Column("completed_at", UtcDateTime),
+    Column("total_time_sec", Double),
+    Column("date_created", UtcDateTime),
     # Bounds that hold: the task was not there before the one, and was there by the other.
-    created_after: Mapped[dt.datetime | None]
-    created_before: Mapped[dt.datetime | None]
-    extra: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    Column("created_after", UtcDateTime),
+    Column("created_before", UtcDateTime),
+    Column("extra", Json),
     # Of the raw record last loaded, 16 bytes: one that has not changed need not be compared field by field.
-    payload_hash: Mapped[bytes | None]
-    first_seen_at: Mapped[dt.datetime]
-    changed_at: Mapped[dt.datetime]
-    removed_at: Mapped[dt.datetime | None]
+    Column("payload_hash", LargeBinary),
+    Column("first_seen_at", UtcDateTime, nullable=False),
+    Column("changed_at", UtcDateTime, nullable=False),
+    Column("removed_at", UtcDateTime),
     # Finished, and nobody has asked for its result yet: `task_results` has no row of it.
-    is_result_due: Mapped[bool] = mapped_column(server_default=false())
+    Column("is_result_due", Boolean, nullable=False, server_default=false()),
+    Index("ix_tasks_started_at", "started_at"),
+    *_PARTIAL,
+    info={"comment": "One row a task: its present state."},
+)
+
+HISTORY = Table(
+    "task_history",
+    METADATA,
+    Column("history_id", BigSerial, primary_key=True),
+    Column("task_id", Text, nullable=False),
+    Column("run_id", Integer, nullable=False),
+    Column("observed_at", UtcDateTime, nullable=False),
+    Column("event", Text, nullable=False),  # discovered, changed, removed, reappeared
+    Column("status", Text),
+    Column("progress", Integer),
+    Column("previous_status", Text),
+    Column("previous_progress", Integer),
+    Index("ix_task_history_task_id", "task_id", "history_id"),
+    info={
+        "comment": (
+            "One row for each change of status or progress, and for coming and going; "
+            "never updated or deleted."
+        )
+    },
+)
 
 
-class TaskHistory(Base):
-    """One row for each change of status or progress, and for coming and going; never updated or deleted."""
+def metadata_with_conditions() -> MetaData:
+    """
+    Give the metadata with the conditions of partial indexes in the words of Postgres as well.
 
-    __tablename__ = "task_history"
-    __table_args__ = (Index("ix_task_history_task_id", "task_id", "history_id"),)
-
-    history_id: Mapped[int] = mapped_column(BigSerial, primary_key=True)
-    task_id: Mapped[str]
-    run_id: Mapped[int]
-    observed_at: Mapped[dt.datetime]
-    event: Mapped[str]  # discovered, changed, removed, reappeared
-    status: Mapped[str | None]
-    progress: Mapped[int | None]
-    previous_status: Mapped[str | None]
-    previous_progress: Mapped[int | None]
+    To name that dialect loads it, which takes as long as a few requests: only whoever makes or compares a
+    schema waits for it.
+    """
+    for index, condition in _PARTIAL.items():
+        index.dialect_options["postgresql"]["where"] = condition
+    return METADATA

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from etl.load.transcripts import MOST_WORDS, OVERLAP, PARTS
+from etl.load.transcripts import MOST_WORDS, OVERLAP
 from etl.load.words import VERSION
-from etl.models import Base
+from etl.models import PARTS, RESULTS, STATE, SUBTITLES, TASKS
 from etl.search.query import as_fts5, as_tsquery, parse_query
 from etl.search.snippet import Line, find_moment
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from etl.search.query import Term
 
-TASKS, RESULTS, SUBTITLES = (Base.metadata.tables[name] for name in ("tasks", "task_results", "subtitles"))
 
 # So many of the newest parts are ranked.
 MOST_RANKED = 500
@@ -101,7 +100,7 @@ def search(
 
 def is_complete(connection: sa.Connection) -> bool:
     """Tell whether all that is archived can be searched; if not, the next sync sees to it."""
-    version = connection.scalar(sa.select(Base.metadata.tables["sync_state"].c.words_version))
+    version = connection.scalar(sa.select(STATE.c.words_version))
     has_results = connection.scalar(sa.select(sa.exists().select_from(RESULTS)))
     return version == VERSION or not has_results
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from etl.errors import AccountChanged, NotThere, RequestRefused
 from etl.extract.payload import SpoiltPage
-from etl.load.upsert import TASKS
+from etl.models import TASKS
 from etl.sync.in_flight import is_shown
 
 if TYPE_CHECKING:

@@ -16,11 +16,9 @@ from collections import Counter
 import sqlalchemy as sa
 
 from etl.load.dialect import utc_day
-from etl.load.results import KEPT_AT_LEAST, KEPT_FOR, RESULTS
-from etl.load.upsert import TASKS
-from etl.models import RESULT_DUE
+from etl.load.results import KEPT_AT_LEAST, KEPT_FOR
+from etl.models import RESULT_DUE, RESULTS, RUNS, TASKS
 from etl.settings import format_duration
-from etl.sync.runs import RUNS
 
 # Who has synced only once may do so every day.
 USUAL_INTERVAL = dt.timedelta(days=1)

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from etl.extract.parse import parse_record
 from etl.extract.payload import TaskPayload
 from etl.load.dialect import among
-from etl.load.rejected import REJECTED
-from etl.load.upsert import TASKS, Sighting, upsert_tasks
+from etl.load.upsert import Sighting, upsert_tasks
+from etl.models import REJECTED, TASKS
 from etl.sync.watermark import add_present
 
 if TYPE_CHECKING:

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from etl import __version__
-from etl.models import Base
+from etl.models import RUNS
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Mapping
 
     from etl.sync.summary import RunSummary
-
-RUNS = Base.metadata.tables["sync_runs"]
 
 
 def close_killed_runs(connection: sa.Connection, now: dt.datetime) -> None:

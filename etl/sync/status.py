@@ -8,10 +8,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from etl.load.rejected import REJECTED
 from etl.load.seen import count_in_flight
-from etl.load.upsert import TASKS
-from etl.sync.runs import RUNS
+from etl.models import REJECTED, RUNS, TASKS
 from etl.sync.watermark import read_state
 
 SOON = dt.timedelta(days=7)

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from etl.models import Base
+from etl.models import STATE
 
 if TYPE_CHECKING:
     import datetime as dt
-
-STATE = Base.metadata.tables["sync_state"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,7 @@ from support.stored import NOON, as_instant, store_history, store_task
 from support.worlds import query, sync_while_it_changes
 
 from etl.database import open_engine
-from etl.models import SyncRun
+from etl.models import RUNS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -551,7 +551,7 @@ def test_they_find_the_demo_beside_their_folder_and_make_do_with_one_task(
             store_task(connection, "only", status="SUCCESS", started_at=NOON, created_before=NOON)
             store_history(connection, "only", (0, "discovered", "SUCCESS"))
             run = {"started_at": NOON, "finished_at": NOON, "watermark_after": NOON}
-            connection.execute(sa.insert(SyncRun).values(mode="full", status="succeeded", **run))
+            connection.execute(sa.insert(RUNS).values(mode="full", status="succeeded", **run))
         engine.dispose()
         Path(engine.url.database).rename(tmp_path / "gcore_demo.db")
         environment.delenv("GCORE_ETL_DATABASE_URL", raising=False)

@@ -23,7 +23,7 @@ from support.worlds import query, sync_while_it_changes
 
 from etl.cli import report as command
 from etl.database import open_engine
-from etl.models import TaskResult
+from etl.models import RESULTS
 from etl.report import collect, report
 
 if TYPE_CHECKING:
@@ -57,9 +57,9 @@ def url(request) -> Iterator[str]:
             # Created no later than that, and perhaps long before: how long it waited is not known.
             times = {"created_before": world.now - 5 * DAY, "started_at": world.now - 4 * DAY}
             store_task(connection, "waited", status="STARTED", **times)
-            connection.execute(sa.insert(TaskResult).values(task_id=HOSTILE, state="archived", error=HOSTILE))
+            connection.execute(sa.insert(RESULTS).values(task_id=HOSTILE, state="archived", error=HOSTILE))
             store_task(connection, "i", status="FAILURE", completed_at=world.now, client_user_id=ILLEGIBLE)
-            connection.execute(sa.insert(TaskResult).values(task_id="i", state="archived", error=ILLEGIBLE))
+            connection.execute(sa.insert(RESULTS).values(task_id="i", state="archived", error=ILLEGIBLE))
         engine.dispose()
         yield url
 

@@ -19,7 +19,7 @@ from etl.emulator import Behaviour, World, serve
 from etl.extract.parse import parse_page
 from etl.extract.result import parse_detail
 from etl.load.transform import CONTENT
-from etl.load.upsert import TASKS
+from etl.models import TASKS
 from etl.sync.options import SyncOptions
 from etl.sync.session import run_sync
 

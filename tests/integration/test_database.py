@@ -15,7 +15,7 @@ from support.stored import NOON, store_task
 
 from etl.database import database_errors, describe, ensure_schema, open_engine
 from etl.errors import ConfigurationError, DatabaseError, NoTablesError
-from etl.models import Task, TaskResult
+from etl.models import RESULTS, TASKS
 
 
 def one_line(caught, exit_code):
@@ -149,11 +149,11 @@ def test_a_reader_neither_waits_for_the_writer_nor_sees_what_is_not_committed(mi
     writer, reader = open_engine(migrated_url), open_engine(migrated_url, read_only=True)
     with writer.connect() as writing, reader.connect() as reading:
         store_task(writing, "early")
-        assert reading.scalars(select(Task.task_id)).all() == []
+        assert reading.scalars(select(TASKS.c.task_id)).all() == []
         writing.commit()
-        assert reading.scalars(select(Task.task_id)).all() == []  # still the same transaction
+        assert reading.scalars(select(TASKS.c.task_id)).all() == []  # still the same transaction
         reading.rollback()
-        assert reading.scalars(select(Task.task_id)).all() == ["early"]
+        assert reading.scalars(select(TASKS.c.task_id)).all() == ["early"]
         store_task(writing, "late")  # nor does the reader hold up the writer
         writing.commit()
     writer.dispose()
@@ -190,7 +190,7 @@ def test_an_engine_that_writes_can_read_beside_its_own_transaction(engine):
     aside = engine.execution_options(sqlite_begin="DEFERRED")
     with engine.begin() as writing, aside.connect() as reading:
         store_task(writing)
-        assert reading.scalars(select(Task.task_id)).all() == []
+        assert reading.scalars(select(TASKS.c.task_id)).all() == []
 
 
 def test_a_violated_constraint_is_a_bug_and_stays_what_it_is(engine):
@@ -234,11 +234,11 @@ def test_values_come_back_as_they_went_in(engine):
     documents = [12, "12", 1.5, True, [], {}, "null", None]
     with engine.begin() as connection:
         store_task(connection, **columns)
-        (row,) = connection.execute(select(Task.__table__)).mappings()
+        (row,) = connection.execute(select(TASKS)).mappings()
         for number, document in enumerate(documents):
             row_of_result = {"task_id": f"t{number}", "state": "archived", "result": document}
-            connection.execute(insert(TaskResult).values(row_of_result))
-        stored = connection.scalars(select(TaskResult.result).order_by(TaskResult.task_id)).all()
+            connection.execute(insert(RESULTS).values(row_of_result))
+        stored = connection.scalars(select(RESULTS.c.result).order_by(RESULTS.c.task_id)).all()
         nulls = connection.scalar(text("SELECT count(*) FROM task_results WHERE result IS NULL"))
 
     assert {name: row[name] for name in columns} == columns

@@ -22,7 +22,7 @@ from etl import frames, views
 from etl.database import open_engine
 from etl.emulator import Behaviour, serve
 from etl.errors import ConfigurationError, NoTablesError
-from etl.models import Base, Detection, Subtitle, SyncRun, Task
+from etl.models import DETECTIONS, METADATA, RUNS, SUBTITLES, TASKS
 from etl.sync.options import SyncOptions
 from etl.sync.session import run_sync, writing
 
@@ -207,7 +207,7 @@ def test_over_one_connection_all_frames_are_of_one_instant(migrated_url, engine)
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_frame_says_all_that_its_table_says(synced_url, name):
-    table = Base.metadata.tables[TABLES.get(name, name)]
+    table = METADATA.tables[TABLES.get(name, name)]
     engine = open_engine(synced_url, read_only=True)
     with engine.connect() as connection:
         rows = connection.execute(sa.select(table)).mappings().all()
@@ -253,11 +253,11 @@ def store_one_of_each(connection: sa.Connection, task_id: str, seconds: float) -
     store_task(connection, f"{task_id} waits", first_seen_at=moment, date_created=moment)
     store_task(connection, f"{task_id} has no end", status="FAILURE", **begun, changed_at=moment)
     store_history(connection, task_id, (seconds, "discovered", "FAILURE"))
-    connection.execute(sa.insert(SyncRun).values(started_at=moment, mode="full", status="succeeded"))
+    connection.execute(sa.insert(RUNS).values(started_at=moment, mode="full", status="succeeded"))
     for each in (task_id, f"{task_id} has no end"):
         store_result(connection, each, "unavailable")
-        connection.execute(sa.insert(Subtitle).values(task_id=each, position=0))
-        connection.execute(sa.insert(Detection).values(task_id=each, position=0))
+        connection.execute(sa.insert(SUBTITLES).values(task_id=each, position=0))
+        connection.execute(sa.insert(DETECTIONS).values(task_id=each, position=0))
 
 
 # How many rows of one moment each has.
@@ -408,7 +408,7 @@ def test_chunks_put_together_are_the_whole(synced_url, name):
 def test_memory_holds_one_chunk_and_not_all(engine):
     row = {"first_seen_at": NOON, "changed_at": NOON, "url": "x" * 20_000}
     with engine.begin() as connection:
-        connection.execute(sa.insert(Task), [{"task_id": f"{number:05}", **row} for number in range(2000)])
+        connection.execute(sa.insert(TASKS), [{"task_id": f"{number:05}", **row} for number in range(2000)])
     sizes = []
     tracemalloc.start()
     for chunk in frames.tasks(engine, chunksize=50):

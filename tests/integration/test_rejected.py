@@ -13,7 +13,7 @@ from support.worlds import a_world, query, settings_for, stored_states
 from etl.cli import cli
 from etl.emulator import serve
 from etl.extract.payload import fingerprint
-from etl.load.rejected import REJECTED
+from etl.models import REJECTED
 from etl.sync.options import SyncOptions
 from etl.sync.session import run_sync, writing
 

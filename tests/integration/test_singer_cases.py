@@ -18,7 +18,7 @@ from support.worlds import NOW, query, settings_for
 
 from etl.database import reading
 from etl.emulator import Behaviour, World, serve
-from etl.load.upsert import HISTORY, TASKS
+from etl.models import HISTORY, TASKS
 from etl.sync.options import SyncOptions
 from etl.sync.session import run_sync
 

@@ -11,7 +11,7 @@ from sqlalchemy import insert
 from support.stored import NOON, read_view
 
 from etl.database import open_engine
-from etl.models import Task, TaskHistory, TaskResult
+from etl.models import HISTORY, RESULTS, TASKS
 
 COLUMNS = {
     "task_timeline": "task_id created_at created_error_seconds wait_seconds duration_seconds status",
@@ -107,10 +107,10 @@ def fill(connections, chance):
     ]
     history = some_history(chance, 400)
     for connection in connections:
-        connection.execute(insert(Task), tasks)
-        connection.execute(insert(TaskResult), results)
+        connection.execute(insert(TASKS), tasks)
+        connection.execute(insert(RESULTS), results)
         for row in history:  # one by one: the order decides history_id
-            connection.execute(insert(TaskHistory).values(row))
+            connection.execute(insert(HISTORY).values(row))
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -146,7 +146,7 @@ def test_the_host_is_that_of_the_url_and_shows_no_credentials(connections):
     for number, url in enumerate(URLS):
         for connection in connections:
             task = {"task_id": f"t{number}", "status": "SUCCESS", "url": url, "category": str(number)}
-            connection.execute(insert(Task), [{**task, "first_seen_at": NOON, "changed_at": NOON}])
+            connection.execute(insert(TASKS), [{**task, "first_seen_at": NOON, "changed_at": NOON}])
     for connection in connections:
         rows = dict(read_view(connection, "outcomes", "category", "host"))
         assert [rows[str(number)] for number in range(len(URLS))] == list(HOSTS.values())

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import insert, update
 from support.stored import NOON, after, read_view, store_result, store_task
 
-from etl.models import SyncRun, SyncState, TaskHistory
+from etl.models import HISTORY, RUNS, STATE
 
 DAY = 86_400
 
@@ -88,7 +88,7 @@ def test_retries_and_falls_are_told_apart(connection):
     steps = ["PENDING", "STARTED", "RETRY", "RETRY", "STARTED", "PENDING", "STARTED", "SUCCESS"]
     for number, status in enumerate(steps):
         connection.execute(
-            insert(TaskHistory).values(
+            insert(HISTORY).values(
                 task_id="t",
                 run_id=1,
                 observed_at=after(number),
@@ -132,6 +132,6 @@ def test_freshness_is_one_row_from_the_start(connection):
     assert read_view(connection, "freshness", *columns) == [(None, None, 0, 0)]
     runs = [("failed", "full"), ("succeeded", "full"), ("succeeded", "partial"), ("failed", "incremental")]
     for number, (status, mode) in enumerate(runs):
-        connection.execute(insert(SyncRun).values(started_at=after(number), status=status, mode=mode))
-    connection.execute(update(SyncState).values(watermark=after(1), present_tasks=7))
+        connection.execute(insert(RUNS).values(started_at=after(number), status=status, mode=mode))
+    connection.execute(update(STATE).values(watermark=after(1), present_tasks=7))
     assert read_view(connection, "freshness", *columns) == [(after(1), after(1), 7, 1)]

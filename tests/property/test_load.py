@@ -19,7 +19,8 @@ from etl.extract.parse import parse_task
 from etl.extract.payload import TaskPayload
 from etl.load.seen import mark_removed
 from etl.load.transform import content_of, differs
-from etl.load.upsert import HISTORY, TASKS, Sighting, upsert_tasks
+from etl.load.upsert import Sighting, upsert_tasks
+from etl.models import HISTORY, TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import column, insert, inspect, select, table
 
-from etl.models import Task, TaskHistory, TaskResult, UtcDateTime
+from etl.models import HISTORY, RESULTS, TASKS, UtcDateTime
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -30,7 +30,7 @@ def table_names(connection: Connection) -> list[str]:
 def store_task(connection: Connection, task_id: str = "t", **columns: Any) -> None:
     """Put one row into `tasks`."""
     row = {"task_id": task_id, "first_seen_at": NOON, "changed_at": NOON, **columns}
-    connection.execute(insert(Task).values(row))
+    connection.execute(insert(TASKS).values(row))
 
 
 def store_history(connection: Connection, task_id: str, *rows: tuple[float, str, str | None]) -> None:
@@ -43,12 +43,12 @@ def store_history(connection: Connection, task_id: str, *rows: tuple[float, str,
             "event": kind,
             "status": status,
         }
-        connection.execute(insert(TaskHistory).values(row))
+        connection.execute(insert(HISTORY).values(row))
 
 
 def store_result(connection: Connection, task_id: str, state: str, **columns: Any) -> None:
     """Put one row into `task_results`."""
-    connection.execute(insert(TaskResult).values({"task_id": task_id, "state": state, **columns}))
+    connection.execute(insert(RESULTS).values({"task_id": task_id, "state": state, **columns}))
 
 
 def read_view(connection: Connection, name: str, *columns: str) -> list[tuple[Any, ...]]:

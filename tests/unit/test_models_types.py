@@ -7,7 +7,7 @@ import datetime as dt
 import pytest
 from sqlalchemy.dialects import postgresql, sqlite
 
-from etl.models import IN_FLIGHT, TERMINAL_STATUSES, Base, Json, UtcDateTime
+from etl.models import IN_FLIGHT, METADATA, TERMINAL_STATUSES, Json, UtcDateTime
 
 SQLITE = sqlite.dialect()
 POSTGRES = postgresql.dialect()
@@ -60,5 +60,5 @@ def test_in_flight_excludes_exactly_the_terminal_statuses():
 
 
 def test_every_constraint_and_index_has_a_name():
-    for table in Base.metadata.tables.values():
+    for table in METADATA.tables.values():
         assert all(item.name for item in (*table.constraints, *table.indexes))

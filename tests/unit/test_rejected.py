@@ -8,7 +8,8 @@ import pytest
 import sqlalchemy as sa
 
 from etl.extract.payload import UnusableRecord
-from etl.load.rejected import REJECTED, count_rejected, park
+from etl.load.rejected import count_rejected, park
+from etl.models import REJECTED
 
 NOON = dt.datetime(2026, 6, 26, 12, tzinfo=dt.UTC)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from etl.extract.parse import parse_task
 from etl.extract.payload import TaskPayload, fingerprint
 from etl.load.transform import CONTENT, content_of, differs
-from etl.load.upsert import TASKS
+from etl.models import TASKS
 
 NOON = dt.datetime(2026, 6, 26, 12, tzinfo=dt.UTC)
 
