@@ -12,7 +12,6 @@ import datetime as dt
 from typing import TYPE_CHECKING
 
 from etl.errors import NotThere, RequestRefused
-from etl.extract.payload import TaskPayload
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -101,8 +100,8 @@ def shows_any(source: PageSource, filters: Mapping[str, str]) -> bool:
 
 def _likely_days(page: Page) -> list[dt.datetime]:
     """Give the days around the start of a task: it was created on one of them, in whatever time zone."""
-    for record in page.records:
-        moment = (record.date_created or record.started_at) if isinstance(record, TaskPayload) else None
+    for task in page.tasks:
+        moment = task.date_created or task.started_at
         if moment is not None:
             noon = noon_of(moment)
             return [noon, noon - _A_DAY, noon + _A_DAY]

@@ -16,12 +16,14 @@ import msgspec
 from etl.errors import RecordError, UnreadablePage
 from etl.extract.fields import instant, integer, json_object, members_of, number, small_integer, text
 from etl.extract.jsontext import check_grammar, loads, split_array, split_object, trimmed
-from etl.extract.payload import LONGEST_ID, Page, Record, SpoiltPage, TaskPayload, UnusableRecord, fingerprint
-from etl.extract.plain import read_plain
+from etl.extract.payload import LONGEST_ID, Page, SpoiltPage, TaskPayload, UnusableRecord, fingerprint
+from etl.extract.plain import is_suspect, read_plain
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable
+
+    from etl.extract.payload import Record, Task
 
 _CREATION_FIELDS = ("date_created", "created_at", "created")
 _TIMES = ("started_at", "completed_at")
@@ -47,14 +49,17 @@ def parse_page(body: bytes, served_at: dt.datetime | None = None) -> Page:
     """
     try:
         envelope = _decode_envelope(body)
-        records = [bytes(raw) for raw in envelope.results]
         count, following = bytes(envelope.count), bytes(envelope.next)
+        if is_suspect(body):
+            records = tuple([parse_record(bytes(raw)) for raw in envelope.results])
+        else:
+            records = tuple([read_plain(raw) or parse_record(bytes(raw)) for raw in envelope.results])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         members = _cut_page(body, served_at)
-        records = split_array(members["results"])
+        records = tuple([parse_record(raw) for raw in split_array(members["results"])])
         count, following = members.get("count", b"null"), members.get("next", b"null")
     return Page(
-        records=tuple(parse_record(raw) for raw in records),
+        records=records,
         count=_count(count),
         has_next=following not in (b"null", b'""', b"false"),
         served_at=served_at,
@@ -94,14 +99,14 @@ def parse_record(raw: bytes) -> Record:
         return UnusableRecord(raw, str(error))
 
 
-def parse_task(raw: bytes) -> TaskPayload:
+def parse_task(raw: bytes) -> Task:
     """
     Read one task.
 
     Raises RecordError if it is no object, or has no id that names one task: text of 1 to 255 printable
     characters that can stand in a URL.
     """
-    return read_plain(raw) or read_leniently(raw)
+    return (None if is_suspect(raw) else read_plain(raw)) or read_leniently(raw)
 
 
 def read_leniently(raw: bytes) -> TaskPayload:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
-from typing import TYPE_CHECKING, Any
+import operator
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
@@ -13,12 +15,37 @@ from etl.errors import UnreadablePage
 if TYPE_CHECKING:
     import datetime as dt
 
+    from etl.extract.plain import PlainTask
+
 LONGEST_ID = 255
 # A new number makes every stored fingerprint differ, so that a better parser reads old rows again.
 _PARSER = b"gcore-etl 1"
 
 
-def fingerprint(raw: bytes) -> bytes:
+# What the API says of a task, but its id; two sightings that agree in these are one state.
+CONTENT = (
+    "task_name",
+    "status",
+    "progress",
+    "url",
+    "category",
+    "audio_language",
+    "subtitles_language",
+    "stop_objects",
+    "client_id",
+    "client_user_id",
+    "client_entity_data",
+    "task_data",
+    "started_at",
+    "completed_at",
+    "total_time_sec",
+    "date_created",
+    "extra",
+)
+_content = operator.attrgetter(*CONTENT)
+
+
+def fingerprint(raw: bytes | msgspec.Raw) -> bytes:
     """Give 16 bytes that differ whenever a record's text does: equal ones need no further look."""
     return hashlib.blake2b(raw, digest_size=16, person=_PARSER).digest()
 
@@ -51,6 +78,11 @@ class TaskPayload(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     fingerprint: bytes = b""
     size: int = 0
 
+    def content(self) -> tuple[Any, ...]:
+        """Give the values of CONTENT, in its order."""
+        values: tuple[Any, ...] = _content(self)
+        return values
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class UnusableRecord:
@@ -65,10 +97,11 @@ class UnusableRecord:
         return len(self.raw)
 
 
-Record = TaskPayload | UnusableRecord
+Task: TypeAlias = "TaskPayload | PlainTask"
+Record: TypeAlias = "TaskPayload | PlainTask | UnusableRecord"
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Page:
     """
     One answer to a list request: a slice of the list at one instant.
@@ -82,15 +115,17 @@ class Page:
     served_at: dt.datetime | None = None
     is_detail: bool = False
 
-    @property
-    def tasks(self) -> list[TaskPayload]:
+    @functools.cached_property
+    def tasks(self) -> list[Task]:
         """The records that can be loaded, in order."""
-        return [record for record in self.records if isinstance(record, TaskPayload)]
+        return [record for record in self.records if not isinstance(record, UnusableRecord)]
 
-    @property
+    @functools.cached_property
     def keys(self) -> list[str | bytes]:
         """What tells one record from another: its id, or its text where it has none."""
-        return [record.task_id if isinstance(record, TaskPayload) else record.raw for record in self.records]
+        return [
+            record.raw if isinstance(record, UnusableRecord) else record.task_id for record in self.records
+        ]
 
 
 class SpoiltPage(UnreadablePage):

@@ -8,14 +8,16 @@ plain one.
 
 from __future__ import annotations
 
+import datetime as dt  # noqa: TC003 (msgspec reads the annotations)
+import operator
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from etl.extract.fields import instant
-from etl.extract.payload import LONGEST_ID, TaskPayload, fingerprint
+from etl.extract.fields import sensible
+from etl.extract.payload import LONGEST_ID, fingerprint
 
 _Small = Annotated[int, Meta(gt=-(1 << 31), lt=1 << 31)]
 _Large = Annotated[int, Meta(gt=-(1 << 63), le=(1 << 63) - 1)]
@@ -24,7 +26,7 @@ _Text = str | UnsetType | None
 _SUSPECT = re.compile(rb"\\u0000|\\u[dD][89a-fA-F]")
 
 
-class _TaskData(msgspec.Struct, forbid_unknown_fields=True):
+class _TaskData(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     task_name: _Text = UNSET
     url: _Text = UNSET
     category: _Text = UNSET
@@ -36,60 +38,89 @@ class _TaskData(msgspec.Struct, forbid_unknown_fields=True):
     client_entity_data: _Text = UNSET
 
 
-class _Times(msgspec.Struct, forbid_unknown_fields=True):
-    started_at: str | None = None
-    completed_at: str | None = None
+class _Times(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    started_at: dt.datetime | None = None
+    completed_at: dt.datetime | None = None
     total_time_sec: float | None = None
 
 
-class _Record(msgspec.Struct, forbid_unknown_fields=True):
+class _Record(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     task_id: str
     task_name: str | None = None
     status: str | None = None
     progress: _Small | None = None
     task_data: _TaskData | None = None
     processing_time: _Times | None = None
-    date_created: str | None = None
+    date_created: dt.datetime | None = None
 
 
 _decode = msgspec.json.Decoder(_Record).decode
 _NO_DATA, _NO_TIMES = _TaskData(), _Times()
+_most_of = operator.attrgetter(
+    *("url", "category", "audio_language", "subtitles_language", "stop_objects"),
+    *("client_id", "client_user_id", "client_entity_data"),
+)
 
 
-def read_plain(raw: bytes) -> TaskPayload | None:
-    """Read one record; None if it is not plain."""
-    # To look for one byte costs a tenth of looking for two, and that a tenth of a regular expression.
-    if b"\\" in raw and b"\\u" in raw and _SUSPECT.search(raw):
-        return None
+class PlainTask(msgspec.Struct, frozen=True, gc=False):
+    """
+    A task like TaskPayload; what only some are looked at for is taken out when it is asked for.
+
+    Most tasks are stored already, and are found to be by their fingerprint.
+    """
+
+    task_id: str
+    status: str | None
+    progress: int | None
+    client_id: int | None
+    started_at: dt.datetime | None
+    completed_at: dt.datetime | None
+    date_created: dt.datetime | None
+    fingerprint: bytes
+    size: int
+    record: _Record
+
+    def content(self) -> tuple[Any, ...]:
+        """Give the values of CONTENT, in its order; `task_data` as a Struct, whose JSON is the document's."""
+        record = self.record
+        data, times = record.task_data or _NO_DATA, record.processing_time or _NO_TIMES
+        task_name = record.task_name
+        if task_name is None and data.task_name is not UNSET:
+            task_name = data.task_name
+        return (
+            *(task_name, self.status, self.progress),
+            *[None if value is UNSET else value for value in _most_of(data)],
+            *(record.task_data, self.started_at, self.completed_at, times.total_time_sec),
+            *(self.date_created, None),
+        )
+
+
+def is_suspect(text: bytes) -> bool:
+    """Tell whether a text has escapes that only the lenient reader may read."""
+    # To look for two bytes costs a tenth of a regular expression.
+    return b"\\u" in text and _SUSPECT.search(text) is not None
+
+
+def read_plain(raw: bytes | msgspec.Raw) -> PlainTask | None:
+    """Read one record that is not suspect; None if it is not plain."""
     try:
         record = _decode(raw)
         data, times = record.task_data or _NO_DATA, record.processing_time or _NO_TIMES
-        started_at, completed_at = times.started_at, times.completed_at
-        task_id, task_name = record.task_id, record.task_name
-        if task_name is None and data.task_name is not UNSET:
-            task_name = data.task_name
+        task_id, client_id = record.task_id, data.client_id
+        started_at, completed_at, date_created = times.started_at, times.completed_at, record.date_created
         if len(task_id) > LONGEST_ID or not task_id.isprintable() or not task_id.strip(" ."):
             return None
-        return TaskPayload(
-            task_id=task_id,
-            task_name=task_name,
-            status=record.status,
-            progress=record.progress,
-            url=None if data.url is UNSET else data.url,
-            category=None if data.category is UNSET else data.category,
-            audio_language=None if data.audio_language is UNSET else data.audio_language,
-            subtitles_language=None if data.subtitles_language is UNSET else data.subtitles_language,
-            stop_objects=None if data.stop_objects is UNSET else data.stop_objects,
-            client_id=None if data.client_id is UNSET else data.client_id,
-            client_user_id=None if data.client_user_id is UNSET else data.client_user_id,
-            client_entity_data=None if data.client_entity_data is UNSET else data.client_entity_data,
-            task_data=None if record.task_data is None else msgspec.to_builtins(data),
-            started_at=None if started_at is None else instant(started_at),
-            completed_at=None if completed_at is None else instant(completed_at),
-            total_time_sec=times.total_time_sec,
-            date_created=None if record.date_created is None else instant(record.date_created),
-            fingerprint=fingerprint(raw),
-            size=len(raw),
+        return PlainTask(
+            task_id,
+            record.status,
+            record.progress,
+            None if client_id is UNSET else client_id,
+            None if started_at is None else sensible(started_at),
+            None if completed_at is None else sensible(completed_at),
+            None if date_created is None else sensible(date_created),
+            fingerprint(raw),
+            len(raw),
+            record,
         )
     except (msgspec.DecodeError, ValueError, OverflowError):
         return None

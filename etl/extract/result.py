@@ -17,7 +17,7 @@ import msgspec
 from etl.errors import RecordError, UnreadablePage
 from etl.extract.fields import flag, json_array, members_of, number, readable, small_integer, text
 from etl.extract.jsontext import loads, split_object, storable
-from etl.extract.parse import parse_task
+from etl.extract.parse import read_leniently
 
 if TYPE_CHECKING:
     from etl.extract.payload import TaskPayload
@@ -67,7 +67,7 @@ def parse_detail(body: bytes) -> ResultPayload:
     Raises UnreadablePage if the body is no task: cut short, no JSON, or JSON of another shape.
     """
     try:
-        task = parse_task(body)
+        task = read_leniently(body)
         raw = split_object(body).get("result", b"null")
         extra = {name: value for name, value in (task.extra or {}).items() if name != "result"}
         task = msgspec.structs.replace(task, extra=extra or None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from etl.extract.payload import Page, TaskPayload
+from etl.extract.payload import Page
 from etl.extract.spans import Span
 
 
@@ -61,7 +61,7 @@ class Slice:
     @property
     def last_place(self) -> int:
         """The position of the record with the last id."""
-        places = [index for index, record in enumerate(self.page.records) if isinstance(record, TaskPayload)]
+        places = [index for index, key in enumerate(self.page.keys) if isinstance(key, str)]
         return self.span.start + places[-1]
 
     def news(self, known: frozenset[str | bytes]) -> Page:

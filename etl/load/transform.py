@@ -3,62 +3,48 @@
 from __future__ import annotations
 
 import datetime as dt
-import operator
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from etl.extract.payload import CONTENT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from etl.extract.payload import TaskPayload
+    from etl.extract.payload import Task
     from etl.load.bulk import Encoder
 
-# What the API says of a task; two sightings that agree in these are one state.
-CONTENT = (
-    "task_name",
-    "status",
-    "progress",
-    "url",
-    "category",
-    "audio_language",
-    "subtitles_language",
-    "stop_objects",
-    "client_id",
-    "client_user_id",
-    "client_entity_data",
-    "task_data",
-    "started_at",
-    "completed_at",
-    "total_time_sec",
-    "date_created",
-    "extra",
-)
-_content = operator.attrgetter(*CONTENT)
-_INSTANTS = [CONTENT.index(name) for name in ("started_at", "completed_at", "date_created")]
-_DOCUMENTS = [CONTENT.index(name) for name in ("task_data", "extra")]
 # The API shows some times in whole seconds, cut off.
 CLOCK_GRAIN = dt.timedelta(seconds=1)
 
 
-def content_of(payload: TaskPayload) -> dict[str, Any]:
+def content_of(payload: Task) -> dict[str, Any]:
     """Give the columns that the API decides."""
-    return dict(zip(CONTENT, _content(payload), strict=True))
+    content = dict(zip(CONTENT, payload.content(), strict=True))
+    if isinstance(content["task_data"], msgspec.Struct):
+        content["task_data"] = msgspec.to_builtins(content["task_data"])
+    return content
 
 
-def encode_content(payload: TaskPayload, encoder: Encoder) -> list[Any]:
+def encode_content(payload: Task, encoder: Encoder) -> tuple[Any, ...]:
     """Give the values of these columns, in their order, as the driver takes them."""
-    values = list(_content(payload))
-    for place in _INSTANTS:
-        if values[place] is not None:
-            values[place] = encoder.instant(values[place])
-    for place in _DOCUMENTS:
-        if values[place] is not None:
-            values[place] = encoder.document(values[place])
-    return values
+    instant, document = encoder.instant, encoder.document
+    *texts, task_data, started_at, completed_at, total_time_sec, date_created, extra = payload.content()
+    return (
+        *texts,
+        None if task_data is None else document(task_data),
+        None if started_at is None else instant(started_at),
+        None if completed_at is None else instant(completed_at),
+        total_time_sec,
+        None if date_created is None else instant(date_created),
+        None if extra is None else document(extra),
+    )
 
 
 def creation_bounds(
-    payload: TaskPayload, created_after: dt.datetime | None, created_before: dt.datetime | None
+    payload: Task, created_after: dt.datetime | None, created_before: dt.datetime | None
 ) -> tuple[dt.datetime | None, dt.datetime | None]:
     """
     Give the narrowest bounds on the creation time that hold.

@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from etl.extract.payload import CONTENT
 from etl.load.bulk import encoder_for, insert_rows, rows_at_once, update_rows
 from etl.load.dialect import among
-from etl.load.transform import CONTENT, content_of, creation_bounds, differs, encode_content
+from etl.load.transform import content_of, creation_bounds, differs, encode_content
 from etl.models import HISTORY, STATUSES_WITH_RESULT, TASKS
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Iterable, Mapping
 
-    from etl.extract.payload import TaskPayload
+    from etl.extract.payload import Task
     from etl.load.bulk import Row
 
 _CONTENT_COLUMNS = [column for column in TASKS.columns if column.name not in {"first_seen_at", "changed_at"}]
@@ -58,7 +59,7 @@ class Sighting:
     is_dry: bool = False
 
 
-def upsert_tasks(connection: sa.Connection, payloads: Iterable[TaskPayload], sighting: Sighting) -> Tally:
+def upsert_tasks(connection: sa.Connection, payloads: Iterable[Task], sighting: Sighting) -> Tally:
     """Make the stored tasks agree with `payloads`; of two with one id the last one counts."""
     latest = {payload.task_id: payload for payload in payloads}
     new, unlike = _compare(connection, latest)
@@ -79,13 +80,13 @@ def upsert_tasks(connection: sa.Connection, payloads: Iterable[TaskPayload], sig
     return tally
 
 
-def are_stored(connection: sa.Connection, payloads: Iterable[TaskPayload]) -> bool:
+def are_stored(connection: sa.Connection, payloads: Iterable[Task]) -> bool:
     """Tell whether all of these are stored, present, and to the byte as they were seen last."""
     new, unlike = _compare(connection, {payload.task_id: payload for payload in payloads})
     return not new and not unlike
 
 
-def _compare(connection: sa.Connection, latest: Mapping[str, TaskPayload]) -> tuple[list[str], list[str]]:
+def _compare(connection: sa.Connection, latest: Mapping[str, Task]) -> tuple[list[str], list[str]]:
     """Give the ids that are not stored, and those that are removed or whose record differs in any byte."""
     present_hash = sa.case((TASKS.c.removed_at.is_(None), TASKS.c.payload_hash))
     asked = _possibly_stored(connection, latest)
@@ -115,7 +116,7 @@ def _rows(connection: sa.Connection, task_ids: list[str]) -> dict[str, sa.RowMap
     return {row["task_id"]: row for row in connection.execute(query).mappings()}
 
 
-def _says_other(latest: Mapping[str, TaskPayload], row: sa.RowMapping) -> bool:
+def _says_other(latest: Mapping[str, Task], row: sa.RowMapping) -> bool:
     return differs(content_of(latest[row["task_id"]]), row)
 
 
@@ -127,7 +128,7 @@ class _Writer:
         self._encoder = encoder_for(connection)
         self._now = self._encoder.instant(sighting.observed_at)
 
-    def insert(self, payloads: list[TaskPayload]) -> None:
+    def insert(self, payloads: list[Task]) -> None:
         after, before = self._sighting.created_after, self._sighting.created_before
         step = rows_at_once(self._connection)
         for start in range(0, len(payloads), step):
@@ -139,7 +140,7 @@ class _Writer:
             insert_rows(self._connection, TASKS, _NAMES, rows)
             self._record([self._event(payload, "discovered", None, None) for payload in part])
 
-    def update(self, changes: list[tuple[TaskPayload, sa.RowMapping]]) -> None:
+    def update(self, changes: list[tuple[Task, sa.RowMapping]]) -> None:
         rows, events = [], []
         for payload, known in changes:
             after = max(filter(None, (self._sighting.created_after, known["created_after"])), default=None)
@@ -158,7 +159,7 @@ class _Writer:
 
     def _row(
         self,
-        payload: TaskPayload,
+        payload: Task,
         created_after: dt.datetime | None,
         created_before: dt.datetime | None,
         *,
@@ -177,7 +178,7 @@ class _Writer:
             self._now,
         )
 
-    def _event(self, payload: TaskPayload, kind: str, status: str | None, progress: int | None) -> Row:
+    def _event(self, payload: Task, kind: str, status: str | None, progress: int | None) -> Row:
         run_id = self._sighting.run_id
         return (
             *(payload.task_id, run_id, self._now, kind),

@@ -41,8 +41,8 @@ def as_sqlite_instant(value: dt.datetime) -> str:
     if value.tzinfo is not dt.UTC:
         value = value.astimezone(dt.UTC)
     # A quarter of the time of `isoformat`, which asks the time zone for its offset.
-    text: str = msgspec.to_builtins(value)[:-1].replace("T", " ")
-    return text if value.microsecond else f"{text}.000000"
+    text: str = msgspec.to_builtins(value)
+    return f"{text[:10]} {text[11:-1]}{'' if value.microsecond else '.000000'}"
 
 
 class UtcDateTime(TypeDecorator[dt.datetime]):

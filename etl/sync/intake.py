@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from etl.extract.payload import TaskPayload, UnusableRecord
+from etl.extract.payload import UnusableRecord
 from etl.load.indexes import defer_indexes
 from etl.load.rejected import park
 from etl.load.seen import SeenTasks
@@ -99,7 +99,7 @@ class Intake:
     def load(self) -> None:
         """Load what is queued inside the caller's transaction."""
         summary = self._summary
-        payloads = [record for record in self._pending if isinstance(record, TaskPayload)]
+        payloads = [record for record in self._pending if not isinstance(record, UnusableRecord)]
         rejected = [record for record in self._pending if isinstance(record, UnusableRecord)]
         self._pending, self._pending_bytes = [], 0
         sighting = self.sighting()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from etl.extract.pages import Walk
-from etl.extract.payload import TaskPayload
+from etl.extract.payload import UnusableRecord
 from etl.extract.scan import Scan
 from etl.load.seen import state_of
 from etl.load.upsert import are_stored
@@ -153,4 +153,4 @@ class Reader:
 
 
 def _was_never_started(record: Record) -> bool:
-    return isinstance(record, TaskPayload) and record.status == "REVOKED" and record.started_at is None
+    return not isinstance(record, UnusableRecord) and record.status == "REVOKED" and record.started_at is None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from etl.extract.parse import parse_record
-from etl.extract.payload import TaskPayload
+from etl.extract.payload import UnusableRecord
 from etl.load.dialect import among
 from etl.load.upsert import Sighting, upsert_tasks
 from etl.models import REJECTED, TASKS
@@ -16,6 +16,8 @@ from etl.sync.watermark import add_present
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from etl.extract.payload import Record
 
 BATCH = 500
 
@@ -44,7 +46,7 @@ def retry_rejected(connection: sa.Connection) -> RetryOutcome:
     """
     outcome = RetryOutcome()
     for batch in _iter_batches(connection):
-        readable = [(row, record) for row in batch if isinstance(record := _parse(row), TaskPayload)]
+        readable = [(row, record) for row in batch if not isinstance(record := _parse(row), UnusableRecord)]
         stored = _stored(connection, [record.task_id for _, record in readable])
         for row, record in readable:
             if record.task_id in stored:
@@ -72,7 +74,7 @@ def _iter_batches(connection: sa.Connection) -> Iterator[list[sa.Row[Any]]]:
         after = batch[-1].rejected_id
 
 
-def _parse(row: sa.Row[Any]) -> object:
+def _parse(row: sa.Row[Any]) -> Record:
     raw: str = row.raw
     return parse_record(raw.encode())
 

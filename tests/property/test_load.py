@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from etl.extract.fields import ORIGINALS
 from etl.extract.parse import parse_task
-from etl.extract.payload import TaskPayload
 from etl.load.seen import mark_removed
 from etl.load.transform import content_of, differs
 from etl.load.upsert import Sighting, upsert_tasks
@@ -24,6 +23,8 @@ from etl.models import HISTORY, TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from etl.extract.payload import Task
 
 NOON = dt.datetime(2026, 6, 26, 12, tzinfo=dt.UTC)
 SIGHTING = Sighting(run_id=1, observed_at=NOON)
@@ -46,7 +47,7 @@ class Removal:
     task_id: str
 
 
-def to_payload(task_id: str, fields: dict[str, Any]) -> TaskPayload:
+def to_payload(task_id: str, fields: dict[str, Any]) -> Task:
     return parse_task(json.dumps({"task_id": task_id, **fields}).encode())
 
 
@@ -109,12 +110,12 @@ def unlike(row: dict[str, Any]) -> dict[str, Any]:
 
 def check_present(tasks: list[dict], happened: list) -> None:
     """Each task that was ever seen is as it was seen last, and there unless it went since."""
-    seen = {event.task_id: event for event in happened if isinstance(event, TaskPayload)}
+    seen = {event.task_id: event for event in happened if not isinstance(event, Removal)}
     latest = {event.task_id: event for event in happened}
     assert [task["task_id"] for task in tasks] == sorted(seen)
     for task in tasks:
         assert not differs(content_of(seen[task["task_id"]]), task)
-        assert (task["removed_at"] is None) == isinstance(latest[task["task_id"]], TaskPayload)
+        assert (task["removed_at"] is not None) == isinstance(latest[task["task_id"]], Removal)
 
 
 def check_history(tasks: list[dict], history: list[dict]) -> None:
@@ -161,7 +162,7 @@ def test_loading_the_present_state_again_writes_nothing(engine, happened):
         transaction = connection.begin()
         load(connection, batches(happened, [True] * len(happened)))
         latest = {event.task_id: event for event in happened}
-        present = [event for event in latest.values() if isinstance(event, TaskPayload)]
+        present = [event for event in latest.values() if not isinstance(event, Removal)]
         before = read(connection, TASKS, "task_id"), read(connection, HISTORY, "history_id")
         later = Sighting(run_id=2, observed_at=NOON + dt.timedelta(hours=1))
         assert upsert_tasks(connection, present, later).unchanged == len(present)

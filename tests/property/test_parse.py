@@ -14,15 +14,19 @@ from etl.emulator import Behaviour, World
 from etl.emulator.render import dump, make_record
 from etl.errors import RecordError
 from etl.extract.parse import read_leniently
-from etl.extract.plain import read_plain
+from etl.extract.plain import is_suspect, read_plain
+from etl.load.transform import content_of
 
 if TYPE_CHECKING:
-    from etl.extract.payload import TaskPayload
+    from etl.extract.payload import Task
 
 TEXTS = st.text(max_size=12, alphabet=st.characters(exclude_categories=["Cs", "Cc"]))
 HARD_TEXTS = st.sampled_from(["\x00", "\ud800", "\U0001f600", "\\u0000", "7", "1e3"])
 TIMES = st.sampled_from(
-    ["2026-06-26T16:26:29.25Z", "2026-06-26T16:26:29Z", "2026-06-26 16:26:29", "2026-06-26T16:26:29+02:00"]
+    [
+        *("2026-06-26T16:26:29.25Z", "2026-06-26T16:26:29Z", "2026-06-26 16:26:29"),
+        *("2026-06-26T16:26:29+02:00", "2026-06-26T16:26:29.999999999Z", "2026-06-26t16:26:29z"),
+    ]
 )
 HARD_TIMES = st.sampled_from(
     [
@@ -73,17 +77,24 @@ RECORDS = some_of(
 )
 
 
-def in_order(payload: TaskPayload) -> str:
+LOOKED_AT = ("client_id", "started_at", "completed_at", "date_created")
+
+
+def in_order(payload: Task) -> str:
     """Write a payload so that 1, 1.0 and True differ, and the order of names makes no difference."""
-    data = payload.task_data
-    ordered = data and dict(sorted(data.items()))
-    return repr(msgspec.structs.replace(payload, task_data=ordered))
+    looked_at = payload.client_id, payload.started_at, payload.completed_at, payload.date_created
+    assert looked_at == tuple(content_of(payload)[name] for name in LOOKED_AT)
+    return repr((payload.task_id, sorted_deeply(content_of(payload)), payload.fingerprint, payload.size))
+
+
+def sorted_deeply(value: Any) -> Any:
+    return {name: sorted_deeply(value[name]) for name in sorted(value)} if isinstance(value, dict) else value
 
 
 @given(RECORDS, st.booleans(), st.sampled_from([None, 1]))
 def test_what_is_read_as_plain_is_what_the_lenient_reader_reads(record, is_ascii, indent):
     raw = json.dumps(record, ensure_ascii=is_ascii, indent=indent).encode("utf-8", "surrogatepass")
-    plain = read_plain(raw)
+    plain = None if is_suspect(raw) else read_plain(raw)
     if plain is None:
         return
     assert in_order(plain) == in_order(read_leniently(raw))
@@ -96,7 +107,7 @@ def test_the_documented_records_are_plain(created):
         raw = dump(make_record(task, Behaviour(creation_field=created)))
         plain = read_plain(raw)
         assert plain is not None
-        assert plain == read_leniently(raw)
+        assert in_order(plain) == in_order(read_leniently(raw))
 
 
 @pytest.mark.parametrize("name", ["task_id", "status", "task_data", "processing_time"])
@@ -111,12 +122,12 @@ def test_a_name_that_comes_twice_counts_for_both_readers_as_the_last(name):
     )
     twice = raw[:-1] + b',"%s":%s}' % (name.encode(), other)
     assert read_plain(twice) != read_plain(raw)
-    assert read_plain(twice) == read_leniently(twice)
+    assert in_order(read_plain(twice)) == in_order(read_leniently(twice))
 
 
 @pytest.mark.parametrize("task_id", ["", ".", "..", "\x00", " ", "a" * 256, "\n"])
 def test_an_id_that_names_no_task_is_refused_by_both(task_id):
     raw = msgspec.json.encode({"task_id": task_id})
-    assert read_plain(raw) is None
+    assert is_suspect(raw) or read_plain(raw) is None
     with pytest.raises(RecordError):
         read_leniently(raw)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -13,13 +14,16 @@ from etl.errors import RecordError, UnreadablePage
 from etl.extract.fields import ORIGINALS
 from etl.extract.jsontext import split_array, split_object
 from etl.extract.parse import parse_page, parse_task
-from etl.extract.payload import SpoiltPage, TaskPayload, UnusableRecord
+from etl.extract.payload import SpoiltPage, UnusableRecord
+from etl.load.transform import content_of
 
 ID = "aafe70c6-0000-0000-0000-327b65f7670f"
 
 
-def parse(**fields: object) -> TaskPayload:
-    return parse_task(json.dumps({"task_id": ID, **fields}).encode())
+def parse(**fields: object) -> SimpleNamespace:
+    """Give what is read, by the names of the columns."""
+    task = parse_task(json.dumps({"task_id": ID, **fields}).encode())
+    return SimpleNamespace(task_id=task.task_id, **content_of(task))
 
 
 def a_page(*records: bytes, **fields: object) -> bytes:

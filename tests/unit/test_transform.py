@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from etl.extract.parse import parse_task
-from etl.extract.payload import TaskPayload, fingerprint
-from etl.load.transform import CONTENT, content_of, differs
+from etl.extract.payload import CONTENT, TaskPayload, fingerprint
+from etl.load.transform import content_of, differs
 from etl.models import TASKS
 
 NOON = dt.datetime(2026, 6, 26, 12, tzinfo=dt.UTC)
