@@ -50,6 +50,11 @@ def rows_at_once(connection: sa.Connection) -> int:
     return _ROWS_A_COPY if connection.dialect.name == "postgresql" else _ROWS_A_STATEMENT
 
 
+def fetch_pairs(connection: sa.Connection, query: sa.Select[tuple[Any, Any]]) -> dict[Any, Any]:
+    """Give the rows of two columns as the driver does: text, numbers and bytes only are what they should be."""
+    return dict(connection.execute(query).cursor.fetchall())
+
+
 def insert_rows(connection: sa.Connection, table: sa.Table, names: Names, rows: list[Row]) -> None:
     """Add rows that are not there yet: on Postgres by COPY, which the engine knows how to run."""
     columns = f"{table.name} ({', '.join(names)})"

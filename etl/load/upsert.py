@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from etl.extract.payload import CONTENT
-from etl.load.bulk import encoder_for, insert_rows, rows_at_once, update_rows
+from etl.load.bulk import encoder_for, fetch_pairs, insert_rows, rows_at_once, update_rows
 from etl.load.dialect import among
 from etl.load.transform import content_of, creation_bounds, differs, encode_content
 from etl.models import HISTORY, STATUSES_WITH_RESULT, TASKS
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from etl.extract.payload import Task
     from etl.load.bulk import Row
@@ -35,6 +35,24 @@ _NAMES = (*_CHANGES, "first_seen_at")
 _EVENT_NAMES = (
     *("task_id", "run_id", "observed_at", "event"),
     *("status", "progress", "previous_status", "previous_progress"),
+)
+
+
+# SQLite numbers rows as they come, and copies what it has sooner than Python can say it again.
+_ROW = sa.literal_column("rowid", sa.Integer)
+_LAST_ROW = sa.select(sa.func.coalesce(sa.func.max(_ROW), 0)).select_from(TASKS)
+_DISCOVERED = sa.insert(HISTORY).from_select(
+    ["task_id", "run_id", "observed_at", "event", "status", "progress"],
+    sa.select(
+        TASKS.c.task_id,
+        sa.bindparam("seen_in", type_=sa.Integer),
+        sa.bindparam("seen_at", type_=HISTORY.c.observed_at.type),
+        sa.literal("discovered"),
+        TASKS.c.status,
+        TASKS.c.progress,
+    )
+    .where(sa.bindparam("last_row") < _ROW)
+    .order_by(_ROW),
 )
 
 
@@ -88,25 +106,29 @@ def are_stored(connection: sa.Connection, payloads: Iterable[Task]) -> bool:
 
 def _compare(connection: sa.Connection, latest: Mapping[str, Task]) -> tuple[list[str], list[str]]:
     """Give the ids that are not stored, and those that are removed or whose record differs in any byte."""
-    present_hash = sa.case((TASKS.c.removed_at.is_(None), TASKS.c.payload_hash))
-    asked = _possibly_stored(connection, latest)
-    query = sa.select(TASKS.c.task_id, present_hash).where(among(connection, TASKS.c.task_id, asked))
-    stored = dict(connection.execute(query).all()) if asked else {}
+    stored = _present_hashes(connection, latest)
     new = [task_id for task_id in latest if task_id not in stored]
     given = ((task_id, payload.fingerprint) for task_id, payload in latest.items())
     return new, [task_id for task_id, seen in given if stored.get(task_id, seen) != seen]
 
 
-def _possibly_stored(connection: sa.Connection, task_ids: Iterable[str]) -> list[str]:
+def _present_hashes(connection: sa.Connection, task_ids: Collection[str]) -> dict[str, bytes | None]:
     """
-    Leave out the ids beyond the last one that is stored: all of them, in a first load in order.
+    Give the fingerprint of those that are stored, None where the task is removed, and maybe of others.
 
-    SQLite sorts as Python does, by code points; how Postgres sorts is up to whoever made the database.
+    In a batch that a list gives in order, all that is stored between the first and the last id are those very
+    tasks, or nothing, and one walk through them is quicker than many lookups. SQLite sorts as Python does, by
+    code points; how Postgres sorts is up to whoever made the database.
     """
-    if connection.dialect.name != "sqlite":
-        return list(task_ids)
-    last = connection.scalar(sa.select(sa.func.max(TASKS.c.task_id))) or ""
-    return [task_id for task_id in task_ids if task_id <= last]
+    present_hash = sa.case((TASKS.c.removed_at.is_(None), TASKS.c.payload_hash))
+    query = sa.select(TASKS.c.task_id, present_hash)
+    if task_ids and connection.dialect.name == "sqlite":
+        most = 2 * len(task_ids)
+        is_between = TASKS.c.task_id.between(min(task_ids), max(task_ids))
+        between = fetch_pairs(connection, query.where(is_between).limit(most))
+        if len(between) < most:
+            return between
+    return fetch_pairs(connection, query.where(among(connection, TASKS.c.task_id, task_ids)))
 
 
 def _rows(connection: sa.Connection, task_ids: list[str]) -> dict[str, sa.RowMapping]:
@@ -127,6 +149,7 @@ class _Writer:
         self._connection, self._sighting = connection, sighting
         self._encoder = encoder_for(connection)
         self._now = self._encoder.instant(sighting.observed_at)
+        self._event_of_all = {"seen_in": sighting.run_id, "seen_at": sighting.observed_at}
 
     def insert(self, payloads: list[Task]) -> None:
         after, before = self._sighting.created_after, self._sighting.created_before
@@ -137,8 +160,13 @@ class _Writer:
                 (*self._row(payload, after, before, is_result_due=_has_result(payload.status)), self._now)
                 for payload in part
             ]
-            insert_rows(self._connection, TASKS, _NAMES, rows)
-            self._record([self._event(payload, "discovered", None, None) for payload in part])
+            if self._connection.dialect.name == "postgresql":
+                insert_rows(self._connection, TASKS, _NAMES, rows)
+                self._record([self._event(payload, "discovered", None, None) for payload in part])
+            else:
+                last = self._connection.scalar(_LAST_ROW)
+                insert_rows(self._connection, TASKS, _NAMES, rows)
+                self._connection.execute(_DISCOVERED, {**self._event_of_all, "last_row": last})
 
     def update(self, changes: list[tuple[Task, sa.RowMapping]]) -> None:
         rows, events = [], []
