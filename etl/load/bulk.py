@@ -51,7 +51,7 @@ def rows_at_once(connection: sa.Connection) -> int:
 
 
 def fetch_pairs(connection: sa.Connection, query: sa.Select[tuple[Any, Any]]) -> dict[Any, Any]:
-    """Give the rows of two columns as the driver does: text, numbers and bytes only are what they should be."""
+    """Give the rows of two columns, of text, numbers or bytes, as the driver gives them."""
     return dict(connection.execute(query).cursor.fetchall())
 
 
