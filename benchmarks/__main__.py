@@ -46,7 +46,7 @@ def measure(  # noqa: PLR0913 (what a measurement is made of)
 
 @main.command()
 @click.option("--tasks", default=20_000, show_default=True)
-@click.option("--rounds", default=5, show_default=True)
+@click.option("--rounds", default=3, show_default=True)
 @click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, default=KINDS)
 def quick(tasks: int, rounds: int, kinds: tuple[str, ...]) -> None:
     """Give our time as a multiple of the bare prototype's: under a minute, ratios only."""

@@ -116,13 +116,25 @@ class Page:
     is_detail: bool = False
 
     @functools.cached_property
+    def unusable(self) -> list[UnusableRecord]:
+        """The records that cannot be loaded, in order."""
+        return [record for record in self.records if isinstance(record, UnusableRecord)]
+
+    @functools.cached_property
     def tasks(self) -> list[Task]:
         """The records that can be loaded, in order."""
         return [record for record in self.records if not isinstance(record, UnusableRecord)]
 
     @functools.cached_property
+    def ids(self) -> list[str]:
+        """The ids of the records that have one, in order."""
+        return [task.task_id for task in self.tasks]
+
+    @functools.cached_property
     def keys(self) -> list[str | bytes]:
         """What tells one record from another: its id, or its text where it has none."""
+        if not self.unusable:
+            return [*self.ids]
         return [
             record.raw if isinstance(record, UnusableRecord) else record.task_id for record in self.records
         ]

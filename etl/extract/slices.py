@@ -15,13 +15,11 @@ class Slice:
     span: Span
     page: Page
     keys: frozenset[str | bytes]
-    ids: list[str]
 
     @classmethod
     def of(cls, span: Span, page: Page) -> Slice:
-        """Look at an answer; `ids` are those of the records that have one, in order."""
-        keys = page.keys
-        return cls(span, page, frozenset(keys), [key for key in keys if isinstance(key, str)])
+        """Look at an answer."""
+        return cls(span, page, frozenset(page.keys))
 
     @property
     def size(self) -> int:
@@ -46,17 +44,17 @@ class Slice:
     @property
     def is_ordered(self) -> bool:
         """Whether its ids ascend."""
-        return self.ids == sorted(set(self.ids))
+        return self.page.ids == sorted(set(self.page.ids))
 
     @property
     def first_id(self) -> str | None:
         """The first id."""
-        return self.ids[0] if self.ids else None
+        return self.page.ids[0] if self.page.ids else None
 
     @property
     def last_id(self) -> str | None:
         """The last id."""
-        return self.ids[-1] if self.ids else None
+        return self.page.ids[-1] if self.page.ids else None
 
     @property
     def last_place(self) -> int:
@@ -71,4 +69,4 @@ class Slice:
         return dataclasses.replace(self.page, records=fresh)
 
 
-NOTHING = Slice(Span(1, 1), Page(records=()), frozenset(), [])
+NOTHING = Slice.of(Span(1, 1), Page(records=()))

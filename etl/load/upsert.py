@@ -107,9 +107,11 @@ def are_stored(connection: sa.Connection, payloads: Iterable[Task]) -> bool:
 def _compare(connection: sa.Connection, latest: Mapping[str, Task]) -> tuple[list[str], list[str]]:
     """Give the ids that are not stored, and those that are removed or whose record differs in any byte."""
     stored = _present_hashes(connection, latest)
+    given = {task_id: payload.fingerprint for task_id, payload in latest.items()}
+    if stored == given:
+        return [], []
     new = [task_id for task_id in latest if task_id not in stored]
-    given = ((task_id, payload.fingerprint) for task_id, payload in latest.items())
-    return new, [task_id for task_id, seen in given if stored.get(task_id, seen) != seen]
+    return new, [task_id for task_id, seen in given.items() if stored.get(task_id, seen) != seen]
 
 
 def _present_hashes(connection: sa.Connection, task_ids: Collection[str]) -> dict[str, bytes | None]:

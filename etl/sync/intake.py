@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from etl.extract.payload import UnusableRecord
 from etl.load.indexes import defer_indexes
 from etl.load.rejected import park
 from etl.load.seen import SeenTasks
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
-    from etl.extract.payload import Page, Record
+    from etl.extract.payload import Page, Task, UnusableRecord
     from etl.sync.account import Account
     from etl.sync.clock import SourceClock
     from etl.sync.summary import RunSummary
@@ -52,7 +51,8 @@ class Intake:
         self._account, self._clock = account, clock
         self._stored_client_ids = account.client_ids
         self._created_after: dt.datetime | None = None
-        self._pending: list[Record] = []
+        self._pending: list[Task] = []
+        self._pending_rejected: list[UnusableRecord] = []
         self._pending_bytes = 0
         self._may_defer = present == 0 and not summary.dry_run
         self._rejected_texts: set[int] = set()
@@ -67,10 +67,12 @@ class Intake:
         """Queue a page for loading, and load and commit when enough is queued."""
         self.look(page)
         self._doubt(page)
-        self._pending.extend(page.records)
+        self._pending.extend(page.tasks)
+        self._pending_rejected.extend(page.unusable)
         self._summary.tasks_seen += len(page.tasks)
         self._pending_bytes += sum(record.size for record in page.records)
-        if len(self._pending) >= BATCH_ROWS or self._pending_bytes >= BATCH_BYTES:
+        records = len(self._pending) + len(self._pending_rejected)
+        if records >= BATCH_ROWS or self._pending_bytes >= BATCH_BYTES:
             self.flush()
 
     @property
@@ -99,9 +101,8 @@ class Intake:
     def load(self) -> None:
         """Load what is queued inside the caller's transaction."""
         summary = self._summary
-        payloads = [record for record in self._pending if not isinstance(record, UnusableRecord)]
-        rejected = [record for record in self._pending if isinstance(record, UnusableRecord)]
-        self._pending, self._pending_bytes = [], 0
+        payloads, rejected = self._pending, self._pending_rejected
+        self._pending, self._pending_rejected, self._pending_bytes = [], [], 0
         sighting = self.sighting()
         if payloads and self._may_defer:
             defer_indexes(self._connection)
