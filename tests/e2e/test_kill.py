@@ -263,7 +263,7 @@ def few_or(many: int, *, few: int) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("kills", [few, pytest.param(many, marks=is_slow)])
 
 
-@few_or(170, few=5)
+@few_or(170, few=3)
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_sync_that_is_killed_leaves_only_what_is_true_and_the_next_makes_it_whole(
     nursery, databases, name, kills
@@ -272,7 +272,7 @@ def test_a_sync_that_is_killed_leaves_only_what_is_true_and_the_next_makes_it_wh
         kill_often(victim, kills)
 
 
-@few_or(40, few=2)
+@few_or(40, few=1)
 @pytest.mark.parametrize("name", UPGRADES)
 def test_an_upgrade_that_is_killed_is_done_wholly_or_not_at_all(nursery, databases, name, kills):
     with a_victim(nursery, databases, UPGRADES[name]) as victim:

@@ -73,8 +73,8 @@ MECHANISMS = [
     Mechanism(
         "P4 idempotent: what is the same is not written",
         "load/upsert.py",
-        "if stored.get(task_id, seen) != seen]",
-        "if task_id in stored]",
+        "{task_id: payload.fingerprint for",
+        "{task_id: b'' for",
         "integration/test_load.py integration/test_proportional.py",
     ),
     Mechanism(
@@ -117,7 +117,7 @@ MECHANISMS = [
     Mechanism(
         "P7 bounded: batches are loaded as they come",
         "sync/intake.py",
-        "if len(self._pending) >= BATCH_ROWS or self._pending_bytes >= BATCH_BYTES:",
+        "if records >= BATCH_ROWS or self._pending_bytes >= BATCH_BYTES:",
         "if False:",
         "integration/test_sync.py e2e/test_kill.py e2e/test_crash.py",
     ),

@@ -83,8 +83,10 @@ def execute(path: Path, database_url: str, folder: Path = FOLDER, *, keep_figure
         warnings.filterwarnings("ignore", "Unclosed socket <zmq", ResourceWarning)
         run_cells(notebook, folder)
         gc.collect()
-    *outputs, drawn = [output for cell in notebook.cells for output in cell.get("outputs", ())]
-    return Executed(path, database_url, outputs, drawn.text)
+    *cells, last = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    outputs = [output for cell in cells for output in cell.outputs]
+    # What a cell prints may come in several pieces.
+    return Executed(path, database_url, outputs, "".join(piece.text for piece in last.outputs))
 
 
 def run_cells(notebook: NotebookNode, folder: Path) -> None:

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from axe_playwright_python.sync_playwright import Axe
 from support.browser import chromium
 from support.commands import error_of
+from support.grids import one_in
 from support.stored import as_instant, store_task
 from support.worlds import query, sync_while_it_changes
 
@@ -307,8 +308,7 @@ def test_hostile_text_stays_text(page, bounds, days):
 
 # How a page is laid out does not depend on where its figures come from.
 @pytest.mark.parametrize("url, bounds", [("sqlite", "whole")], indirect=True)
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [320, 375, 1200])
+@one_in(2, "scheme, width", ["light", "dark"], [320, 375, 1200])
 def test_it_can_be_read_on_a_phone_and_a_desk_by_day_and_by_night(browser, file, width, scheme):
     with watched(browser, file, viewport={"width": width, "height": 800}, color_scheme=scheme) as page:
         assert page.evaluate("document.documentElement.scrollWidth") == width

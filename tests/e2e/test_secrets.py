@@ -18,6 +18,7 @@ import pytest
 import sqlalchemy as sa
 from support.commands import Command
 from support.conditions import CONDITIONS, meet
+from support.grids import one_in
 from support.processes import Ended, environment_for, wait_until
 from support.worlds import a_world
 
@@ -192,7 +193,7 @@ def talking(converse: Callable[[socket.socket], None]) -> Iterator[int]:
         thread.join()
 
 
-@pytest.mark.parametrize("words", TALKATIVE)
+@one_in(2, "words", TALKATIVE)
 def test_a_server_that_repeats_the_key_is_not_repeated(nursery, tmp_path, words):
     def converse(peer: socket.socket) -> None:
         request = peer.recv(65536)
@@ -280,8 +281,7 @@ RAW_PASSWORDS = {
 }
 
 
-@pytest.mark.parametrize("name", RAW_PASSWORDS)
-@pytest.mark.parametrize("write", [quote, str], ids=["quoted", "raw"])
+@one_in(2, "name, write", RAW_PASSWORDS, [quote, str])
 def test_a_password_is_not_shown_when_the_server_is_down(sqlite_command, name, write):
     password = RAW_PASSWORDS[name]
     written = quote(password, safe="") if write is quote else password

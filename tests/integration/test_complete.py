@@ -8,6 +8,7 @@ import random
 from typing import TYPE_CHECKING
 
 import pytest
+from support.grids import one_in
 from support.worlds import NOW, a_world, finished_world, query, settings_for, stored_states, true_states
 
 from etl.emulator import Behaviour, serve
@@ -57,8 +58,7 @@ def test_the_meaning_of_the_filter_is_found_out_and_every_new_task_is_found(data
     assert query(database_url, "SELECT date_filter, count_bias, surplus FROM sync_state") == [(meaning, 0, 0)]
 
 
-@pytest.mark.parametrize("meaning", MEANINGS)
-@pytest.mark.parametrize("hours", [-12, 0, 14])
+@one_in(3, "meaning, hours", MEANINGS, [-12, 0, 14])
 def test_new_tasks_are_found_in_few_requests_in_every_time_zone(sqlite_url, meaning, hours):
     world = a_world(2000, arrivals_per_hour=20)
     behaviour = Behaviour(page_cap=50, date_created=meaning, utc_offset=dt.timedelta(hours=hours))
@@ -72,8 +72,7 @@ def test_new_tasks_are_found_in_few_requests_in_every_time_zone(sqlite_url, mean
         assert summary.date_filter == meaning
 
 
-@pytest.mark.parametrize("forced", MEANINGS)
-@pytest.mark.parametrize("actual", MEANINGS)
+@one_in(3, "forced, actual", MEANINGS, MEANINGS)
 def test_a_forced_wrong_verdict_costs_requests_and_no_task(sqlite_url, forced, actual):
     world = a_world(arrivals_per_hour=20)
     with serve(world, Behaviour(page_cap=50, date_created=actual)) as emulator:
@@ -83,8 +82,7 @@ def test_a_forced_wrong_verdict_costs_requests_and_no_task(sqlite_url, forced, a
             world.advance(dt.timedelta(hours=2))
 
 
-@pytest.mark.parametrize("before", MEANINGS)
-@pytest.mark.parametrize("after", MEANINGS)
+@one_in(3, "before, after", MEANINGS, MEANINGS)
 def test_a_verdict_that_no_longer_holds_is_noticed_within_one_run(sqlite_url, before, after):
     world = a_world(arrivals_per_hour=20)
     with serve(world, Behaviour(page_cap=50, date_created=before)) as emulator:
@@ -211,8 +209,7 @@ def test_a_full_sync_misses_nothing_that_was_there_throughout(sqlite_url, seed, 
         assert stored_states(sqlite_url) == true_states(world)
 
 
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("meaning", MEANINGS)
+@one_in(2, "seed, meaning", range(4), MEANINGS)
 def test_an_incremental_sync_misses_nothing_that_was_there_throughout(sqlite_url, seed, meaning):
     world = a_world(100, arrivals_per_hour=20)
     with serve(world, Behaviour(page_cap=12, date_created=meaning)) as emulator:
@@ -254,8 +251,7 @@ ODDITIES: dict[str, dict[str, object]] = {
 }
 
 
-@pytest.mark.parametrize("oddity", ODDITIES)
-@pytest.mark.parametrize("meaning", ["gte", "day", "ignored"])
+@one_in(3, "oddity, meaning", ODDITIES, ["gte", "day", "ignored"])
 def test_whatever_else_is_odd_every_task_is_here(sqlite_url, oddity, meaning):
     behaviour = Behaviour(page_cap=30, date_created=meaning, **ODDITIES[oddity])
     world = a_world(100, arrivals_per_hour=10)
@@ -269,8 +265,7 @@ def test_whatever_else_is_odd_every_task_is_here(sqlite_url, oddity, meaning):
 SPOILT = (b'{"task_id":"x","a":[1}', b'{"task_id":"x","a":"b}', b'{"task_id":', b"}", b'{"a" "b"}]')
 
 
-@pytest.mark.parametrize("raw", SPOILT)
-@pytest.mark.parametrize("position", ["00000000", "80000000", "ffffffff"])
+@one_in(3, "raw, position", SPOILT, ["00000000", "80000000", "ffffffff"])
 def test_one_record_that_spoils_its_page_costs_itself_alone(database_url, raw, position):
     world = a_world(150)
     usable = true_states(world)

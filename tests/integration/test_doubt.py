@@ -6,6 +6,7 @@ import datetime as dt
 from typing import TYPE_CHECKING
 
 import pytest
+from support.grids import one_in
 from support.stored import as_instant
 from support.worlds import NOW, a_world, query, settings_for, stored_states, true_states
 
@@ -129,8 +130,7 @@ def test_a_count_of_the_page_and_no_next_page_hide_nothing(sqlite_url):
 HOURS = (-48, -3, -0.1, 0.1, 3, 48)
 
 
-@pytest.mark.parametrize("hours", HOURS)
-@pytest.mark.parametrize("meaning", ["gte", "day", "ignored"])
+@one_in(3, "hours, meaning", HOURS, ["gte", "day", "ignored"])
 def test_bounds_on_the_creation_time_hold_though_clocks_disagree(sqlite_url, hours, meaning):
     """The `Date` header is so many hours off the clock by which the source dates its tasks."""
     world = a_world(100, arrivals_per_hour=30)

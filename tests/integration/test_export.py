@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import webvtt
 from pyarrow import parquet
+from support.grids import one_in
 from support.worlds import a_world, query, settings_for
 
 from etl import frames
@@ -164,9 +165,7 @@ def test_type_status_and_time_narrow_an_export(synced, tmp_path):
         export("task_durations", file, source=synced, since=since)
 
 
-@pytest.mark.parametrize("kind", FORMATS)
-@pytest.mark.parametrize("name", ["tasks", "subtitles", "task_daily"])
-@pytest.mark.parametrize("period", ["day", "month"])
+@one_in(3, "kind, name, period", FORMATS, ["tasks", "subtitles", "task_daily"], ["day", "month"])
 def test_a_partitioned_folder_holds_every_row_in_its_place(synced, tmp_path, kind, name, period):
     folder = tmp_path / "out"
     rows = export(name, folder, source=synced, format=kind, partition_by=period, is_raw=True)
