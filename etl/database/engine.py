@@ -191,13 +191,17 @@ def _open_postgres(url: URL, *, read_only: bool) -> Engine:
         connection.commit()
 
     @event.listens_for(engine, "do_execute")
-    @event.listens_for(engine, "do_executemany")
-    def copy_rows(cursor: PostgresCursor, statement: str, rows: Any, _context: object) -> bool:  # noqa: ANN401
-        """Run `COPY … FROM STDIN`, which the driver has another method for than for other statements."""
+    def copy_rows(cursor: PostgresCursor, statement: str, parameters: Any, _context: object) -> bool:  # noqa: ANN401
+        """
+        Run `COPY … FROM STDIN`, which the driver has another method for than for other statements.
+
+        Its one parameter gives the rows; the server takes them while the next ones are made.
+        """
         if not statement.startswith("COPY "):
             return False
+        (rows,) = parameters
         with cursor.copy(statement) as copy:
-            for row in rows if isinstance(rows, list) else [rows]:
+            for row in rows:
                 copy.write_row(row)
         return True
 

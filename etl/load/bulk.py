@@ -18,15 +18,13 @@ from etl.models.base import as_json, as_sqlite_instant
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     import sqlalchemy as sa
 
 # SQLite lets other threads run during a statement. With one for each row, the loading thread would wait for
 # them at every turn; with so many rows to each, pages are decoded meanwhile.
 _ROWS_A_STATEMENT = 1000
-# Each COPY is a round trip.
-_ROWS_A_COPY = 10_000
 
 Row = tuple[Any, ...]
 Names = tuple[str, ...]
@@ -45,30 +43,32 @@ def encoder_for(connection: sa.Connection) -> Encoder:
     return _POSTGRES if connection.dialect.name == "postgresql" else _SQLITE
 
 
-def rows_at_once(connection: sa.Connection) -> int:
-    """Give how many rows are best encoded before they are written."""
-    return _ROWS_A_COPY if connection.dialect.name == "postgresql" else _ROWS_A_STATEMENT
-
-
 def fetch_pairs(connection: sa.Connection, query: sa.Select[tuple[Any, Any]]) -> dict[Any, Any]:
     """Give the rows of two columns, of text, numbers or bytes, as the driver gives them."""
     return dict(connection.execute(query).cursor.fetchall())
 
 
-def insert_rows(connection: sa.Connection, table: sa.Table, names: Names, rows: list[Row]) -> None:
-    """Add rows that are not there yet: on Postgres by COPY, which the engine knows how to run."""
+def insert_rows(connection: sa.Connection, table: sa.Table, names: Names, rows: Iterable[Row]) -> None:
+    """
+    Add rows that are not there yet: on Postgres by COPY, which the engine knows how to run.
+
+    They may be made as they are asked for: that server stores the first while the others are made.
+    """
+    waiting = iter(rows)
+    first = next(waiting, None)
+    if first is None:
+        return
+    waiting = itertools.chain([first], waiting)
     columns = f"{table.name} ({', '.join(names)})"
     if connection.dialect.name == "postgresql":
-        if rows:
-            connection.exec_driver_sql(f"COPY {columns} FROM STDIN", rows)
+        connection.exec_driver_sql(f"COPY {columns} FROM STDIN", (waiting,))
         return
     one = f"({', '.join('?' * len(names))})"
     # Before 3.32 SQLite took no more than 999 values in a statement.
     driver: Any = connection.connection.driver_connection
     values = driver.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
     most = max(1, min(_ROWS_A_STATEMENT, values // len(names)))
-    for start in range(0, len(rows), most):
-        part = rows[start : start + most]
+    while part := list(itertools.islice(waiting, most)):
         statement = f"INSERT INTO {columns} VALUES {one}"
         if len(part) == most:
             flat = tuple(itertools.chain.from_iterable(part))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from etl.extract.payload import CONTENT
-from etl.load.bulk import encoder_for, fetch_pairs, insert_rows, rows_at_once, update_rows
+from etl.load.bulk import encoder_for, fetch_pairs, insert_rows, update_rows
 from etl.load.dialect import among
 from etl.load.transform import content_of, creation_bounds, differs, encode_content
 from etl.models import HISTORY, STATUSES_WITH_RESULT, TASKS
@@ -151,24 +151,23 @@ class _Writer:
         self._connection, self._sighting = connection, sighting
         self._encoder = encoder_for(connection)
         self._now = self._encoder.instant(sighting.observed_at)
-        self._event_of_all = {"seen_in": sighting.run_id, "seen_at": sighting.observed_at}
 
     def insert(self, payloads: list[Task]) -> None:
+        if not payloads:
+            return
         after, before = self._sighting.created_after, self._sighting.created_before
-        step = rows_at_once(self._connection)
-        for start in range(0, len(payloads), step):
-            part = payloads[start : start + step]
-            rows = [
-                (*self._row(payload, after, before, is_result_due=_has_result(payload.status)), self._now)
-                for payload in part
-            ]
-            if self._connection.dialect.name == "postgresql":
-                insert_rows(self._connection, TASKS, _NAMES, rows)
-                self._record([self._event(payload, "discovered", None, None) for payload in part])
-            else:
-                last = self._connection.scalar(_LAST_ROW)
-                insert_rows(self._connection, TASKS, _NAMES, rows)
-                self._connection.execute(_DISCOVERED, {**self._event_of_all, "last_row": last})
+        rows = (
+            (*self._row(payload, after, before, is_result_due=_has_result(payload.status)), self._now)
+            for payload in payloads
+        )
+        if self._connection.dialect.name == "postgresql":
+            insert_rows(self._connection, TASKS, _NAMES, rows)
+            self._record(self._event(payload, "discovered", None, None) for payload in payloads)
+        else:
+            last_row = self._connection.scalar(_LAST_ROW)
+            insert_rows(self._connection, TASKS, _NAMES, rows)
+            seen = {"seen_in": self._sighting.run_id, "seen_at": self._sighting.observed_at}
+            self._connection.execute(_DISCOVERED, {**seen, "last_row": last_row})
 
     def update(self, changes: list[tuple[Task, sa.RowMapping]]) -> None:
         rows, events = [], []
@@ -215,7 +214,7 @@ class _Writer:
             *(payload.status, payload.progress, status, progress),
         )
 
-    def _record(self, events: list[Row]) -> None:
+    def _record(self, events: Iterable[Row]) -> None:
         insert_rows(self._connection, HISTORY, _EVENT_NAMES, events)
 
 
