@@ -24,6 +24,7 @@ from etl.errors import (
     SourceError,
 )
 from etl.extract.client import Client, parse_date
+from etl.extract.payload import CONTENT
 from etl.secret import Secret
 
 if TYPE_CHECKING:
@@ -69,8 +70,9 @@ def test_both_shapes_of_a_record_are_read(emulator, shape):
     assert (page.count, page.has_next, page.served_at) == (30, True, NOW)
     true = [emulator.world.tasks[task_id] for task_id in sorted(emulator.world.tasks)[:20]]
     for task, record, detail in zip(true, page.records, details, strict=True):
-        said = (task.task_id, task.task_name, task.status, task.progress)
-        assert (record.task_id, record.task_name, record.status, record.progress) == said
+        said = dict(zip(CONTENT, record.content(), strict=True))
+        assert (said["task_name"], said["url"]) == (task.task_name, task.task_data["url"])
+        assert (record.task_id, record.status, record.progress) == (task.task_id, task.status, task.progress)
         assert record.started_at == (task.started_at if shape == "present" else None)
         assert detail.task.started_at == task.started_at
         assert (detail.task.task_id, detail.task.status) == (task.task_id, task.status)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import certifi
 import pytest
+from support.grids import one_in
 from support.worlds import NOW, a_world, query, settings_for, stored_states, true_states
 
 from etl.emulator import Behaviour, Fault, RequestInfo, serve
@@ -234,8 +235,7 @@ def check_end(error: EtlError | None, fault: str, stage: str) -> None:
 
 
 @pytest.mark.usefixtures("haste")
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("fault", PASSING)
+@one_in(2, "mode, fault", MODES, PASSING)
 def test_a_fault_that_passes_costs_only_time_wherever_it_strikes(emulator, grid_url, mode, fault):
     stages = [stage for each, stage in PLACES if each == mode]
     trouble = Trouble(*stages, fault=fault)

@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.grids import one_in
 from support.languages import SAID
 from support.worlds import a_world, query, settings_for
 
@@ -142,7 +143,7 @@ def test_a_very_long_transcript_is_searched_to_its_end(world, synced):
         assert found(url, f'"{number} word{number + 1}"') == [("t", float(number))]
 
 
-@pytest.mark.parametrize("text", ODD)
+@one_in(2, "text", ODD)
 def test_an_odd_query_is_a_query(world, synced, text):
     transcript(world, "t", "a b c x y and or not near drop table tasks")
     url = synced()
