@@ -20,7 +20,7 @@ STAGES = [
     (client.Client, "_exchange", "HTTP"),
     (client, "parse_page", "reading JSON, with fingerprints"),
     (upsert._Writer, "insert", "encoding and writing rows"),  # noqa: SLF001
-    (upsert, "insert_rows", "... of which the database"),
+    (upsert._Writer, "_row", "... of which encoding"),  # noqa: SLF001
     (upsert, "_compare", "looking up what is stored"),
     (run.Run, "_read", "all that the loading thread does while it reads"),
     (run, "build_indexes", "indexes, at the end"),
