@@ -176,7 +176,7 @@ def test_a_signal_while_it_waits_for_another_sync_ends_it_in_time(sqlite_command
     sqlite_command("sync")
     with writing(sqlite_command.database_url):
         child = nursery.start({**sqlite_command.environment}, *words)
-        time.sleep(0.5)
+        wait_until(lambda: child.attempts() > 1, "the lock is tried")
         child.send(signal.SIGINT)
         ended = child.await_end(PROMPT)
     assert error_of(ended, 130).startswith("Error: interrupted")

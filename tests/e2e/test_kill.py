@@ -20,6 +20,7 @@ import pytest
 from sqlalchemy import inspect, text
 from support.databases import migrate
 from support.dumps import contradictions, copy_of, damage, differences, miscounts, read_dump, untruths
+from support.grids import one_in
 from support.processes import (
     SMALL_BATCHES,
     Child,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from etl.emulator import Emulator
 
 PAGE = 10
+KINDS = ("sqlite", "postgres")
 
 
 @pytest.fixture(scope="module")
@@ -264,7 +266,7 @@ def few_or(many: int, *, few: int) -> pytest.MarkDecorator:
 
 
 @few_or(170, few=3)
-@pytest.mark.parametrize("name", SCENARIOS)
+@one_in(2, "databases, name", KINDS, SCENARIOS, indirect=["databases"])
 def test_a_sync_that_is_killed_leaves_only_what_is_true_and_the_next_makes_it_whole(
     nursery, databases, name, kills
 ):
@@ -273,7 +275,7 @@ def test_a_sync_that_is_killed_leaves_only_what_is_true_and_the_next_makes_it_wh
 
 
 @few_or(40, few=1)
-@pytest.mark.parametrize("name", UPGRADES)
+@one_in(2, "databases, name", KINDS, UPGRADES, indirect=["databases"])
 def test_an_upgrade_that_is_killed_is_done_wholly_or_not_at_all(nursery, databases, name, kills):
     with a_victim(nursery, databases, UPGRADES[name]) as victim:
         kill_often(victim, kills)

@@ -19,6 +19,8 @@ from etl.sync.session import run_sync
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from support.databases import Databases
+
     from etl.emulator import Emulator
     from etl.emulator.behaviour import RequestInfo
     from etl.emulator.world import World
@@ -28,6 +30,13 @@ MEANINGS = ("gte", "lte", "day", "exact", "ignored", "rejected")
 TASKS_ALONE = SyncOptions(with_results=False)
 FULL = SyncOptions(is_full=True, with_results=False)
 OLD = NOW - dt.timedelta(days=200)
+
+
+# What a source may do to a reader does not depend on where it is stored.
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
+def databases(request) -> Databases:
+    source: Databases = request.getfixturevalue(f"{request.param}_databases")
+    return source
 
 
 @pytest.fixture

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 
-def one_in(number: int, names: str, *axes: Iterable[Any]) -> pytest.MarkDecorator:
+def one_in(
+    number: int, names: str, *axes: Iterable[Any], indirect: Sequence[str] = ()
+) -> pytest.MarkDecorator:
     """
     Run every combination: one in `number` of them always, the others where slow tests run.
 
@@ -22,4 +24,4 @@ def one_in(number: int, names: str, *axes: Iterable[Any]) -> pytest.MarkDecorato
         for case in itertools.product(*(enumerate(axis) for axis in axes))
         for total in [sum(place for place, _ in case)]
     ]
-    return pytest.mark.parametrize(names, cases)
+    return pytest.mark.parametrize(names, cases, indirect=indirect)
