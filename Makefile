@@ -29,7 +29,7 @@ demo: .venv/.demo  ## the main job on SQLite, against a local emulator
 test: .venv/.dev  ## all tests
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not live"
 
-test-slow: .venv/.dev  ## the long versions: many kills, large worlds; about half an hour
+test-slow: .venv/.dev  ## the long versions: many kills, large worlds; an hour or two
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -m slow -rP --show-capture=stdout
 
 bench: .venv/.dev  ## all that docs/benchmarks.md shows, with what other people use; about half an hour

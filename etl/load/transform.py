@@ -31,9 +31,9 @@ def content_of(payload: Task) -> dict[str, Any]:
 def encode_content(payload: Task, encoder: Encoder) -> tuple[Any, ...]:
     """Give the values of these columns, in their order, as the driver takes them."""
     instant, document = encoder.instant, encoder.document
-    *texts, task_data, started_at, completed_at, total_time_sec, date_created, extra = payload.content()
+    *as_they_are, task_data, started_at, completed_at, total_time_sec, date_created, extra = payload.content()
     return (
-        *texts,
+        *as_they_are,
         None if task_data is None else document(task_data),
         None if started_at is None else instant(started_at),
         None if completed_at is None else instant(completed_at),

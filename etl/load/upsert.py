@@ -122,9 +122,11 @@ def _present_hashes(connection: sa.Connection, task_ids: Collection[str]) -> dic
     tasks, or nothing, and one walk through them is quicker than many lookups. SQLite sorts as Python does, by
     code points; how Postgres sorts is up to whoever made the database.
     """
+    if not task_ids:
+        return {}
     present_hash = sa.case((TASKS.c.removed_at.is_(None), TASKS.c.payload_hash))
     query = sa.select(TASKS.c.task_id, present_hash)
-    if task_ids and connection.dialect.name == "sqlite":
+    if connection.dialect.name == "sqlite":
         most = 2 * len(task_ids)
         is_between = TASKS.c.task_id.between(min(task_ids), max(task_ids))
         between = fetch_pairs(connection, query.where(is_between).limit(most))

@@ -26,10 +26,10 @@ IN_FLIGHT = text("removed_at IS NULL AND coalesce(status, '') NOT IN ('FAILURE',
 
 RESULT_DUE = text("is_result_due")
 
-_PARTIAL = {
-    Index("ix_tasks_in_flight", "task_id", sqlite_where=IN_FLIGHT): IN_FLIGHT,
-    Index("ix_tasks_result_due", "completed_at", sqlite_where=RESULT_DUE): RESULT_DUE,
-}
+_PARTIAL_INDEXES = (
+    Index("ix_tasks_in_flight", "task_id", sqlite_where=IN_FLIGHT),
+    Index("ix_tasks_result_due", "completed_at", sqlite_where=RESULT_DUE),
+)
 
 TASKS = Table(
     "tasks",
@@ -63,7 +63,7 @@ TASKS = Table(
     # Finished, and nobody has asked for its result yet: `task_results` has no row of it.
     Column("is_result_due", Boolean, nullable=False, server_default=false()),
     Index("ix_tasks_started_at", "started_at"),
-    *_PARTIAL,
+    *_PARTIAL_INDEXES,
     info={"comment": "One row a task: its present state."},
 )
 
@@ -96,6 +96,6 @@ def metadata_with_conditions() -> MetaData:
     To name that dialect loads it, which takes as long as a few requests: only whoever makes or compares a
     schema waits for it.
     """
-    for index, condition in _PARTIAL.items():
-        index.dialect_options["postgresql"]["where"] = condition
+    for index in _PARTIAL_INDEXES:
+        index.dialect_options["postgresql"]["where"] = index.dialect_options["sqlite"]["where"]
     return METADATA

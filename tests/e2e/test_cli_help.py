@@ -63,8 +63,8 @@ def test_the_readme_names_every_command_and_every_setting():
     assert [name for name in variables().values() if f"| `{name}` |" not in README] == []
 
 
-def loaded_by(*calls: list[str]) -> list[str]:
-    """Give the heavy packages that are loaded once these have run, one after the other, in one process."""
+def loaded_by(*calls: list[str], names: tuple[str, ...] = HEAVY, **environment: str) -> list[str]:
+    """Give which of these packages are loaded once all calls have run, in one process."""
     program = (
         "import contextlib, io, json, sys\n"
         "from etl.__main__ import main\n"
@@ -72,9 +72,15 @@ def loaded_by(*calls: list[str]) -> list[str]:
         "    sys.argv = ['gcore-etl', *call]\n"
         "    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n"
         "        main()\n"
-        f"print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))\n"
+        f"print(json.dumps([name for name in {names!r} if name in sys.modules]))\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+    )
     return json.loads(done.stdout)
 
 
@@ -85,6 +91,14 @@ def test_whoever_asks_for_help_or_the_version_waits_for_nothing_heavy():
 
 def test_what_is_looked_for_would_be_seen_if_it_were_loaded(tmp_path):
     assert "sqlalchemy" in loaded_by(["status", "-d", f"sqlite:///{tmp_path}/none.db"])
+
+
+def test_a_sync_loads_what_it_needs_of_sqlalchemy(command):
+    command("sync")
+    names = ("sqlalchemy", "sqlalchemy.orm", "sqlalchemy.dialects.postgresql")
+    is_sqlite = command.database_url.startswith("sqlite")
+    expected = ["sqlalchemy"] if is_sqlite else ["sqlalchemy", "sqlalchemy.dialects.postgresql"]
+    assert loaded_by(["sync"], names=names, **command.environment) == expected
 
 
 @pytest.mark.parametrize("call", [["gcore-etl"], [sys.executable, "-m", "etl"]])

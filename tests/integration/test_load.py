@@ -65,6 +65,15 @@ def rows_written(connection: sa.Connection) -> int:
     return connection.scalar(sa.text(statement)) or 0
 
 
+def test_a_batch_of_nothing_asks_the_database_nothing(connection):
+    asked = []
+    sa.event.listen(connection, "before_cursor_execute", lambda *call: asked.append(call[2]))
+    assert load(connection) == Tally()
+    assert asked == []
+    load(connection, a_task())
+    assert asked
+
+
 def test_only_rows_that_changed_are_written(connection):
     tasks = {f"t{number}": {"status": "STARTED", "progress": number} for number in range(50)}
     load(connection, *(a_task(task_id, **fields) for task_id, fields in tasks.items()))

@@ -11,9 +11,10 @@ from click.testing import CliRunner
 from support.worlds import a_world, query, settings_for, stored_states
 
 from etl.cli import cli
-from etl.emulator import serve
+from etl.emulator import Behaviour, serve
 from etl.extract.payload import fingerprint
 from etl.models import REJECTED
+from etl.sync import intake
 from etl.sync.options import SyncOptions
 from etl.sync.session import run_sync, writing
 
@@ -33,6 +34,24 @@ def run(*arguments: str) -> str:
     result = CliRunner().invoke(cli, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.stdout
+
+
+def test_records_that_cannot_be_loaded_fill_a_batch_as_well(migrated_url, monkeypatch):
+    world = a_world(0)
+    for number in range(40):
+        world.add_raw(f"{number:08}-0000-4000-8000-000000000001", b'{"number":%d}' % number)
+    kept = []
+    flush = intake.Intake.flush
+
+    def counted(self) -> None:
+        flush(self)
+        kept.append(query(migrated_url, "SELECT count(*) FROM rejected_records")[0][0])
+
+    monkeypatch.setattr(intake, "BATCH_ROWS", 10)
+    monkeypatch.setattr(intake.Intake, "flush", counted)
+    with serve(world, Behaviour(page_cap=10)) as emulator:
+        assert run_sync(settings_for(emulator, migrated_url)).rejected == 40
+    assert kept[0] < kept[-1] == 40
 
 
 def test_what_can_be_read_now_is_loaded_as_of_when_it_came(migrated_url):

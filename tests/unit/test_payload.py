@@ -93,6 +93,14 @@ def test_what_no_database_takes_is_replaced_and_its_original_kept():
     assert task.extra == {ORIGINALS: {"task_data": '{"task_data":{"url":"x\\u0000y\\ud800"}}'}}
 
 
+def test_so_it_is_in_a_page_whose_other_records_are_plain():
+    first, second = parse_page(
+        a_page(b'{"task_id":"a","status":"x\\u0000"}', b'{"task_id":"b","status":"y"}')
+    ).tasks
+    assert content_of(first)["status"] == "x\ufffd"
+    assert content_of(second)["status"] == "y"
+
+
 @pytest.mark.parametrize(
     "spoilt", [b"{oops}", b'{"task_id":"x","a":"b}', b'{"task_id":"x","a":[1}', b"}", b""]
 )
