@@ -52,6 +52,8 @@ Order = dict[str, Any]
 def take_orders() -> Order | None:
     """Fork a child for each order. In a child, give its order; in this process, None when all is said."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    # A shell lets what runs in the background ignore it, and whatever that starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for line in sys.stdin:
         order: Order = json.loads(line)
         if os.fork() == 0:
