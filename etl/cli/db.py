@@ -36,11 +36,14 @@ def _writing(database_url: str | None, *, wait: bool) -> Iterator[sa.Connection]
 def upgrade(*, revision: str, wait: bool, database_url: str | None) -> None:
     """Bring the schema up to REVISION (the newest by default)."""
     from etl import database
+    from etl.load.indexes import build_indexes
 
     with _writing(database_url, wait=wait) as connection:
         before = database.current_revision(connection)
         database.upgrade(connection, revision)
         after = database.current_revision(connection)
+        if after == database.head_revision():
+            build_indexes(connection)
     click.echo(f"schema {after}" + (" already" if before == after else f" (was {before or 'empty'})"))
 
 
@@ -82,11 +85,18 @@ def check(*, database_url: str | None) -> None:
     """Compare the schema with what this release expects; end with 4 if they differ."""
     from etl import database
     from etl.errors import DatabaseError
+    from etl.load.indexes import missing_indexes
 
     with database.reading(load_settings(database_url=database_url).database_url) as connection:
         differences = database.check(connection)
+        waiting = {f"add_index: {index.name}" for index in missing_indexes(connection)}
     for difference in differences:
         click.echo(difference)
+    if differences and waiting.issuperset(differences):
+        raise DatabaseError(
+            f"{len(differences)} indexes are missing, as after a first load that was cut short: "
+            "run gcore-etl sync or gcore-etl db upgrade"
+        )
     if differences:
         raise DatabaseError(f"the schema differs from what this release expects in {len(differences)} places")
     click.echo("the schema is what this release expects")

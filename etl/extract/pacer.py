@@ -4,6 +4,10 @@ How fast requests may start: as fast as the server takes them, and never above t
 One object serves all threads of a client. It begins without a limit of its own. A 429 lowers the rate by a
 part, and each answer raises it by a step (additive increase, multiplicative decrease), in large steps while
 it is far below where it was refused last.
+
+Servers count over windows of time: once too much was sent, they refuse everything until it is past, however
+slow it comes. So of refusals in a row only the first says something of the rate, and never that it is much
+lower than what was taken just before; each further one doubles the wait.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ import logging
 import math
 import threading
 import time
+from collections import deque
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +26,10 @@ CUT_NEAR, CUT_FAR = 0.9, 0.5
 # How much each answer adds: in requests a second, but at most such a part of the rate.
 STEP_NEAR, STEP_FAR = (0.02, 0.002), (0.2, 0.02)
 SLOWEST = 0.1
+# What a server took lately, in so many seconds or the last few requests, it can take again.
+LATELY, FEW = 1.0, 3
+# After so many refusals in a row, waits are as long as they get.
+MOST_DOUBLINGS = 20
 
 
 class Pacer:
@@ -34,7 +43,8 @@ class Pacer:
         self._lock = threading.Lock()
         self._began_at: float | None = None
         self._next_start = 0.0
-        self._passed = self._cuts = 0
+        self._passed_at: deque[float] = deque()
+        self._refusals = self._refused_in_a_row = 0
         self._mine = threading.local()
 
     @property
@@ -44,38 +54,62 @@ class Pacer:
 
     def wait(self) -> None:
         """Return when this thread's next request may start, or at once when the run is stopping."""
-        with self._lock:
-            now = time.monotonic()
-            self._began_at = self._began_at or now
-            start = max(now, self._next_start)
-            self._next_start = start + 1 / self._rate
-            # What was given its turn before a cut comes too soon after it, too.
-            self._mine.cuts = self._cuts
-        if start > now:
-            self._stopping.wait(start - now)
+        while True:
+            with self._lock:
+                now = time.monotonic()
+                self._began_at = self._began_at or now
+                start = max(now, self._next_start)
+                self._next_start = start + 1 / self._rate
+                self._mine.turn = self._refusals
+            if start <= now or self._stopping.wait(start - now) or self._has_turn():
+                return
 
     def passed(self) -> None:
         """Hear that the server took this thread's request."""
         with self._lock:
-            self._passed += 1
+            self._passed_at.append(time.monotonic())
+            if self._has_turn():
+                self._refused_in_a_row = 0
             if self._rate < self._most:
                 step, part = STEP_NEAR if self._is_near() else STEP_FAR
                 self._rate = min(self._most, self._rate + min(step, part * self._rate))
+            self._forget()
 
     def refused(self) -> None:
-        """Hear that there were too many; what was sent before the last cut says nothing of the new rate."""
+        """Hear that there were too many; what was sent before the last refusal says nothing new."""
         with self._lock:
-            if self._mine.cuts != self._cuts:
+            if not self._has_turn():
                 return
             now = time.monotonic()
-            tried = self._rate
-            if math.isinf(tried):
-                tried = max(1, self._passed) / max(now - (self._began_at or now), 1e-3)
-            cut = CUT_NEAR if self._is_near() else CUT_FAR
-            self._cuts += 1
-            self._refused_rate, self._rate = tried, max(SLOWEST, tried * cut)
-            self._next_start = now + 1 / self._rate
+            if not self._refused_in_a_row:
+                self._cut(now)
+            doubled = 2.0 ** min(self._refused_in_a_row, MOST_DOUBLINGS)
+            self._next_start = now + max(1, min(doubled, self._rate / SLOWEST)) / self._rate
+            self._refusals += 1
+            self._refused_in_a_row += 1
         logger.info("the API refuses so many requests; going on with %.1f a second", self._rate)
+
+    def _has_turn(self) -> bool:
+        """Tell whether this thread was given its turn after the last refusal; an earlier one is void."""
+        turn: int = self._mine.turn
+        return turn == self._refusals
+
+    def _cut(self, now: float) -> None:
+        self._forget()
+        taken, since = len(self._passed_at), self._passed_at[0] if self._passed_at else now
+        lately = taken / max(LATELY, now - since) if taken >= FEW else 0.0
+        tried = self._rate
+        if math.isinf(tried):
+            tried = max(1, taken) / min(LATELY, max(now - (self._began_at or now), 1e-3))
+        cut = CUT_NEAR if self._is_near() else CUT_FAR
+        self._refused_rate = tried
+        self._rate = min(self._most, max(SLOWEST, tried * cut, CUT_NEAR * lately))
+
+    def _forget(self) -> None:
+        """Keep what was taken lately."""
+        horizon = time.monotonic() - LATELY
+        while len(self._passed_at) > FEW and self._passed_at[0] <= horizon:
+            self._passed_at.popleft()
 
     def _is_near(self) -> bool:
         lower, upper = NEAR

@@ -4,7 +4,7 @@ Indexes that a first load builds at its end.
 Rows come in the order of their ids, so that an index on anything else is written all over; sorting it once
 costs a fraction. Only on SQLite, where the work is done by the process that loads: on Postgres another one
 does it, and there a dropped index would lock readers out. A load that was cut short has none, and the next
-run builds them.
+run builds them; a migration may find them missing.
 """
 
 from __future__ import annotations

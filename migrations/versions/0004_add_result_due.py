@@ -22,6 +22,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.drop_index("ix_tasks_result_due", "tasks")
+    # A first load that was cut short has no indexes yet.
+    op.drop_index("ix_tasks_result_due", "tasks", if_exists=True)
     with op.batch_alter_table("tasks") as batch:
         batch.drop_column("is_result_due")

@@ -104,6 +104,30 @@ def test_the_schema_goes_up_and_down_as_told(command):
     assert command("db", "current").out == f"empty (this release: {head})\n"
 
 
+def test_what_a_first_load_that_was_cut_short_left_out_is_no_obstacle(sqlite_command):
+    command = sqlite_command
+    command("db", "upgrade")
+    from etl.database import open_engine  # noqa: PLC0415
+    from etl.load.indexes import defer_indexes  # noqa: PLC0415
+
+    def cut_short() -> None:
+        engine = open_engine(command.database_url)
+        with engine.begin() as connection:
+            defer_indexes(connection)
+        engine.dispose()
+
+    cut_short()
+    ended = command("db", "check")
+    assert "run gcore-etl sync or gcore-etl db upgrade" in error_of(ended, 4)
+    assert ended.out.count("add_index: ") == 4
+    assert command("db", "upgrade").code == 0
+    assert command("db", "check").code == 0
+    cut_short()
+    assert command("db", "downgrade", "0003", "--yes").code == 0
+    assert command("db", "upgrade").code == 0
+    assert command("db", "check").code == 0
+
+
 @pytest.mark.parametrize("words", ["upgrade", "downgrade --yes"])
 def test_a_revision_that_nobody_knows_changes_nothing(command, words):
     command("db", "upgrade")

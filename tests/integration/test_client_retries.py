@@ -121,6 +121,8 @@ def test_without_a_word_from_the_server_the_waits_grow(emulator, monkeypatch):
         ("soon", None),
         ("٣", None),
         ("Fri, 26 Jun 20260 12:00:00 GMT", None),
+        ("Fri, 26 Jun 99999999999999999999 12:00:00 GMT", None),
+        ("Fri, 26 Jun 2026 12:00:00 +99999999999999999", None),
     ],
 )
 def test_retry_after_is_read_in_either_form_and_else_ignored(header, seconds):
