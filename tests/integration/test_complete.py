@@ -202,8 +202,7 @@ class Restless:
                     world.start(pick)
 
 
-@pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize("is_ordered", [True, False])
+@one_in(2, "seed, is_ordered", range(6), [True, False])
 def test_a_full_sync_misses_nothing_that_was_there_throughout(sqlite_url, seed, is_ordered):
     world = a_world(150)
     behaviour = Behaviour(page_cap=12, ordering_ignored=not is_ordered, page_cap_schedule={5: 10, 9: 11})
@@ -218,7 +217,7 @@ def test_a_full_sync_misses_nothing_that_was_there_throughout(sqlite_url, seed, 
         assert stored_states(sqlite_url) == true_states(world)
 
 
-@one_in(2, "seed, meaning", range(4), MEANINGS)
+@one_in(3, "seed, meaning", range(4), MEANINGS)
 def test_an_incremental_sync_misses_nothing_that_was_there_throughout(sqlite_url, seed, meaning):
     world = a_world(100, arrivals_per_hour=20)
     with serve(world, Behaviour(page_cap=12, date_created=meaning)) as emulator:

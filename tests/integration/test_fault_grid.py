@@ -247,22 +247,19 @@ def test_a_fault_that_passes_costs_only_time_wherever_it_strikes(emulator, grid_
 
 
 @pytest.mark.usefixtures("resignation")
-@pytest.mark.parametrize("mode, stage", PLACES)
-@pytest.mark.parametrize("fault", LASTING)
+@one_in(2, "mode, stage, fault", PLACES, LASTING)
 def test_a_fault_that_lasts_ends_the_run_or_leaves_it_whole(emulator, grid_url, mode, stage, fault):
     error = suffer(emulator, Trouble(stage, fault=fault, lasts=True), grid_url, mode, stage)
     check_end(error, fault, stage)
     assert error is not None or stage not in {"at the first request", "between pages"}
 
 
-@pytest.mark.parametrize("mode, stage", PLACES)
-@pytest.mark.parametrize("fault", REFUSALS)
+@one_in(2, "mode, stage, fault", PLACES, REFUSALS)
 def test_a_refusal_in_the_midst_of_a_run_leaves_no_hole(emulator, grid_url, mode, stage, fault):
     check_end(suffer(emulator, Trouble(stage, fault=fault), grid_url, mode, stage), fault, stage)
 
 
-@pytest.mark.parametrize("mode, stage", PAGES)
-@pytest.mark.parametrize("oddity", ODDITIES)
+@one_in(2, "mode, stage, oddity", PAGES, ODDITIES)
 def test_an_odd_page_hides_nothing(emulator, grid_url, mode, stage, oddity):
     """From the first request on for ever, or once later: a page unlike the others is odder still."""
     trouble = Trouble(stage, oddity=ODDITIES[oddity], lasts=stage == "at the first request")
