@@ -28,8 +28,8 @@ STEP_NEAR, STEP_FAR = (0.02, 0.002), (0.2, 0.02)
 SLOWEST = 0.1
 # What a server took lately, in so many seconds or the last few requests, it can take again.
 LATELY, FEW = 1.0, 3
-# After so many refusals in a row, waits are as long as they get.
-MOST_DOUBLINGS = 20
+# After so many refusals in a row, or seconds, waits are as long as they get: a request is not tried for ever.
+MOST_DOUBLINGS, LONGEST_WAIT = 20, 2.0
 
 
 class Pacer:
@@ -83,8 +83,8 @@ class Pacer:
             now = time.monotonic()
             if not self._refused_in_a_row:
                 self._cut(now)
-            doubled = 2.0 ** min(self._refused_in_a_row, MOST_DOUBLINGS)
-            self._next_start = now + max(1, min(doubled, self._rate / SLOWEST)) / self._rate
+            doubled = 2.0 ** min(self._refused_in_a_row, MOST_DOUBLINGS) / self._rate
+            self._next_start = now + max(1 / self._rate, min(doubled, LONGEST_WAIT))
             self._refusals += 1
             self._refused_in_a_row += 1
         logger.info("the API refuses so many requests; going on with %.1f a second", self._rate)

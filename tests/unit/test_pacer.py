@@ -171,7 +171,7 @@ def test_a_limit_by_the_minute_is_used_whole(monkeypatch):
     simulation = Simulation(monkeypatch, lambda clock: FixedWindow(clock, 5, seconds=60))
     simulation.run(60)
     assert simulation.run(600) >= 0.85
-    assert simulation.refused <= 0.1 * simulation.taken
+    assert simulation.refused <= 0.15 * simulation.taken
 
 
 def test_a_limit_that_rises_is_found_again(monkeypatch):
@@ -249,9 +249,9 @@ def test_refusals_of_what_was_sent_before_a_cut_cut_no_further(monkeypatch):
     assert simulation.pacer.rate == rate < 100
 
 
-def test_refusals_without_end_wait_no_longer_than_ten_seconds(monkeypatch):
+def test_refusals_without_end_are_not_waited_for_ever_longer(monkeypatch):
     simulation = Simulation(monkeypatch, lambda clock: Bucket(clock, 1, burst=0), threads=40)
     simulation.run(2000)
     assert simulation.refused > 2 * pacer.MOST_DOUBLINGS
     gaps = [after - before for before, after in itertools.pairwise(simulation.starts)]
-    assert max(gaps) < 30
+    assert max(gaps) <= 2 * pacer.LONGEST_WAIT
