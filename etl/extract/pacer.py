@@ -44,7 +44,7 @@ class Pacer:
         self._began_at: float | None = None
         self._next_start = 0.0
         self._passed_at: deque[float] = deque()
-        self._refusals = self._refused_in_a_row = 0
+        self._most_passed = self._refusals = self._refused_in_a_row = 0
         self._mine = threading.local()
 
     @property
@@ -74,6 +74,7 @@ class Pacer:
                 step, part = STEP_NEAR if self._is_near() else STEP_FAR
                 self._rate = min(self._most, self._rate + min(step, part * self._rate))
             self._forget()
+            self._most_passed = max(self._most_passed, len(self._passed_at))
 
     def refused(self) -> None:
         """Hear that there were too many; what was sent before the last refusal says nothing new."""
@@ -100,7 +101,8 @@ class Pacer:
         lately = taken / max(LATELY, now - since) if taken >= FEW else 0.0
         tried = self._rate
         if math.isinf(tried):
-            tried = max(1, taken) / min(LATELY, max(now - (self._began_at or now), 1e-3))
+            # Not what was taken just now: the client may have been busy with something else.
+            tried = max(1, self._most_passed) / min(LATELY, max(now - (self._began_at or now), 1e-3))
         cut = CUT_NEAR if self._is_near() else CUT_FAR
         self._refused_rate = tried
         self._rate = min(self._most, max(SLOWEST, tried * cut, CUT_NEAR * lately))

@@ -41,7 +41,7 @@ class Clock:
 
     def run(self, seconds: float) -> None:
         end = self.now + seconds
-        while self._sleepers[0][0] < end:
+        while self._sleepers and self._sleepers[0][0] < end:
             self.now, _, wake = heapq.heappop(self._sleepers)
             wake.release()
             self._all_sleep.acquire()
@@ -172,6 +172,18 @@ def test_a_limit_by_the_minute_is_used_whole(monkeypatch):
     simulation.run(60)
     assert simulation.run(600) >= 0.85
     assert simulation.refused <= 0.15 * simulation.taken
+
+
+def test_a_pause_before_the_first_refusal_does_not_slow_down_what_follows(monkeypatch):
+    simulation = Simulation(monkeypatch, lambda clock: Bucket(clock, 40, burst=40), threads=0)
+    for _ in range(40):
+        simulation.pacer.wait()
+        simulation.pacer.passed()
+        simulation.clock.run(0.01)
+    simulation.clock.run(5)
+    simulation.pacer.wait()
+    simulation.pacer.refused()
+    assert simulation.pacer.rate == 20
 
 
 def test_a_limit_that_rises_is_found_again(monkeypatch):
