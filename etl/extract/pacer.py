@@ -7,11 +7,13 @@ it is far below where it was refused last.
 
 Servers count over windows of time: once too much was sent, they refuse everything until it is past, however
 slow it comes. So of refusals in a row only the first says something of the rate, and never that it is much
-lower than what was taken just before; each further one doubles the wait.
+lower than what was taken just before; each further one doubles the pause. Who waits for a turn meanwhile is
+put off, and keeps the place in the queue.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
 import threading
@@ -28,8 +30,13 @@ STEP_NEAR, STEP_FAR = (0.02, 0.002), (0.2, 0.02)
 SLOWEST = 0.1
 # What a server took lately, in so many seconds or the last few requests, it can take again.
 LATELY, FEW = 1.0, 3
-# After so many refusals in a row, or seconds, waits are as long as they get: a request is not tried for ever.
-MOST_DOUBLINGS, LONGEST_WAIT = 20, 2.0
+# Of seconds, after refusals in a row; a request is not tried for ever.
+LONGEST_PAUSE = 2.0
+
+
+@dataclasses.dataclass(eq=False, slots=True)
+class _Turn:
+    start: float
 
 
 class Pacer:
@@ -43,8 +50,10 @@ class Pacer:
         self._lock = threading.Lock()
         self._began_at: float | None = None
         self._next_start = 0.0
+        self._waiting: deque[_Turn] = deque()
         self._passed_at: deque[float] = deque()
-        self._most_passed = self._refusals = self._refused_in_a_row = 0
+        self._most_passed = self._refusals = 0
+        self._pause = 0.0
         self._mine = threading.local()
 
     @property
@@ -54,22 +63,28 @@ class Pacer:
 
     def wait(self) -> None:
         """Return when this thread's next request may start, or at once when the run is stopping."""
+        with self._lock:
+            now = time.monotonic()
+            self._began_at = self._began_at or now
+            turn = _Turn(max(now, self._next_start))
+            self._next_start = turn.start + 1 / self._rate
+            self._waiting.append(turn)
+        is_stopping = False
         while True:
             with self._lock:
-                now = time.monotonic()
-                self._began_at = self._began_at or now
-                start = max(now, self._next_start)
-                self._next_start = start + 1 / self._rate
-                self._mine.turn = self._refusals
-            if start <= now or self._stopping.wait(start - now) or self._has_turn():
-                return
+                left = turn.start - time.monotonic()
+                if left <= 0 or is_stopping:
+                    self._waiting.remove(turn)
+                    self._mine.refusals = self._refusals
+                    return
+            is_stopping = self._stopping.wait(left)
 
     def passed(self) -> None:
         """Hear that the server took this thread's request."""
         with self._lock:
             self._passed_at.append(time.monotonic())
-            if self._has_turn():
-                self._refused_in_a_row = 0
+            if self._is_news():
+                self._pause = 0.0
             if self._rate < self._most:
                 step, part = STEP_NEAR if self._is_near() else STEP_FAR
                 self._rate = min(self._most, self._rate + min(step, part * self._rate))
@@ -79,21 +94,27 @@ class Pacer:
     def refused(self) -> None:
         """Hear that there were too many; what was sent before the last refusal says nothing new."""
         with self._lock:
-            if not self._has_turn():
+            if not self._is_news():
                 return
             now = time.monotonic()
-            if not self._refused_in_a_row:
+            if not self._pause:
                 self._cut(now)
-            doubled = 2.0 ** min(self._refused_in_a_row, MOST_DOUBLINGS) / self._rate
-            self._next_start = now + max(1 / self._rate, min(doubled, LONGEST_WAIT))
+            self._pause = max(1 / self._rate, min(2 * self._pause, LONGEST_PAUSE))
+            self._put_off(now + self._pause)
             self._refusals += 1
-            self._refused_in_a_row += 1
         logger.info("the API refuses so many requests; going on with %.1f a second", self._rate)
 
-    def _has_turn(self) -> bool:
-        """Tell whether this thread was given its turn after the last refusal; an earlier one is void."""
-        turn: int = self._mine.turn
-        return turn == self._refusals
+    def _is_news(self) -> bool:
+        """Tell whether this thread's request was sent after the last refusal."""
+        refusals: int = self._mine.refusals
+        return refusals == self._refusals
+
+    def _put_off(self, start: float) -> None:
+        """Let those who wait begin then, in the order in which they came."""
+        for turn in self._waiting:
+            turn.start = start
+            start += 1 / self._rate
+        self._next_start = start
 
     def _cut(self, now: float) -> None:
         self._forget()

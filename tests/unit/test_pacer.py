@@ -226,7 +226,7 @@ def test_nor_is_one_that_is_very_low_after_a_refusal(monkeypatch):
     assert min(gaps) >= 1 / 0.05
 
 
-def test_a_turn_that_was_given_before_a_refusal_is_void(monkeypatch):
+def test_who_waits_during_a_refusal_is_put_off(monkeypatch):
     simulation = Simulation(monkeypatch, lambda clock: Bucket(clock, math.inf, burst=math.inf), threads=0)
     ours, started = Pacer(10, simulation.pacer._stopping), []
 
@@ -246,6 +246,23 @@ def test_a_turn_that_was_given_before_a_refusal_is_void(monkeypatch):
     assert started == [0, pytest.approx(0.21), pytest.approx(0.41)]
 
 
+def test_while_everything_is_refused_all_threads_get_their_turns(monkeypatch):
+    simulation = Simulation(monkeypatch, lambda clock: Bucket(clock, 1, burst=0), threads=0)
+    turns = [0, 0, 0, 0]
+
+    def give_up_and_go_on(number: int) -> None:
+        while True:
+            simulation.pacer.wait()
+            turns[number] += 1
+            simulation.clock.sleep(0.01)
+            simulation.pacer.refused()
+
+    for number in range(len(turns)):
+        simulation.clock.start(lambda number=number: give_up_and_go_on(number))
+    simulation.clock.run(300)
+    assert min(turns) >= max(turns) / 2
+
+
 def test_refusals_of_what_was_sent_before_a_cut_cut_no_further(monkeypatch):
     simulation = Simulation(monkeypatch, lambda clock: Bucket(clock, 100), threads=0, max_rate=100)
     threads = [threading.Thread(target=simulation.pacer.wait) for _ in range(3)]
@@ -261,9 +278,34 @@ def test_refusals_of_what_was_sent_before_a_cut_cut_no_further(monkeypatch):
     assert simulation.pacer.rate == rate < 100
 
 
+def test_an_answer_to_what_was_sent_before_a_refusal_ends_no_row_of_refusals(monkeypatch):
+    simulation = Simulation(monkeypatch, lambda clock: Bucket(clock, 100), threads=0, max_rate=100)
+    ours, rates = simulation.pacer, []
+
+    def be_refused_twice() -> None:
+        ours.wait()
+        simulation.clock.sleep(0.05)
+        for _ in range(2):
+            ours.refused()
+            rates.append(ours.rate)
+            ours.wait()
+        simulation.clock.sleep(math.inf)
+
+    def be_answered_meanwhile() -> None:
+        ours.wait()
+        simulation.clock.sleep(0.045)
+        ours.passed()
+        simulation.clock.sleep(math.inf)
+
+    simulation.clock.start(be_refused_twice)
+    simulation.clock.start(be_answered_meanwhile)
+    simulation.clock.run(10)
+    assert rates == [50, pytest.approx(50, abs=0.3)]
+
+
 def test_refusals_without_end_are_not_waited_for_ever_longer(monkeypatch):
     simulation = Simulation(monkeypatch, lambda clock: Bucket(clock, 1, burst=0), threads=40)
     simulation.run(2000)
-    assert simulation.refused > 2 * pacer.MOST_DOUBLINGS
+    assert simulation.refused > 1000
     gaps = [after - before for before, after in itertools.pairwise(simulation.starts)]
-    assert max(gaps) <= 2 * pacer.LONGEST_WAIT
+    assert max(gaps) <= 2 * pacer.LONGEST_PAUSE
