@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from etl.extract.pages import Walk
-from etl.extract.payload import UnusableRecord
 from etl.extract.scan import Scan
 from etl.load.seen import state_of
 from etl.load.upsert import are_stored
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
-    from etl.extract.payload import Page, Record
+    from etl.extract.payload import Page
     from etl.sync.in_flight import TaskSource
     from etl.sync.intake import Intake
     from etl.sync.window import Window
@@ -111,15 +110,15 @@ class Reader:
         """
         Read the default order, newest start first, until two pages in a row show nothing to be learned.
 
-        Tasks that were cancelled before they started may stand before all others, or behind. A page of
-        nothing else says nothing about what follows.
+        Tasks that ended before they started, in whichever way, may stand before all others, or behind. A page
+        of nothing else says nothing about what follows.
         """
         quiet = 0
         walk = Walk(self._source, {}, page_size=self._page_size, granted=self.granted, is_by_id=False)
         for page in walk:
             if not self._is_quiet(page, start):
                 quiet = 0
-            elif not all(_was_never_started(record) for record in page.records):
+            elif any(task.started_at is not None for task in page.tasks):
                 quiet += 1
             self._take([page])
             if quiet == QUIET_PAGES:
@@ -150,7 +149,3 @@ class Reader:
         for page in pages:
             self._intake.take(page)
             self._report(page)
-
-
-def _was_never_started(record: Record) -> bool:
-    return not isinstance(record, UnusableRecord) and record.status == "REVOKED" and record.started_at is None

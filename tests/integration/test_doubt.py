@@ -68,11 +68,12 @@ def test_days_that_no_longer_find_are_noticed_though_the_count_is_right(sqlite_u
         assert true_states(world).items() <= stored_states(sqlite_url).items()
 
 
+@pytest.mark.parametrize("status", ["REVOKED", "FAILURE", "SUCCESS"])
 @pytest.mark.parametrize("nulls", ["first", "last"])
-def test_cancelled_tasks_at_the_head_do_not_hide_what_is_new(sqlite_url, nulls):
+def test_tasks_at_the_head_that_never_started_do_not_hide_what_is_new(sqlite_url, nulls, status):
     world = a_world(50)
     for _ in range(40):
-        world.revoke(world.create(created_at=NOW - dt.timedelta(days=1)))
+        world.set_status(world.create(created_at=NOW - dt.timedelta(days=1)), status)
     with serve(world, Behaviour(page_cap=10, date_created="ignored", nulls=nulls)) as emulator:
         sync(emulator, sqlite_url)
         replace_some(world)
