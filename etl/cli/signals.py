@@ -7,7 +7,7 @@ import contextlib
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING, NoReturn, Self
+from typing import TYPE_CHECKING, Self
 
 from etl.errors import Interrupted
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _AGAIN_AFTER = 0.01  # seconds
+# Whoever is struck in one of these leaves a lock taken for ever, and whoever asks for it next waits as long.
+_TAKING_OR_RELEASING = frozenset({"__enter__", "__exit__", "_acquire_restore", "_release_save"})
+_MOST_DELAYS = 100
 
 
 def interruptible(note: str = "") -> AbstractContextManager[object]:
@@ -35,6 +38,7 @@ class _Listener:
         self._hook = sys.unraisablehook
         self._raised: Interrupted | None = None
         self._again: threading.Timer | None = None
+        self._delays = 0
 
     def __enter__(self) -> Self:
         sys.unraisablehook = self._swallowed
@@ -55,7 +59,12 @@ class _Listener:
         for number in _SIGNALS:
             signal.signal(number, self._interrupt)
 
-    def _interrupt(self, number: int, _frame: FrameType | None) -> NoReturn:
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        is_delicate = frame is not None and frame.f_code.co_name in _TAKING_OR_RELEASING
+        if is_delicate and self._delays < _MOST_DELAYS:
+            self._delays += 1
+            self._strike_again(number)
+            return
         for each in _SIGNALS:
             signal.signal(each, signal.SIG_DFL)
         self._raised = Interrupted(number, self._note)
@@ -67,7 +76,9 @@ class _Listener:
             self._hook(what)
             return
         self._listen()
-        number = self._raised.signal_number
+        self._strike_again(self._raised.signal_number)
+
+    def _strike_again(self, number: int) -> None:
         self._again = threading.Timer(_AGAIN_AFTER, _thread.interrupt_main, [number])
         self._again.daemon = True
         self._again.start()

@@ -4,12 +4,51 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 import time
 
 import pytest
+from httpcore._synchronization import ThreadLock
 
 from etl.cli.signals import interruptible
 from etl.errors import Interrupted
+
+
+class Struck:
+    """A lock as libraries write it, and a signal when it is taken but not yet held, or still held."""
+
+    def __init__(self, *, entering: bool) -> None:
+        self.lock = threading.Lock()
+        self._entering = entering
+
+    def __enter__(self) -> None:
+        self.lock.acquire()
+        if self._entering:
+            signal.raise_signal(signal.SIGTERM)
+
+    def __exit__(self, *_: object) -> None:
+        if not self._entering:
+            signal.raise_signal(signal.SIGTERM)
+        self.lock.release()
+
+
+def wait_in_vain() -> None:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        pass
+
+
+class Endless:
+    """Never comes out of its own beginning."""
+
+    def __enter__(self) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            pass
+
+    def __exit__(self, *_: object) -> None:
+        """End nothing."""
 
 
 class Swallows:
@@ -21,9 +60,20 @@ class Swallows:
 
 def swallow_and_go_on() -> None:
     Swallows()
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
+    wait_in_vain()
+
+
+def hold_and_go_on(lock: Struck) -> None:
+    with lock:
         pass
+    wait_in_vain()
+
+
+def hold_until_struck(lock: ThreadLock, seconds: float) -> None:
+    threading.Timer(seconds, signal.raise_signal, [signal.SIGTERM]).start()
+    while True:
+        with lock:
+            pass
 
 
 def complain() -> None:
@@ -51,6 +101,29 @@ def test_a_signal_in_a_destructor_is_raised_after_it(capsys):
     with pytest.raises(Interrupted), interruptible():
         swallow_and_go_on()
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("entering", [True, False])
+def test_a_signal_leaves_no_lock_taken(entering):
+    """Neither one that was about to be held, nor one about to be given back."""
+    struck = Struck(entering=entering)
+    with pytest.raises(Interrupted), interruptible():
+        hold_and_go_on(struck)
+    assert not struck.lock.locked()
+
+
+def test_what_never_comes_out_of_its_beginning_is_struck_all_the_same():
+    with pytest.raises(Interrupted), interruptible(), Endless():
+        pass
+
+
+def test_locks_of_libraries_are_free_after_a_signal_at_any_instant():
+    lock = ThreadLock()
+    for number in range(20):
+        with pytest.raises(Interrupted), interruptible():
+            hold_until_struck(lock, number / 10_000)
+        assert lock._lock.acquire(timeout=1)
+        lock._lock.release()
 
 
 def test_a_signal_in_a_destructor_at_the_very_end_strikes_nobody_else():
