@@ -113,7 +113,7 @@ def _table(
 ) -> Relation:
     table = _TABLES[name]
     # A hash of the raw record says nothing to anybody but the sync.
-    columns = {column.name: column for column in table.columns if column.name != "payload_hash"}
+    columns = {column.name: column for column in table.columns if not column.info.get("is_internal")}
     return Relation(
         name=name,
         columns=columns,

@@ -143,7 +143,9 @@ def _is_fuller(found: ResultPayload | None, known: sa.RowMapping) -> bool:
 
 def _row(answer: Answer, known: sa.RowMapping | None, now: dt.datetime) -> dict[str, Any]:
     attempts = (known["attempts"] if known else 0) + 1
-    row = {**dict.fromkeys(_COLUMNS), "task_id": answer.due.task_id, "attempts": attempts}
+    failures = (known["failures"] if known else 0) + answer.is_failure
+    row = {**dict.fromkeys(_COLUMNS), "task_id": answer.due.task_id}
+    row |= {"attempts": attempts, "failures": failures}
     if answer.found is not None:
         row["kind"] = answer.found.kind
         if answer.found.result is not None:

@@ -4,6 +4,7 @@ from etl.models.base import METADATA, Json, UtcDateTime
 from etl.models.bookkeeping import REJECTED, RUNS, STATE
 from etl.models.result import DETECTIONS, PARTS, RESULTS, SUBTITLES
 from etl.models.task import (
+    DETAIL_DUE,
     HISTORY,
     IN_FLIGHT,
     RESULT_DUE,
@@ -14,6 +15,7 @@ from etl.models.task import (
 )
 
 __all__ = [
+    "DETAIL_DUE",
     "DETECTIONS",
     "HISTORY",
     "IN_FLIGHT",

@@ -42,6 +42,10 @@ STATE = Table(
     Column("surplus", Integer, nullable=False, server_default="0"),
     # By which way of cutting words all transcripts can be searched: see etl/load/words.py.
     Column("words_version", Integer, nullable=False, server_default="0"),
+    # This machine's time when the server's clock read `watermark`.
+    Column("watermark_set_at", UtcDateTime),
+    # The largest page the server accepts, once it has refused a larger one.
+    Column("max_page_size", Integer),
     CheckConstraint("state_id = 1", name="one_row"),
     info={"comment": "Where the sync stands: exactly one row, which the migration puts there."},
 )

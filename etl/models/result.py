@@ -20,6 +20,8 @@ RESULTS = Table(
     Column("fetched_at", UtcDateTime),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("next_attempt_at", UtcDateTime),
+    # Of the attempts, those that failed: neither a result nor the statement that there is none.
+    Column("failures", Integer, nullable=False, server_default="0"),
     Index("ix_task_results_state", "state", "next_attempt_at"),
     info={"comment": "One row a task in SUCCESS or FAILURE: its result, or how far we are from having it."},
 )

@@ -25,10 +25,14 @@ STATUSES_WITH_RESULT = ("FAILURE", "SUCCESS")
 IN_FLIGHT = text("removed_at IS NULL AND coalesce(status, '') NOT IN ('FAILURE', 'REVOKED', 'SUCCESS')")
 
 RESULT_DUE = text("is_result_due")
+DETAIL_DUE = text("detail_due_at IS NOT NULL")
+# Of no use to an analyst: left out of frames and exports.
+INTERNAL = {"is_internal": True}
 
 _PARTIAL_INDEXES = (
     Index("ix_tasks_in_flight", "task_id", sqlite_where=IN_FLIGHT),
     Index("ix_tasks_result_due", "completed_at", sqlite_where=RESULT_DUE),
+    Index("ix_tasks_detail_due", "detail_due_at", sqlite_where=DETAIL_DUE),
 )
 
 TASKS = Table(
@@ -56,12 +60,16 @@ TASKS = Table(
     Column("created_before", UtcDateTime),
     Column("extra", Json),
     # Of the raw record last loaded, 16 bytes: one that has not changed need not be compared field by field.
-    Column("payload_hash", LargeBinary),
+    Column("payload_hash", LargeBinary, info=INTERNAL),
     Column("first_seen_at", UtcDateTime, nullable=False),
     Column("changed_at", UtcDateTime, nullable=False),
     Column("removed_at", UtcDateTime),
     # Finished, and nobody has asked for its result yet: `task_results` has no row of it.
     Column("is_result_due", Boolean, nullable=False, server_default=false()),
+    # What only the task's own page says and lists leave out, by column; the columns above include it.
+    Column("detail", Json, info=INTERNAL),
+    # When to ask for the task's own page, where no list ever showed its times.
+    Column("detail_due_at", UtcDateTime, info=INTERNAL),
     Index("ix_tasks_started_at", "started_at"),
     *_PARTIAL_INDEXES,
     info={"comment": "One row a task: its present state."},

@@ -1,0 +1,57 @@
+"""
+Add what a sync remembers since this release.
+
+What only a task's own page says, how often a result could not be fetched, when the watermark was read by this
+machine's clock, and the largest page that the server accepts. Finished tasks whose times no list ever showed
+are marked, so that the next syncs ask for their own pages again.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+
+revision = "0009"
+down_revision = "0008"
+
+INSTANT = sa.Text().with_variant(TIMESTAMP(timezone=True), "postgresql")
+JSON = sa.Text().with_variant(JSONB(), "postgresql")
+DETAIL_DUE = sa.text("detail_due_at IS NOT NULL")
+
+
+def upgrade() -> None:
+    # Plain ALTER TABLE on SQLite too: a table that is rebuilt loses the triggers of its owner.
+    op.add_column("tasks", sa.Column("detail", JSON))
+    op.add_column("tasks", sa.Column("detail_due_at", INSTANT))
+    op.add_column("task_results", sa.Column("failures", sa.Integer(), server_default="0", nullable=False))
+    op.add_column("sync_state", sa.Column("watermark_set_at", INSTANT))
+    op.add_column("sync_state", sa.Column("max_page_size", sa.Integer()))
+    op.execute(
+        "UPDATE tasks SET detail_due_at = changed_at WHERE started_at IS NULL AND completed_at IS NULL "
+        "AND removed_at IS NULL AND (status = 'REVOKED' OR task_id IN ("
+        "SELECT task_id FROM task_results WHERE state IN ('archived', 'expired')))"
+    )
+    op.create_index(
+        "ix_tasks_detail_due",
+        "tasks",
+        ["detail_due_at"],
+        sqlite_where=DETAIL_DUE,
+        postgresql_where=DETAIL_DUE,
+    )
+    op.execute(
+        "UPDATE sync_state SET watermark_set_at = ("
+        "SELECT started_at FROM sync_runs WHERE status = 'succeeded' AND watermark_after = watermark "
+        "ORDER BY run_id LIMIT 1)"
+    )
+
+
+def downgrade() -> None:
+    with op.batch_alter_table("sync_state") as batch:
+        batch.drop_column("max_page_size")
+        batch.drop_column("watermark_set_at")
+    with op.batch_alter_table("task_results") as batch:
+        batch.drop_column("failures")
+    # A first load that was cut short has no indexes yet.
+    op.drop_index("ix_tasks_detail_due", "tasks", if_exists=True)
+    with op.batch_alter_table("tasks") as batch:
+        batch.drop_column("detail_due_at")
+        batch.drop_column("detail")
