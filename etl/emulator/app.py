@@ -39,7 +39,7 @@ def make_app(emulator: Emulator) -> ASGIApp:
         exception_handlers={
             404: lambda _request, _error: _respond(error(404)),
             405: lambda _request, _error: _respond(error(405)),
-            BadParameter: lambda _request, exc: _respond(error(400, f"Bad Request. {exc}")),
+            BadParameter: lambda _request, exc: _respond(error(exc.status, f"Bad Request. {exc}")),
             PastTheEnd: lambda _request, _error: _respond(error(404, "Invalid page.")),
         },
     )

@@ -67,6 +67,14 @@ class Behaviour:
     """The largest page granted; a larger `limit` is cut to it without a word."""
     page_cap_schedule: dict[int, int] = field(default_factory=dict)
     """From the nth list request on (the first is 1), this cap in place of `page_cap`."""
+    page_limit: int | None = None
+    """The largest page accepted; a larger `limit` is refused."""
+    page_refusal: Literal[400, 413, 422, 500, 503] = 400
+    """How it is refused."""
+    own_page_size: int | None = None
+    """So many tasks are on a page, whatever `limit` says."""
+    empty_list: Literal["empty", "404"] = "empty"
+    """What a list without a task answers."""
     past_end: Literal["empty", "404"] = "empty"
     """What a page after the last one answers."""
     date_created: DateMeaning = "gte"
@@ -109,6 +117,8 @@ class Behaviour:
     """How `processing_time` says that something has not happened yet."""
     extra_fields: dict[str, object] = field(default_factory=dict)
     """Unknown fields of every record."""
+    extra_detail_fields: dict[str, object] = field(default_factory=dict)
+    """Unknown fields that only a task's own page has."""
     extra_processing_time: dict[str, object] = field(default_factory=dict)
     """Unknown fields inside `processing_time`."""
     result_spelling: Literal["present", "older"] = "present"

@@ -22,10 +22,12 @@ class PastTheEnd(LookupError):
 def render_page(query: Query, index: Index, behaviour: Behaviour, cap: int) -> bytes:
     """Write the answer to a list request; `cap` is the largest page granted to this one."""
     tasks = select(query, index, behaviour)
-    limit = min(query.limit, cap)
+    limit = behaviour.own_page_size or min(query.limit, cap)
     page = 1 if behaviour.page_ignored else query.page
     start, count = (page - 1) * limit, len(tasks)
     if behaviour.past_end == "404" and start >= max(count, 1):
+        raise PastTheEnd
+    if behaviour.empty_list == "404" and not count:
         raise PastTheEnd
     shown = _repeat(tasks, start, limit, behaviour)
     records = render_records(shown, index, behaviour)

@@ -23,7 +23,11 @@ DEFAULT_LIMIT = 10
 
 
 class BadParameter(ValueError):
-    """A parameter the API answers with 400."""
+    """A parameter that is refused, with 400 unless something else is said."""
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        self.status = status
+        super().__init__(message)
 
 
 @dataclass(slots=True, frozen=True)
@@ -43,6 +47,9 @@ class Query:
 
 def parse_query(params: Mapping[str, str], behaviour: Behaviour) -> Query:
     """Understand the parameters as this server would, or refuse them."""
+    most = behaviour.page_limit
+    if most is not None and _whole(params, "limit", DEFAULT_LIMIT) > most:
+        raise BadParameter(f"limit must be <= {most}", behaviour.page_refusal)
     status = params.get("status") or None
     if status and status not in STATUSES and behaviour.unknown_status_rejected:
         raise BadParameter(f"status: {status!r} is not one of the available choices")

@@ -77,7 +77,7 @@ def render_detail(task: Task, now: dt.datetime, behaviour: Behaviour) -> bytes |
         result = None if behaviour.expired_result == "null" else {}
     elif result is not None and behaviour.result_spelling == "older":
         result = _spell_older(result, behaviour)
-    return dump(record | {"result": result})
+    return dump(record | behaviour.extra_detail_fields | {"result": result})
 
 
 def _spell_older(result: Json, behaviour: Behaviour) -> Json:
