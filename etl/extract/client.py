@@ -47,6 +47,8 @@ T = TypeVar("T")
 TASKS_PATH = "/streaming/ai/tasks"
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 30.0
+# Seconds for which a task's own page is retried.
+DETAIL_PATIENCE = 3.0
 _LONGEST_MESSAGE = 200
 _MOST_REDIRECTS = 5
 # An earlier `Date` than this is no clock but a default.
@@ -73,6 +75,7 @@ class Client:
         self._read_timeout = read_timeout
         self._lock = threading.Lock()
         self._requests = 0
+        self._is_enabled = False
         self._pacer = Pacer(max_rate, self.stopping)
         self._retrier = Retrier(retry_for, self.stopping, take_turn=self._pacer.wait)
         self._sessions = _open_sessions(api_key, concurrency)
@@ -93,41 +96,51 @@ class Client:
         """How many requests were sent, retries included."""
         return self._requests
 
-    def fetch_page(self, filters: Mapping[str, str], *, page: int, limit: int) -> Page:
+    def fetch_page(
+        self, filters: Mapping[str, str], *, page: int, limit: int, patience: float | None = None
+    ) -> Page:
         """
-        Read one page of the list of tasks.
+        Return one page of the list of tasks.
 
-        `filters` are the parameters of the list but `page` (from 1) and `limit`. Raises NotThere for a 404,
-        which past the end some servers answer; SpoiltPage if a record among several cannot be read (alone it
-        is given as what it is); SourceError and ConfigurationError for what no retry mended.
+        `filters` are the parameters of the list except `page` (from 1) and `limit`; `patience` is for how
+        many seconds a failed request is retried, `retry_for` by default. Raises NotThere for a 404, which
+        some servers answer past the end; SpoiltPage if one record of several cannot be read (a single one is
+        returned as an UnusableRecord); SourceError and ConfigurationError for what no retry cured.
         """
         query = {**filters, "page": str(page), "limit": str(limit)}
 
         def read(answer: _Answer) -> Page:
-            return parse_page(answer.body, answer.served_at)
+            return parse_page(answer.body, answer.served_at, answer.received_at)
 
         try:
-            return self._get(TASKS_PATH, query, read)
+            return self._get(TASKS_PATH, query, read, patience=patience)
         except SpoiltPage:
             if limit > 1:
                 raise
         # Before one record is taken for spoilt, it is looked at twice.
         try:
-            return self._get(TASKS_PATH, query, read)
+            return self._get(TASKS_PATH, query, read, patience=patience)
         except SpoiltPage as error:
             return error.page
 
     def fetch_detail(self, task_id: str) -> ResultPayload:
         """
-        Read one task with its result.
+        Return one task with its result.
 
-        Raises NotThere for a 404 or 410, which for an expired result some servers answer; otherwise what
-        `fetch_page` raises.
+        A failed request is retried for a few seconds only, because the next sync asks again. Raises NotThere
+        for a 404 or 410, which some servers answer for an expired result; otherwise what `fetch_page` raises.
         """
         path = f"{TASKS_PATH}/{quote(task_id, safe='')}"
-        return self._get(path, {}, lambda answer: parse_detail(answer.body))
+        return self._get(path, {}, lambda answer: parse_detail(answer.body), patience=DETAIL_PATIENCE)
 
-    def _get(self, path: str, query: Mapping[str, str], read: Callable[[_Answer], T]) -> T:
+    def _get(
+        self,
+        path: str,
+        query: Mapping[str, str],
+        read: Callable[[_Answer], T],
+        *,
+        patience: float | None,
+    ) -> T:
         def attempt(deadline: float) -> T:
             answer = self._send(path, query, deadline)
             if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
@@ -136,6 +149,7 @@ class Client:
                 self._pacer.passed()
             if answer.status_code != httpx.codes.OK:
                 self._refuse(answer, path)
+            self._is_enabled = True
             try:
                 return read(answer)
             except SpoiltPage:
@@ -143,7 +157,7 @@ class Client:
             except UnreadablePage as error:
                 raise TransientError(str(error)) from error
 
-        return self._retrier.call(attempt, f"GET {path}")
+        return self._retrier.call(attempt, f"GET {path}", patience=patience)
 
     def _send(self, path: str, query: Mapping[str, str], deadline: float) -> _Answer:
         url = httpx.URL(f"{self.base_url}{path}", params=query)
@@ -188,12 +202,14 @@ class Client:
             raise TransientError(
                 f"HTTP {status}" + (f" ({message})" if message else ""),
                 parse_retry_after(answer.retry_after, answer.served_at or dt.datetime.now(dt.UTC)),
+                is_throttled=status == httpx.codes.TOO_MANY_REQUESTS,
             )
         if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
             raise CredentialsRefused(status, self.base_url)
         if status in (httpx.codes.NOT_FOUND, httpx.codes.GONE):
             raise NotThere(status, path)
-        if status == httpx.codes.UNPROCESSABLE_ENTITY:
+        # Once the API has answered, a 422 is about what was asked for: a page size, a filter.
+        if status == httpx.codes.UNPROCESSABLE_ENTITY and not self._is_enabled:
             raise FeatureDisabled(message)
         raise RequestRefused(status, path, message)
 
@@ -204,6 +220,7 @@ class _Answer:
     def __init__(self, response: httpx.Response, body: bytes) -> None:
         self.status_code = response.status_code
         self.body = body
+        self.received_at = time.monotonic()
         self.served_at = parse_date(response.headers.get("date"))
         self.retry_after: str | None = response.headers.get("retry-after")
         self.location: str | None = (
@@ -229,6 +246,8 @@ def _open_sessions(api_key: Secret, most: int) -> Sessions:
     headers = {
         "Authorization": f"APIKey {api_key.reveal()}",
         "Accept": "application/json",
+        # A stored answer of a proxy shows tasks, and a clock, of earlier.
+        "Cache-Control": "no-cache",
         "User-Agent": f"gcore-etl/{__version__}",
     }
     try:

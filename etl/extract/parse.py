@@ -40,9 +40,9 @@ _COUNT = re.compile(rb'\{\s*"count"\s*:\s*(\d+)\s*,')
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 
 
-def parse_page(body: bytes, served_at: dt.datetime | None = None) -> Page:
+def parse_page(body: bytes, served_at: dt.datetime | None = None, received_at: float | None = None) -> Page:
     """
-    Read one page; a record that cannot be read costs itself alone.
+    Read one page, with when it was served and received; a record that cannot be read costs itself alone.
 
     Raises SpoiltPage if the body looks like a whole page, but is no JSON; UnreadablePage if it is no page:
     cut short, something else, or JSON of another shape.
@@ -63,6 +63,7 @@ def parse_page(body: bytes, served_at: dt.datetime | None = None) -> Page:
         count=_count(count),
         has_next=following not in (b"null", b'""', b"false"),
         served_at=served_at,
+        received_at=received_at,
     )
 
 
@@ -117,7 +118,8 @@ def read_leniently(raw: bytes) -> TaskPayload:
     task_name = reader.take("task_name", text)
     task_data = reader.take("task_data", json_object)
     inner = _Reader(dict(task_data or {}), keep_unknown=False)
-    times = _Reader(reader.take("processing_time", json_object) or {})
+    processing_time = reader.take("processing_time", json_object)
+    times = _Reader(processing_time or {})
     payload = {
         "task_id": task_id,
         "task_name": inner.take("task_name", text) if task_name is None else task_name,
@@ -126,6 +128,7 @@ def read_leniently(raw: bytes) -> TaskPayload:
         "client_id": inner.take("client_id", integer),
         **{name: inner.take(name, text) for name in _TASK_DATA_TEXTS},
         "task_data": task_data,
+        "shows_times": processing_time is not None,
         **{name: times.take(name, instant) for name in _TIMES},
         "total_time_sec": times.take("total_time_sec", number),
         # The first that can be read; what others say stays among the unknown fields.

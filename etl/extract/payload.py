@@ -55,6 +55,8 @@ class TaskPayload(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     One task as one answer showed it; times in UTC, every text storable.
 
     `fingerprint` is that of the record's text, `size` its length in bytes; the text itself is not kept.
+    `shows_times` says whether the record had `processing_time` at all, `is_detail` whether it comes from the
+    task's own page.
     """
 
     task_id: str
@@ -77,6 +79,8 @@ class TaskPayload(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     extra: dict[str, Any] | None = None
     fingerprint: bytes = b""
     size: int = 0
+    shows_times: bool = True
+    is_detail: bool = False
 
     def content(self) -> tuple[Any, ...]:
         """Give the values of CONTENT, in its order."""
@@ -106,6 +110,7 @@ class Page:
     """
     One answer to a list request: a slice of the list at one instant.
 
+    `served_at` is the server's clock, `received_at` when the answer was here, on the monotonic clock.
     `is_detail` if it is one task's own page instead, which may say more of the task than lists do.
     """
 
@@ -113,6 +118,7 @@ class Page:
     count: int | None = None
     has_next: bool = False
     served_at: dt.datetime | None = None
+    received_at: float | None = None
     is_detail: bool = False
 
     @functools.cached_property

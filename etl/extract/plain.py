@@ -80,6 +80,16 @@ class PlainTask(msgspec.Struct, frozen=True, gc=False):
     size: int
     record: _Record
 
+    @property
+    def shows_times(self) -> bool:
+        """Whether the record had `processing_time` at all."""
+        return self.record.processing_time is not None
+
+    @property
+    def is_detail(self) -> bool:
+        """Never: a task's own page has a result, and is not plain."""
+        return False
+
     def content(self) -> tuple[Any, ...]:
         """Give the values of CONTENT, in its order; `task_data` as a Struct, whose JSON is the document's."""
         record = self.record

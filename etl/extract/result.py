@@ -70,7 +70,7 @@ def parse_detail(body: bytes) -> ResultPayload:
         task = read_leniently(body)
         raw = split_object(body).get("result", b"null")
         extra = {name: value for name, value in (task.extra or {}).items() if name != "result"}
-        task = msgspec.structs.replace(task, extra=extra or None)
+        task = msgspec.structs.replace(task, extra=extra or None, is_detail=True)
     except (RecordError, ValueError) as error:
         raise UnreadablePage(f"the answer is no task: {error}") from None
     result = _read(raw)

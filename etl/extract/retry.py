@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import email.utils
 import logging
+import math
 import random
 import time
 from typing import TYPE_CHECKING, TypeVar
@@ -27,10 +28,14 @@ LONGEST_WAIT = 30.0
 
 
 class TransientError(SourceError):
-    """A failure that time may mend. `retry_after` is how many seconds the server asked to wait."""
+    """
+    A failure that time may mend. `retry_after` is how many seconds the server asked to wait.
 
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
-        self.retry_after = retry_after
+    `is_throttled` if it was a 429: then nothing is wrong with what was asked for.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None, *, is_throttled: bool = False) -> None:
+        self.retry_after, self.is_throttled = retry_after, is_throttled
         super().__init__(message)
 
 
@@ -75,12 +80,13 @@ class Retrier:
         self._stopping = stopping
         self._take_turn = take_turn
 
-    def call(self, attempt: Callable[[float], T], what: str) -> T:
+    def call(self, attempt: Callable[[float], T], what: str, *, patience: float | None = None) -> T:
         """
-        Give what `attempt(deadline)` returns; the deadline is on the monotonic clock.
+        Return what `attempt(deadline)` returns; the deadline is on the monotonic clock.
 
         Raises Unreachable, with the last failure in it, when the next try would come too late. The time runs
-        from the first turn on.
+        from the first turn on. With `patience`, a failure is retried only within so many seconds, unless it
+        was a 429.
         """
         self._wait(0)
         deadline = time.monotonic() + self._seconds
@@ -89,7 +95,8 @@ class Retrier:
             wait=_pause,
             # A try with hardly any time left would only hide why the ones before it failed.
             stop=tenacity.stop_before_delay(0.9 * self._seconds)
-            | tenacity.stop_when_event_set(self._stopping),
+            | tenacity.stop_when_event_set(self._stopping)
+            | _StopImpatiently(math.inf if patience is None else patience),
             sleep=self._wait,
             before_sleep=lambda state: _report(state, what),
         )
@@ -100,9 +107,9 @@ class Retrier:
             asked = getattr(failure, "retry_after", None) or 0.0
             hint = f", and asks to wait {asked:.0f} s" if asked >= self._seconds else ""
             kind = NeverReadable if isinstance(failure and failure.__cause__, UnreadablePage) else Unreachable
+            setting = "; --retry-for sets how long one request is tried" if patience is None else ""
             raise kind(
-                f"{what}: {failure}{hint} (gave up after try {error.last_attempt.attempt_number}; "
-                "--retry-for sets how long one request is tried)"
+                f"{what}: {failure}{hint} (gave up after try {error.last_attempt.attempt_number}{setting})"
             ) from failure
 
     def _wait(self, seconds: float) -> None:
@@ -110,6 +117,19 @@ class Retrier:
         self._take_turn()
         if self._stopping.is_set():
             raise Unreachable("nothing more is asked of the API, because the run is being stopped")
+
+
+class _StopImpatiently(tenacity.stop.stop_base):
+    """Stops before the next try would come after so many seconds, unless the last one was throttled."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def __call__(self, retry_state: tenacity.RetryCallState) -> bool:
+        failure = retry_state.outcome.exception() if retry_state.outcome else None
+        elapsed = retry_state.seconds_since_start or 0.0
+        is_over = elapsed + retry_state.upcoming_sleep > self._seconds
+        return is_over and not getattr(failure, "is_throttled", False)
 
 
 def _pause(state: tenacity.RetryCallState) -> float:

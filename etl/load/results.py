@@ -12,44 +12,48 @@ import sqlalchemy as sa
 from etl.extract.result import fullness
 from etl.load.bulk import encoder_for, insert_rows, update_rows
 from etl.load.captions import as_webvtt
+from etl.load.detail import add_details
 from etl.load.dialect import among
 from etl.load.transcripts import index_transcripts
-from etl.models import DETECTIONS, RESULT_DUE, RESULTS, SUBTITLES, TASKS
+from etl.load.transform import CLOCK_GRAIN
+from etl.models import DETAIL_DUE, DETECTIONS, RESULT_DUE, RESULTS, SUBTITLES, TASKS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from etl.extract.result import ResultPayload
     from etl.load.bulk import Row
+    from etl.load.due import DueResult
     from etl.load.transcripts import Lines
 
 _COLUMNS = tuple(column.name for column in RESULTS.columns)
 _FROM_PAYLOAD = ("kind", "result", "detected", "speech_detected", "languages", "text", "vtt", "error")
 
-# The API keeps a result for a month, and nobody says how long that is.
-KEPT_AT_LEAST, KEPT_FOR = dt.timedelta(days=30), dt.timedelta(days=31)
-FIRST_WAIT, LONGEST_WAIT = dt.timedelta(hours=1), dt.timedelta(days=1)
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class DueResult:
-    """A finished task whose result is not stored; `finished_at` is when, or the latest it can have been."""
-
-    task_id: str
-    finished_at: dt.datetime
-
-    def is_past(self, now: dt.datetime) -> bool:
-        """Tell whether the API must have deleted the result by now."""
-        return now - self.finished_at > KEPT_FOR
+# Between two questions for a result that is not there yet: this long, and twice as long each time.
+FIRST_WAIT, LONGEST_WAIT = dt.timedelta(minutes=1), dt.timedelta(days=1)
+# So many failures may be chance: the next sync asks again.
+TOLERATED_FAILURES = 2
+# Between two questions for the times of a task whose page could not be read.
+DETAIL_WAIT = dt.timedelta(days=1)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What the API said of a result: `found` is None if there is none, or if it failed to tell."""
+    """
+    What the API said of a result: `found` is None if there is none, or if it failed to tell.
+
+    `seconds` is how long that took.
+    """
 
     due: DueResult
     found: ResultPayload | None = None
     is_failure: bool = False
+    seconds: float = 0.0
+
+    @property
+    def has_result(self) -> bool:
+        """Whether there was a result."""
+        return self.found is not None and self.found.result is not None
 
     @property
     def size(self) -> int:
@@ -64,40 +68,8 @@ class Stored(NamedTuple):
     unreadable_times: int
 
 
-def due_results(connection: sa.Connection, now: dt.datetime, limit: int) -> list[DueResult]:
-    """
-    Give the results to ask for, the nearest to their deletion first, those past it last.
-
-    Each query stops at the limit, in the order of an index: of a million only the head is looked at.
-    """
-    completed_at, past = TASKS.c.completed_at, now - KEPT_FOR
-    never_asked = _waiting().where(RESULT_DUE).order_by(completed_at)
-    again = _waiting().join(RESULTS, RESULTS.c.task_id == TASKS.c.task_id)
-    again = again.where(RESULTS.c.state == "unavailable", RESULTS.c.next_attempt_at <= now)
-    queries = (
-        never_asked.where(completed_at >= past),
-        # The older shape of lists has no times: their order is that in which they came.
-        never_asked.where(completed_at.is_(None)),
-        again.order_by(RESULTS.c.next_attempt_at),
-        never_asked.where(completed_at < past),
-    )
-    found = {
-        task_id: finished_at
-        for query in queries
-        for task_id, finished_at in connection.execute(query.limit(limit))
-    }
-    due = [DueResult(task_id=task_id, finished_at=finished_at) for task_id, finished_at in found.items()]
-    due.sort(key=lambda each: (each.is_past(now), each.finished_at, each.task_id))
-    return due[:limit]
-
-
-def _waiting() -> sa.Select[Any]:
-    columns = (TASKS.c.completed_at, TASKS.c.first_seen_at)
-    return sa.select(TASKS.c.task_id, sa.func.coalesce(*columns, type_=columns[0].type))
-
-
 def store_results(connection: sa.Connection, answers: Sequence[Answer], now: dt.datetime) -> Stored:
-    """Store what was answered, and give what is new; the caller owns the transaction."""
+    """Store what was answered, and return what is new; the caller owns the transaction."""
     answers = [_checked(answer) for answer in answers]
     task_ids = [answer.due.task_id for answer in answers]
     query = sa.select(RESULTS).where(among(connection, RESULTS.c.task_id, task_ids))
@@ -107,21 +79,37 @@ def store_results(connection: sa.Connection, answers: Sequence[Answer], now: dt.
     archived: list[ResultPayload] = []
     for answer in answers:
         known = stored.get(answer.due.task_id)
-        if known is not None and known["state"] == "archived" and not _is_fuller(answer.found, known):
+        if answer.due.is_early and not answer.has_result:
             continue
-        row = _row(answer, known, now)
-        (new if known is None else again).append(row)
-        if row["state"] == "archived" and answer.found is not None:
+        if known is not None and known["state"] == "archived" and not _is_fuller(answer.found, known):
+            if not answer.due.is_detail_only:
+                _count(connection, answer, known, now)
+            continue
+        if answer.due.is_detail_only and (known is None or not answer.has_result):
+            continue
+        (new if known is None else again).append(_row(answer, known, now))
+        if answer.found is not None and answer.has_result:
             archived.append(answer.found)
     _write(connection, new, again)
-    replaced = [row["task_id"] for row in again]
+    replaced = [payload.task.task_id for payload in archived if payload.task.task_id in stored]
     _write_parts(connection, archived, replaced)
     index_transcripts(connection, [(each.task.task_id, _lines(each)) for each in archived], replaced)
     # Asked for once, it is up to `task_results` when to ask again.
     is_answered = among(connection, TASKS.c.task_id, task_ids)
-    connection.execute(sa.update(TASKS).where(is_answered).values(is_result_due=False))
+    connection.execute(sa.update(TASKS).where(is_answered, RESULT_DUE).values(is_result_due=False))
+    _settle_details(connection, answers, now)
     cues = (cue for payload in archived for cue in payload.subtitles)
     return Stored(len(archived), sum(None in (cue.start_seconds, cue.end_seconds) for cue in cues))
+
+
+def _settle_details(connection: sa.Connection, answers: Sequence[Answer], now: dt.datetime) -> None:
+    """Store what the tasks' own pages add, and ask again later for those that could not be read."""
+    add_details(connection, [answer.found.task for answer in answers if answer.found is not None], now)
+    failed = [answer.due.task_id for answer in answers if answer.is_failure]
+    settled = [answer.due.task_id for answer in answers if not answer.is_failure]
+    for task_ids, due_at in ((settled, None), (failed, now + DETAIL_WAIT)):
+        is_due = sa.and_(DETAIL_DUE, among(connection, TASKS.c.task_id, task_ids))
+        connection.execute(sa.update(TASKS).where(is_due).values(detail_due_at=due_at))
 
 
 def _lines(payload: ResultPayload) -> Lines:
@@ -134,7 +122,7 @@ def _checked(answer: Answer) -> Answer:
     """Take the result of another task than the one asked for as no answer at all."""
     if answer.found is None or answer.found.task.task_id == answer.due.task_id:
         return answer
-    return dataclasses.replace(answer, found=None, is_failure=True)
+    return dataclasses.replace(answer, found=None)
 
 
 def _is_fuller(found: ResultPayload | None, known: sa.RowMapping) -> bool:
@@ -142,10 +130,8 @@ def _is_fuller(found: ResultPayload | None, known: sa.RowMapping) -> bool:
 
 
 def _row(answer: Answer, known: sa.RowMapping | None, now: dt.datetime) -> dict[str, Any]:
-    attempts = (known["attempts"] if known else 0) + 1
-    failures = (known["failures"] if known else 0) + answer.is_failure
-    row = {**dict.fromkeys(_COLUMNS), "task_id": answer.due.task_id}
-    row |= {"attempts": attempts, "failures": failures}
+    """Return the row of a result that is not archived yet."""
+    row = {**dict.fromkeys(_COLUMNS), "task_id": answer.due.task_id, **_counts(answer, known)}
     if answer.found is not None:
         row["kind"] = answer.found.kind
         if answer.found.result is not None:
@@ -153,10 +139,36 @@ def _row(answer: Answer, known: sa.RowMapping | None, now: dt.datetime) -> dict[
             if values["vtt"] is None and answer.found.subtitles:
                 values["vtt"] = as_webvtt(answer.found.subtitles)
             return {**row, **values, "state": "archived", "fetched_at": now}
+    next_attempt_at = _next_attempt(answer, row, now)
+    state = "expired" if next_attempt_at is None else "unavailable"
+    return {**row, "state": state, "next_attempt_at": next_attempt_at}
+
+
+def _count(connection: sa.Connection, answer: Answer, known: sa.RowMapping, now: dt.datetime) -> None:
+    """Note that there is nothing better yet than what is archived, perhaps of an earlier attempt."""
+    counts = _counts(answer, known)
+    next_attempt_at = None if answer.has_result else _next_attempt(answer, counts, now)
+    statement = sa.update(RESULTS).where(RESULTS.c.task_id == answer.due.task_id)
+    connection.execute(statement.values(**counts, next_attempt_at=next_attempt_at))
+
+
+def _counts(answer: Answer, known: sa.RowMapping | None) -> dict[str, int]:
+    attempts, failures = 0, 0
+    if known is not None and answer.due.is_again:
+        attempts, failures = known["attempts"], known["failures"]
+    return {"attempts": attempts + 1, "failures": failures + answer.is_failure}
+
+
+def _next_attempt(answer: Answer, counts: Mapping[str, Any], now: dt.datetime) -> dt.datetime | None:
+    """Return when to ask again for a result that is not there yet; None if the API has deleted it."""
     if answer.due.is_past(now) and not answer.is_failure:
-        return {**row, "state": "expired"}
-    wait = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(attempts - 1, 10))
-    return {**row, "state": "unavailable", "next_attempt_at": now + wait}
+        return None
+    attempts, failures = counts["attempts"], counts["failures"]
+    times = failures - TOLERATED_FAILURES if answer.is_failure else attempts - failures
+    if times <= 0:
+        return now - CLOCK_GRAIN  # the very next sync asks
+    doubled: dt.timedelta = FIRST_WAIT * 2 ** min(times - 1, 11)
+    return now + min(LONGEST_WAIT, doubled)
 
 
 def _write(connection: sa.Connection, new: list[dict[str, Any]], again: list[dict[str, Any]]) -> None:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from etl.load.dialect import among, each_of, insert
-from etl.models import HISTORY, IN_FLIGHT, TASKS
+from etl.models import DETAIL_DUE, HISTORY, IN_FLIGHT, RESULT_DUE, RESULTS, TASKS
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Iterable
 
-    from etl.load.upsert import Sighting
+    from etl.load.task_rows import Sighting
 
 _SEEN = sa.Table(
     "seen_task_ids",
@@ -111,6 +111,21 @@ def mark_removed(connection: sa.Connection, task_ids: Iterable[str], sighting: S
     listed = list(task_ids)
     if listed:
         _mark(connection, sa.and_(_IS_PRESENT, among(connection, TASKS.c.task_id, listed)), sighting)
+
+
+def mark_all_removed(connection: sa.Connection, sighting: Sighting) -> int:
+    """
+    Mark every task as removed, record it, and return how many there were.
+
+    None of their results, and none of their own pages, is asked for any longer.
+    """
+    count = connection.scalar(sa.select(sa.func.count()).select_from(TASKS).where(_IS_PRESENT)) or 0
+    _mark(connection, _IS_PRESENT, sighting)
+    connection.execute(sa.update(TASKS).where(RESULT_DUE).values(is_result_due=False))
+    connection.execute(sa.update(TASKS).where(DETAIL_DUE).values(detail_due_at=None))
+    is_waiting = RESULTS.c.next_attempt_at.is_not(None)
+    connection.execute(sa.update(RESULTS).where(is_waiting).values(next_attempt_at=None))
+    return count
 
 
 def _mark(connection: sa.Connection, condition: sa.ColumnElement[bool], sighting: Sighting) -> None:

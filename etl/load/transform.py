@@ -11,7 +11,7 @@ import msgspec
 from etl.extract.payload import CONTENT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from etl.extract.payload import Task
     from etl.load.bulk import Encoder
@@ -29,9 +29,14 @@ def content_of(payload: Task) -> dict[str, Any]:
 
 
 def encode_content(payload: Task, encoder: Encoder) -> tuple[Any, ...]:
-    """Give the values of these columns, in their order, as the driver takes them."""
+    """Return the values of these columns, in their order, as the driver takes them."""
+    return encode_values(payload.content(), encoder)
+
+
+def encode_values(content: Iterable[Any], encoder: Encoder) -> tuple[Any, ...]:
+    """Return the values of CONTENT as the driver takes them."""
     instant, document = encoder.instant, encoder.document
-    *as_they_are, task_data, started_at, completed_at, total_time_sec, date_created, extra = payload.content()
+    *as_they_are, task_data, started_at, completed_at, total_time_sec, date_created, extra = content
     return (
         *as_they_are,
         None if task_data is None else document(task_data),
@@ -44,7 +49,7 @@ def encode_content(payload: Task, encoder: Encoder) -> tuple[Any, ...]:
 
 
 def creation_bounds(
-    payload: Task, created_after: dt.datetime | None, created_before: dt.datetime | None
+    started_at: dt.datetime | None, created_after: dt.datetime | None, created_before: dt.datetime | None
 ) -> tuple[dt.datetime | None, dt.datetime | None]:
     """
     Give the narrowest bounds on the creation time that hold.
@@ -53,8 +58,8 @@ def creation_bounds(
     and it cannot have started before it was created. Where the two contradict each other, only the upper one
     is true.
     """
-    if payload.started_at is not None:
-        started_by = payload.started_at + CLOCK_GRAIN
+    if started_at is not None:
+        started_by = started_at + CLOCK_GRAIN
         if created_before is None or started_by < created_before:
             created_before = started_by
     if created_after is not None and created_before is not None and created_after >= created_before:

@@ -12,48 +12,19 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from etl.extract.payload import CONTENT
-from etl.load.bulk import encoder_for, fetch_pairs, insert_rows, update_rows
+from etl.load.bulk import fetch_pairs
+from etl.load.detail import completed
 from etl.load.dialect import among
-from etl.load.transform import content_of, creation_bounds, differs, encode_content
-from etl.models import HISTORY, STATUSES_WITH_RESULT, TASKS
+from etl.load.task_rows import Sighting, TaskWriter
+from etl.load.transform import content_of, differs
+from etl.models import TASKS
 
 if TYPE_CHECKING:
-    import datetime as dt
     from collections.abc import Collection, Iterable, Mapping
 
     from etl.extract.payload import Task
-    from etl.load.bulk import Row
 
 _CONTENT_COLUMNS = [column for column in TASKS.columns if column.name not in {"first_seen_at", "changed_at"}]
-# The order of the values in a row that is written.
-_CHANGES = (
-    *("task_id", *CONTENT, "created_after", "created_before"),
-    *("payload_hash", "is_result_due", "removed_at", "changed_at"),
-)
-_NAMES = (*_CHANGES, "first_seen_at")
-_EVENT_NAMES = (
-    *("task_id", "run_id", "observed_at", "event"),
-    *("status", "progress", "previous_status", "previous_progress"),
-)
-
-
-# SQLite numbers rows as they come, and copies what it has sooner than Python can say it again.
-_ROW = sa.literal_column("rowid", sa.Integer)
-_LAST_ROW = sa.select(sa.func.coalesce(sa.func.max(_ROW), 0)).select_from(TASKS)
-_DISCOVERED = sa.insert(HISTORY).from_select(
-    ["task_id", "run_id", "observed_at", "event", "status", "progress"],
-    sa.select(
-        TASKS.c.task_id,
-        sa.bindparam("seen_in", type_=sa.Integer),
-        sa.bindparam("seen_at", type_=HISTORY.c.observed_at.type),
-        sa.literal("discovered"),
-        TASKS.c.status,
-        TASKS.c.progress,
-    )
-    .where(sa.bindparam("last_row") < _ROW)
-    .order_by(_ROW),
-)
 
 
 @dataclasses.dataclass(slots=True)
@@ -64,17 +35,6 @@ class Tally:
     updated: int = 0
     unchanged: int = 0
     reappeared: int = 0  # among the updated
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Sighting:
-    """When and in which run the tasks were seen, and, as far as it is known, when they were created."""
-
-    run_id: int
-    observed_at: dt.datetime
-    created_after: dt.datetime | None = None
-    created_before: dt.datetime | None = None
-    is_dry: bool = False
 
 
 def upsert_tasks(connection: sa.Connection, payloads: Iterable[Task], sighting: Sighting) -> Tally:
@@ -92,7 +52,7 @@ def upsert_tasks(connection: sa.Connection, payloads: Iterable[Task], sighting: 
         reappeared=sum(row["removed_at"] is not None for row in changed),
     )
     if not sighting.is_dry:
-        writer = _Writer(connection, sighting)
+        writer = TaskWriter(connection, sighting)
         writer.insert([latest[task_id] for task_id in new])
         writer.update([(latest[row["task_id"]], row) for row in changed])
     return tally
@@ -143,82 +103,5 @@ def _rows(connection: sa.Connection, task_ids: list[str]) -> dict[str, sa.RowMap
 
 
 def _says_other(latest: Mapping[str, Task], row: sa.RowMapping) -> bool:
-    return differs(content_of(latest[row["task_id"]]), row)
-
-
-class _Writer:
-    """Writes rows and the events that they cause, encoded for the driver."""
-
-    def __init__(self, connection: sa.Connection, sighting: Sighting) -> None:
-        self._connection, self._sighting = connection, sighting
-        self._encoder = encoder_for(connection)
-        self._now = self._encoder.instant(sighting.observed_at)
-
-    def insert(self, payloads: list[Task]) -> None:
-        if not payloads:
-            return
-        after, before = self._sighting.created_after, self._sighting.created_before
-        rows = (
-            (*self._row(payload, after, before, is_result_due=_has_result(payload.status)), self._now)
-            for payload in payloads
-        )
-        if self._connection.dialect.name == "postgresql":
-            insert_rows(self._connection, TASKS, _NAMES, rows)
-            self._record(self._event(payload, "discovered", None, None) for payload in payloads)
-        else:
-            last_row = self._connection.scalar(_LAST_ROW)
-            insert_rows(self._connection, TASKS, _NAMES, rows)
-            seen = {"seen_in": self._sighting.run_id, "seen_at": self._sighting.observed_at}
-            self._connection.execute(_DISCOVERED, {**seen, "last_row": last_row})
-
-    def update(self, changes: list[tuple[Task, sa.RowMapping]]) -> None:
-        rows, events = [], []
-        for payload, known in changes:
-            after = max(filter(None, (self._sighting.created_after, known["created_after"])), default=None)
-            before = min(filter(None, (self._sighting.created_before, known["created_before"])), default=None)
-            is_due = known["is_result_due"] or payload.status != known["status"]
-            rows.append(
-                self._row(payload, after, before, is_result_due=is_due and _has_result(payload.status))
-            )
-            state = known["status"], known["progress"]
-            if known["removed_at"] is not None:
-                events.append(self._event(payload, "reappeared", *state))
-            elif (payload.status, payload.progress) != state:
-                events.append(self._event(payload, "changed", *state))
-        update_rows(self._connection, TASKS, _CHANGES, rows)
-        self._record(events)
-
-    def _row(
-        self,
-        payload: Task,
-        created_after: dt.datetime | None,
-        created_before: dt.datetime | None,
-        *,
-        is_result_due: bool,
-    ) -> Row:
-        after, before = creation_bounds(payload, created_after, created_before)
-        instant = self._encoder.instant
-        return (
-            payload.task_id,
-            *encode_content(payload, self._encoder),
-            None if after is None else instant(after),
-            None if before is None else instant(before),
-            payload.fingerprint,
-            is_result_due,
-            None,
-            self._now,
-        )
-
-    def _event(self, payload: Task, kind: str, status: str | None, progress: int | None) -> Row:
-        run_id = self._sighting.run_id
-        return (
-            *(payload.task_id, run_id, self._now, kind),
-            *(payload.status, payload.progress, status, progress),
-        )
-
-    def _record(self, events: Iterable[Row]) -> None:
-        insert_rows(self._connection, HISTORY, _EVENT_NAMES, events)
-
-
-def _has_result(status: str | None) -> bool:
-    return status in STATUSES_WITH_RESULT
+    payload = latest[row["task_id"]]
+    return differs(completed(content_of(payload), row["detail"]), row)

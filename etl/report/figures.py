@@ -11,7 +11,7 @@ import pandas as pd
 from etl import frames
 from etl.frames.blocks import connected
 from etl.frames.times import parse_range
-from etl.load.results import KEPT_AT_LEAST
+from etl.load.due import KEPT_AT_LEAST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from etl.errors import NotThere, RequestRefused, Unreachable
 from etl.extract.parallel import DaemonPool, await_result
-from etl.load.results import Answer, DueResult, due_results, store_results
+from etl.load.due import an_archived_result, due_results
+from etl.load.results import Answer, store_results
 from etl.load.transcripts import iter_indexed
 from etl.sync.deadline import read_forecast
 from etl.sync.runs import save_counters
@@ -18,13 +19,14 @@ from etl.sync.summary import Progress
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from concurrent.futures import Future
     from typing import Protocol
 
     import sqlalchemy as sa
 
     from etl.extract.result import ResultPayload
+    from etl.load.due import DueResult
     from etl.load.results import Stored
     from etl.sync.summary import RunSummary
 
@@ -45,8 +47,8 @@ logger = logging.getLogger(__name__)
 BATCH_RESULTS = 500
 BATCH_BYTES = 16 * 1024 * 1024
 BATCH_SECONDS = 2.0
-# A server that fails for one task may have its reasons; one that fails for so many in a row is down.
-MOST_FAILURES = 3
+# A server that fails for some tasks may have its reasons; so many are asked before it is called down.
+FEW_FAILURES = 4
 
 
 def archive_results(  # noqa: PLR0913
@@ -55,6 +57,8 @@ def archive_results(  # noqa: PLR0913
     summary: RunSummary,
     *,
     max_results: int,
+    asks_for_all: bool,
+    patience: dt.timedelta,
     next_run_in: dt.timedelta | None,
     now: Callable[[], dt.datetime],
     report: Callable[[Progress], None],
@@ -62,7 +66,9 @@ def archive_results(  # noqa: PLR0913
     """
     Fetch results that are due, count them in the summary, and say there what still waits.
 
-    Each batch is committed by itself, with the counters of the run. `report` is called after each answer.
+    With `asks_for_all`, those that were not there yet are due as well. Failures cost no more than `patience`;
+    then the others wait for the next sync. Each batch is committed by itself, with the counters of the run.
+    `report` is called after each answer.
     """
 
     def save(stored: Stored) -> None:
@@ -73,8 +79,12 @@ def archive_results(  # noqa: PLR0913
     for done in iter_indexed(connection):
         report(Progress("transcripts", done, None))
     done, began = 0, time.monotonic()
-    for done, due in iter_archived(connection, source, limit=max_results, now=now, save=save):
-        report(Progress("results", done, due))
+    with connection.begin():
+        due = due_results(connection, now(), max_results, is_all=asks_for_all)
+        witness = an_archived_result(connection, now())
+    answers = _iter_answers(source, due, patience.total_seconds(), witness=witness)
+    for done in iter_archived(connection, answers, now=now, save=save):
+        report(Progress("results", done, len(due)))
     seconds_each = (time.monotonic() - began) / done if done else None
     with connection.begin():
         forecast = read_forecast(connection, now(), per_run=max_results, interval=next_run_in)
@@ -89,42 +99,58 @@ def archive_results(  # noqa: PLR0913
 
 def iter_archived(
     connection: sa.Connection,
-    source: DetailSource,
+    answers: Iterable[Answer],
     *,
-    limit: int,
     now: Callable[[], dt.datetime],
     save: Callable[[Stored], None],
-) -> Iterator[tuple[int, int]]:
+) -> Iterator[int]:
     """
-    Ask for at most `limit` results, store them in batches, and give after each answer how many are done.
+    Store answers in batches, and yield after each of them how many are done.
 
     `save` is called with what was stored inside the transaction of each batch.
     """
-    with connection.begin():
-        due = due_results(connection, now(), limit)
     batch: list[Answer] = []
     size, began = 0, time.monotonic()
-    for done, answer in enumerate(_iter_answers(source, due), start=1):
+    for done, answer in enumerate(answers, start=1):
         batch.append(answer)
         size += answer.size
         is_large = len(batch) >= BATCH_RESULTS or size >= BATCH_BYTES
-        if is_large or time.monotonic() - began >= BATCH_SECONDS or done == len(due):
+        if is_large or time.monotonic() - began >= BATCH_SECONDS:
             with connection.begin():
                 save(store_results(connection, batch, now()))
             batch, size, began = [], 0, time.monotonic()
-        yield done, len(due)
+        yield done
+    if batch:
+        with connection.begin():
+            save(store_results(connection, batch, now()))
 
 
-def _iter_answers(source: DetailSource, due: Iterable[DueResult]) -> Iterator[Answer]:
-    failures = 0
+def _iter_answers(
+    source: DetailSource, due: Sequence[DueResult], patience: float, *, witness: DueResult | None
+) -> Iterator[Answer]:
+    """
+    Ask, and yield the answers, until the failures among them have cost `patience` seconds of all threads.
+
+    Raises Unreachable if the first few fail, and the witness as well, a result that was fetched once: then
+    none of them is to blame.
+    """
+    answers = failures = 0
+    seconds_lost = 0.0
     with DaemonPool(source.concurrency) as pool:
         for answer in _Ahead(source, due, pool):
-            failures = failures + 1 if answer.is_failure else 0
-            if failures > MOST_FAILURES:
+            answers += 1
+            if answer.is_failure:
+                failures += 1
+                seconds_lost += answer.seconds / source.concurrency
+            is_suspicious = failures == answers == FEW_FAILURES
+            if is_suspicious and _asking(source, witness or due[-1])().is_failure:
                 raise Unreachable(
                     "the API fails to give one result after the other; the tasks themselves are stored"
                 )
             yield answer
+            if seconds_lost > patience:
+                logger.warning("%d results could not be fetched; the next sync goes on with them", failures)
+                return
 
 
 class _Ahead:
@@ -174,6 +200,7 @@ class _Ahead:
 
 def _asking(source: DetailSource, due: DueResult) -> Callable[[], Answer]:
     def ask() -> Answer:
+        began = time.monotonic()
         try:
             return Answer(due=due, found=source.fetch_detail(due.task_id))
         except NotThere:
@@ -181,6 +208,6 @@ def _asking(source: DetailSource, due: DueResult) -> Callable[[], Answer]:
         except (RequestRefused, Unreachable) as error:
             if not source.stopping.is_set():
                 logger.warning("the result of task %s: %s", due.task_id, error)
-            return Answer(due=due, is_failure=True)
+            return Answer(due=due, is_failure=True, seconds=time.monotonic() - began)
 
     return ask

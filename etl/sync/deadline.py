@@ -16,7 +16,7 @@ from collections import Counter
 import sqlalchemy as sa
 
 from etl.load.dialect import utc_day
-from etl.load.results import KEPT_AT_LEAST, KEPT_FOR
+from etl.load.due import KEPT_AT_LEAST, KEPT_FOR
 from etl.models import RESULT_DUE, RESULTS, RUNS, TASKS
 from etl.settings import format_duration
 

@@ -13,9 +13,11 @@ import sqlalchemy as sa
 from etl.extract.parse import parse_task
 from etl.extract.payload import TaskPayload
 from etl.extract.result import parse_detail
-from etl.load.results import Answer, due_results, store_results
+from etl.load.due import due_results
+from etl.load.results import Answer, store_results
 from etl.load.seen import SeenTasks, count_by_status, count_in_flight, mark_removed
-from etl.load.upsert import Sighting, Tally, are_stored, upsert_tasks
+from etl.load.task_rows import Sighting
+from etl.load.upsert import Tally, are_stored, upsert_tasks
 from etl.models import HISTORY, RESULTS, SUBTITLES, TASKS
 from etl.sync.session import writing
 

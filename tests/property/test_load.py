@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from etl.extract.fields import ORIGINALS
 from etl.extract.parse import parse_task
 from etl.load.seen import mark_removed
+from etl.load.task_rows import Sighting
 from etl.load.transform import content_of, differs
-from etl.load.upsert import Sighting, upsert_tasks
+from etl.load.upsert import upsert_tasks
 from etl.models import HISTORY, TASKS
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 from etl.extract.parallel import DaemonPool
 from etl.extract.payload import TaskPayload
 from etl.extract.result import ResultPayload
-from etl.load.results import DueResult
+from etl.load.due import DueResult
 from etl.sync import archive
 
 NOW = dt.datetime(2026, 6, 30, tzinfo=dt.UTC)

@@ -1,0 +1,191 @@
+"""Rows of `tasks`, and the history events that they cause, as the driver takes them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from etl.extract.payload import CONTENT, TaskPayload
+from etl.load.bulk import encoder_for, insert_rows, update_rows
+from etl.load.detail import completed, detail_of, left_out
+from etl.load.dialect import among
+from etl.load.transform import content_of, creation_bounds, encode_content, encode_values
+from etl.models import HISTORY, RESULTS, STATUSES_WITH_RESULT, TASKS, TERMINAL_STATUSES
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Iterable, Mapping
+
+    from etl.extract.payload import Task
+    from etl.load.bulk import Row
+
+# The order of the values in a row that is written.
+_CHANGES = (
+    *("task_id", *CONTENT, "created_after", "created_before"),
+    *("payload_hash", "is_result_due", "detail", "detail_due_at", "removed_at", "changed_at"),
+)
+_NAMES = (*_CHANGES, "first_seen_at")
+_EVENT_NAMES = (
+    *("task_id", "run_id", "observed_at", "event"),
+    *("status", "progress", "previous_status", "previous_progress"),
+)
+
+
+# SQLite numbers rows as they come, and copies what it has sooner than Python can say it again.
+_ROW = sa.literal_column("rowid", sa.Integer)
+_LAST_ROW = sa.select(sa.func.coalesce(sa.func.max(_ROW), 0)).select_from(TASKS)
+_DISCOVERED = sa.insert(HISTORY).from_select(
+    ["task_id", "run_id", "observed_at", "event", "status", "progress"],
+    sa.select(
+        TASKS.c.task_id,
+        sa.bindparam("seen_in", type_=sa.Integer),
+        sa.bindparam("seen_at", type_=HISTORY.c.observed_at.type),
+        sa.literal("discovered"),
+        TASKS.c.status,
+        TASKS.c.progress,
+    )
+    .where(sa.bindparam("last_row") < _ROW)
+    .order_by(_ROW),
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Sighting:
+    """When and in which run the tasks were seen, and, as far as it is known, when they were created."""
+
+    run_id: int
+    observed_at: dt.datetime
+    created_after: dt.datetime | None = None
+    created_before: dt.datetime | None = None
+    is_dry: bool = False
+
+
+class TaskWriter:
+    """Writes rows and the events that they cause, encoded for the driver."""
+
+    def __init__(self, connection: sa.Connection, sighting: Sighting) -> None:
+        self._connection, self._sighting = connection, sighting
+        self._encoder = encoder_for(connection)
+        self._now = self._encoder.instant(sighting.observed_at)
+
+    def insert(self, payloads: list[Task]) -> None:
+        """Add tasks that are not stored yet."""
+        if not payloads:
+            return
+        rows = (self._new_row(payload) for payload in payloads)
+        if self._connection.dialect.name == "postgresql":
+            insert_rows(self._connection, TASKS, _NAMES, rows)
+            self._record(self._event(payload, "discovered", None, None) for payload in payloads)
+        else:
+            last_row = self._connection.scalar(_LAST_ROW)
+            insert_rows(self._connection, TASKS, _NAMES, rows)
+            seen = {"seen_in": self._sighting.run_id, "seen_at": self._sighting.observed_at}
+            self._connection.execute(_DISCOVERED, {**seen, "last_row": last_row})
+
+    def update(self, changes: list[tuple[Task, sa.RowMapping]]) -> None:
+        """Change tasks that are stored, each given with its row."""
+        rows, events = [], []
+        back = [payload.task_id for payload, known in changes if known["removed_at"] is not None]
+        archived = _archived(self._connection, back)
+        for payload, known in changes:
+            rows.append(self._changed_row(payload, known, is_archived=payload.task_id in archived))
+            state = known["status"], known["progress"]
+            if known["removed_at"] is not None:
+                events.append(self._event(payload, "reappeared", *state))
+            elif (payload.status, payload.progress) != state:
+                events.append(self._event(payload, "changed", *state))
+        update_rows(self._connection, TASKS, _CHANGES, rows)
+        self._record(events)
+
+    def _new_row(self, payload: Task) -> Row:
+        sighting = self._sighting
+        bounds = creation_bounds(payload.started_at, sighting.created_after, sighting.created_before)
+        row = self._row(
+            payload,
+            encode_content(payload, self._encoder),
+            bounds,
+            is_result_due=_has_result(payload.status),
+            detail=detail_of(payload) if isinstance(payload, TaskPayload) and payload.is_detail else None,
+            detail_due_at=self._now if _is_detail_due(payload) else None,
+        )
+        return (*row, self._now)
+
+    def _changed_row(self, payload: Task, known: sa.RowMapping, *, is_archived: bool) -> Row:
+        sighting, instant = self._sighting, self._encoder.instant
+        content = content_of(payload)
+        if isinstance(payload, TaskPayload) and payload.is_detail:
+            detail: dict[str, Any] | None = detail_of(payload)
+        else:
+            detail = left_out(content, known["detail"])
+        content = completed(content, detail)
+        after = max(filter(None, (sighting.created_after, known["created_after"])), default=None)
+        before = min(filter(None, (sighting.created_before, known["created_before"])), default=None)
+        is_same = payload.status == known["status"]
+        is_due = known["is_result_due"] or not is_same
+        if known["removed_at"] is not None:
+            is_due = is_due or not is_archived
+        due_at = known["detail_due_at"] if is_same else None
+        if not is_same and _is_detail_due(payload):
+            due_at = sighting.observed_at
+        return self._row(
+            payload,
+            encode_values([content[name] for name in CONTENT], self._encoder),
+            creation_bounds(content["started_at"], after, before),
+            is_result_due=is_due and _has_result(payload.status),
+            detail=detail,
+            detail_due_at=None if due_at is None else instant(due_at),
+        )
+
+    def _row(  # noqa: PLR0913
+        self,
+        payload: Task,
+        content: tuple[Any, ...],
+        bounds: tuple[dt.datetime | None, dt.datetime | None],
+        *,
+        is_result_due: bool,
+        detail: Mapping[str, Any] | None,
+        detail_due_at: Any,  # noqa: ANN401 (as the driver takes it)
+    ) -> Row:
+        after, before = bounds
+        instant = self._encoder.instant
+        return (
+            payload.task_id,
+            *content,
+            None if after is None else instant(after),
+            None if before is None else instant(before),
+            payload.fingerprint,
+            is_result_due,
+            None if detail is None else self._encoder.document(detail),
+            detail_due_at,
+            None,
+            self._now,
+        )
+
+    def _event(self, payload: Task, kind: str, status: str | None, progress: int | None) -> Row:
+        run_id = self._sighting.run_id
+        return (
+            *(payload.task_id, run_id, self._now, kind),
+            *(payload.status, payload.progress, status, progress),
+        )
+
+    def _record(self, events: Iterable[Row]) -> None:
+        insert_rows(self._connection, HISTORY, _EVENT_NAMES, events)
+
+
+def _has_result(status: str | None) -> bool:
+    return status in STATUSES_WITH_RESULT
+
+
+def _is_detail_due(payload: Task) -> bool:
+    """Return whether to ask for the task's own page: no list shows its times, and it has no result."""
+    is_final = payload.status in TERMINAL_STATUSES and not _has_result(payload.status)
+    return is_final and not payload.shows_times and not payload.is_detail
+
+
+def _archived(connection: sa.Connection, task_ids: list[str]) -> set[str]:
+    if not task_ids:
+        return set()
+    query = sa.select(RESULTS.c.task_id).where(RESULTS.c.state == "archived")
+    return set(connection.scalars(query.where(among(connection, RESULTS.c.task_id, task_ids))))

@@ -1,0 +1,238 @@
+"""What only a task's own page says is stored, and no list erases it (promises P4 and P9)."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+import sqlalchemy as sa
+from support.stored import as_instant
+from support.worlds import a_world, finished_world, query, settings_for
+
+from etl.database import ensure_schema, open_engine, schema
+from etl.emulator import Behaviour, Fault, serve
+from etl.load.detail import ADDABLE, completed, left_out
+from etl.sync.options import SyncOptions
+from etl.sync.session import run_sync
+
+if TYPE_CHECKING:
+    from etl.emulator import Emulator, World
+
+FULL = SyncOptions(is_full=True)
+TABLES = ("tasks", "task_history", "task_results")
+FINAL = {"SUCCESS", "FAILURE", "REVOKED"}
+
+
+def stored_times(database_url: str) -> dict[str, tuple]:
+    rows = query(database_url, "SELECT task_id, started_at, completed_at, total_time_sec FROM tasks")
+    return {row[0]: (as_instant(row[1]), as_instant(row[2]), row[3]) for row in rows}
+
+
+def true_times(world: World, statuses: set[str] = FINAL) -> dict[str, tuple]:
+    return {
+        task.task_id: (task.started_at, task.completed_at, task.total_time_sec)
+        for task in world.tasks.values()
+        if task.status in statuses
+    }
+
+
+def dump(database_url: str) -> dict[str, list[tuple]]:
+    return {table: sorted(query(database_url, f"SELECT * FROM {table}"), key=repr) for table in TABLES}
+
+
+def details_asked(emulator: Emulator) -> int:
+    return sum("tasks/" in request.path for request in emulator.requests)
+
+
+def downgrade(database_url: str, revision: str) -> None:
+    engine = open_engine(database_url)
+    with engine.begin() as connection:
+        schema.downgrade(connection, revision)
+    engine.dispose()
+
+
+def upgrade(database_url: str) -> None:
+    engine = open_engine(database_url)
+    with engine.begin() as connection:
+        ensure_schema(connection)
+    engine.dispose()
+
+
+def test_times_that_no_list_shows_are_taken_from_the_tasks_own_pages(database_url):
+    world = a_world(80, arrivals_per_hour=20)
+    world.revoke(world.create())
+    with serve(world, Behaviour(record_shape="older")) as emulator:
+        settings = settings_for(emulator, database_url)
+        for _ in range(3):
+            run_sync(settings)
+            found = stored_times(database_url)
+            truth = true_times(world)
+            assert {task_id: found[task_id] for task_id in truth} == truth
+            world.advance(dt.timedelta(hours=3))
+
+
+@pytest.mark.parametrize("options", [SyncOptions(), FULL])
+def test_what_a_page_said_is_neither_erased_nor_written_again_by_the_next_sync(database_url, options):
+    world = finished_world(50)
+    with serve(world, Behaviour(record_shape="older", extra_detail_fields={"priority": 5})) as emulator:
+        settings = settings_for(emulator, database_url)
+        run_sync(settings)
+        before = dump(database_url)
+        emulator.reset_log()
+        for _ in range(2):
+            summary = run_sync(settings, options)
+            assert (summary.updated, summary.results_archived) == (0, 0)
+            assert dump(database_url) == before
+        assert details_asked(emulator) == 0
+
+
+def test_a_change_of_something_else_keeps_what_a_page_said(database_url):
+    """The record's text differs, so it is compared; what it says of times is still nothing."""
+    world = finished_world(30)
+    with serve(world, Behaviour(record_shape="older", extra_detail_fields={"priority": 5})) as emulator:
+        settings = settings_for(emulator, database_url)
+        run_sync(settings)
+        emulator.behaviour.extra_fields = {"colour": "blue"}
+        assert run_sync(settings, FULL).updated == 30
+        assert stored_times(database_url) == true_times(world)
+        extras = query(database_url, "SELECT CAST(extra AS TEXT) FROM tasks WHERE status <> 'REVOKED'")
+        assert {frozenset(json.loads(extra).items()) for (extra,) in extras} == {
+            frozenset({"priority": 5, "colour": "blue"}.items())
+        }
+        emulator.behaviour.extra_fields = {}
+        run_sync(settings, FULL)
+        assert stored_times(database_url) == true_times(world)
+
+
+def test_a_field_that_only_the_page_has_lands_in_extra(database_url):
+    world = finished_world(30)
+    with serve(world, Behaviour(extra_detail_fields={"priority": 5})) as emulator:
+        settings = settings_for(emulator, database_url)
+        run_sync(settings)
+        extras = query(database_url, "SELECT CAST(extra AS TEXT) FROM tasks WHERE status <> 'REVOKED'")
+        assert {extra for (extra,) in extras} <= {'{"priority":5}', '{"priority": 5}'}
+        before = dump(database_url)
+        assert run_sync(settings, FULL).updated == 0
+        assert dump(database_url) == before
+
+
+def test_where_lists_show_everything_nothing_is_added(database_url):
+    world = finished_world(30)
+    with serve(world) as emulator:
+        run_sync(settings_for(emulator, database_url))
+    assert query(database_url, "SELECT count(*) FROM tasks WHERE detail IS NOT NULL") == [(0,)]
+
+
+def test_a_task_that_runs_again_loses_the_times_of_its_last_run_until_it_ends(database_url):
+    world = finished_world(10)
+    with serve(world, Behaviour(record_shape="older")) as emulator:
+        settings = settings_for(emulator, database_url)
+        run_sync(settings)
+        task = next(task for task in world.tasks.values() if task.status in {"SUCCESS", "FAILURE"})
+        task.status, task.wire = "PENDING", None
+        run_sync(settings, FULL)
+        assert stored_times(database_url)[task.task_id] == (None, None, None)
+        task.started_at = world.now
+        world.advance(dt.timedelta(hours=1))
+        task.completed_at, task.status, task.wire = world.now, "SUCCESS", None
+        run_sync(settings)
+        assert stored_times(database_url)[task.task_id][:2] == (task.started_at, task.completed_at)
+
+
+def test_a_list_that_begins_to_show_times_is_believed(database_url):
+    world = finished_world(20)
+    with serve(world, Behaviour(record_shape="older")) as emulator:
+        settings = settings_for(emulator, database_url)
+        run_sync(settings)
+        emulator.behaviour.record_shape = "present"
+        for task in world.tasks.values():
+            if task.completed_at is not None:
+                task.completed_at += dt.timedelta(seconds=7)
+        run_sync(settings, FULL)
+        assert stored_times(database_url) == true_times(world)
+        emulator.behaviour.record_shape = "older"
+        run_sync(settings, FULL)
+        assert stored_times(database_url).keys() == world.tasks.keys()
+
+
+def test_tasks_that_were_fetched_before_the_upgrade_are_completed_so_many_a_run(database_url):
+    world = finished_world(40)
+    with serve(world, Behaviour(record_shape="older")) as emulator:
+        settings = settings_for(emulator, database_url)
+        run_sync(settings)
+        engine = open_engine(database_url)
+        with engine.begin() as connection:  # as an older release left them
+            connection.execute(sa.text("UPDATE tasks SET started_at = NULL, completed_at = NULL"))
+            connection.execute(sa.text("UPDATE tasks SET total_time_sec = NULL"))
+        engine.dispose()
+        downgrade(database_url, "0008")
+        upgrade(database_url)
+        results = query(database_url, "SELECT task_id, state, attempts FROM task_results")
+        emulator.reset_log()
+        for done in (15, 30, 40):
+            run_sync(settings_for(emulator, database_url, max_results=15))
+            assert details_asked(emulator) == done
+            known = [task_id for task_id, times in stored_times(database_url).items() if times[1]]
+            assert len(known) == done
+        run_sync(settings)
+        assert details_asked(emulator) == 40
+        assert stored_times(database_url) == true_times(world)
+        assert query(database_url, "SELECT task_id, state, attempts FROM task_results") == results
+
+
+def test_a_page_that_cannot_be_read_is_asked_for_again_a_day_later(database_url):
+    world = a_world(0)
+    task_id = world.create()
+    world.start(task_id)
+    world.revoke(task_id)
+    with serve(world, Behaviour(record_shape="older")) as emulator:
+        settings = settings_for(emulator, database_url, retry_for=dt.timedelta(seconds=1))
+        emulator.inject(Fault("500", times=1000, match="detail"))
+        run_sync(settings)
+        emulator.behaviour.faults.clear()
+        emulator.reset_log()
+        run_sync(settings)
+        assert details_asked(emulator) == 0
+        world.advance(dt.timedelta(days=1, minutes=1))
+        run_sync(settings)
+        assert stored_times(database_url) == true_times(world)
+        world.advance(dt.timedelta(days=2))
+        run_sync(settings)
+        assert details_asked(emulator) == 1
+
+
+def test_a_state_that_only_the_page_showed_keeps_its_times_when_a_list_shows_it(database_url):
+    """The list ignores the id it is asked for, so that an unfinished task is looked at on its own page."""
+    world = finished_world(5)
+    task_id = world.create()
+    with serve(world, Behaviour(record_shape="older", task_id_ignored=True)) as emulator:
+        settings = settings_for(emulator, database_url)
+        for _ in range(2):
+            run_sync(settings)
+            world.advance(dt.timedelta(hours=5))
+        world.start(task_id)
+        for _ in range(3):
+            world.advance(dt.timedelta(seconds=1))
+            world.finish(world.create())
+        run_sync(settings)
+        started = (world.tasks[task_id].started_at, None, None)
+        assert stored_times(database_url)[task_id] == started
+        assert run_sync(settings, FULL).updated == 0
+        assert stored_times(database_url)[task_id] == started
+
+
+LISTED = {**dict.fromkeys(ADDABLE), "status": "SUCCESS", "extra": {"a": 1}, "url": "u"}
+
+
+def test_a_detail_of_another_status_says_nothing():
+    assert completed(LISTED, {"status": "FAILURE", "total_time_sec": 3.5}) == LISTED
+    assert left_out(LISTED, {"status": "FAILURE", "total_time_sec": 3.5}) is None
+
+
+def test_only_what_the_list_leaves_out_is_added():
+    detail = {"status": "SUCCESS", "url": "v", "total_time_sec": 3.5, "extra": {"a": 2, "b": 3}}
+    remainder = {"status": "SUCCESS", "total_time_sec": 3.5, "extra": {"b": 3}}
+    assert left_out(LISTED, detail) == remainder
+    assert completed(LISTED, remainder) == {**LISTED, "total_time_sec": 3.5, "extra": {"a": 1, "b": 3}}

@@ -1,0 +1,228 @@
+"""When a result is asked for again: soon, then less often, and never at the cost of the whole sync."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from support.worlds import a_world, finished_world, query, settings_for
+
+from etl.emulator import Behaviour, Fault, serve
+from etl.errors import Unreachable
+from etl.load.results import LONGEST_WAIT
+from etl.sync.options import SyncOptions
+from etl.sync.session import run_sync
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from etl.emulator import Emulator, World
+
+FULL = SyncOptions(is_full=True)
+MINUTE = dt.timedelta(minutes=1)
+SECOND = dt.timedelta(seconds=1)
+
+
+@pytest.fixture
+def world() -> World:
+    world = finished_world(20)
+    for task in list(world.tasks.values()):
+        if task.status == "REVOKED":
+            world.delete(task.task_id)
+    return world
+
+
+@pytest.fixture
+def emulator(world) -> Iterator[Emulator]:
+    with serve(world, Behaviour()) as emulator:
+        yield emulator
+
+
+def asked(emulator: Emulator) -> list[str]:
+    """Name the tasks whose own pages were asked for since the last look."""
+    found = [request.path.rpartition("/")[2] for request in emulator.requests if "tasks/" in request.path]
+    emulator.reset_log()
+    return found
+
+
+def states(database_url: str) -> dict[str, str]:
+    return dict(query(database_url, "SELECT task_id, state FROM task_results"))
+
+
+def hide(world: World, number: int = 1) -> list[str]:
+    """Take away the results of some tasks, as if they were not there yet."""
+    hidden = sorted(world.tasks)[:number]
+    for task_id in hidden:
+        world.tasks[task_id].own_result = {}
+    return hidden
+
+
+def test_a_result_that_is_not_there_yet_is_asked_for_after_a_minute_and_then_at_doubling_intervals(
+    world, emulator, database_url
+):
+    (hidden,) = hide(world)
+    settings = settings_for(emulator, database_url)
+    run_sync(settings)
+    assert hidden in asked(emulator)
+    wait = MINUTE
+    for _ in range(13):
+        world.advance(wait - SECOND)
+        run_sync(settings)
+        assert asked(emulator) == []
+        world.advance(2 * SECOND)
+        run_sync(settings)
+        assert asked(emulator) == [hidden]
+        wait = min(2 * wait, LONGEST_WAIT)
+    world.tasks[hidden].own_result = None
+    world.advance(LONGEST_WAIT + SECOND)
+    assert run_sync(settings).results_archived == 1
+
+
+@pytest.mark.parametrize("answer", [{}, None])
+def test_a_full_sync_asks_for_all_that_were_not_there_and_writes_nothing_where_they_still_are_not(
+    world, emulator, database_url, answer
+):
+    hidden = hide(world, 3)
+    settings = settings_for(emulator, database_url)
+    run_sync(settings)
+    asked(emulator)
+    before = query(database_url, "SELECT * FROM task_results ORDER BY task_id")
+    run_sync(settings, FULL)
+    assert sorted(asked(emulator)) == hidden
+    assert query(database_url, "SELECT * FROM task_results ORDER BY task_id") == before
+    for task_id in hidden:
+        world.tasks[task_id].own_result = answer
+    run_sync(settings, FULL)
+    assert (set(states(database_url).values()) == {"archived"}) == (answer is None)
+
+
+@pytest.mark.parametrize("kind", ["500", "503", "truncated_json", "html_200", "reset"])
+def test_a_request_that_failed_is_repeated_by_the_next_sync_and_from_the_third_time_on_less_often(
+    world, emulator, database_url, kind
+):
+    broken = min(world.tasks)
+    emulator.inject(Fault(kind, times=10_000, match=broken))
+    settings = settings_for(emulator, database_url, retry_for=dt.timedelta(seconds=2))
+    for _ in range(3):
+        run_sync(settings)
+        assert set(asked(emulator)) >= {broken}
+    assert states(database_url)[broken] == "unavailable"
+    wait = MINUTE
+    for _ in range(3):
+        world.advance(wait - SECOND)
+        run_sync(settings)
+        assert asked(emulator) == []
+        world.advance(2 * SECOND)
+        run_sync(settings)
+        assert set(asked(emulator)) == {broken}
+        wait *= 2
+    emulator.behaviour.faults.clear()
+    run_sync(settings, FULL)
+    assert states(database_url)[broken] == "archived"
+
+
+def test_after_a_failure_the_intervals_of_what_is_not_there_begin_with_a_minute(
+    world, emulator, database_url
+):
+    (hidden,) = hide(world)
+    settings = settings_for(emulator, database_url, retry_for=SECOND)
+    emulator.inject(Fault("500", times=10_000, match=hidden))
+    for _ in range(2):
+        run_sync(settings)
+    emulator.behaviour.faults.clear()
+    run_sync(settings)
+    asked(emulator)
+    world.advance(MINUTE + SECOND)
+    run_sync(settings)
+    assert asked(emulator) == [hidden]
+
+
+def test_one_broken_result_costs_seconds_not_the_whole_retry_for(world, emulator, database_url):
+    emulator.inject(Fault("500", times=10_000, match=min(world.tasks)))
+    start = time.monotonic()
+    summary = run_sync(settings_for(emulator, database_url, retry_for=dt.timedelta(seconds=60)))
+    assert time.monotonic() - start < 20
+    assert summary.results_archived == len(world.tasks) - 1
+
+
+def test_many_broken_results_end_the_sync_in_good_time_and_keep_none_of_the_others_back(database_url):
+    """Broken in a row, and before all others in the order in which they are deleted."""
+    world = finished_world(60)
+    finished = [task for task in world.tasks.values() if task.completed_at and task.status != "REVOKED"]
+    finished.sort(key=lambda task: task.completed_at)
+    broken = {task.task_id for task in finished[:12]}
+    with serve(world, Behaviour()) as emulator:
+        for task_id in broken:
+            emulator.inject(Fault("500", times=10_000, match=task_id))
+        settings = settings_for(emulator, database_url, retry_for=dt.timedelta(seconds=4))
+        start = time.monotonic()
+        for _ in range(4):
+            run_sync(settings)
+        assert time.monotonic() - start < 100
+        found = states(database_url)
+        assert {task_id for task_id, state in found.items() if state == "archived"} == {
+            task.task_id for task in finished
+        } - broken
+
+
+def test_where_every_result_fails_the_sync_says_so_and_keeps_its_tasks(world, emulator, database_url):
+    emulator.inject(Fault("500", times=10_000, match="detail"))
+    with pytest.raises(Unreachable, match="one result after the other"):
+        run_sync(settings_for(emulator, database_url, retry_for=SECOND))
+    assert query(database_url, "SELECT count(*) FROM tasks") == [(len(world.tasks),)]
+    emulator.behaviour.faults.clear()
+    run_sync(settings_for(emulator, database_url))
+    assert set(states(database_url).values()) == {"archived"}
+
+
+def test_a_server_that_is_asked_too_often_breaks_no_result(emulator, database_url):
+    """A 429 may tell to wait for longer than a broken result is tried."""
+    emulator.inject(Fault("429_seconds", times=3, seconds=4, match="detail"))
+    run_sync(settings_for(emulator, database_url, retry_for=dt.timedelta(seconds=30)))
+    assert set(states(database_url).values()) == {"archived"}
+    assert query(database_url, "SELECT sum(failures) FROM task_results") == [(0,)]
+
+
+def test_the_result_of_a_new_attempt_is_waited_for_while_the_old_one_is_kept(database_url):
+    world = a_world(0)
+    task_id = world.create()
+    world.start(task_id)
+    world.fail(task_id)
+    with serve(world, Behaviour()) as emulator:
+        settings = settings_for(emulator, database_url)
+        run_sync(settings)
+        task = world.tasks[task_id]
+        task.status, task.wire, task.own_result = "SUCCESS", None, {}
+        run_sync(settings, FULL)
+        assert query(database_url, "SELECT state, kind FROM task_results") == [("archived", "failure")]
+        task.own_result = None
+        world.advance(MINUTE + SECOND)
+        run_sync(settings)
+        assert query(database_url, "SELECT state, kind FROM task_results") == [("archived", "transcription")]
+        asked(emulator)
+        world.advance(dt.timedelta(days=1))
+        run_sync(settings)
+        assert asked(emulator) == []
+
+
+def test_errors_of_failed_tasks_come_first_unless_other_results_are_in_danger(database_url):
+    world = finished_world(60)
+    failed = {task.task_id for task in world.tasks.values() if task.status == "FAILURE"}
+    assert 0 < len(failed) < 30
+    with serve(world, Behaviour()) as emulator:
+        run_sync(settings_for(emulator, database_url, max_results=len(failed)))
+        assert states(database_url).keys() == failed
+    world = finished_world(60)
+    world.advance(dt.timedelta(days=9))
+    with serve(world, Behaviour()) as emulator:
+        soon = [
+            task.task_id
+            for task in sorted(world.tasks.values(), key=lambda task: task.completed_at or world.now)
+            if task.status in {"SUCCESS", "FAILURE"} and world.now - task.completed_at > dt.timedelta(days=27)
+        ]
+        assert soon
+        settings = settings_for(emulator, database_url, max_results=len(soon))
+        run_sync(settings, SyncOptions(allow_account_change=True, allow_mass_removal=True))
+        assert states(database_url).keys() >= set(soon)
