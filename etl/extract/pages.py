@@ -4,6 +4,9 @@ The walk over one list, page by page, without losing what lies between two pages
 Each answer is one slice of the list at one instant. The list is ordered by `task_id`, which never changes,
 and each slice is asked for so that it begins before the end of the last. If two neighbouring slices share a
 record, nothing that existed throughout can lie between them; if they share none, the walk steps back.
+
+A page size that the server refuses is halved until it is granted. Pages of a server that ignores `limit`
+cannot overlap, and prove nothing.
 """
 
 from __future__ import annotations
@@ -12,15 +15,18 @@ import itertools
 import logging
 from typing import TYPE_CHECKING, Protocol
 
-from etl.errors import DriftingPages, NotThere, PageLoop, RunawayScan
+from etl.errors import DriftingPages, NotThere, PageLoop, RequestRefused, RunawayScan, Unreachable
+from etl.extract.page_size import HALVING_PATIENCE, is_size_to_blame
 from etl.extract.parallel import DaemonPool, await_result
 from etl.extract.payload import Page, SpoiltPage
 from etl.extract.slices import NOTHING, Slice
-from etl.extract.spans import Ahead, Span
+from etl.extract.spans import Ahead, Span, overlapping_span, own_span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from concurrent.futures import Future
+
+    from etl.errors import SourceError
 
 logger = logging.getLogger(__name__)
 
@@ -40,8 +46,10 @@ class PageSource(Protocol):
 
     concurrency: int
 
-    def fetch_page(self, filters: Mapping[str, str], *, page: int, limit: int) -> Page:
-        """Read one page."""
+    def fetch_page(
+        self, filters: Mapping[str, str], *, page: int, limit: int, patience: float | None = None
+    ) -> Page:
+        """Return one page."""
         ...
 
 
@@ -55,6 +63,9 @@ class Walk:
     what else had to be looked at record by record; `slices` how many were read. Without `is_by_id` the list
     comes in the server's default order. With `proves_end` only a slice that shows nothing new is the end,
     whatever the server says of its count.
+
+    `max_page_size` is the largest page that the server accepts, None while it has refused none; `own_size`
+    how many tasks its pages have, if it ignores `limit`.
     """
 
     def __init__(  # noqa: PLR0913
@@ -64,16 +75,22 @@ class Walk:
         *,
         page_size: int,
         granted: int | None = None,
+        own_size: int | None = None,
         is_by_id: bool = True,
         proves_end: bool = False,
     ) -> None:
         self.granted = granted
+        self.max_page_size: int | None = None
+        self.own_size = own_size
         self.is_ordered = is_by_id
         self.is_joined = True
         self.slices = 0
         self._source = source
         self._filters = {"ordering": "task_id", **filters} if is_by_id else dict(filters)
-        self._limit = self._ceiling = self._page_size = page_size
+        self._limit = self._ceiling = self._page_size = own_size or page_size
+        self._heeds_limit = False
+        self._refused_size = 0
+        self._refusal: SourceError | None = None
         self._proves_end = proves_end
         self._concurrency = source.concurrency if is_by_id else 1
         self._landmarks: dict[str | bytes, int] = {}
@@ -87,11 +104,16 @@ class Walk:
             # Until the first answer nobody knows whether there is anything to be asked for ahead of time.
             count: int | None = 0
             while True:
+                ahead.choose = self._choose
                 span, future = ahead.take(position, self._limit, count)
                 page = self._page_of(span, future)
                 if page is None:
                     continue
                 here, count = Slice.of(span, page), page.count
+                if self._is_own_size(here, last, position):
+                    last, position = NOTHING, 0
+                    continue
+                self._accept_size()
                 self.is_ordered = self.is_ordered and here.is_ordered
                 if self._is_misplaced(here, last, position):
                     if here.keys <= last.keys and self._ends_at(position, last):
@@ -112,25 +134,76 @@ class Walk:
                     self._learn(here)
                     last, position, self._stride = here, here.end, 0
 
+    def _choose(self, position: int, limit: int) -> Span:
+        return overlapping_span(position, limit) if self.own_size is None else own_span(position, limit)
+
     def _page_of(self, span: Span, future: Future[Page]) -> Page | None:
         """
-        Give the slice, or None if it cannot be read as a whole and has to be asked for in smaller pieces.
+        Return the slice, or None if it cannot be read as a whole and must be asked for in smaller pieces.
 
         The piece of one record that still cannot be read is the culprit, and comes as an unusable record.
         """
         try:
             return await_result(future)
         except SpoiltPage:
+            if self.own_size is not None:
+                raise
             self._limit = max(1, span.limit // 2)
-            return None
+        except (RequestRefused, Unreachable) as error:
+            is_known = self._refusal is not None
+            if self.own_size is not None or not is_size_to_blame(
+                error, self._source, self._filters, limit=span.limit, is_known=is_known
+            ):
+                raise
+            self._refused_size, self._refusal = self._refused_size or self._limit, error
+            self._limit = self._ceiling = self._page_size = max(1, self._limit // 2)
+        return None
+
+    def _accept_size(self) -> None:
+        """Note a size that is granted after larger ones were refused."""
+        if self._refusal is None:
+            return
+        logger.warning(
+            "the API gives no pages of %d tasks (%s); pages of %d are read from now on",
+            self._refused_size,
+            self._refusal,
+            self._page_size,
+        )
+        self.granted = self.max_page_size = self._page_size
+        self._refused_size, self._refusal = 0, None
+
+    def _is_own_size(self, here: Slice, last: Slice, position: int) -> bool:
+        """
+        Return whether the server gives pages of its own size, so that nobody knows where this one begins.
+
+        It is asked for a single task where a page is longer than it should be, or shares nothing with the
+        last one.
+        """
+        is_longer = len(here.keys - last.keys) > here.span.limit
+        is_apart = position > 0 and here.keys.isdisjoint(last.keys)
+        if self._heeds_limit or not (is_longer or is_apart) or self.own_size == here.size:
+            return False
+        size = Slice.of(Span(1, 1), self._fetch(Span(1, 1))).size
+        self._heeds_limit = size <= 1
+        if self._heeds_limit or size == self.own_size:
+            return False
+        self._miss()
+        if self.own_size is None:
+            logger.warning("the API ignores the page size and gives %d tasks a page: all is read twice", size)
+        self.own_size = self._limit = self._ceiling = self._page_size = size
+        self.is_joined = False
+        self._landmarks.clear()
+        return True
 
     def _fetch(self, span: Span) -> Page:
+        patience = {"patience": HALVING_PATIENCE} if self._refusal is not None else {}
         try:
-            return self._source.fetch_page(self._filters, page=span.page, limit=span.limit)
+            return self._source.fetch_page(self._filters, page=span.page, limit=span.limit, **patience)
         except NotThere:
-            if span.page == 1:
+            # The run has read the unfiltered list: with a filter, nothing is there to be listed.
+            if span.page == 1 and self._filters.keys() <= {"ordering"}:
                 raise
-            return Page(records=())
+            return Page(records=(), count=0 if span.page == 1 else None)
 
     def _is_misplaced(self, here: Slice, last: Slice, position: int) -> bool:
         """
@@ -140,7 +213,7 @@ class Walk:
         begins, at the top, does that make no difference. One that shows nothing new, nor what the last slice
         ended with, is none that ends the list, even if its count fits by chance.
         """
-        if position == 0 or here.size == 0 or here.is_full:
+        if position == 0 or here.size == 0 or here.is_full or self.own_size is not None:
             return False
         is_beyond = here.end >= position and not here.keys <= last.keys
         reaches = is_beyond or here.last_id == last.last_id
@@ -180,7 +253,7 @@ class Walk:
             return True
         if self.is_ordered and (shown.last_id or "") > (last.last_id or ""):
             return False
-        if self._look_at(position).size:
+        if self._look_at(position).end > position:
             return False
         self.is_joined = False
         for place in range(position - 1, max(-1, position - 1 - TWICE_SHOWN), -1):
@@ -191,7 +264,7 @@ class Walk:
     def _look_about(self, position: int, last: Slice) -> Slice:
         """Ask for a short slice about a position; nothing, if that may not be granted or is spoilt."""
         limit = next(size for size in itertools.count(2) if position % size)
-        if limit > max(self.granted or 0, last.size) or not last.size:
+        if self.own_size is not None or limit > max(self.granted or 0, last.size) or not last.size:
             return NOTHING
         span = Span(position // limit + 1, limit)
         try:
@@ -201,8 +274,8 @@ class Walk:
         return here if here.size == len(here.page.records) else NOTHING
 
     def _look_at(self, position: int) -> Slice:
-        """Ask for the one record at a position, from 0."""
-        span = Span(position + 1, 1)
+        """Ask for the one record at a position, from 0; with its page, where that cannot be had."""
+        span = Span(position + 1, 1) if self.own_size is None else own_span(position, self.own_size)
         return Slice.of(span, self._fetch(span))
 
     def _step(self, position: int, here: Slice, last: Slice) -> int:
@@ -213,12 +286,7 @@ class Walk:
         and by half as much at every turn. What the last slice showed may be gone, or in a list without order
         anywhere by now: when no step is left, and there with steps that double, the walk is back at the top.
         """
-        self._misses += 1
-        if self._misses > MOST_MISSES + self.slices:
-            raise DriftingPages(
-                f"the list of tasks moved under the cursor {self._misses} times; "
-                "try again when fewer tasks are being deleted"
-            )
+        self._miss()
         logger.info("page drift", extra={"position": position})
         stride = abs(self._stride) or max(1, self._ceiling // 2)
         if not self.is_ordered:
@@ -232,8 +300,18 @@ class Walk:
             self._landmarks.clear()
         return position
 
+    def _miss(self) -> None:
+        self._misses += 1
+        if self._misses > MOST_MISSES + self.slices:
+            raise DriftingPages(
+                f"the list of tasks moved under the cursor {self._misses} times; "
+                "try again when fewer tasks are being deleted"
+            )
+
     def _learn(self, here: Slice) -> None:
         """Take a first page shorter than asked, with more behind it, for the server's page size."""
+        if self.own_size is not None:
+            return
         if not here.is_full and here.is_called_last:
             self._limit = min(self._limit, here.size)
             return

@@ -28,31 +28,36 @@ class Scan:
     All of one list; iterating gives its pages, some of them several times where one walk proved nothing.
 
     `granted` is the page size that the server turned out to grant, or did when last asked, None while no page
-    was full. Read without a filter, the list ends only where nothing new is shown: what is not on it is taken
-    for gone. Raises DriftingPages when no two walks in a row agree.
+    was full; `max_page_size` the largest that it accepts, None while it has refused none. Read without a
+    filter, the list ends only where nothing new is shown: what is not on it is taken for gone. Raises
+    DriftingPages when no two walks in a row agree.
     """
 
     def __init__(
         self, source: PageSource, filters: Mapping[str, str], *, page_size: int, granted: int | None = None
     ) -> None:
         self.granted = granted
+        self.max_page_size: int | None = None
         self._source, self._filters, self._page_size = source, filters, page_size
 
     def __iter__(self) -> Iterator[Page]:
         before: tuple[int, int] | None = None
+        own_size: int | None = None
         for _ in range(MOST_WALKS):
             walk = Walk(
                 self._source,
                 self._filters,
-                page_size=self._page_size,
+                page_size=self.max_page_size or self._page_size,
                 granted=self.granted,
+                own_size=own_size,
                 proves_end=not self._filters,
             )
             seen = _Fingerprint()
             for page in walk:
                 seen.add(page)
                 yield page
-            self.granted = walk.granted
+            self.granted, own_size = walk.granted, walk.own_size
+            self.max_page_size = walk.max_page_size or self.max_page_size
             is_proved = walk.is_ordered and (walk.is_joined or before is not None)
             if is_proved or walk.slices == 1 or seen.value == before:
                 return

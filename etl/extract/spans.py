@@ -51,6 +51,11 @@ def overlapping_span(position: int, granted: int) -> Span:
     return best
 
 
+def own_span(position: int, size: int) -> Span:
+    """Return the page that holds `position` where the server alone decides how long pages are."""
+    return Span(position // size + 1, size)
+
+
 # For each request under way, so many slices may wait to be read: a slow one, or a long commit, holds up none.
 SLICES_AHEAD = 2
 
@@ -59,6 +64,7 @@ class Ahead:
     """Keeps requests under way, or answered, beyond the place that is being read."""
 
     def __init__(self, fetch: Callable[[Span], Page], pool: DaemonPool, concurrency: int) -> None:
+        self.choose: Callable[[int, int], Span] = overlapping_span
         self._fetch, self._pool = fetch, pool
         self._most = concurrency * SLICES_AHEAD if concurrency > 1 else 1
         self._queue: deque[tuple[int, Span, Future[Page]]] = deque()
@@ -83,5 +89,5 @@ class Ahead:
         return span, future
 
     def _send(self, position: int, granted: int) -> None:
-        span = overlapping_span(position, granted)
+        span = self.choose(position, granted)
         self._queue.append((position, span, self._pool.submit(lambda: self._fetch(span))))

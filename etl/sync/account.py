@@ -1,67 +1,118 @@
-"""Whose tasks these are: another account's are refused before any of them is stored (promise P11)."""
+"""Whose tasks these are: one copy holds one account, and refuses another (promise P11)."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from etl.errors import AccountChanged, NotThere, RequestRefused
+from etl.errors import AccountChanged, NotThere, RequestRefused, Unreachable, UnreadablePage
 from etl.extract.payload import SpoiltPage
-from etl.models import TASKS
+from etl.load.dialect import among
+from etl.models import IN_FLIGHT, TASKS
 from etl.sync.in_flight import is_shown
 
 if TYPE_CHECKING:
-    from etl.extract.pages import PageSource
+    from collections.abc import Iterator
+
     from etl.extract.payload import Page
+    from etl.sync.in_flight import TaskSource
 
 logger = logging.getLogger(__name__)
 
-# So many stored tasks are asked for before an account is called another.
+# So many stored tasks of each kind are asked for before an account is called another.
 WITNESSES = 3
 
 
 class Account:
     """
-    The clients whose tasks were ever seen here.
+    The clients of the account that a run reads.
 
-    `client_ids` grows with what is shown. An account may have several clients, so a page without any that is
-    known is no proof yet: it is another account if the source knows none of the tasks stored last either.
-    `is_changed` if it is, and was allowed to be.
+    It is decided once a run, by the first page that shows a task: the account is the stored one if a client
+    or a task of that page is known here, or if the source knows a task that is stored. After that, whatever
+    the run sees belongs to it: an account may have many clients. `is_changed` if it is another account, and
+    that is allowed; then `client_ids` are only those of the new one.
     """
 
-    def __init__(
-        self, connection: sa.Connection, source: PageSource, known: frozenset[int], *, may_change: bool
+    def __init__(  # noqa: PLR0913
+        self,
+        connection: sa.Connection,
+        source: TaskSource,
+        known: frozenset[int],
+        *,
+        has_tasks: bool,
+        page_size: int,
+        may_change: bool,
     ) -> None:
         self.client_ids = known
         self.is_changed = False
-        self._connection, self._source, self._may_change = connection, source, may_change
+        self._connection, self._source = connection, source
+        self._may_change, self._page_size = may_change, page_size
+        # Where nothing is stored there is nothing to be mixed up.
+        self._is_decided = not known and not has_tasks
 
     def check(self, page: Page) -> None:
         """Learn whose tasks a page shows. Raises AccountChanged if they are another account's."""
-        shown = frozenset([task.client_id for task in page.tasks if task.client_id is not None])
-        is_strange = bool(self.client_ids and shown) and self.client_ids.isdisjoint(shown)
-        if is_strange and not self._knows_ours():
-            if not self._may_change:
-                raise AccountChanged(sorted(shown), sorted(self.client_ids))
-            self.is_changed = True
-            logger.warning("the source is another account, of client %s", sorted(shown))
+        shown = _clients_of(page)
+        if not self._is_decided and page.tasks:
+            self._is_decided = True
+            if not self._is_ours(page):
+                self._change(shown)
         self.client_ids |= shown
 
-    def _knows_ours(self) -> bool:
-        query = (
-            sa.select(TASKS.c.task_id)
-            .where(TASKS.c.removed_at.is_(None), TASKS.c.started_at.is_not(None))
-            .order_by(TASKS.c.started_at.desc())
-            .limit(WITNESSES)
+    def _change(self, shown: frozenset[int]) -> None:
+        if not self._may_change:
+            raise AccountChanged(sorted(shown), sorted(self.client_ids))
+        logger.warning(
+            "the source is another account: this copy is switched to it, and all tasks of the old one are "
+            "marked as removed"
+        )
+        self.client_ids = frozenset()
+        self.is_changed = True
+
+    def _is_ours(self, page: Page) -> bool:
+        if not self.client_ids.isdisjoint(_clients_of(page)) or self._is_any_stored(page):
+            return True
+        if any(self._is_there(task_id) for task_id in self._witnesses()):
+            return True
+        # Those may all be deleted by now; a longer page shows older tasks as well.
+        try:
+            page = self._source.fetch_page({}, page=1, limit=self._page_size)
+        except (NotThere, RequestRefused, SpoiltPage, Unreachable):
+            return False
+        return not self.client_ids.isdisjoint(_clients_of(page)) or self._is_any_stored(page)
+
+    def _is_any_stored(self, page: Page) -> bool:
+        query = sa.select(TASKS.c.task_id).where(TASKS.c.removed_at.is_(None))
+        query = query.where(among(self._connection, TASKS.c.task_id, page.ids))
+        with self._connection.begin():
+            return self._connection.execute(query.limit(1)).first() is not None
+
+    def _witnesses(self) -> Iterator[str]:
+        """Return tasks that the account should still have: the latest, unfinished ones, and any others."""
+        present = sa.select(TASKS.c.task_id).where(TASKS.c.removed_at.is_(None))
+        queries = (
+            present.where(TASKS.c.started_at.is_not(None)).order_by(TASKS.c.started_at.desc()),
+            present.where(IN_FLIGHT).order_by(TASKS.c.task_id),
+            present.order_by(TASKS.c.task_id),
+            present.order_by(TASKS.c.task_id.desc()),
         )
         with self._connection.begin():
-            witnesses = list(self._connection.scalars(query))
-        return any(self._is_there(task_id) for task_id in witnesses)
+            found = [list(self._connection.scalars(query.limit(WITNESSES))) for query in queries]
+        yield from dict.fromkeys(task_id for task_ids in found for task_id in task_ids)
 
     def _is_there(self, task_id: str) -> bool:
-        try:
-            return is_shown(task_id, self._source.fetch_page({"task_id": task_id}, page=1, limit=2))
-        except (NotThere, RequestRefused, SpoiltPage):
-            return False
+        """Return whether the source knows a task: the list says so, or else the task's own page."""
+        with contextlib.suppress(NotThere, RequestRefused, SpoiltPage):
+            answer = self._source.fetch_page({"task_id": task_id}, page=1, limit=2)
+            if is_shown(task_id, answer) or not answer.tasks:
+                return is_shown(task_id, answer)
+        with contextlib.suppress(NotThere, RequestRefused, UnreadablePage):
+            return self._source.fetch_detail(task_id).task.task_id == task_id
+        return False
+
+
+def _clients_of(page: Page) -> frozenset[int]:
+    return frozenset([task.client_id for task in page.tasks if task.client_id is not None])

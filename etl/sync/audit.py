@@ -145,7 +145,10 @@ class Audit:
     def _ask_count(self, filters: dict[str, str] | None = None) -> int | None:
         try:
             page: Page = self._client.fetch_page(filters or {}, page=1, limit=1)
-        except (NotThere, RequestRefused):
+        except NotThere:
+            # Some servers have no empty lists.
+            return 0 if filters else None
+        except RequestRefused:
             return None
         self._intake.look(page)
         return _usable_count(page)

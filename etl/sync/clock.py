@@ -1,65 +1,153 @@
-"""The source's time, as its answers tell it (promise P12)."""
+"""
+The source's time, as its answers tell it (promise P12).
+
+One answer may carry a wrong `Date`: from a proxy's cache, or from a machine whose clock is off. So the clock
+goes by what most answers of the run agree on, and a run whose answers are all wrong does no lasting harm: the
+next one measures, by this machine's clock, how much time has really passed since.
+"""
 
 from __future__ import annotations
 
+import datetime as dt
 import itertools
+import logging
 import operator
-from typing import TYPE_CHECKING
+import statistics
+import time
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
 
 from etl.load.transform import CLOCK_GRAIN
 
 if TYPE_CHECKING:
-    import datetime as dt
     from collections.abc import Callable
 
     from etl.extract.payload import Page
 
+logger = logging.getLogger(__name__)
+
+# Two answers of one run that differ by more, less the time between them, do not come from one clock.
+TOLERATED_DRIFT = dt.timedelta(minutes=1)
+# By more than this, a clock must be confirmed by another one.
+DOUBTFUL_SKEW = dt.timedelta(days=1)
+_SAMPLES = 31
+
 _times = operator.attrgetter("started_at", "completed_at", "date_created")
+
+
+class _Sample(NamedTuple):
+    served_at: dt.datetime
+    skew: dt.timedelta  # how far the server's clock is ahead of this machine's
 
 
 class SourceClock:
     """
-    Reads the `Date` of every page; `now` stands in while no answer has a usable one.
+    Reads the `Date` of every page; `now`, this machine's clock, stands in while none is usable.
 
-    `first_served_at` is the source's time at the run's first answer, None if that did not say; `newest` the
-    last time that any task had by then, as far as is known.
+    `newest` is the last time that any task is known to have had when the run began, `started_at` this
+    machine's time at the run's first answer.
     """
 
     def __init__(self, now: Callable[[], dt.datetime], *, newest: dt.datetime | None) -> None:
-        self.first_served_at: dt.datetime | None = None
         self.newest = newest
+        self.started_at: dt.datetime | None = None
         self._now = now
-        self._latest: dt.datetime | None = None
-        self._is_first, self._bounds_creation = True, True
+        self._first: dt.datetime | None = None
+        self._samples: deque[_Sample] = deque(maxlen=_SAMPLES)
+        self._bounds_creation = True
+        self._has_warned = False
 
     def hear(self, page: Page) -> None:
         """Learn from one more answer. They come in any order: some were asked for ahead of time."""
-        served_at = page.served_at
-        if self._is_first:
-            self.first_served_at, self._is_first = served_at, False
-            self.newest = max(filter(None, (self.newest, _latest(page))), default=None)
         latest = _latest(page)
+        received_at = self._now()
+        if page.received_at is not None:
+            received_at -= dt.timedelta(seconds=time.monotonic() - page.received_at)
+        is_first = self.started_at is None
+        if is_first:
+            self.started_at = received_at
+            self.newest = max(filter(None, (self.newest, latest)), default=None)
+        served_at = page.served_at
+        if served_at is not None and not self._is_plausible(served_at, received_at, latest):
+            self._warn(served_at)
+            served_at = None
         if served_at is None or (latest is not None and latest > served_at + CLOCK_GRAIN):
             self.doubt()
         if served_at is not None:
-            self._latest = max(served_at, self._latest or served_at)
+            self._first = served_at if is_first else self._first
+            self._samples.append(_Sample(served_at, served_at - received_at))
+            if served_at not in self._agreed():
+                self._warn(served_at)
+                self.doubt()
 
     def doubt(self) -> None:
         """Take no bound from this clock: there is a task that was created later than it says."""
         self._bounds_creation = False
 
+    @property
+    def first_served_at(self) -> dt.datetime | None:
+        """
+        The source's time at the run's first answer, if any answer told it.
+
+        That answer's own word counts, unless the others show that it was dated ahead: rather too early than
+        too late.
+        """
+        skew = self._skew()
+        if skew is None or self.started_at is None:
+            return None
+        estimate = self.started_at + skew
+        if self._first is not None and self._first <= estimate + TOLERATED_DRIFT:
+            return self._first
+        return estimate.replace(microsecond=0)
+
     def observed_at(self) -> dt.datetime:
-        """Say what time it is at the source, or here if it never told."""
-        return self._latest or self._now()
+        """Return the time at the source, or here if no answer told it."""
+        return max(self._agreed(), default=None) or self._now()
 
     def created_before(self) -> dt.datetime | None:
         """
-        Give a time before which everything shown so far was created.
+        Return a time before which everything shown so far was created.
 
         None if an answer had no usable `Date`, or one earlier than the times of a task: then nobody knows how
         late it really was.
         """
-        return self._latest + CLOCK_GRAIN if self._latest is not None and self._bounds_creation else None
+        latest = max(self._agreed(), default=None)
+        return latest + CLOCK_GRAIN if latest is not None and self._bounds_creation else None
+
+    def _is_plausible(
+        self, served_at: dt.datetime, received_at: dt.datetime, latest: dt.datetime | None
+    ) -> bool:
+        """
+        Return whether a header may tell the time: it agrees with this machine, or a task's own time with it.
+
+        No task has a time of the future, so the newest is a lower bound for the time it is.
+        """
+        newest = max(filter(None, (self.newest, latest)), default=None)
+        is_here_behind = newest is not None and newest > received_at + DOUBTFUL_SKEW
+        if served_at > received_at + DOUBTFUL_SKEW:
+            return is_here_behind
+        return newest is None or is_here_behind or newest <= served_at + DOUBTFUL_SKEW
+
+    def _skew(self) -> dt.timedelta | None:
+        """Return what most answers agree on; of two that differ, the one nearer to this machine's clock."""
+        if not self._samples:
+            return None
+        skews = [sample.skew for sample in self._samples]
+        return min(statistics.median_low(skews), statistics.median_high(skews), key=abs)
+
+    def _agreed(self) -> list[dt.datetime]:
+        """Return the times of the answers that agree with most."""
+        skew = self._skew()
+        return [
+            sample.served_at
+            for sample in self._samples
+            if skew is not None and abs(sample.skew - skew) <= TOLERATED_DRIFT
+        ]
+
+    def _warn(self, served_at: dt.datetime) -> None:
+        if not self._has_warned:
+            self._has_warned = True
+            logger.warning("an answer is dated %s, which other clocks contradict; it is not used", served_at)
 
 
 def _latest(page: Page) -> dt.datetime | None:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from etl.database import check, ensure_schema, reading
 from etl.errors import DatabaseError, EtlError, NoTablesError, SchemaOutdatedError, SyncRunning
 from etl.extract.date_filter import probe_date_filter
+from etl.extract.page_size import largest_page
 from etl.load.indexes import missing_indexes
 from etl.settings import format_duration
+from etl.sync.clock import DOUBTFUL_SKEW
 from etl.sync.deadline import read_forecast
 from etl.sync.session import make_client, writing
 from etl.sync.watermark import read_state
@@ -18,6 +20,8 @@ from etl.sync.watermark import read_state
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
+    from etl.extract.client import Client
+    from etl.extract.payload import Page
     from etl.settings import Settings
     from etl.sync.deadline import Forecast
 
@@ -67,13 +71,31 @@ def _examine_source(
         with make_client(settings) as client:
             page = client.fetch_page({}, page=1, limit=1)
             verdict = probe_date_filter(client, page)
+            pages = _examine_page_size(client, page, settings.page_size)
     except EtlError as error:
         yield _failure("API", error)
         return None
     count = "an unknown number of" if page.count is None else f"{page.count:,}"
     yield Finding("API", is_good=True, detail=f"{settings.base_url} accepts the key and lists {count} tasks")
+    yield pages
     yield _examine_clock(page.served_at, now())
     return verdict
+
+
+def _examine_page_size(client: Client, shown: Page, page_size: int) -> Finding:
+    """Say how many tasks a page has. A sync finds it out by itself, and needs no setting."""
+    own_size = len(shown.records)
+    page, accepted, reason = largest_page(client, page_size)
+    granted = len(page.records)
+    if own_size > 1:
+        detail = f"the API ignores the page size and gives {own_size:,} tasks a page: a sync reads all twice"
+    elif reason is not None:
+        detail = f"pages of {page_size:,} tasks are refused ({reason}); a sync reads {accepted:,} a page"
+    elif granted < min(page_size, page.count or 0):
+        detail = f"asked for {page_size:,} tasks, the API gives {granted:,} a page"
+    else:
+        detail = f"pages of {page_size:,} tasks are accepted"
+    return Finding("pages", is_good=True, detail=detail)
 
 
 def _examine_clock(served_at: dt.datetime | None, now: dt.datetime) -> Finding:
@@ -84,6 +106,13 @@ def _examine_clock(served_at: dt.datetime | None, now: dt.datetime) -> Finding:
             detail="the API sends no usable Date header: syncs use this machine's clock and a day's lookback",
         )
     skew = now - served_at
+    if abs(skew) > DOUBTFUL_SKEW:
+        return Finding(
+            "clock",
+            is_good=True,
+            detail=f"the API says it is {served_at:%Y-%m-%d %H:%M}, this machine {now:%Y-%m-%d %H:%M} (UTC): "
+            "one of them is wrong; a sync trusts the API's clock unless its tasks' times contradict it",
+        )
     detail = f"this machine's clock is {abs(skew.total_seconds()):.0f} s off the server's"
     if abs(skew) > TOLERATED_SKEW:
         detail += "; syncs go by the server's, but set this one right (NTP) to read logs by it"

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from etl.errors import NeverReadable, NotThere, RequestRefused
 from etl.extract.parallel import DaemonPool, await_result
 from etl.extract.payload import Page, SpoiltPage
-from etl.extract.scan import Scan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,14 +39,6 @@ OPEN_STATUSES = (*WAITING_STATUSES, "STARTED", "RETRY")
 # So few are asked for one by one: the four lists would cost as much.
 FEW = len(OPEN_STATUSES)
 BATCH = 500
-
-
-def iter_list(source: PageSource, status: str, *, page_size: int, granted: int | None) -> Iterator[Page]:
-    """Give the pages of the list of one status; a list that the server refuses is passed over."""
-    try:
-        yield from Scan(source, {"status": status}, page_size=page_size, granted=granted)
-    except RequestRefused as error:
-        logger.warning("the list of %s tasks was refused (%s); they are asked for by id", status, error)
 
 
 def iter_by_id(source: TaskSource, batches: Iterator[list[str]]) -> Iterator[tuple[str, Page | None]]:

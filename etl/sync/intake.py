@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from etl.load.indexes import defer_indexes
 from etl.load.rejected import park
 from etl.load.seen import SeenTasks
+from etl.load.task_rows import Sighting
 from etl.load.transform import CLOCK_GRAIN
-from etl.load.upsert import Sighting, upsert_tasks
+from etl.load.upsert import upsert_tasks
 from etl.sync.runs import save_counters
 from etl.sync.watermark import add_present, save_client_ids
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 # As large as promises about memory and about lost work allow.
 BATCH_ROWS = 5_000
 BATCH_BYTES = 32 * 1024 * 1024
+# From a slow server: what was read is kept, and the database hears from us now and then.
+BATCH_SECONDS = 10.0
 
 
 class Intake:
@@ -54,6 +58,7 @@ class Intake:
         self._pending: list[Task] = []
         self._pending_rejected: list[UnusableRecord] = []
         self._pending_bytes = 0
+        self._flushed_at = time.monotonic()
         self._may_defer = present == 0 and not summary.dry_run
         self._rejected_texts: set[int] = set()
 
@@ -72,8 +77,14 @@ class Intake:
         self._summary.tasks_seen += len(page.tasks)
         self._pending_bytes += sum(record.size for record in page.records)
         records = len(self._pending) + len(self._pending_rejected)
-        if records >= BATCH_ROWS or self._pending_bytes >= BATCH_BYTES:
+        is_large = records >= BATCH_ROWS or self._pending_bytes >= BATCH_BYTES
+        if is_large or time.monotonic() - self._flushed_at >= BATCH_SECONDS:
             self.flush()
+
+    @property
+    def is_dry(self) -> bool:
+        """Whether nothing is to be stored."""
+        return self._summary.dry_run
 
     @property
     def taken(self) -> int:
@@ -103,6 +114,7 @@ class Intake:
         summary = self._summary
         payloads, rejected = self._pending, self._pending_rejected
         self._pending, self._pending_rejected, self._pending_bytes = [], [], 0
+        self._flushed_at = time.monotonic()
         sighting = self.sighting()
         if payloads and self._may_defer:
             defer_indexes(self._connection)

@@ -25,7 +25,8 @@ class Plan:
     """
     Chooses the lists that hold what is new.
 
-    `verdict` is what `date_created` is taken to mean; `shown` is an unfiltered page, served at `now`.
+    `verdict` is what `date_created` is taken to mean; `covered` is when the tasks that are stored end, None
+    while none are; `shown` is an unfiltered page, served at `now`.
     """
 
     def __init__(  # noqa: PLR0913
@@ -35,11 +36,12 @@ class Plan:
         settings: Settings,
         options: SyncOptions,
         *,
+        covered: dt.datetime | None,
         shown: Page,
         now: dt.datetime,
     ) -> None:
         self.verdict = Verdict(source, shown, state, forced=settings.date_filter)
-        self._source, self._state = source, state
+        self._source, self._state, self._covered = source, state, covered
         self._lookback, self._options = settings.lookback, options
         self._shows_nothing, self._now = not shown.records, now
         if not options.filters:
@@ -92,4 +94,4 @@ class Plan:
             return window_since(self._options.since, now=self._now, verdict=verdict)
         if mode != "incremental":
             return EVERYTHING
-        return plan_window(self._state.watermark, lookback=self._lookback, now=self._now, verdict=verdict)
+        return plan_window(self._covered, lookback=self._lookback, now=self._now, verdict=verdict)

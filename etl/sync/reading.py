@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
+from etl.errors import RequestRefused
 from etl.extract.pages import Walk
 from etl.extract.scan import Scan
 from etl.load.seen import state_of
@@ -16,9 +18,9 @@ from etl.sync.in_flight import (
     is_gone,
     is_shown,
     iter_by_id,
-    iter_list,
     iter_unseen,
 )
+from etl.sync.watermark import save_max_page_size
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from etl.sync.intake import Intake
     from etl.sync.window import Window
 
+logger = logging.getLogger(__name__)
+
 # So many pages in a row without anything new mean that what follows is known too.
 QUIET_PAGES = 2
 
@@ -40,7 +44,8 @@ class Reader:
     Reads lists into an intake. `report` is called after each page.
 
     `gone` are the tasks whose absence the list stated, asked for one by one; `granted` is the page size that
-    the server turned out to grant, or did in earlier runs.
+    the server turned out to grant, or did in earlier runs. A smaller `page_size`, because the server refused
+    a larger one, is remembered for the next runs.
     """
 
     def __init__(  # noqa: PLR0913
@@ -76,7 +81,17 @@ class Reader:
         """Read one list whole."""
         scan = Scan(self._source, filters, page_size=self._page_size, granted=self.granted)
         self._take(scan)
-        self.granted = scan.granted
+        self._learn(scan)
+
+    def _learn(self, source: Scan | Walk) -> None:
+        """Remember the page sizes that the server granted, and refused."""
+        self.granted = source.granted
+        if source.max_page_size is None:
+            return
+        self._page_size = source.max_page_size
+        if not self._intake.is_dry:
+            with self._connection.begin():
+                save_max_page_size(self._connection, source.max_page_size)
 
     def read_in_flight(self) -> None:
         """Look again at what is stored as unfinished and was not among what this run has read."""
@@ -104,7 +119,12 @@ class Reader:
     def _read_lists(self, statuses: Iterable[str]) -> None:
         """Read the lists of some statuses; one that the server refuses is passed over."""
         for status in statuses:
-            self._take(iter_list(self._source, status, page_size=self._page_size, granted=self.granted))
+            try:
+                self.read_list({"status": status})
+            except RequestRefused as error:
+                logger.warning(
+                    "the list of %s tasks was refused (%s); they are asked for by id", status, error
+                )
 
     def _read_head(self, start: dt.datetime) -> None:
         """
@@ -122,7 +142,8 @@ class Reader:
                 quiet += 1
             self._take([page])
             if quiet == QUIET_PAGES:
-                return
+                break
+        self._learn(walk)
 
     def _is_quiet(self, page: Page, start: dt.datetime) -> bool:
         """Tell whether everything here is known, final and unchanged, and not newer than `start`."""

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from etl.extract.parse import parse_record
 from etl.extract.payload import UnusableRecord
 from etl.load.dialect import among
-from etl.load.upsert import Sighting, upsert_tasks
+from etl.load.task_rows import Sighting
+from etl.load.upsert import upsert_tasks
 from etl.models import REJECTED, TASKS
 from etl.sync.watermark import add_present
 

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING
 from etl.errors import Interrupted, MassRemoval, SourceError
 from etl.extract.date_filter import shows_later_than
 from etl.load.indexes import build_indexes
-from etl.load.seen import mark_removed, newest_start
+from etl.load.seen import mark_all_removed, mark_removed, newest_start
+from etl.load.task_rows import Sighting
 from etl.sync.account import Account
 from etl.sync.archive import archive_results
 from etl.sync.audit import Audit
 from etl.sync.balance import is_suspicious
-from etl.sync.clock import SourceClock
+from etl.sync.clock import TOLERATED_DRIFT, SourceClock
 from etl.sync.failure import cause_of, line_about
 from etl.sync.intake import Intake
 from etl.sync.lock import abandon_transaction
@@ -30,8 +31,9 @@ from etl.sync.plan import Plan
 from etl.sync.reading import Reader
 from etl.sync.runs import close_killed_runs, close_run, open_run, save_counters
 from etl.sync.summary import Progress, RunSummary, ignore_progress
-from etl.sync.watermark import State, read_state, write_state
-from etl.sync.window import EVERYTHING, next_watermark
+from etl.sync.verdict import CHECKED_EVERY
+from etl.sync.watermark import State, read_state, state_of_another_account, write_state
+from etl.sync.window import covered_until, next_watermark
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,13 +111,15 @@ class Run:
                 build_indexes(self._connection)
                 close_killed_runs(self._connection, summary.started_at)
                 summary.run_id = open_run(self._connection, summary)
+            self._clock = SourceClock(self._now, newest=newest_start(self._connection))
             self._account = Account(
                 self._connection,
                 self._client,
                 self._state.client_ids,
+                has_tasks=bool(self._state.present_tasks),
+                page_size=self._state.max_page_size or self._settings.page_size,
                 may_change=options.allow_account_change,
             )
-            self._clock = SourceClock(self._now, newest=newest_start(self._connection))
             self._intake = Intake(
                 self._connection,
                 summary,
@@ -123,27 +127,38 @@ class Run:
                 clock=self._clock,
                 present=self._state.present_tasks,
             )
-        self._reader = Reader(
-            self._connection,
-            self._client,
-            self._intake,
-            page_size=self._settings.page_size,
-            granted=self._state.granted_page_size,
-            report=self._report,
-        )
+
+    def _page_size(self) -> int:
+        """Return how many tasks to ask for: no more than the server accepted, which is tried now and then."""
+        size, checked_at = self._settings.page_size, self._state.date_filter_checked_at
+        if checked_at is not None and self._clock.observed_at() - checked_at >= CHECKED_EVERY:
+            return size
+        return min(size, self._state.max_page_size or size)
 
     def _look(self) -> None:
         """Ask for one task, whichever: the server's clock and the account come before any decision."""
         page = self._client.fetch_page({}, page=1, limit=1)
         self._intake.look(page)
+        if self._account.is_changed:
+            self._switch_account()
+        self._reader = Reader(
+            self._connection,
+            self._client,
+            self._intake,
+            page_size=self._page_size(),
+            granted=self._state.granted_page_size,
+            report=self._report,
+        )
         self._report(page)
+        served_at = self._clock.first_served_at
         self._plan = Plan(
             self._client,
             self._state,
             self._settings,
             self._options,
+            covered=self._covered_until(served_at),
             shown=page,
-            now=self._clock.first_served_at or self._now(),
+            now=served_at or self._now(),
         )
         self._check_clock()
         self._audit = Audit(
@@ -154,6 +169,38 @@ class Run:
             self._state,
             shown=page,
             audit_every=self._settings.audit_every,
+        )
+
+    def _switch_account(self) -> None:
+        """
+        Make this the copy of the account that the key belongs to, for good, and commit.
+
+        All tasks of the old account are marked as removed. If the run ends here, the next one reads all of
+        the new account.
+        """
+        self.summary.mode = self._options.mode(is_first=True)
+        connection, before = self._connection, self._state
+        with connection.begin():
+            self._state = state_of_another_account(connection, before, self._account.client_ids)
+            if self.summary.dry_run:
+                return
+            sighting = Sighting(run_id=self.summary.run_id or 0, observed_at=self._clock.observed_at())
+            self.summary.removed = mark_all_removed(connection, sighting)
+            self._intake.present = 0
+            write_state(connection, before, self._state)
+            save_counters(connection, self.summary)
+
+    def _covered_until(self, served_at: dt.datetime | None) -> dt.datetime | None:
+        """Return the time before which everything is stored, by the clock of the run's first answer."""
+        state, started_at = self._state, self._clock.started_at or self._now()
+        if state.watermark is None:
+            return None
+        return covered_until(
+            state.watermark,
+            state.watermark_set_at,
+            served_at=served_at,
+            now=started_at,
+            tolerance=min(TOLERATED_DRIFT, self._settings.lookback),
         )
 
     def _check_clock(self) -> None:
@@ -172,11 +219,7 @@ class Run:
     def _read(self) -> Window:
         """Read what is new, and what turned out to be missing; give the window that was read."""
         window = self._plan.read(self._reader)
-        if self._account.is_changed and not self._options.filters:
-            # All of it is new; and what this account has not, another may still have.
-            window = EVERYTHING
-            self._reader.read_window(window, {})
-        elif window.is_everything:
+        if window.is_everything:
             self._audit.is_complete = not self._options.filters
         elif not self._options.filters:
             self._reader.read_in_flight()
@@ -218,6 +261,8 @@ class Run:
             self._client,
             self.summary,
             max_results=self._settings.max_results,
+            asks_for_all=self._options.is_full,
+            patience=self._settings.retry_for,
             next_run_in=self._options.next_run_in,
             now=self._clock.observed_at,
             report=self._report_progress,
@@ -245,9 +290,10 @@ class Run:
         if not missing:
             return
         present = self._intake.present
-        if is_suspicious(missing, present) and not self._options.allow_mass_removal:
+        is_allowed = self._options.allow_mass_removal or self._account.is_changed
+        if is_suspicious(missing, present) and not is_allowed:
             raise MassRemoval(missing, present)
-        self.summary.removed = missing
+        self.summary.removed += missing
         self._intake.add_present(-missing)
         if self.summary.dry_run:
             return
@@ -258,16 +304,21 @@ class Run:
 
     def _advance(self, window: Window, state: State) -> State:
         """Say where the next run starts: further on, if this one read all since the old watermark."""
-        watermark = state.watermark
-        is_joined = watermark is not None and window.start is not None and window.start <= watermark
+        watermark, set_at, clock = state.watermark, state.watermark_set_at, self._clock
+        served_at = clock.first_served_at
+        covered = self._covered_until(served_at)
+        is_joined = covered is not None and window.start is not None and window.start <= covered
         if self._audit.is_complete or (is_joined and not self._options.filters):
-            clock = self._clock
-            watermark = next_watermark(
-                watermark, served_at=clock.first_served_at, now=self._now(), newest=clock.newest
-            )
+            # Only the server's clock can show that the last watermark was ahead of it.
+            before = covered if served_at is not None else state.watermark
+            watermark = next_watermark(before, served_at=served_at, now=self._now(), newest=clock.newest)
+            # Where no clock of the server's told it, this machine's did.
+            is_told = watermark == served_at
+            set_at = clock.started_at if is_told else watermark if watermark != before else set_at
         return dataclasses.replace(
             state,
             watermark=watermark,
+            watermark_set_at=set_at,
             date_filter=self._plan.verdict.found,
             date_filter_checked_at=self._plan.verdict.checked_at,
             client_ids=self._account.client_ids,

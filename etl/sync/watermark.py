@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from etl.load.rejected import count_rejected
 from etl.models import STATE
 
 if TYPE_CHECKING:
@@ -20,7 +21,9 @@ class State:
     watermark: dt.datetime | None = None
     date_filter: str | None = None
     date_filter_checked_at: dt.datetime | None = None
+    watermark_set_at: dt.datetime | None = None
     granted_page_size: int | None = None
+    max_page_size: int | None = None
     client_ids: frozenset[int] = frozenset()
     last_full_at: dt.datetime | None = None
     present_tasks: int = 0
@@ -38,7 +41,7 @@ def read_state(connection: sa.Connection) -> State:
 
 
 def write_state(connection: sa.Connection, before: State, after: State) -> None:
-    """Store what is new. The watermark only ever rises, whatever the caller computed."""
+    """Store what is new."""
     changes: dict[str, Any] = {
         field.name: getattr(after, field.name)
         for field in dataclasses.fields(State)
@@ -46,15 +49,32 @@ def write_state(connection: sa.Connection, before: State, after: State) -> None:
     }
     if "client_ids" in changes:
         changes["client_ids"] = sorted(after.client_ids)
-    if before.watermark is not None and (changes.get("watermark") or before.watermark) < before.watermark:
-        del changes["watermark"]
     if changes:
         connection.execute(sa.update(STATE).values(changes))
+
+
+def state_of_another_account(connection: sa.Connection, state: State, client_ids: frozenset[int]) -> State:
+    """
+    Return where a sync stands that has stored nothing of this account yet.
+
+    Records that were rejected stay, and belong to the old account: the count audit takes them off.
+    """
+    return State(
+        client_ids=client_ids,
+        granted_page_size=state.granted_page_size,
+        max_page_size=state.max_page_size,
+        count_bias=count_rejected(connection),
+    )
 
 
 def save_client_ids(connection: sa.Connection, client_ids: frozenset[int]) -> None:
     """Store whose tasks these are, in the transaction that stores the tasks."""
     connection.execute(sa.update(STATE).values(client_ids=sorted(client_ids)))
+
+
+def save_max_page_size(connection: sa.Connection, size: int) -> None:
+    """Store the largest page that the server accepts."""
+    connection.execute(sa.update(STATE).values(max_page_size=size))
 
 
 def add_present(connection: sa.Connection, number: int) -> None:

@@ -51,9 +51,9 @@ def plan_window(
     """
     Choose what an incremental run reads.
 
-    It begins `lookback` before the watermark, because a task may be listed a while after it was created; rows
-    read twice cost a request and nothing else. A watermark ahead of `now`, the server's time if it is known,
-    would leave a gap, so the earlier of the two counts.
+    It begins `lookback` before the watermark, or before what that really covers, because a task may be listed
+    a while after it was created; rows read twice cost a request and nothing else. A watermark ahead of `now`,
+    the server's time if it is known, would leave a gap, so the earlier of the two counts.
     """
     if watermark is None or verdict == "unknown":
         return EVERYTHING
@@ -81,8 +81,31 @@ def _days(start: dt.datetime, now: dt.datetime) -> list[dt.datetime]:
     return [first + number * _A_DAY for number in range((last - first).days + 1)]
 
 
+def covered_until(
+    watermark: dt.datetime,
+    set_at: dt.datetime | None,
+    *,
+    served_at: dt.datetime | None,
+    now: dt.datetime,
+    tolerance: dt.timedelta,
+) -> dt.datetime:
+    """
+    Return the time, by the server's present clock, before which everything is stored.
+
+    That is the watermark, unless the clock it was read from was ahead: then it lies ahead of the server's
+    time `served_at`, or less time has passed there since than on this machine between `set_at` and `now`. Two
+    clocks that differ by no more than `tolerance` agree. Without the server's time, this machine's counts.
+    """
+    if served_at is None:
+        return min(watermark, set_at or now, now)
+    covered = min(watermark, served_at)
+    if set_at is not None and served_at - (now - set_at) < covered - tolerance:
+        covered = served_at - (now - set_at)
+    return covered
+
+
 def next_watermark(
-    watermark: dt.datetime | None,
+    covered: dt.datetime | None,
     *,
     served_at: dt.datetime | None,
     now: dt.datetime,
@@ -93,8 +116,8 @@ def next_watermark(
 
     `served_at` is the server's clock when it gave the run's first answer, `now` this machine's, `newest` the
     last time that any task had by then: without the server's clock, the watermark lies behind both. Never
-    earlier than the one before: what it covers stays covered.
+    earlier than what was `covered` before.
     """
     doubted = now - CLOCK_DOUBT
     reached = served_at if served_at is not None else min(doubted, newest or doubted)
-    return reached if watermark is None else max(watermark, reached)
+    return reached if covered is None else max(covered, reached)

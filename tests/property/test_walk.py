@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from etl.errors import NotThere, PageLoop
+from etl.errors import NotThere, PageLoop, RequestRefused, Unreachable
 from etl.extract.pages import Walk
 from etl.extract.payload import Page, TaskPayload, UnusableRecord
 from etl.extract.scan import Scan
@@ -32,15 +32,24 @@ class MovingList:
         self.caps: Callable[[int], int] = lambda _request: self.cap
         self.is_404_past_the_end = False
         self.is_sorted = True
+        self.own_size: int | None = None
+        self.refuses: Callable[[int], int] | None = None
+        self.refusal: Exception = RequestRefused(400, "/streaming/ai/tasks", "limit is too large")
 
-    def fetch_page(self, filters: Mapping[str, str], *, page: int, limit: int) -> Page:
-        assert filters["ordering"] == "task_id"
+    def fetch_page(
+        self, filters: Mapping[str, str], *, page: int, limit: int, patience: float | None = None
+    ) -> Page:
+        assert filters["ordering"] == "task_id" or limit == 1
+        assert patience is None or self.refuses is not None
+        if self.refuses is not None and limit > self.refuses(self.requests):
+            self.requests += 1
+            raise self.refusal
         if self.requests and self.move is not None:
             self.move(self.ids)
             if self.is_sorted:
                 self.ids.sort()
         self.requests += 1
-        limit = min(limit, self.caps(self.requests))
+        limit = self.own_size or min(limit, self.caps(self.requests))
         found = self.ids[(page - 1) * limit : page * limit]
         if not found and page > 1 and self.is_404_past_the_end:
             raise NotThere(404, "/streaming/ai/tasks")
@@ -139,6 +148,46 @@ def test_records_that_look_alike_join_no_pages():
     pages = Walk(source, {}, page_size=3, proves_end=True)
     seen = {record.task_id for page in pages for record in page.records if isinstance(record, TaskPayload)}
     assert seen >= {f"{number:06d}" for number in range(2, 8)}
+
+
+@given(
+    st.integers(0, 300),
+    st.integers(1, 400),
+    st.lists(st.integers(1, 400), min_size=1, max_size=4),
+    st.integers(1, 4),
+    st.booleans(),
+)
+def test_a_page_size_that_is_refused_at_any_page_is_halved_until_it_is_granted(
+    count, page_size, limits, concurrency, is_failure
+):
+    """The server accepts no more than one number first, and a smaller one from some page on."""
+    source = MovingList(list(range(count)), cap=1000)
+    source.concurrency = concurrency
+    falling = sorted(limits, reverse=True)
+    source.refuses = lambda request: falling[min(request // 7, len(falling) - 1)]
+    if is_failure:
+        source.refusal = Unreachable("HTTP 500")
+    pages = Walk(source, {}, page_size=page_size, proves_end=True)
+    assert {int(task.task_id) for page in pages for task in page.tasks} == set(range(count))
+    assert pages.max_page_size is None or pages.max_page_size <= max(limits)
+
+
+@given(
+    count=st.integers(0, 300),
+    own_size=st.integers(1, 60),
+    page_size=st.integers(1, 400),
+    concurrency=st.integers(1, 4),
+    counts=st.sampled_from(sorted(COUNTS)),
+    ends=st.tuples(st.booleans(), st.booleans()),
+)
+def test_pages_of_the_servers_own_size_are_read_whole_whatever_is_asked_for(
+    count, own_size, page_size, concurrency, *, counts, ends
+):
+    source = MovingList(list(range(count)), cap=1000)
+    source.own_size, source.concurrency = own_size, concurrency
+    source.counts, source.names_next, source.is_404_past_the_end = COUNTS[counts], *ends
+    scan = Scan(source, {}, page_size=page_size)
+    assert {int(task.task_id) for page in scan for task in page.tasks} == set(range(count))
 
 
 # From 8 on: shorter pages cannot overlap everywhere in a list as long as this one.

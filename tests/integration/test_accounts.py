@@ -1,0 +1,253 @@
+"""One copy holds one account (promise P11): many clients are welcome, another account is not."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+from support.grids import one_in
+from support.worlds import a_world, query, settings_for, stored_states, true_states
+
+from etl.emulator import Behaviour, serve
+from etl.errors import AccountChanged, MassRemoval
+from etl.sync.options import SyncOptions
+from etl.sync.session import run_sync
+
+if TYPE_CHECKING:
+    from etl.emulator import World
+
+TASKS_ALONE = SyncOptions(with_results=False)
+FULL = SyncOptions(is_full=True, with_results=False)
+SWITCH = SyncOptions(allow_account_change=True, with_results=False)
+TABLES = ("tasks", "task_history", "task_results", "subtitles", "detections")
+
+
+def add_task(world: World, client_id: int | None) -> str:
+    data = {"task_name": "transcription"} | ({} if client_id is None else {"client_id": client_id})
+    task_id = world.create(task_data=data)
+    world.start(task_id)
+    return task_id
+
+
+def world_of(clients: list[int | None], tasks: int = 60) -> World:
+    """Make a world whose tasks belong to these clients, in no order; other clients have other tasks."""
+    world, dice = a_world(0, seed=100 + (clients[0] or 0)), random.Random(3)
+    for number in range(tasks):
+        world.advance(dt.timedelta(minutes=7))
+        task_id = add_task(world, clients[number] if number < len(clients) else dice.choice(clients))
+        if number % 3:
+            world.finish(task_id)
+    return world
+
+
+def known_clients(database_url: str) -> list[int]:
+    return json.loads(query(database_url, "SELECT CAST(client_ids AS TEXT) FROM sync_state")[0][0] or "[]")
+
+
+def dump(database_url: str) -> dict[str, list[tuple]]:
+    return {table: sorted(query(database_url, f"SELECT * FROM {table}"), key=repr) for table in TABLES}
+
+
+@one_in(2, "page_cap, shape", [1, 7, 50], ["present", "older"])
+def test_a_first_sync_of_an_account_with_many_clients_refuses_no_page_of_its_own(
+    database_url, page_cap, shape
+):
+    world = world_of([1, 2, 3, 4, 5, None])
+    with serve(world, Behaviour(page_cap=page_cap, record_shape=shape)) as emulator:
+        run_sync(settings_for(emulator, database_url), TASKS_ALONE)
+        assert stored_states(database_url) == true_states(world)
+        assert known_clients(database_url) == [1, 2, 3, 4, 5]
+
+
+@one_in(
+    2,
+    "shape, is_ignored, meaning",
+    ["present", "older"],
+    [False, True],
+    ["gte", "day", "ignored"],
+)
+def test_a_client_that_was_never_seen_before_belongs_to_the_account(database_url, shape, is_ignored, meaning):
+    """Whatever the list knows of the stored tasks: it may have no times, or ignore the id it is asked for."""
+    world = world_of([1])
+    behaviour = Behaviour(record_shape=shape, task_id_ignored=is_ignored, date_created=meaning)
+    with serve(world, behaviour) as emulator:
+        settings = settings_for(emulator, database_url)
+        run_sync(settings, TASKS_ALONE)
+        for client_id in (2, None, 3):
+            world.advance(dt.timedelta(hours=2))
+            add_task(world, client_id)
+            run_sync(settings, TASKS_ALONE)
+            assert stored_states(database_url) == true_states(world)
+
+
+def test_a_new_client_is_welcome_though_the_latest_tasks_were_all_deleted(database_url):
+    """None of those that a sync would ask for is left, but older ones are."""
+    world = world_of([1], tasks=80)
+    with serve(world) as emulator:
+        settings = settings_for(emulator, database_url)
+        run_sync(settings, TASKS_ALONE)
+        by_start = sorted(world.tasks.values(), key=lambda task: task.started_at)
+        by_id = sorted(world.tasks)
+        for task_id in {task.task_id for task in by_start[-3:]} | {*by_id[:3], *by_id[-3:]}:
+            world.delete(task_id)
+        for task in list(world.tasks.values()):
+            if task.status not in {"SUCCESS", "FAILURE", "REVOKED"}:
+                world.finish(task.task_id)
+        world.advance(dt.timedelta(hours=2))
+        new = add_task(world, 9)
+        run_sync(settings, TASKS_ALONE)
+        assert new in stored_states(database_url)
+
+
+@pytest.mark.parametrize("clients", [([1], [2]), ([1], [None]), ([None], [2]), ([None], [None])])
+def test_another_account_is_refused_with_or_without_clients(database_url, clients):
+    ours, theirs = clients
+    with serve(world_of(ours)) as emulator:
+        run_sync(settings_for(emulator, database_url), TASKS_ALONE)
+    before = dump(database_url)
+    other = a_world(0, seed=8)
+    other.advance(dt.timedelta(days=3))
+    for _ in range(20):
+        add_task(other, theirs[0])
+    with serve(other) as emulator:
+        for options in (TASKS_ALONE, FULL, SyncOptions(status="STARTED", with_results=False)):
+            with pytest.raises(AccountChanged):
+                run_sync(settings_for(emulator, database_url), options)
+    assert dump(database_url) == before
+
+
+def test_a_first_sync_that_was_cut_short_goes_on_with_whichever_client_comes_next(database_url):
+    world = world_of([1, 2, 3], tasks=90)
+    with serve(world, Behaviour(page_cap=10)) as emulator:
+        settings = settings_for(emulator, database_url)
+        emulator.behaviour.before_request = lambda _: setattr(
+            emulator.behaviour, "feature_disabled", len(emulator.requests) > 6
+        )
+        with pytest.raises(Exception, match="HTTP 422"):
+            run_sync(settings, TASKS_ALONE)
+        emulator.behaviour.before_request, emulator.behaviour.feature_disabled = None, False
+        world.advance(dt.timedelta(minutes=5))
+        add_task(world, 4)
+        run_sync(settings, TASKS_ALONE)
+        assert stored_states(database_url) == true_states(world)
+
+
+def test_the_copy_is_switched_to_another_account_for_good(database_url):
+    ours, theirs = world_of([1]), world_of([2], tasks=40)
+    theirs.advance(dt.timedelta(days=1))
+    with serve(ours) as one, serve(theirs) as two:
+        run_sync(settings_for(one, database_url))
+        summary = run_sync(
+            settings_for(two, database_url), SyncOptions(allow_account_change=True, with_results=False)
+        )
+        assert (summary.mode, summary.removed, summary.inserted) == ("full", 60, 40)
+        for _ in range(2):
+            with pytest.raises(AccountChanged, match=r"client 2, the API key gives those of client 1"):
+                run_sync(settings_for(one, database_url))
+            theirs.advance(dt.timedelta(hours=1))
+            ours.advance(dt.timedelta(hours=1))
+            add_task(theirs, 2)
+            summary = run_sync(settings_for(two, database_url), TASKS_ALONE)
+            assert (summary.removed, summary.audit) == (0, "agrees")
+            assert stored_states(database_url) == true_states(theirs)
+        assert run_sync(settings_for(two, database_url), FULL).removed == 0
+    events = query(database_url, "SELECT event, count(*) FROM task_history GROUP BY event ORDER BY event")
+    assert dict(events)["removed"] == 60
+    assert "reappeared" not in dict(events)
+    assert known_clients(database_url) == [2]
+
+
+def test_nothing_of_the_old_account_is_asked_for_with_the_new_key(database_url):
+    ours, theirs = world_of([1]), world_of([2], tasks=10)
+    with serve(ours) as one, serve(theirs) as two:
+        run_sync(settings_for(one, database_url, max_results=5))
+        run_sync(settings_for(two, database_url), SyncOptions(allow_account_change=True))
+        # Whose account it is was asked with the ids of the old one; after that, nothing is.
+        details = {request.path.rpartition("/")[2] for request in two.requests}
+        two.reset_log()
+        run_sync(settings_for(two, database_url), SyncOptions(is_full=True))
+        details |= {request.path.rpartition("/")[2] for request in two.requests}
+        asked = {request.query.get("task_id", "") for request in two.requests}
+        assert (details | asked).isdisjoint(ours.tasks)
+
+
+def test_a_copy_that_is_switched_back_is_whole_again(database_url):
+    """What was archived is not asked for again, what was not is."""
+    ours, theirs = world_of([1]), world_of([2], tasks=10)
+    with serve(ours) as one, serve(theirs) as two:
+        settings = settings_for(one, database_url, max_results=5)
+        run_sync(settings)
+        first = {row[0] for row in query(database_url, "SELECT task_id FROM task_results")}
+        run_sync(settings_for(two, database_url), SWITCH)
+        one.reset_log()
+        run_sync(settings_for(one, database_url), SyncOptions(allow_account_change=True))
+        assert stored_states(database_url) == true_states(ours)
+        details = {request.path.rpartition("/")[2] for request in one.requests} & ours.tasks.keys()
+        finished = {task.task_id for task in ours.tasks.values() if task.status == "SUCCESS"}
+        assert details == finished - first
+    assert query(database_url, "SELECT count(*) FROM tasks WHERE removed_at IS NULL") == [(60,)]
+
+
+def test_a_switch_that_is_cut_short_is_completed_by_the_next_sync(database_url):
+    ours, theirs = world_of([1]), world_of([2], tasks=40)
+    with serve(ours) as one, serve(theirs) as two:
+        run_sync(settings_for(one, database_url), TASKS_ALONE)
+        two.behaviour.before_request = lambda _: setattr(
+            two.behaviour, "feature_disabled", len(two.requests) > 1
+        )
+        with pytest.raises(Exception, match="HTTP 422"):
+            run_sync(settings_for(two, database_url), SWITCH)
+        assert query(database_url, "SELECT count(*) FROM tasks WHERE removed_at IS NULL") == [(0,)]
+        with pytest.raises(AccountChanged):
+            run_sync(settings_for(one, database_url), TASKS_ALONE)
+        two.behaviour.before_request, two.behaviour.feature_disabled = None, False
+        assert run_sync(settings_for(two, database_url), TASKS_ALONE).mode == "full"
+        assert stored_states(database_url) == true_states(theirs)
+
+
+def test_a_dry_run_switches_nothing(database_url):
+    ours, theirs = world_of([1]), world_of([2], tasks=40)
+    with serve(ours) as one, serve(theirs) as two:
+        run_sync(settings_for(one, database_url), TASKS_ALONE)
+        before = dump(database_url)
+        dry = SyncOptions(allow_account_change=True, with_results=False, is_dry=True)
+        summary = run_sync(settings_for(two, database_url), dry)
+        assert (summary.inserted, summary.removed) == (40, 60)
+        assert dump(database_url) == before
+        assert known_clients(database_url) == [1]
+
+
+def test_allowing_a_change_of_account_changes_nothing_where_there_is_none(database_url):
+    world = world_of([1])
+    with serve(world) as emulator:
+        settings = settings_for(emulator, database_url)
+        run_sync(settings, TASKS_ALONE)
+        world.advance(dt.timedelta(hours=1))
+        add_task(world, 2)
+        summary = run_sync(settings, SWITCH)
+        assert (summary.mode, summary.removed) == ("incremental", 0)
+        assert stored_states(database_url) == true_states(world)
+
+
+def test_allowing_a_change_of_account_allows_no_mass_removal(database_url):
+    world = world_of([1], tasks=100)
+    with serve(world) as emulator:
+        settings = settings_for(emulator, database_url)
+        run_sync(settings, TASKS_ALONE)
+        for task_id in list(world.tasks)[:80]:
+            world.delete(task_id)
+        with pytest.raises(MassRemoval):
+            run_sync(settings, SyncOptions(is_full=True, allow_account_change=True, with_results=False))
+
+
+def test_records_that_were_rejected_before_a_switch_do_not_upset_the_count(database_url, caplog):
+    ours, theirs = world_of([1]), world_of([2], tasks=40)
+    ours.add_raw("00000000-0000-4000-8000-000000000001", b'{"status":"SUCCESS"}')
+    with serve(ours) as one, serve(theirs) as two:
+        run_sync(settings_for(one, database_url), TASKS_ALONE)
+        run_sync(settings_for(two, database_url), SWITCH)
+        assert "count is off" not in caplog.text
+        assert run_sync(settings_for(two, database_url), TASKS_ALONE).audit == "agrees"

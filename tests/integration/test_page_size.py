@@ -1,0 +1,164 @@
+"""The largest page is not documented: a sync finds it, whatever a server does with one it does not like."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+from support.grids import one_in
+from support.worlds import a_world, query, settings_for, stored_states, true_states
+
+from etl.emulator import Behaviour, Fault, serve
+from etl.errors import RequestRefused, Unreachable
+from etl.sync.doctor import examine
+from etl.sync.options import SyncOptions
+from etl.sync.run import utc_now
+from etl.sync.session import run_sync
+
+TASKS_ALONE = SyncOptions(with_results=False)
+FULL = SyncOptions(is_full=True, with_results=False)
+
+
+def asked_sizes(emulator) -> list[int]:
+    return [int(request.query["limit"]) for request in emulator.requests if "limit" in request.query]
+
+
+@one_in(2, "refusal, meaning", [400, 413, 422, 500, 503], ["gte", "day", "ignored"])
+def test_a_page_size_that_is_refused_is_halved_until_it_is_granted_and_remembered(
+    database_url, caplog, refusal, meaning
+):
+    world = a_world(150)
+    behaviour = Behaviour(page_limit=40, page_refusal=refusal, date_created=meaning)
+    with serve(world, behaviour) as emulator:
+        settings = settings_for(emulator, database_url, page_size=100, retry_for=dt.timedelta(seconds=1))
+        run_sync(settings, TASKS_ALONE)
+        assert stored_states(database_url) == true_states(world)
+        assert caplog.text.count("gives no pages of 100 tasks") == 1
+        assert "pages of 25 are read from now on" in caplog.text
+        caplog.clear()
+        for options in (TASKS_ALONE, FULL):
+            emulator.reset_log()
+            world.advance(dt.timedelta(minutes=20))
+            run_sync(settings, options)
+            assert max(asked_sizes(emulator)) <= 25
+            assert stored_states(database_url) == true_states(world)
+        assert "gives no pages" not in caplog.text
+    assert query(database_url, "SELECT max_page_size FROM sync_state") == [(25,)]
+
+
+def test_a_limit_that_is_lowered_between_syncs_and_in_the_middle_of_one_is_found(database_url):
+    world = a_world(200)
+    with serve(world, Behaviour(page_limit=100)) as emulator:
+        settings = settings_for(emulator, database_url, page_size=100)
+        run_sync(settings, TASKS_ALONE)
+        for limit in (70, 30):
+            emulator.behaviour.page_limit = limit
+            run_sync(settings, FULL)
+        assert query(database_url, "SELECT max_page_size FROM sync_state") == [(25,)]
+
+        def lower(_request: object) -> None:
+            if len(emulator.requests) == 5:
+                emulator.behaviour.page_limit = 9
+
+        emulator.reset_log()
+        emulator.behaviour.before_request = lower
+        run_sync(settings, FULL)
+        assert stored_states(database_url) == true_states(world)
+        assert query(database_url, "SELECT max_page_size FROM sync_state") == [(6,)]
+
+
+def test_after_a_week_a_larger_page_is_tried_again(database_url):
+    world = a_world(150)
+    with serve(world, Behaviour(page_limit=40)) as emulator:
+        settings = settings_for(emulator, database_url, page_size=100)
+        run_sync(settings, TASKS_ALONE)
+        emulator.behaviour.page_limit = None
+        emulator.reset_log()
+        run_sync(settings, FULL)
+        assert max(asked_sizes(emulator)) == 25
+        world.advance(dt.timedelta(days=8))
+        run_sync(settings, FULL)
+        assert max(asked_sizes(emulator)) == 100
+
+
+def test_a_smaller_page_size_of_the_users_is_kept(database_url):
+    with serve(a_world(60), Behaviour(page_limit=40)) as emulator:
+        run_sync(settings_for(emulator, database_url, page_size=100), TASKS_ALONE)
+        emulator.reset_log()
+        run_sync(settings_for(emulator, database_url, page_size=10), FULL)
+        assert max(asked_sizes(emulator)) == 10
+
+
+def test_a_page_that_fails_in_every_size_ends_the_run_with_the_servers_words(database_url):
+    with serve(a_world(60)) as emulator:
+        emulator.behaviour.faults.append(Fault("500", times=10_000, after=1))
+        with pytest.raises(Unreachable, match="500"):
+            run_sync(settings_for(emulator, database_url, retry_for=dt.timedelta(seconds=1)), TASKS_ALONE)
+    assert query(database_url, "SELECT max_page_size FROM sync_state") == [(None,)]
+
+
+def test_a_filter_that_is_refused_is_not_taken_for_a_page_size(database_url):
+    """A list of unfinished tasks that the server does not know costs one more request, not ten."""
+    world = a_world(60)
+    with serve(world, Behaviour(unknown_status_rejected=True)) as emulator:
+        settings = settings_for(emulator, database_url)
+        run_sync(settings, SyncOptions(with_results=False))
+        emulator.reset_log()
+        with pytest.raises(RequestRefused, match="PAUSED"):
+            run_sync(settings, SyncOptions(status="PAUSED", with_results=False))
+        assert sum(request.query.get("status") == "PAUSED" for request in emulator.requests) == 2
+    assert query(database_url, "SELECT max_page_size FROM sync_state") == [(None,)]
+
+
+@one_in(3, "size, past_end, count", [1, 3, 10, 30, 77], ["empty", "404"], ["ok", "null"])
+def test_pages_of_the_servers_own_size_are_read_in_it_twice(database_url, size, past_end, count):
+    world = a_world(75)
+    behaviour = Behaviour(own_page_size=size, past_end=past_end, count_is=count)
+    with serve(world, behaviour) as emulator:
+        settings = settings_for(emulator, database_url)
+        for options in (TASKS_ALONE, TASKS_ALONE, FULL):
+            run_sync(settings, options)
+            assert stored_states(database_url) == true_states(world)
+            world.advance(dt.timedelta(hours=3))
+        emulator.reset_log()
+        run_sync(settings, FULL)
+        pages = [request.query["page"] for request in emulator.requests if "ordering" in request.query]
+        assert pages.count(str(-(-75 // size))) >= (2 if 1 < size < 75 else 1)
+
+
+@one_in(2, "meaning, past_end", ["gte", "day", "lte", "exact", "ignored"], ["empty", "404"])
+def test_a_404_for_an_empty_list_is_an_empty_list(database_url, meaning, past_end):
+    world = a_world(40)
+    for task in list(world.tasks.values()):
+        if task.status not in {"SUCCESS", "FAILURE", "REVOKED"}:
+            world.finish(task.task_id)
+    with serve(world, Behaviour(empty_list="404", past_end=past_end, date_created=meaning)) as emulator:
+        settings = settings_for(emulator, database_url)
+        for _ in range(3):
+            world.advance(dt.timedelta(hours=5))
+            run_sync(settings, TASKS_ALONE)
+            assert stored_states(database_url) == true_states(world)
+        gone = next(iter(world.tasks))
+        world.delete(gone)
+        assert run_sync(settings, FULL).removed == 1
+
+
+@pytest.mark.parametrize(
+    "behaviour, words",
+    [
+        ({}, "pages of 100 tasks are accepted"),
+        ({"page_cap": 30}, "asked for 100 tasks, the API gives 30 a page"),
+        (
+            {"page_limit": 30},
+            "pages of 100 tasks are refused (the API refused /streaming/ai/tasks (HTTP 400)",
+        ),
+        ({"page_limit": 30}, "a sync reads 25 a page"),
+        ({"page_limit": 30, "page_refusal": 422}, "a sync reads 25 a page"),
+        ({"own_page_size": 10}, "gives 10 tasks a page"),
+    ],
+)
+def test_the_doctor_says_which_pages_are_granted(sqlite_databases, behaviour, words):
+    with sqlite_databases.empty() as url, serve(a_world(60), Behaviour(**behaviour)) as emulator:
+        settings = settings_for(emulator, url, page_size=100)
+        details = {finding.name: finding.detail for finding in examine(settings, now=utc_now)}
+    assert words in details["pages"]
