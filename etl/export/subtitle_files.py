@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import logging
 import operator
 import re
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ import sqlalchemy as sa
 from etl.errors import ExportError
 from etl.export.targets import opened
 from etl.frames.blocks import connected
-from etl.load.captions import as_srt, as_webvtt
+from etl.load.captions import as_srt, as_webvtt, has_cues, srt_of_webvtt
 from etl.load.dialect import among
 from etl.models import RESULTS, SUBTITLES, TASKS
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from etl.frames.blocks import Source
+
+logger = logging.getLogger(__name__)
 
 SUBTITLE_FORMATS = ("vtt", "srt")
 _TRANSCRIPTS_AT_ONCE = 100
@@ -42,9 +45,10 @@ def export_subtitles(  # noqa: PLR0913
     status: str | None = None,
 ) -> int:
     """
-    Write a file for each archived transcript, and give their number; files of the same name are replaced.
+    Write a file for each archived transcript, replacing files of the same name; return the number of files.
 
-    `kind` is `vtt`, as received where the API sent it, or `srt`. `since` and `until` compare when the task
+    `kind` is `vtt`, as received where the API sent one that shows anything, or `srt`. There is no file where
+    nothing is said, or no times are known; the log counts these. `since` and `until` compare when the task
     was completed. Raises ExportError for what cannot be written.
     """
     try:
@@ -58,16 +62,30 @@ def export_subtitles(  # noqa: PLR0913
         *([] if task_name is None else [TASKS.c.task_name == task_name]),
         *([] if status is None else [TASKS.c.status == status]),
     ]
-    number = 0
+    written = skipped = 0
     with connected(source) as connection:
-        for task_id, vtt, cues in _iter_transcripts(connection, conditions):
-            text = (
-                vtt if kind == "vtt" and vtt is not None else (as_webvtt if kind == "vtt" else as_srt)(cues)
-            )
+        for task_id, vtt, subtitles in _iter_transcripts(connection, conditions):
+            text = _as_vtt(vtt, subtitles) if kind == "vtt" else _as_srt(vtt, subtitles)
+            if not text:
+                skipped += 1
+                continue
             with opened(folder / f"{file_name(task_id)}.{kind}") as file:
                 file.write(text.encode())
-            number += 1
-    return number
+            written += 1
+    if skipped:
+        logger.warning("no file for %s transcripts that have no speech, or no times", f"{skipped:,}")
+    return written
+
+
+def _as_vtt(vtt: str | None, subtitles: list[Any]) -> str:
+    if vtt is not None and has_cues(vtt):
+        return vtt
+    made = as_webvtt(subtitles)
+    return made if has_cues(made) else ""
+
+
+def _as_srt(vtt: str | None, subtitles: list[Any]) -> str:
+    return as_srt(subtitles) or ("" if vtt is None else srt_of_webvtt(vtt))
 
 
 def file_name(task_id: str) -> str:
@@ -81,24 +99,24 @@ def file_name(task_id: str) -> str:
 def _iter_transcripts(
     connection: sa.Connection, conditions: list[sa.ColumnElement[bool]]
 ) -> Iterator[tuple[str, str | None, list[Any]]]:
-    """Give id, WebVTT and lines of each transcript, a few at a time."""
+    """Return the id, the WebVTT and the subtitles of each transcript, reading a few transcripts at a time."""
     last = ""
     query = (
-        sa.select(RESULTS.c.task_id, RESULTS.c.vtt)
+        sa.select(RESULTS.c.task_id, RESULTS.c.vtt, RESULTS.c.text.is_not(None).label("has_text"))
         .join(TASKS, TASKS.c.task_id == RESULTS.c.task_id)
         .where(RESULTS.c.state == "archived", *conditions)
         .order_by(RESULTS.c.task_id)
         .limit(_TRANSCRIPTS_AT_ONCE)
     )
     while found := connection.execute(query.where(RESULTS.c.task_id > last)).all():
-        last = found[-1][0]
+        last = found[-1].task_id
         lines = (
             sa.select(SUBTITLES)
-            .where(among(connection, SUBTITLES.c.task_id, [task_id for task_id, _ in found]))
+            .where(among(connection, SUBTITLES.c.task_id, [row.task_id for row in found]))
             .order_by(*SUBTITLES.primary_key)
         )
         rows = itertools.groupby(connection.execute(lines).all(), operator.attrgetter("task_id"))
-        cues = {task_id: list(each) for task_id, each in rows}
-        for task_id, vtt in found:
-            if vtt is not None or task_id in cues:
-                yield task_id, vtt, cues.get(task_id, [])
+        subtitles = {task_id: list(each) for task_id, each in rows}
+        for task_id, vtt, has_text in found:
+            if vtt is not None or has_text or task_id in subtitles:
+                yield task_id, vtt, subtitles.get(task_id, [])

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from etl.extract.result import fullness
 from etl.load.bulk import encoder_for, insert_rows, update_rows
-from etl.load.captions import as_webvtt
+from etl.load.captions import as_webvtt, has_cues
 from etl.load.detail import add_details
 from etl.load.dialect import among
 from etl.load.transcripts import index_transcripts
@@ -136,7 +136,7 @@ def _row(answer: Answer, known: sa.RowMapping | None, now: dt.datetime) -> dict[
         row["kind"] = answer.found.kind
         if answer.found.result is not None:
             values = {name: getattr(answer.found, name) for name in _FROM_PAYLOAD}
-            if values["vtt"] is None and answer.found.subtitles:
+            if not has_cues(values["vtt"]) and answer.found.subtitles:
                 values["vtt"] = as_webvtt(answer.found.subtitles)
             return {**row, **values, "state": "archived", "fetched_at": now}
     next_attempt_at = _next_attempt(answer, row, now)
