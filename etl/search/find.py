@@ -17,7 +17,7 @@ from etl.load.transcripts import MOST_WORDS, OVERLAP
 from etl.load.words import VERSION
 from etl.models import PARTS, RESULTS, STATE, SUBTITLES, TASKS
 from etl.search.query import as_fts5, as_tsquery, parse_query
-from etl.search.snippet import Line, find_moment
+from etl.search.snippet import Line, Moment, find_moment
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -77,12 +77,12 @@ def search(
     best = sorted(
         newest, key=lambda row: row["score"] if is_scored else _score(row["score"], terms), reverse=True
     )
-    found: dict[str, sa.RowMapping] = {}
+    found: dict[str, list[sa.RowMapping]] = {}
     for row in best:
-        found.setdefault(row["task_id"], row)
+        found.setdefault(row["task_id"], []).append(row)
     hits: list[Hit] = []
-    for row in list(found.values())[:limit]:
-        moment = find_moment(_read_lines(connection, row), terms)
+    for rows in list(found.values())[:limit]:
+        row, moment = rows[0], _narrowest(connection, rows, terms)
         hits.append(
             Hit(
                 rank=len(hits) + 1,
@@ -162,6 +162,15 @@ def _holds(connection: sa.Connection, code: str) -> sa.ColumnElement[bool]:
         return RESULTS.c.languages.op("?")(sa.cast(code, sa.Text))
     listed = sa.func.json_each(RESULTS.c.languages).table_valued("value")
     return sa.exists().select_from(listed).where(listed.c.value == code)
+
+
+def _narrowest(connection: sa.Connection, parts: list[sa.RowMapping], terms: list[Term]) -> Moment:
+    """Return where the terms are nearest to each other in a transcript, all parts of which hold them all."""
+    # A long line may be the first of several parts: it is read whole, once.
+    starts = {part["first_position"]: part for part in parts}
+    in_order = [starts[position] for position in sorted(starts, key=lambda position: position or 0)]
+    moments = (find_moment(_read_lines(connection, part), terms) for part in in_order)
+    return min(moments, key=lambda moment: (not moment.snippet, moment.width))
 
 
 def _read_lines(connection: sa.Connection, part: sa.RowMapping) -> list[Line]:

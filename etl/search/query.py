@@ -16,6 +16,8 @@ from etl.load.words import is_part_of_pairs, words_of
 # More would say nothing more; and a phrase must fit into what two parts of a transcript share.
 MOST_TERMS, MOST_WORDS = 32, OVERLAP
 _TERM = re.compile(r'"([^"]*)"?|([^\s"]+)')
+# Between Hebrew letters this is no quotation mark, but part of an abbreviation.
+_GERSHAYIM = re.compile('(?<=[\u05d0-\u05ea])"(?=[\u05d0-\u05ea])')
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class Term:
 def parse_query(text: str) -> list[Term]:
     """Read a query; without a word in it there are no terms."""
     terms: dict[Term, None] = {}
-    for match in _TERM.finditer(text):
+    for match in _TERM.finditer(_GERSHAYIM.sub("\u05f4", text)):
         if len(terms) == MOST_TERMS:
             break
         words = (match[1] if match[1] is not None else match[2]).rstrip()

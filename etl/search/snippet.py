@@ -6,16 +6,16 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from etl.load.transcripts import MOST_WORDS
-from etl.load.words import spans_of, words_of
+from etl.load.words import Token, numbered_words_of, spans_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from etl.search.query import Term
 
 # Of the text before and after what was found, so many characters are shown.
 AROUND = 60
-# Terms that stand within so many words of each other are said at one moment.
-NEAR = 30
-# Lines that a phrase may reach over.
+# Lines that a phrase may reach over, or that are shown behind it.
 _MOST_LINES = 4
 
 
@@ -30,62 +30,122 @@ class Line:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Moment:
-    """The line where something was found, and the text around with brackets about what was found."""
+    """
+    The line where something was found, and the text around with brackets about what was found.
+
+    `width` is over how many words the terms are spread.
+    """
 
     line: Line
     snippet: str
+    width: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a term stands: from which word to which, and from which line or character to which."""
+
+    term: Term
+    start: int
+    end: int
+    first: int
+    last: int
 
 
 def find_moment(lines: list[Line], terms: list[Term]) -> Moment:
-    """Find the first place in a part where as many of the terms as anywhere in it stand together."""
-    words: list[str] = []
-    owners: list[int] = []
-    for number, line in enumerate(lines):
-        if len(words) >= MOST_WORDS:
-            break
-        cut = words_of(line.text)
-        words += cut
-        owners += [number] * len(cut)
-    places = [(place, term) for place in range(len(words)) for term in terms if term.starts_at(words, place)]
-    if not places:
-        return Moment(Line("", None, None), "")
-    first = max(range(len(places)), key=lambda number: (_count_near(places, number), -number))
-    owner = owners[places[first][0]]
-    return Moment(
-        lines[owner], mark(" ".join(line.text for line in lines[owner : owner + _MOST_LINES]), terms)
-    )
+    """
+    Return the narrowest stretch of a part that holds all terms, or as many of them as there are.
 
-
-def _count_near(places: list[tuple[int, Term]], number: int) -> int:
-    """Count the terms that are said soon after the one at this place, itself included."""
-    start = places[number][0]
-    near: set[Term] = set()
-    while number < len(places) and places[number][0] - start < NEAR:
-        near.add(places[number][1])
-        number += 1
-    return len(near)
+    Of several that are equally narrow it is the first.
+    """
+    stretch = _narrowest(_find_places(_tokens_of_part(lines), terms))
+    if not stretch:
+        return Moment(Line("", None, None), "", 0)
+    first, last = min(place.first for place in stretch), max(place.last for place in stretch)
+    width = max(place.end for place in stretch) - min(place.start for place in stretch)
+    text = " ".join(line.text for line in lines[first : last + _MOST_LINES])
+    return Moment(lines[first], mark(text, terms), width)
 
 
 def mark(text: str, terms: list[Term]) -> str:
-    """Put brackets about every term, and show the text around the first one, on one line."""
-    cut = spans_of(text)
-    words = [word for word, _, _ in cut]
-    marks: list[list[int]] = []
-    for place, (_, start, _) in enumerate(cut):
-        ends = [cut[place + len(t.words) - 1][2] for t in terms if t.starts_at(words, place)]
-        if not ends:
-            continue
-        if marks and start <= marks[-1][1]:
-            marks[-1][1] = max(marks[-1][1], *ends)
+    """
+    Return what is said around the narrowest stretch with all terms, on one line.
+
+    There are brackets about each term. Where they stand far apart, what is between them is left out.
+    """
+    places = _find_places(spans_of(text), terms)
+    marks = _merged((place.first, place.last) for place in places)
+    windows = [(place.first - AROUND, place.last + AROUND) for place in _narrowest(places)]
+    windows += [span for span in marks if any(span[0] < end and start < span[1] for start, end in windows)]
+    windows = _merged(sorted(windows)) or [(0, AROUND)]
+    shown = " … ".join(_bracketed(text, max(0, start), end, marks) for start, end in windows)
+    before, after = "…" if windows[0][0] > 0 else "", "…" if windows[-1][1] < len(text) else ""
+    return " ".join(f"{before}{shown}{after}".split())
+
+
+def _bracketed(text: str, start: int, end: int, marks: list[tuple[int, int]]) -> str:
+    shown = []
+    for first, last in marks:
+        if start <= first < end:
+            shown += [text[start:first], "[", text[first:last], "]"]
+            start = last
+    return "".join([*shown, text[start:end]])
+
+
+def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Join spans, sorted by where they begin, that overlap or touch."""
+    merged: list[tuple[int, int]] = []
+    for start, end in spans:
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], end))
         else:
-            marks.append([start, max(ends)])
-    first, last = marks[0] if marks else (0, 0)
-    begin, end = max(0, first - AROUND), min(len(text), last + AROUND)
-    shown, place = ["…" if begin else ""], begin
-    for start, stop in marks:
-        if start >= end:
+            merged.append((start, end))
+    return merged
+
+
+def _tokens_of_part(lines: list[Line]) -> list[Token]:
+    """Return the tokens of a part, numbered through all lines; where each begins and ends is its line."""
+    tokens: list[Token] = []
+    most = MOST_WORDS
+    for owner, line in enumerate(lines):
+        if len(tokens) >= most:
             break
-        shown += [text[place:start], "[", text[start:stop], "]"]
-        place = stop
-    shown += [text[place : max(place, end)], "…" if max(place, end) < len(text) else ""]
-    return " ".join("".join(shown).split())
+        before = tokens[-1].number + 1 if tokens else 0
+        cut = numbered_words_of(line.text)
+        tokens += [Token(word, owner, owner, before + number) for word, number in cut]
+        # The part begins somewhere in its first line, and has so many words from there.
+        most += 0 if owner else len(cut)
+    return tokens
+
+
+def _find_places(tokens: list[Token], terms: list[Term]) -> list[_Place]:
+    """Return where each term stands, in the order of the text."""
+    words = [token.word for token in tokens]
+    # Few places need a closer look: those with the word that a term begins with.
+    beginnings = [term for term in terms if term.is_prefix and len(term.words) == 1]
+    by_first_word: dict[str, list[Term]] = {}
+    for term in terms:
+        if term not in beginnings:
+            by_first_word.setdefault(term.words[0], []).append(term)
+    found = []
+    for place, word in enumerate(words):
+        for term in (*by_first_word.get(word, ()), *beginnings):
+            if term.starts_at(words, place):
+                first, last = tokens[place], tokens[place + len(term.words) - 1]
+                found.append(_Place(term, first.number, last.number + 1, first.start, last.end))
+    return found
+
+
+def _narrowest(places: list[_Place]) -> list[_Place]:
+    """Return a place of each term such that they are as near to each other as can be."""
+    next_places: dict[Term, _Place] = {}
+    found: list[_Place] = []
+    number, least = len({place.term for place in places}), 0
+    # Backwards, so that at each place it is known where every other term comes next.
+    for place in reversed(places):
+        next_places[place.term] = place
+        if len(next_places) == number:
+            width = max(each.end for each in next_places.values()) - place.start
+            if not found or width <= least:
+                found, least = list(next_places.values()), width
+    return found

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001
 """What was said is found: in every language, on both databases, by whatever a person types."""
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from support.worlds import a_world, query, settings_for
 from etl.database import open_engine, reading
 from etl.emulator import serve
 from etl.emulator.phrases import LANGUAGES
+from etl.load.transcripts import as_tsvector
 from etl.search import is_complete, search
+from etl.search.snippet import find_moment
 from etl.sync.session import run_sync
 
 # What a person may type, and a database take for something else.
@@ -141,6 +144,97 @@ def test_a_very_long_transcript_is_searched_to_its_end(world, synced):
     # Across the places where parts are cut, too.
     for number in range(640, 680):
         assert found(url, f'"{number} word{number + 1}"') == [("t", float(number))]
+
+
+# What is said, what it is found by, and what it is not found by.
+WRITTEN = {
+    "Je crois que c’est là, l’homme.": (
+        ["c'est là", "cest", "là", "homme", "l'homme", '"c\'est là"', '"est là"', "c'e*"],
+        ["ce", '"cest homme"'],
+    ),
+    "Don't touch John's İstanbul'da": (
+        ["dont", "don’t", "john", "johns", '"touch john\'s"', "istanbul"],
+        ["ont"],
+    ),
+    "Вот п'ять яблук": (["пять", "п’ять", "пʼять", '"вот п\'ять яблук"'], ["ять"]),
+    "חייל צה״ל וג׳ירפה": (['צה"ל', "צהל", "וגירפה", '"חייל צהל"'], ["צה"]),
+    "ما می\u200cنوشیم": (["مینوشیم", "می\u200cنوشیم"], ["نوشیم"]),
+    "die Donau\u00addampf\u00adschiff": (["donaudampfschiff", "donaudampf*"], ["dampf"]),
+    "una col·lega, l\u2060l": (["collega", "col·lega", "ll"], ["lega"]),
+    "ទឹក\u200bត្រជាក់ 葛\U000e0100飾区": (["ទឹកត្រជាក់", "葛飾", "葛飾区"], []),
+}
+
+
+def test_what_people_leave_out_parts_no_word(world, synced):
+    for number, text in enumerate(WRITTEN):
+        transcript(world, f"t{number}", "1 2 3", text)
+    url = synced()
+    for number, (found_by, not_found_by) in enumerate(WRITTEN.values()):
+        for asked in found_by:
+            assert (f"t{number}", 1.0) in found(url, asked), asked
+        for asked in not_found_by:
+            assert f"t{number}" not in dict(found(url, asked)), asked
+
+
+def test_a_hit_is_the_narrowest_moment_of_the_whole_transcript(world, synced):
+    filler = ["and so on it went the same"] * 300
+    lines = [
+        *("So the week began.", *filler, "The camera: do not turn.", *filler),
+        *("Turn the camera left.", *filler),
+    ]
+    cues = [
+        {"start_time": f"00:{at // 60:02}:{at % 60:02}.000", "end_time": None, "text": text}
+        for at, text in enumerate(lines)
+    ]
+    world.create(task_id="t")
+    world.start("t")
+    world.finish("t", {"subtitles": cues})
+    transcript(world, "u", "so the", "they turn a camera", "off", "turn the camera")
+    url = synced()
+    for asked in ("turn the camera", '"turn the camera"'):
+        assert dict(found(url, asked)) == {"t": 602.0, "u": 3.0}
+    with reading(url) as connection:
+        snippets = {hit.task_id: hit.snippet for hit in search(connection, "camera the turn")}
+    assert "[Turn] [the] [camera] left." in snippets["t"]
+    assert snippets["u"] == "[turn] [the] [camera]"
+
+
+def test_a_long_text_without_lines_is_read_once(world, synced, monkeypatch):
+    world.create(task_id="t")
+    world.start("t")
+    world.finish("t", {"concatenated_text": "again and " * 9000 + "at last", "subtitles": []})
+    url = synced()
+    assert query(url, "SELECT count(*) FROM transcript_parts")[0][0] > 5
+    looked_through = []
+
+    def find(lines, terms):
+        looked_through.append(lines)
+        return find_moment(lines, terms)
+
+    monkeypatch.setattr("etl.search.find.find_moment", find)
+    assert found(url, "again") == [("t", None)]
+    assert len(looked_through) == 1
+
+
+def test_words_that_an_older_release_cut_are_cut_again_by_the_next_sync(world, synced):
+    transcript(world, "t", "l'homme")
+    url = synced()
+    engine = open_engine(url)
+    words = as_tsvector(["l", "homme"]) if engine.dialect.name == "postgresql" else "l homme"
+    with engine.begin() as connection:
+        kind = "tsvector" if engine.dialect.name == "postgresql" else "text"
+        connection.execute(
+            sa.text(f"UPDATE transcript_words SET words = CAST(:words AS {kind})"), {"words": words}
+        )
+        connection.execute(sa.text("UPDATE sync_state SET words_version = 1"))
+    engine.dispose()
+    with reading(url) as connection:
+        assert not is_complete(connection)
+    assert found(url, "lhomme") == []
+    synced()
+    with reading(url) as connection:
+        assert is_complete(connection)
+    assert found(url, "lhomme") == found(url, "l'homme") == found(url, "homme") == [("t", 0.0)]
 
 
 @one_in(2, "text", ODD)

@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 
 from etl.load.words import spans_of, words_of
 from etl.search.query import as_fts5, as_tsquery, parse_query
-from etl.search.snippet import Line, find_moment, mark
 
 CUT = {
-    "Hello, World! It's 1,000.": "hello world it s 1 000",
-    "L'ÉTÉ où Größe Straße": "l ete ou grosse strasse",
+    "Hello, World! It's 1,000.": "hello world its it s 1 000",
+    "L'ÉTÉ où Größe Straße": "lete l ete ou grosse strasse",
     "Zażółć gęślą jaźń, Łucja": "zazolc gesla jazn lucja",
     "İyi Işığı": "iyi isigi",
     "Ещё й Їжак": "еще й іжак",
@@ -37,10 +36,88 @@ def test_text_is_cut_and_folded(text):
 
 @pytest.mark.parametrize("text", CUT)
 def test_each_word_is_known_by_its_place(text):
-    found = [" ".join(words_of(text[start:end])) for _, start, end in spans_of(text)]
-    assert [word for word, _, _ in spans_of(text)] == CUT[text].split()
+    found = [" ".join(words_of(text[token.start : token.end])) for token in spans_of(text)]
+    assert [token.word for token in spans_of(text)] == CUT[text].split()
     # The characters of a pair, cut by themselves, are that pair and its second half.
     assert all(each.split(" ")[0] == word for each, word in zip(found, CUT[text].split(), strict=True))
+
+
+# What is left out, or typed in one way or another, makes no other word.
+SAME = {
+    "apostrophes": ["don't", "don’t", "donʼt", "don`t", "don´t", "don＇t", "don‘t", "don′t", "DON'T"],
+    "French": ["c'est", "c’est", "C’EST"],
+    "two of them": ["qu'aujourd'hui", "qu’aujourd’hui"],
+    "Hawaiian": ["Hawaiʻi", "Hawai'i", "hawai‘i"],
+    "Uzbek": ["oʻzbek", "o'zbek", "o‘zbek"],
+    "Ukrainian": ["п'ять", "п’ять", "пʼять", "пять"],
+    "Belarusian": ["п'ём", "п’ем", "пем"],
+    "Bashkir, stress": ["за́мок", "замок"],
+    "Hebrew geresh": ["ג'ירפה", "ג׳ירפה", "גירפה"],
+    "Hebrew gershayim": ['צה"ל', "צה״ל", "צה”ל", "צהל"],
+    "a geresh at the end": ["סנדוויץ'", "סנדוויץ׳", "סנדוויץ"],
+    "Catalan": ["col·lega", "coŀlega", "col‧lega", "collega"],
+    "Persian": ["می\u200cنوشیم", "مینوشیم"],
+    "Malayalam": ["ക്\u200dഷ", "ക്ഷ"],
+    "Sinhala": ["ශ්\u200dරී", "ශ්රී"],
+    "Arabic, stretched": ["محـمد", "محمد"],
+    "soft hyphen": ["Donau\u00addampf\u00adschiff", "Donaudampfschiff"],
+    "word joiner": ["a\u2060b", "a\ufeffb", "a\u034fb", "ab"],
+    "marks of direction": ["שלום\u200f", "\u202bשלום\u202c", "\u2067ש\u200eלום\u2069", "שלום"],
+    "zero width space": ["ទឹក\u200bត្រជាក់", "ទឹកត្រជាក់"],
+    "variation selectors": ["葛\U000e0100飾", "葛\ufe00飾", "葛飾"],
+    "Mongolian": ["ᠮᠣᠩ\u180bᠭᠣᠯ", "ᠮᠣᠩᠭᠣᠯ"],
+    "accents put together": ["e\u0301te\u0301", "été", "ete"],
+    "accents out of the ordinary": ["x\u1dc4y\u20d7", "xy"],
+}
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_what_people_leave_out_makes_no_other_word(name):
+    first, *others = SAME[name]
+    for other in others:
+        assert words_of(other) == words_of(first), ascii(other)
+        assert parse_query(other) == parse_query(first), ascii(other)
+        assert [token.word for token in spans_of(other)] == words_of(first), ascii(other)
+
+
+# What is said, what finds it, and what does not.
+FOUND = {
+    "Je crois que c’est là.": ("c'est là", "cest", "est", "là", "c'es*", '"que c\'est là"', '"est là"', "c"),
+    "L'homme à l'eau froide": ("homme", "lhomme", "l'homme", '"eau froide"', '"à l\'eau froide"', "l'ea*"),
+    "jusqu'aujourd'hui même": ("aujourd'hui", "aujourdhui", '"aujourd\'hui même"', "jusqu'aujourd'hui"),
+    "John's car isn't İstanbul'da": ("john", "johns", "john's", "isnt", "istanbul", "istanbul'da", "car"),
+    "Он съел п'ять штук": ("пять", "п’ять", '"съел пять штук"'),
+    'חייל צה"ל הודיע': ('צה"ל', "צהל", '"צהל הודיע"'),
+    "rock 'n' roll": ("rock 'n' roll", '"rock n roll"', "n"),
+    "the ‘quoted’ word": ("quoted", '"the quoted word"'),
+    "خواهم می‌خواهم": ("میخواهم", '"خواهم می‌خواهم"'),
+    "e‑mail non‐stop": ("e-mail", '"e mail"', "non-stop", "stop"),
+}
+NOT_FOUND = {
+    "п'ять": ("ять", "п"),
+    "It's 5'10\" tall": ("510", "its5"),
+    "foo''bar": ("foobar",),
+    'he said "no"and left': ("noand",),
+}
+
+
+def is_found(query: str, text: str) -> bool:
+    words = words_of(text)
+    terms = parse_query(query)
+    assert terms
+    return all(any(term.starts_at(words, place) for place in range(len(words))) for term in terms)
+
+
+@pytest.mark.parametrize("text", FOUND)
+def test_a_word_with_an_apostrophe_is_found_whole_and_by_its_parts(text):
+    for query in FOUND[text]:
+        assert is_found(query, text), query
+
+
+@pytest.mark.parametrize("text", NOT_FOUND)
+def test_signs_part_words_where_they_do_so_in_writing(text):
+    for query in NOT_FOUND[text]:
+        assert not is_found(query, text), query
 
 
 @given(st.text())
@@ -78,22 +155,3 @@ def test_a_text_is_found_by_itself(text):
     words = words_of(text)
     for term in parse_query(text.replace('"', " ")):
         assert any(term.starts_at(words, place) for place in range(len(words)))
-
-
-def test_the_moment_is_where_most_terms_are_said_together():
-    filler = Line("nothing " * 40, 1, 2)
-    lines = [Line("red paint", 0, 1), filler, Line("blue", 2, 3), filler]
-    lines += [Line("a red and", 5, 6), Line("blue door", 6, 7)]
-    moment = find_moment(lines, parse_query("red blue"))
-    assert moment.line.start_seconds == 5
-    assert moment.snippet == "a [red] and [blue] door"
-
-
-def test_a_snippet_shows_what_is_around():
-    text = f"{'before ' * 30}the needle {'after ' * 30}"
-    shown = mark(text, parse_query("needle"))
-    assert "[needle]" in shown
-    assert shown.startswith("…")
-    assert shown.endswith("…")
-    assert len(shown) < 150
-    assert mark("我们先看一下地图。", parse_query("地图")) == "我们先看一下[地图]。"
