@@ -12,8 +12,13 @@ from etl.frames.dtypes import Day
 from etl.models import Json, UtcDateTime
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
     from sqlalchemy.types import TypeEngine
+
+    # The columns of a file, and what the database stores in each.
+    Types = Mapping[str, TypeEngine[Any]]
 
 _encode = msgspec.json.Encoder().encode
 

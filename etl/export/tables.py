@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
+import logging
 from typing import IO, TYPE_CHECKING, cast
 
 import sqlalchemy as sa
 
 from etl.errors import UnsuitableExport
+from etl.export.excel import ExcelWriter, Losses
 from etl.export.targets import opened, opened_folder
 from etl.export.writers import CsvWriter, NdjsonWriter, ParquetWriter
 from etl.frames import relations
 from etl.frames.reading import read
-from etl.models import TASKS
+from etl.models import RESULTS, TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,10 +24,13 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from etl.export.columns import Types
     from etl.export.writers import Writer
     from etl.frames.blocks import Source
     from etl.frames.relations import Relation
     from etl.frames.times import Instant
+
+logger = logging.getLogger(__name__)
 
 _TABLES = (
     *(relations.TASKS, relations.TASK_HISTORY, relations.RESULTS),
@@ -33,10 +39,11 @@ _TABLES = (
 RELATIONS = {relation.name: relation for relation in _TABLES} | relations.VIEWS
 FORMATS = ("parquet", "csv", "ndjson")
 PERIODS = {"day": "%Y-%m-%d", "month": "%Y-%m"}
-# As Hive and its successors call what belongs nowhere.
-NOWHEN = "__HIVE_DEFAULT_PARTITION__"
-# Of the widest table these are some 20 MB.
+# Where rows go that have no time. Not Hive's name for null: pandas cannot read a null there.
+NOWHEN = "unknown"
+# Of most tables these are some 20 MB. A result is a whole transcript, three times over.
 _ROWS_AT_ONCE = 10_000
+_RESULTS_AT_ONCE = 200
 _AT = "__partition_at"
 
 
@@ -51,7 +58,8 @@ def export(  # noqa: PLR0913
     task_name: str | None = None,
     status: str | None = None,
     partition_by: str | None = None,
-    is_raw: bool = False,
+    is_raw: bool = False,  # noqa: ARG001 - CSV is always exact; it once was not
+    excel_separator: str | None = None,
     may_replace: bool = False,
 ) -> int:
     """
@@ -60,44 +68,63 @@ def export(  # noqa: PLR0913
     `target` is a file, or with `partition_by` (`day`, `month`) a folder; without it, the rows go to the
     standard output. `format` is that of the file's name if not given, NDJSON if there is none. `since` and
     `until` compare what the frames of `etl.frames` compare; `task_name` and `status` those of the row, or of
-    its task. Rows come in the order of the primary key, or with `partition_by` in the order of time. `is_raw`
-    leaves alone in CSV what a spreadsheet would take for a formula; with `may_replace` an export there gives
-    way.
+    its task. Rows come in the order of the primary key, or with `partition_by` in the order of time. With
+    `may_replace` an export there gives way.
+
+    The folders of partitions are named `day=2026-06-26` or `month=2026-06`, and `day=unknown` for rows
+    without a time. Where the view has a column `day` itself, they are named `partition_day=2026-06-26`.
+
+    CSV holds exactly what is stored. With an `excel_separator` (`,`, `;` or a tab) it is CSV for Excel: see
+    `etl.export.excel`. The log warns of what does not fit into Excel. `is_raw` has no effect.
 
     Raises ExportError for what cannot be written, for times that make no sense, and for a filter or a period
     that the table has not; DatabaseError where there is no database.
     """
     relation = _narrowed(RELATIONS[name], task_name, status)
-    kind = format or _format_of(target)
+    kind = format or _format_of(target, default="ndjson" if excel_separator is None else "csv")
+    if excel_separator is not None and kind != "csv":
+        raise UnsuitableExport(f"--excel is for CSV, not for {kind}: leave it out, or write --format csv")
     if partition_by is not None:
         relation = _timed(relation)
+    size = _RESULTS_AT_ONCE if name == RESULTS.name else _ROWS_AT_ONCE
     try:
         frames = cast(
             "Iterator[pd.DataFrame]",
-            read(relation, source, since=since, until=until, columns=None, chunksize=_ROWS_AT_ONCE),
+            read(relation, source, since=since, until=until, columns=None, chunksize=size),
         )
     except ValueError as error:
         raise UnsuitableExport(str(error)) from error
     types = {each: column.type for each, column in relation.columns.items() if each != _AT}
-
-    def start(file: IO[bytes]) -> Writer:
-        if kind == "csv":
-            return CsvWriter(file, types, is_raw=is_raw)
-        return ParquetWriter(file, types) if kind == "parquet" else NdjsonWriter(file, types)
-
+    losses = Losses()
+    start = functools.partial(_start, types=types, kind=kind, excel_separator=excel_separator, losses=losses)
     if partition_by is None:
-        return _write_file(frames, target, start)
-    if target is None:
+        rows = _write_file(frames, target, start)
+    elif target is None:
         raise UnsuitableExport("--partition-by makes a folder: name it with -o")
-    with opened_folder(target, may_replace=may_replace) as folder:
-        return _write_parts(frames, folder, partition_by, kind, start)
+    else:
+        with opened_folder(target, may_replace=may_replace) as folder:
+            rows = _write_parts(frames, folder, partition_by, kind, start)
+    for warning in losses.warnings():
+        logger.warning("%s", warning)
+    return rows
 
 
-def _format_of(target: Path | None) -> str:
+def _start(
+    file: IO[bytes], *, types: Types, kind: str, excel_separator: str | None, losses: Losses
+) -> Writer:
+    """Return what writes a file of this kind."""
+    if excel_separator is not None:
+        return ExcelWriter(file, types, separator=excel_separator, losses=losses)
+    if kind == "csv":
+        return CsvWriter(file, types)
+    return ParquetWriter(file, types) if kind == "parquet" else NdjsonWriter(file, types)
+
+
+def _format_of(target: Path | None, *, default: str) -> str:
     suffix = "" if target is None else target.suffix.lower().removeprefix(".")
     kind = {"jsonl": "ndjson", "json": "ndjson"}.get(suffix, suffix)
     if target is None or kind in FORMATS:
-        return kind or "ndjson"
+        return kind or default
     raise UnsuitableExport(
         f"{target} does not say which format: name one with --format ({', '.join(FORMATS)})"
     )
@@ -149,12 +176,15 @@ def _write_parts(
     rows, now = 0, None
     with contextlib.ExitStack() as stack:
         for frame in frames:
+            # What readers take from the names of folders must not be a column of the files, too.
+            key = f"partition_{period}" if period in frame else period
             periods = frame[_AT].dt.strftime(PERIODS[period]).fillna(NOWHEN)
-            for name, part in frame.groupby(periods, sort=False):
+            # Without any row there is one file all the same: it has the columns.
+            for name, part in frame.groupby(periods, sort=False) if len(frame) else [(NOWHEN, frame)]:
                 if name != now:
                     stack.close()
                     now = name
-                    place = folder / f"{period}={name}"
+                    place = folder / f"{key}={name}"
                     place.mkdir()
                     writer = start(stack.enter_context((place / f"part-0.{kind}").open("wb")))
                     stack.callback(writer.close)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # What the folders of an export are called by.
-EXPORTED = ("day=", "month=")
+EXPORTED = ("day=", "month=", "partition_day=", "partition_month=")
 _SQLITE = b"SQLite format 3\0"
 
 

@@ -1,14 +1,8 @@
-"""
-The formats: each writes frames, one after the other, into an open file.
-
-Null is an empty cell in CSV, as is empty text; `null` in NDJSON. A JSON column is JSON in NDJSON, and JSON
-text elsewhere.
-"""
+"""The formats: each writes frames, one after the other, into an open file."""
 
 from __future__ import annotations
 
-import csv
-import io
+import re
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -20,12 +14,12 @@ from etl.frames.dtypes import Day
 from etl.models import Json, UtcDateTime
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Sequence
 
     import pandas as pd
     from sqlalchemy.types import TypeEngine
 
-    Types = Mapping[str, TypeEngine[Any]]
+    from etl.export.columns import Types
 
 
 class Writer(Protocol):
@@ -40,44 +34,55 @@ class Writer(Protocol):
 
 class CsvWriter:
     """
-    Commas, quotes where needed, a line of names, UTF-8.
+    Writes a line of names and a line for each row; cells are in quotes where they must be.
 
-    A spreadsheet takes text that begins with one of = + - @ for a formula, and obeys it. Unless `is_raw`, an
-    apostrophe before it says that it is text; numbers are left alone.
+    Null is an empty cell, empty text is `""`. Times are ISO 8601 in UTC, booleans are `true` and `false`.
     """
 
-    def __init__(self, file: IO[bytes], types: Types, *, is_raw: bool = False) -> None:
-        self._text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
-        self._rows = csv.writer(self._text, lineterminator="\n")
-        self._types, self._is_raw = types, is_raw
-        self._rows.writerow(types)
+    separator = ","
+    line_end = "\n"
+
+    def __init__(self, file: IO[bytes], types: Types) -> None:
+        self._file, self._types = file, types
+        self._must_be_quoted = re.compile(f'[{self.separator}"\r\n]').search
+        self._write_lines([list(types)])
 
     def write(self, frame: pd.DataFrame) -> None:
         """Add rows."""
-        columns = [self._cells(frame[name], stored) for name, stored in self._types.items()]
-        self._rows.writerows(zip(*columns, strict=True))
+        columns = [self.cells(frame[name], stored) for name, stored in self._types.items()]
+        self._write_lines(zip(*columns, strict=True))
 
     def close(self) -> None:
-        """Let go of the file."""
-        self._text.detach()
+        """Nothing is left to write."""
 
-    def _cells(self, column: pd.Series[Any], stored: TypeEngine[Any]) -> list[Any]:
-        values = plain_values(column, stored)
-        if isinstance(stored, sa.Boolean):
-            return [value if value is None else str(bool(value)).lower() for value in values]
-        if isinstance(stored, Json):
-            values = [json_text(value) for value in values]
-        elif not isinstance(stored, sa.Text):
-            return values
-        return values if self._is_raw else [_harmless(value) for value in values]
+    def cells(self, column: pd.Series[Any], stored: TypeEngine[Any]) -> list[str | None]:
+        """Return the text of each cell, None for null."""
+        return cell_texts(column, stored)
+
+    def _quoted(self, text: str | None) -> str:
+        if text is None:
+            return ""
+        if text and not self._must_be_quoted(text):
+            return text
+        return '"' + text.replace('"', '""') + '"'
+
+    def _write_lines(self, rows: Iterable[Sequence[str | None]]) -> None:
+        lines = (f"{self.separator.join(map(self._quoted, row))}{self.line_end}" for row in rows)
+        self._file.write("".join(lines).encode())
 
 
-def _harmless(text: str | None) -> str | None:
-    return f"'{text}" if text and text.lstrip(" \t\r\n\0")[:1] in tuple("=+-@") else text
+def cell_texts(column: pd.Series[Any], stored: TypeEngine[Any]) -> list[str | None]:
+    """Return the values of a column as text, None for null."""
+    values = plain_values(column, stored)
+    if isinstance(stored, Json):
+        return [json_text(value) for value in values]
+    if isinstance(stored, sa.Boolean):
+        return [value if value is None else str(bool(value)).lower() for value in values]
+    return [value if value is None or isinstance(value, str) else repr(value) for value in values]
 
 
 class NdjsonWriter:
-    """One JSON object a row, each on a line."""
+    """One JSON object a row, each on a line; a JSON column is JSON in it."""
 
     def __init__(self, file: IO[bytes], types: Types) -> None:
         self._file, self._types = file, types
@@ -96,7 +101,12 @@ class NdjsonWriter:
 
 
 class ParquetWriter:
-    """Columns of their own types, the same in every file, compressed."""
+    """
+    Columns of their own types, the same in every file, compressed.
+
+    An instant is a timestamp in UTC; a day is a date, which no reader moves to another time zone. JSON is
+    text.
+    """
 
     def __init__(self, file: IO[bytes], types: Types) -> None:
         try:
@@ -117,6 +127,8 @@ class ParquetWriter:
             column: Any = frame[name]
             if isinstance(stored, Json):
                 column = [json_text(value) for value in column]
+            elif isinstance(stored, Day):
+                column = column.to_numpy(dtype="datetime64[D]")
             arrays.append(self._pa.array(column, type=field.type, from_pandas=True))
         self._writer.write_table(self._pa.Table.from_arrays(arrays, schema=self._schema))
 
@@ -126,8 +138,10 @@ class ParquetWriter:
 
     def _type_of(self, stored: TypeEngine[Any]) -> Any:  # noqa: ANN401
         pa = self._pa
-        if isinstance(stored, (UtcDateTime, Day)):
+        if isinstance(stored, UtcDateTime):
             return pa.timestamp("us", tz="UTC")
+        if isinstance(stored, Day):
+            return pa.date32()
         for kind, found in ((sa.Boolean, pa.bool_()), (sa.Double, pa.float64()), (sa.Integer, pa.int64())):
             if isinstance(stored, kind):
                 return found

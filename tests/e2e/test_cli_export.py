@@ -29,10 +29,11 @@ def test_a_dash_is_the_standard_output(synced):
     assert len(ended.out.splitlines()) == 31
 
 
-def test_a_reader_that_leaves_early_is_no_error(synced):
-    process = synced.start("export", "subtitles")
+@pytest.mark.parametrize("kind", ["ndjson", "csv", "parquet"])
+def test_a_reader_that_leaves_early_is_no_error(synced, kind):
+    process = synced.start("export", "subtitles", "--format", kind)
     assert process.stdout is not None
-    process.stdout.readline()
+    process.stdout.read(1)
     process.stdout.close()
     assert process.stderr is not None
     assert process.stderr.read() == ""
@@ -45,6 +46,39 @@ def test_a_file_is_written_and_counted(synced, tmp_path):
     assert ended.code == 0
     lines = (tmp_path / "tasks.csv").read_text().splitlines()
     assert ended.err == f"{len(lines) - 1} rows written to {tmp_path}/tasks.csv\n"
+
+
+def test_csv_is_exact_and_for_excel_only_if_asked(synced, tmp_path):
+    exact, excel = tmp_path / "exact.csv", tmp_path / "excel.csv"
+    assert synced("export", "tasks", "-o", str(exact)).code == 0
+    before = exact.read_bytes()
+    assert before.startswith(b"task_id,")
+    # What --raw once asked for is what there is.
+    assert synced("export", "tasks", "-o", str(exact), "--raw").code == 0
+    assert exact.read_bytes() == before
+    assert synced("export", "tasks", "-o", str(excel), "--excel").code == 0
+    assert excel.read_bytes().startswith(b"\xef\xbb\xbftask_id,")
+    for separator in ("semicolon", ";"):
+        assert synced("export", "tasks", "-o", str(excel), "--excel", "--separator", separator).code == 0
+        assert excel.read_bytes().startswith(b"\xef\xbb\xbftask_id;")
+    assert "--excel" in synced("export", "--help").out
+    assert "--raw" not in synced("export", "--help").out
+    # Without a name that says the format, it is CSV.
+    assert synced("export", "tasks", "--excel").out.lstrip("\ufeff").startswith("task_id,")
+
+
+def test_transcripts_without_speech_are_counted(command, emulator, tmp_path):
+    emulated = emulator.world
+    emulated.create(task_id="silent")
+    emulated.start("silent")
+    emulated.finish(
+        "silent", {"speech_detected": False, "concatenated_text": "", "vttContent": "", "subtitles": []}
+    )
+    assert command("sync").code == 0
+    ended = command("export", "subtitles", "--format", "srt", "-o", str(tmp_path / "out"))
+    assert ended.code == 0
+    assert "transcripts that have no speech, or no times" in ended.err
+    assert all(path.stat().st_size for path in (tmp_path / "out").iterdir())
 
 
 def test_subtitle_files_are_written(synced, tmp_path):
@@ -63,6 +97,9 @@ def test_subtitle_files_are_written(synced, tmp_path):
         ("export tasks -o missing/x.csv", 1, "No such file or directory"),
         ("export tasks -o x.xlsx", 2, "does not say which format"),
         ("export task_durations --since 2026-01-01", 2, "has no time"),
+        ("export tasks -o x.parquet --excel", 2, "--excel is for CSV, not for parquet"),
+        ("export subtitles --format srt -o x --excel", 2, "--excel is for CSV, not for srt"),
+        ("export tasks -o x.csv --separator semicolon", 2, "--separator goes with --excel"),
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(synced, words, code, said):
