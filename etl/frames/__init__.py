@@ -26,6 +26,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, overload
 
 from etl.frames import relations
+from etl.frames.finding import find_database
 from etl.frames.reading import read, reader
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from etl.frames.dtypes import DtypeBackend
     from etl.frames.times import Instant
 
-__all__ = ["detections", "results", "runs", "subtitles", "task_history", "tasks", "view"]
+__all__ = ["detections", "find_database", "results", "runs", "subtitles", "task_history", "tasks", "view"]
 
 
 @reader

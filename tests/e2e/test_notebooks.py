@@ -9,6 +9,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 import warnings
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -21,6 +22,7 @@ import sqlalchemy as sa
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 from support.stored import NOON, as_instant, store_history, store_task
 from support.worlds import query, sync_while_it_changes
 
@@ -562,3 +564,44 @@ def test_they_find_the_demo_beside_their_folder_and_make_do_with_one_task(
     assert "It holds 1 tasks of the source" in executed.text
     assert "0 of 1 tasks that ran to their end failed (0.0%)." in executed.text
     assert "There is no result of a moderation yet." in executed.text
+    assert f"Reading the demo, whose tasks are made up: {tmp_path}/gcore_demo.db." in executed.text
+
+
+def test_they_find_the_users_copy_from_the_folder_they_are_in(sqlite_databases, environment, tmp_path):
+    """Jupyter starts each kernel in the folder of the notebook, whatever folder it was started in itself."""
+    (tmp_path / "notebooks").mkdir()
+    first = nbformat.read(NOTEBOOKS[0], as_version=4)
+    del first.cells[9:]
+    for name in ("gcore_demo.db", "gcore_tasks.db"):
+        with sqlite_databases.migrated() as url:
+            Path(open_engine(url).url.database).rename(tmp_path / name)
+    nbformat.write(first, tmp_path / "notebooks" / "first.ipynb")
+    for named in (None, "sqlite:///gcore_tasks.db", f"sqlite:///{tmp_path}/gcore_tasks.db"):
+        if named is None:
+            environment.delenv("GCORE_ETL_DATABASE_URL", raising=False)
+        else:
+            environment.setenv("GCORE_ETL_DATABASE_URL", named)
+        executed = execute(
+            tmp_path / "notebooks" / "first.ipynb", "", tmp_path / "notebooks", keep_figures=False
+        )
+        assert executed.text.startswith(f"Reading {tmp_path}/gcore_tasks.db.\n")
+        assert "No sync has succeeded yet." in executed.text
+
+
+def test_a_notebook_that_finds_no_copy_says_what_to_do(environment, tmp_path):
+    first = nbformat.read(NOTEBOOKS[0], as_version=4)
+    del first.cells[4:]
+    nbformat.write(first, tmp_path / "first.ipynb")
+    environment.delenv("GCORE_ETL_DATABASE_URL", raising=False)
+    with pytest.raises(CellExecutionError, match="run gcore-etl sync, or for made-up tasks make demo"):
+        execute(tmp_path / "first.ipynb", "", tmp_path, keep_figures=False)
+
+
+def test_what_opens_notebooks_is_installed_with_them():
+    ended = subprocess.run(
+        [sys.executable, "-m", "jupyter", "lab", "--version"], capture_output=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    extras = tomllib.loads((FOLDER.parent / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert any(each.startswith("jupyterlab") for each in extras["notebooks"])
+    assert "jupyter lab notebooks" in (FOLDER.parent / "README.md").read_text(encoding="utf-8")

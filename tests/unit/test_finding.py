@@ -1,0 +1,112 @@
+"""Which copy a notebook reads, from whatever folder it is started in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from etl import frames
+from etl.database import open_engine
+from etl.errors import ConfigurationError, NoTablesError
+
+VARIABLE = "GCORE_ETL_DATABASE_URL"
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch) -> Path:
+    """Make a clone, whose name is an odd one, and start in its folder of notebooks."""
+    folder = tmp_path / "my clone #1 50% ü"
+    (folder / "notebooks").mkdir(parents=True)
+    monkeypatch.chdir(folder / "notebooks")
+    return folder
+
+
+def path_of(url: str) -> Path:
+    """Give the file that a URL names to the rest of the program."""
+    return Path(str(open_engine(url).url.database))
+
+
+@pytest.mark.parametrize("started_in, place", [("", ""), ("notebooks", ""), ("notebooks", "notebooks")])
+def test_the_users_copy_is_found_before_the_demo(repository, monkeypatch, started_in, place):
+    monkeypatch.chdir(repository / started_in)
+    for folder in (repository, repository / "notebooks"):
+        (folder / "gcore_demo.db").touch()
+    copy = repository / place / "gcore_tasks.db"
+    copy.touch()
+    found = frames.find_database()
+    assert path_of(found.url) == copy
+    assert found.description == f"Reading {copy}."
+
+
+def test_the_demo_is_named_as_what_it_is(repository):
+    (repository / "gcore_demo.db").touch()
+    found = frames.find_database()
+    assert path_of(found.url) == repository / "gcore_demo.db"
+    assert found.description == f"Reading the demo, whose tasks are made up: {repository / 'gcore_demo.db'}."
+
+
+def test_a_relative_url_is_looked_for_in_the_folder_above(repository, monkeypatch):
+    (repository / "data").mkdir()
+    (repository / "gcore_demo.db").touch()
+    for name in ("mine.db", "data/mine.db", "my copy.db"):
+        (repository / name).touch()
+        for url in (
+            f"sqlite:///{name}",
+            f"sqlite:///{name.replace(' ', '%20')}",
+            f"sqlite+pysqlite:///{name}",
+        ):
+            monkeypatch.setenv(VARIABLE, url)
+            assert path_of(frames.find_database().url) == repository / name
+    # The nearer one counts.
+    (repository / "notebooks" / "mine.db").touch()
+    monkeypatch.setenv(VARIABLE, "sqlite:///mine.db")
+    assert path_of(frames.find_database().url) == repository / "notebooks" / "mine.db"
+    assert path_of(frames.find_database(repository).url) == repository / "mine.db"
+
+
+def test_an_absolute_url_is_taken_as_it_is(repository, monkeypatch, tmp_path):
+    file = tmp_path / "elsewhere.db"
+    file.touch()
+    (repository / "gcore_tasks.db").touch()
+    monkeypatch.setenv(VARIABLE, f"sqlite:///{file}")
+    assert path_of(frames.find_database().url) == file
+
+
+def test_a_named_copy_that_is_missing_is_not_replaced_by_the_demo(repository, monkeypatch):
+    (repository / "gcore_demo.db").touch()
+    (repository / "gcore_tasks.db").touch()
+    for url in ("sqlite:///other.db", f"sqlite:///{repository}/notebooks/gcore_tasks.db"):
+        monkeypatch.setenv(VARIABLE, url)
+        with pytest.raises(NoTablesError, match=r"there is no database at .*: run gcore-etl sync"):
+            frames.find_database()
+
+
+def test_where_nothing_is_found_it_says_what_to_do(repository):
+    with pytest.raises(NoTablesError) as error:
+        frames.find_database()
+    said = str(error.value)
+    for part in (
+        f"{repository}/notebooks/gcore_tasks.db",
+        f"{repository}/gcore_tasks.db",
+        "make demo",
+        VARIABLE,
+    ):
+        assert part in said
+    assert "\n" not in said
+
+
+def test_the_password_is_in_no_description(monkeypatch):
+    url = "postgresql://me:sesame@db.example:5433/gcore"
+    monkeypatch.setenv(VARIABLE, url)
+    found = frames.find_database()
+    assert found.url == url
+    assert found.description == "Reading the database gcore on db.example."
+    assert "sesame" not in repr(found)
+
+
+def test_a_url_that_cannot_work_is_refused(monkeypatch):
+    for url in ("mysql://host/db", "no url"):
+        monkeypatch.setenv(VARIABLE, url)
+        with pytest.raises(ConfigurationError):
+            frames.find_database()
