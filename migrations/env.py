@@ -10,10 +10,17 @@ from etl.models import metadata_with_conditions
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+    from sqlalchemy.schema import SchemaItem
 
 
-def is_ours(_item: object, _name: object, kind: str, reflected: bool, twin: object) -> bool:  # noqa: FBT001
-    """Leave alone the tables and indexes that users added for themselves."""
+def is_ours(item: SchemaItem, _name: object, kind: str, reflected: bool, twin: object) -> bool:  # noqa: FBT001
+    """
+    Leave alone the tables and indexes that users added for themselves.
+
+    So are the indexes that only the other database has.
+    """
+    if kind == "index" and item.info.get("dialect") not in {None, context.get_context().dialect.name}:
+        return False
     return not (kind in {"table", "index"} and reflected and twin is None)
 
 

@@ -79,7 +79,8 @@ def demo(*, output: Path) -> None:
     _clear(output)
     click.echo(f"A local emulator of the API, with {TASKS:,} tasks of the last {SPAN.days} days.\n")
     with interruptible():
-        fill(f"sqlite:///{output}", now=dt.datetime.now(dt.UTC))
+        # The emulator's clock goes on from here by the pauses between the syncs, up to the present.
+        fill(f"sqlite:///{output}", now=dt.datetime.now(dt.UTC) - (SYNCS - 1) * STEP)
     command = _command()
     _answer(f"sqlite:///{output}")
     _search(f"sqlite:///{output}", command)

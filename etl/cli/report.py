@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     required=True,
     help="The file to write; - is the standard output.",
 )
-@click.option("--since", type=Date(), help="The first day, in UTC; 30 days before --until, if not given.")
-@click.option("--until", type=Date(), help="The day after the last, in UTC; now, if not given.")
+@click.option("--since", type=Date(), help="The first day, in UTC; by default the first of 30.")
+@click.option("--until", type=Date(), help="The day after the last, in UTC; by default tomorrow.")
 @database_option
 def report(
     *, output: Path, since: dt.datetime | None, until: dt.datetime | None, database_url: str | None

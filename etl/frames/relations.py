@@ -85,6 +85,7 @@ _INSTANTS = [
 _COUNTS = [
     "n",
     "tasks",
+    "lines",
     "transitions",
     "finished",
     "succeeded",
@@ -196,10 +197,17 @@ _LISTED = (
     ),
     _view(
         "minutes_daily",
-        "day task_name category tasks processed_minutes billed_minutes",
+        "day task_name category tasks processed_minutes succeeded_minutes",
         order="day task_name category",
         time="day",
         enumerations=_OF_TASKS,
+    ),
+    _view(
+        "video_lengths",
+        "task_id lines at_least_seconds",
+        order="task_id",
+        time=None,
+        enumerations={},
     ),
     _view(
         "status_spans",

@@ -13,7 +13,12 @@ import sqlalchemy as sa
 
 from etl.models import HISTORY, TASKS
 
-_INDEXES = [index for table in (TASKS, HISTORY) for index in sorted(table.indexes, key=str)]
+_INDEXES = [
+    index
+    for table in (TASKS, HISTORY)
+    for index in sorted(table.indexes, key=str)
+    if index.info.get("dialect") in {None, "sqlite"}
+]
 
 
 def defer_indexes(connection: sa.Connection) -> None:

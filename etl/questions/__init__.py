@@ -68,6 +68,6 @@ def _read(name: str) -> Question:
 
 def _split(text: str) -> tuple[str, str]:
     """Take the comments at the beginning off."""
-    place = re.search(r"^(SELECT|-- SQLite:)", text, re.MULTILINE)
+    place = re.search(r"^(SELECT|WITH|-- SQLite:)", text, re.MULTILINE)
     start = place.start() if place else 0
     return " ".join(line.removeprefix("-- ") for line in text[:start].splitlines()), text[start:]

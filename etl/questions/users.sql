@@ -1,14 +1,14 @@
--- Whose tasks take up most minutes?
--- By the client_user_id that came with the task; null where there was none.
+-- Whose tasks run longest in all?
+-- Processing time by the client_user_id that came with the task; null where there was none.
 SELECT
     tasks.client_user_id,
     count(*) AS tasks,
-    sum(timeline.duration_seconds) / 60 AS minutes,
-    sum(CASE WHEN tasks.status = 'SUCCESS' THEN timeline.duration_seconds ELSE 0 END) / 60 AS billed_minutes
+    sum(timeline.duration_seconds) / 60 AS processed_minutes,
+    sum(CASE WHEN tasks.status = 'SUCCESS' THEN timeline.duration_seconds ELSE 0 END) / 60 AS succeeded_minutes
 FROM tasks
 INNER JOIN task_timeline AS timeline
     ON timeline.task_id = tasks.task_id
 WHERE timeline.duration_seconds IS NOT NULL
 GROUP BY tasks.client_user_id
-ORDER BY minutes DESC
+ORDER BY processed_minutes DESC
 LIMIT 5

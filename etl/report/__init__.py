@@ -28,7 +28,7 @@ def report(source: Source = None, *, since: Instant = None, until: Instant = Non
     Give the page, as HTML.
 
     `source`, `since` and `until` are what they are in `etl.frames`, but whole days in UTC: every day that
-    the range touches. Without `until` that is up to now, without `since` 30 days back from there.
+    the range touches. Without `until` the last day is today, without `since` there are 30 days.
 
     Raises what `etl.frames.tasks` raises.
     """

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from etl.frames.times import Instant
 
 DAY = dt.timedelta(days=1)
-USUAL_SPAN = 30 * DAY
+USUAL_DAYS = 30
 CENTURY = 36_525 * DAY
 # A result is lost for good so soon that somebody should know.
 SOON_DAYS = 7
 _KIND_LENGTH = 80
 _COUNTS = ["finished", "succeeded", "failed", "revoked"]
-_MINUTES = ["processed_minutes", "billed_minutes"]
+_MINUTES = ["processed_minutes", "succeeded_minutes"]
 _SPANS = ["wait_seconds", "duration_seconds"]
 
 
@@ -59,8 +59,9 @@ class Figures:
 
     - `daily`: day, each day of the range: created, finished, succeeded, failed, revoked, minutes
     - `types`: type, with the same and the percentiles of waiting and running, in seconds
-    - `errors`: kind of error; `hosts`: host of the URL; `languages`: language of the audio, of transcriptions
-    - `findings`: kind of moderation, of the results that are here: looked at, and found something
+    - `errors`: kind of error; `hosts`: host of the URL
+    - `languages`: language a transcription was asked for, null where that was left to automatic detection
+    - `findings`: kind of moderation, of the results that are here: tasks, and tasks that found something
     - `failures`, `stalls`, `expiring`: task, the ones to look at first
     """
 
@@ -74,7 +75,7 @@ class Figures:
     failed: int
     revoked: int
     processed_minutes: float
-    billed_minutes: float
+    succeeded_minutes: float
     waits: Spread
     runs: Spread
     in_flight: int
@@ -89,6 +90,11 @@ class Figures:
     failures: pd.DataFrame
     stalls: pd.DataFrame
     expiring: pd.DataFrame
+
+    @property
+    def is_last_day_partial(self) -> bool:
+        """Whether the figures were read before the last of the days was over."""
+        return self.until - DAY == self.read_at.date()
 
     @property
     def success_rate(self) -> float:
@@ -118,11 +124,13 @@ def _days(since: Instant, until: Instant, now: dt.datetime) -> tuple[dt.date, dt
     if end is None and start is not None and start >= now:
         raise ValueError(f"since={since} is yet to come: choose an earlier day")
     end = end or now
-    start = start or end - USUAL_SPAN
+    # A range that ends at midnight does not touch the day that begins then.
+    stop = (end - dt.timedelta(microseconds=1)).date() + DAY
+    if start is None:
+        return stop - USUAL_DAYS * DAY, stop
     if start >= end:
         raise ValueError(f"until={until} does not lie after since={since}: it is the day after the last")
-    # A range that ends at midnight does not touch the day that begins then.
-    return start.date(), (end - dt.timedelta(microseconds=1)).date() + DAY
+    return start.date(), stop
 
 
 class _Collector:
@@ -154,7 +162,7 @@ class _Collector:
             failed=int(outcomes["failed"].sum()),
             revoked=int(outcomes["revoked"].sum()),
             processed_minutes=float(minutes["processed_minutes"].sum()),
-            billed_minutes=float(minutes["billed_minutes"].sum()),
+            succeeded_minutes=float(minutes["succeeded_minutes"].sum()),
             waits=Spread.of(timeline["wait_seconds"]),
             runs=Spread.of(timeline["duration_seconds"]),
             in_flight=len(self._now("in_flight", ["task_id"])),

@@ -54,8 +54,8 @@ _STYLE: dict[Any, Any] = {
 def draw(totals: pd.DataFrame, days: float) -> Mapping[str, str]:
     """Give the plots of what `by_period` adds up, so many days a row, by their names, each an `<svg>`."""
     outcomes = {"succeeded": _GOOD, "failed": _BAD, "revoked": _OTHER}
-    minutes = {"billed_minutes": _FIRST, "not_billed": _OTHER}
-    shown = totals.assign(not_billed=totals["processed_minutes"] - totals["billed_minutes"])
+    minutes = {"succeeded_minutes": _FIRST, "other_minutes": _OTHER}
+    shown = totals.assign(other_minutes=totals["processed_minutes"] - totals["succeeded_minutes"])
     shown.index = pd.DatetimeIndex(shown.index).tz_localize(None)
     ended = (shown["succeeded"] + shown["failed"]).astype("float64")
     rate = shown["succeeded"].astype("float64") / ended.where(ended > 0)

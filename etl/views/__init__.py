@@ -8,8 +8,10 @@ both count exactly; what is shown in seconds is divided last, in double precisio
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
+import string
 from pathlib import Path
 
 # In the order they are made: a view may read those before it.
@@ -20,6 +22,7 @@ NAMES = (
     "task_waits",
     "outcomes",
     "minutes_daily",
+    "video_lengths",
     "status_spans",
     "status_transitions",
     "retries",
@@ -34,7 +37,9 @@ NAMES = (
 # micros(instant): microseconds since 1970. instant(micros): the way back. utc_day(instant): 'YYYY-MM-DD'.
 # seconds(micros): double precision. mean_seconds(micros): their mean over a group. now_micros(): the present.
 # place(text, part): where it begins, from 1, or 0. ascii_lower(text): small letters, where they are ASCII.
-# percentiles(span): the query in percentiles.sql, over that column of task_timeline.
+# percentiles(span), spans(): the query in the file of that name; the first over that column of task_timeline.
+# is_plain(text): only letters and digits of ASCII, hyphens and full stops.
+_IS_PLAIN = f"(ltrim({{0}}, '{string.ascii_letters}{string.digits}-.') = '')"
 _FUNCTIONS = {
     "sqlite": {
         # SQLite's own arithmetic rounds to milliseconds, so it is given whole seconds only.
@@ -52,6 +57,7 @@ _FUNCTIONS = {
         "now_micros": "CAST((julianday('now') - 2440587.5) * 86400000000 AS BIGINT)",
         "place": "instr({0})",
         "ascii_lower": "lower({0})",
+        "is_plain": _IS_PLAIN,
     },
     "postgresql": {
         "micros": "CAST(extract(epoch FROM {0}) * 1000000 AS BIGINT)",
@@ -62,11 +68,15 @@ _FUNCTIONS = {
         "now_micros": "CAST(extract(epoch FROM now()) * 1000000 AS BIGINT)",
         "place": "strpos({0})",
         "ascii_lower": 'lower(({0}) COLLATE "C")',
+        "is_plain": _IS_PLAIN,
     },
 }
-# The argument of a call may hold calls in its turn, two deep: `seconds(micros(a) - micros(coalesce(b, c)))`.
-_ARGUMENT = r"(?:[^()]|\((?:[^()]|\([^()]*\))*\))*"
-_CALL = re.compile(rf"\b({'|'.join(_FUNCTIONS['sqlite'])}|percentiles)\(({_ARGUMENT})\)")
+# The argument of a call may hold calls itself, three deep: `seconds(micros(a) - micros(coalesce(b, c)))`.
+_ARGUMENT = functools.reduce(lambda inner, _: rf"(?:[^()]|\({inner}\))*", range(3), r"[^()]*")
+_TWO_QUERIES = re.compile(
+    r".*?^-- SQLite:\n(?P<sqlite>.*)^-- Postgres:\n(?P<postgresql>.*)", re.DOTALL | re.MULTILINE
+)
+_CALL = re.compile(rf"\b({'|'.join(_FUNCTIONS['sqlite'])}|percentiles|spans)\(({_ARGUMENT})\)")
 
 
 def create_statements(dialect: str) -> list[str]:
@@ -94,8 +104,14 @@ def _source(name: str) -> str:
 
 
 def _render(name: str, dialect: str) -> str:
-    functions = {**_FUNCTIONS[dialect], "percentiles": _source("percentiles")}
-    source = _source(name)
+    queries = {each: _query(each, dialect) for each in ("percentiles", "spans")}
+    source = _query(name, dialect)
     while _CALL.search(source):
-        source = _CALL.sub(lambda call: functions[call[1]].format(call[2]), source)
+        source = _CALL.sub(lambda call: {**_FUNCTIONS[dialect], **queries}[call[1]].format(call[2]), source)
     return source
+
+
+def _query(name: str, dialect: str) -> str:
+    """Return what a file says, or where it has a query for each database, that one."""
+    two = _TWO_QUERIES.fullmatch(_source(name))
+    return two[dialect] if two else _source(name)

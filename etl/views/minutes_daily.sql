@@ -1,13 +1,14 @@
--- One row a day (in UTC) and type: the minutes that tasks ran which were finished on that day, and those of them that
--- count for the bill, where only SUCCESS does. The day is that of the completion, or where the API gives none, that on
--- which a sync saw the change; text, 'YYYY-MM-DD'. What a minute costs is in your contract, not in the API.
+-- One row a day (in UTC) and type: the minutes that tasks ran which were finished on that day, and those of the tasks
+-- among them that succeeded. This is processing time. Gcore bills the length of the analysed video instead, which the
+-- API does not state; video_lengths has a lower bound. The day is that of the completion, or where the API gives none,
+-- that on which a sync saw the change; text, 'YYYY-MM-DD'.
 SELECT
     day,
     task_name,
     category,
     count(*) AS tasks,
     coalesce(seconds(sum(duration_micros)), 0) / 60 AS processed_minutes,
-    coalesce(seconds(sum(CASE WHEN status = 'SUCCESS' THEN duration_micros END)), 0) / 60 AS billed_minutes
+    coalesce(seconds(sum(CASE WHEN status = 'SUCCESS' THEN duration_micros END)), 0) / 60 AS succeeded_minutes
 FROM (
     SELECT
         utc_day(coalesce(task_timeline.completed_at, tasks.changed_at)) AS day,

@@ -20,43 +20,50 @@ FROM (
         category,
         audio_language,
         status,
-        -- Asked of each row, and not in the FROM: SQLite would copy what is cut out of the URL to wherever it is used
-        -- next, and cut it out there anew.
-        (
-            SELECT ascii_lower(host)
-            FROM (
-                SELECT
-                    -- Without a port; an address in brackets keeps its colons.
-                    nullif(
-                        CASE
-                            WHEN substr(address, 1, 1) = '[' THEN substr(address, 1, place(address || ']', ']'))
-                            ELSE substr(address, 1, place(address || ':', ':') - 1)
-                        END,
-                        ''
-                    ) AS host
+        CASE
+            -- Most URLs are as plain as these two; the general rule below takes four times as long.
+            WHEN substr(url, 1, 8) = 'https://' AND is_plain(substr(url, 9, place(substr(url, 9) || '/', '/') - 1))
+            THEN nullif(ascii_lower(substr(url, 9, place(substr(url, 9) || '/', '/') - 1)), '')
+            WHEN substr(url, 1, 7) = 'http://' AND is_plain(substr(url, 8, place(substr(url, 8) || '/', '/') - 1))
+            THEN nullif(ascii_lower(substr(url, 8, place(substr(url, 8) || '/', '/') - 1)), '')
+            -- Asked of each row, and not in the FROM: SQLite would copy what is cut out of the URL to wherever it is
+            -- used next, and cut it out there anew.
+            ELSE (
+                SELECT ascii_lower(host)
                 FROM (
-                    -- Behind the last @: to its left there is nothing but it, when all other characters are trimmed.
                     SELECT
-                        substr(authority, length(rtrim(authority, replace(authority, '@', ''))) + 1) AS address
+                        -- Without a port; an address in brackets keeps its colons.
+                        nullif(
+                            CASE
+                                WHEN substr(address, 1, 1) = '[' THEN substr(address, 1, place(address || ']', ']'))
+                                ELSE substr(address, 1, place(address || ':', ':') - 1)
+                            END,
+                            ''
+                        ) AS host
                     FROM (
-                        SELECT substr(after_scheme, 1, place(after_scheme, '/') - 1) AS authority
+                        -- Behind the last @: to its left there is nothing but it, when all other characters are trimmed.
+                        SELECT
+                            substr(authority, length(rtrim(authority, replace(authority, '@', ''))) + 1) AS address
                         FROM (
-                            -- What stands before :// is a scheme only if it is the first thing of its kind.
-                            SELECT
-                                CASE
-                                    WHEN place(url, '://') > 1
-                                        AND place(url, ':') = place(url, '://')
-                                        AND place(replace(replace(url, '?', '/'), '#', '/'), '/')
-                                        = place(url, '://') + 1
-                                    THEN
-                                        replace(replace(substr(url, place(url, '://') + 3), '?', '/'), '#', '/')
-                                        || '/'
-                                END AS after_scheme
-                        ) AS cut
-                    ) AS before_path
-                ) AS without_user
-            ) AS named
-        ) AS host
+                            SELECT substr(after_scheme, 1, place(after_scheme, '/') - 1) AS authority
+                            FROM (
+                                -- What stands before :// is a scheme only if it is the first thing of its kind.
+                                SELECT
+                                    CASE
+                                        WHEN place(url, '://') > 1
+                                            AND place(url, ':') = place(url, '://')
+                                            AND place(replace(replace(url, '?', '/'), '#', '/'), '/')
+                                            = place(url, '://') + 1
+                                        THEN
+                                            replace(replace(substr(url, place(url, '://') + 3), '?', '/'), '#', '/')
+                                            || '/'
+                                    END AS after_scheme
+                            ) AS cut
+                        ) AS before_path
+                    ) AS without_user
+                ) AS named
+            )
+        END AS host
     FROM tasks
     WHERE status IN ('SUCCESS', 'FAILURE', 'REVOKED')
 ) AS ended

@@ -1,22 +1,16 @@
 -- One row a pair of statuses: how often tasks went from the one to the other, how many tasks did, and how long
 -- they had been in the first, in seconds on average. A gap, while the source did not have the task, is no step.
-WITH steps AS (
-    SELECT
-        task_id,
-        status AS from_status,
-        valid_to,
-        CAST(round(seconds * 1000000) AS BIGINT) AS stayed,
-        lead(status) OVER one_task AS to_status,
-        lead(valid_from) OVER one_task AS next_from
-    FROM status_spans
-    WINDOW one_task AS (PARTITION BY task_id ORDER BY history_id)
-)
 SELECT
-    from_status,
-    to_status,
+    status AS from_status,
+    next_status AS to_status,
     count(*) AS transitions,
     count(DISTINCT task_id) AS tasks,
     mean_seconds(stayed) AS mean_seconds
-FROM steps
-WHERE valid_to = next_from
-GROUP BY from_status, to_status
+FROM (
+    SELECT task_id, status, next_status, is_gone, micros(valid_to) - micros(valid_from) AS stayed
+    FROM (spans()) AS spans
+    -- All of them. Without a limit SQLite would look up twice what followed a stretch: once more to filter by it.
+    LIMIT 9223372036854775807
+) AS steps
+WHERE is_gone = 0
+GROUP BY status, next_status

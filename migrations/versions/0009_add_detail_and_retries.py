@@ -3,7 +3,8 @@ Add what a sync remembers since this release.
 
 What only a task's own page says, how often a result could not be fetched, when the watermark was read by this
 machine's clock, and the largest page that the server accepts. Finished tasks whose times no list ever showed
-are marked, so that the next syncs ask for their own pages again.
+are marked, so that the next syncs ask for their own pages again. On SQLite the index of the history then
+covers what the views read; on Postgres it is only renamed.
 """
 
 import sqlalchemy as sa
@@ -16,6 +17,8 @@ down_revision = "0008"
 INSTANT = sa.Text().with_variant(TIMESTAMP(timezone=True), "postgresql")
 JSON = sa.Text().with_variant(JSONB(), "postgresql")
 DETAIL_DUE = sa.text("detail_due_at IS NOT NULL")
+HISTORY_KEY = ["task_id", "history_id"]
+READ_BY_VIEWS = ["observed_at", "event", "status", "previous_status"]
 
 
 def upgrade() -> None:
@@ -42,9 +45,17 @@ def upgrade() -> None:
         "SELECT started_at FROM sync_runs WHERE status = 'succeeded' AND watermark_after = watermark "
         "ORDER BY run_id LIMIT 1)"
     )
+    if op.get_bind().dialect.name == "sqlite":
+        _index_history(HISTORY_KEY + READ_BY_VIEWS)
+    else:
+        op.execute("ALTER INDEX ix_task_history_task_id RENAME TO ix_task_history_task_id_history_id")
 
 
 def downgrade() -> None:
+    if op.get_bind().dialect.name == "sqlite":
+        _index_history(HISTORY_KEY)
+    else:
+        op.execute("ALTER INDEX ix_task_history_task_id_history_id RENAME TO ix_task_history_task_id")
     with op.batch_alter_table("sync_state") as batch:
         batch.drop_column("max_page_size")
         batch.drop_column("watermark_set_at")
@@ -55,3 +66,9 @@ def downgrade() -> None:
     with op.batch_alter_table("tasks") as batch:
         batch.drop_column("detail_due_at")
         batch.drop_column("detail")
+
+
+def _index_history(columns: list[str]) -> None:
+    # A first load that was cut short has no indexes yet.
+    op.drop_index("ix_task_history_task_id", "task_history", if_exists=True)
+    op.create_index("ix_task_history_task_id", "task_history", columns)

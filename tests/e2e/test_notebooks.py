@@ -487,22 +487,22 @@ def test_notebook_05_transcripts_and_languages(run):
 def test_notebook_06_cost(run):
     executed = run("06_cost")
     url, text = executed.database_url, executed.text
-    minutes = "sum(processed_minutes), sum(billed_minutes)"
+    minutes = "sum(processed_minutes), sum(succeeded_minutes)"
     rows = query(url, f"SELECT day, {minutes} FROM minutes_daily GROUP BY day")
-    days = {dt.date.fromisoformat(day): (processed, billed) for day, processed, billed in rows}
-    bars = executed.drawn("Minutes processed per day")["bars"]
+    days = {dt.date.fromisoformat(day): (processed, succeeded) for day, processed, succeeded in rows}
+    bars = executed.drawn("Minutes that tasks ran per day")["bars"]
     span = [min(days) + dt.timedelta(days=n) for n in range((max(days) - min(days)).days + 1)]
     every = [days.get(day, (0, 0)) for day in span]
-    assert bars["billed"] == pytest.approx([billed for _, billed in every])
-    assert bars["not billed"] == pytest.approx([processed - billed for processed, billed in every], abs=1e-6)
-    processed, billed = (sum(numbers) for numbers in zip(*every, strict=True))
-    assert f"{processed:,.1f} minutes were processed; {billed:,.1f} of them are billed" in text
-
-    for month in {day.strftime("%Y-%m") for day in days}:
-        cost = sum(minutes for day, (_, minutes) in days.items() if day.strftime("%Y-%m") == month)
-        assert f"{month}: {cost:,.1f} minutes" in text
-    last = [cost for _, cost in every][:-1][-7:]
-    assert f"thirty days cost {sum(last) / len(last) * 30:,.1f} minutes." in text
+    others = [processed - succeeded for processed, succeeded in every]
+    assert bars["tasks that succeeded"] == pytest.approx([succeeded for _, succeeded in every])
+    assert bars["other tasks"] == pytest.approx(others, abs=1e-6)
+    processed, succeeded = (sum(numbers) for numbers in zip(*every, strict=True))
+    assert f"ran for {processed:,.1f} minutes, those that succeeded for {succeeded:,.1f} (" in text
+    check_lower_bound(executed)
+    ((done,),) = query(url, "SELECT count(*) FROM tasks WHERE status = 'SUCCESS'")
+    assert f"is known for 0 of {done:,} tasks that succeeded." in text
+    assert "Without lengths nothing can be said about the bill." in text
+    assert not [ax for ax in executed.axes if "Cost" in ax["title"]]
 
     users: dict[str, float] = defaultdict(float)
     vain: dict[str, list[float]] = defaultdict(list)
@@ -511,16 +511,52 @@ def test_notebook_06_cost(run):
         "SELECT tasks.task_name, tasks.status, client_user_id, duration_seconds FROM tasks"
         " JOIN task_timeline ON task_timeline.task_id = tasks.task_id WHERE duration_seconds IS NOT NULL",
     ):
-        users[user or "none"] += seconds / 60 if status == "SUCCESS" else 0
+        users[user or "none"] += seconds / 60
         if status in {"FAILURE", "REVOKED"}:
             vain[f"{name}, {status}"].append(seconds / 60)
-    (bars,) = executed.drawn("Whose tasks cost most")["bars"].values()
+    (bars,) = executed.drawn("Whose tasks run longest")["bars"].values()
     assert bars == pytest.approx(sorted(users.values(), reverse=True)[:12])
     (bars,) = executed.drawn("Minutes that ran in vain")["bars"].values()
     assert bars == pytest.approx([sum(minutes) for _, minutes in sorted(vain.items())])
     number = sum(map(len, vain.values()))
     total = sum(map(sum, vain.values()))
     assert f"{number:,} tasks ran for {total:,.1f} minutes in vain." in text
+
+
+def check_lower_bound(cost):
+    ends: dict[str, float] = {}
+    months: dict[str, float] = defaultdict(float)
+    for task_id, ended, end in query(
+        cost.database_url,
+        "SELECT subtitles.task_id, completed_at, end_seconds FROM subtitles"
+        " JOIN tasks ON tasks.task_id = subtitles.task_id WHERE status = 'SUCCESS' ORDER BY end_seconds",
+    ):
+        months[f"{str(ended)[:7]}"] += (end - ends.get(task_id, 0)) / 60
+        ends[task_id] = end
+    (bars,) = cost.drawn("Length of transcribed videos, at least")["bars"].values()
+    assert bars == pytest.approx([length for _, length in sorted(months.items())])
+    assert f"{len(ends):,} transcriptions have subtitles; " in cost.text
+    assert f"at least {sum(months.values()):,.1f} minutes long." in cost.text
+
+
+def test_a_bill_comes_from_the_lengths_of_the_videos(synced_url, environment, tmp_path):
+    rows = query(
+        synced_url, "SELECT task_id, completed_at FROM tasks WHERE status = 'SUCCESS' ORDER BY task_id"
+    )
+    lengths = {task_id: 60.0 * place + 30 for place, (task_id, _) in enumerate(rows[:20])}
+    ((failed,), *_) = query(synced_url, "SELECT task_id FROM tasks WHERE status = 'FAILURE'")
+    lines = [f"{task_id},{seconds}" for task_id, seconds in {**lengths, failed: 1e6}.items()]
+    (tmp_path / "video_lengths.csv").write_text("\n".join(["task_id,video_seconds", *lines]))
+    environment.setenv("GCORE_ETL_DATABASE_URL", synced_url)
+    executed = execute(FOLDER / "06_cost.ipynb", synced_url, tmp_path)
+    assert f"is known for 20 of {len(rows):,} tasks that succeeded." in executed.text
+    costs: dict[str, float] = defaultdict(float)
+    for task_id, ended in rows[:20]:
+        costs[str(ended)[:7]] += lengths[task_id] / 60
+    for month, cost in costs.items():
+        assert f"{month}: {cost:,.2f} EUR" in executed.text
+    (bars,) = executed.drawn("Cost per month")["bars"].values()
+    assert bars == pytest.approx([cost for _, cost in sorted(costs.items())])
 
 
 def execute_all(folder: Path) -> Executed:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import click
+import click.testing
 import numpy as np
 import pytest
 import sqlalchemy as sa
@@ -22,10 +23,11 @@ from support.grids import one_in
 from support.stored import as_instant, store_task
 from support.worlds import query, sync_while_it_changes
 
+from etl.cli import demo
 from etl.cli import report as command
 from etl.database import open_engine
 from etl.models import RESULTS
-from etl.report import collect, report
+from etl.report import collect, render, report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -195,7 +197,7 @@ def test_the_figures_at_the_top_are_those_of_sql(page, url, bounds):
         "wait_p50": spell(np.percentile(waits, 50) if waits else None),
         "run_p50": spell(np.percentile(runs, 50)),
         "processed_minutes": f"{sum(each for each, _ in minutes):,.1f}",
-        "billed_minutes": f"{sum(each for each, status in minutes if status == 'SUCCESS'):,.1f}",
+        "succeeded_minutes": f"{sum(each for each, status in minutes if status == 'SUCCESS'):,.1f}",
         "in_flight": f"{in_flight:,}",
         "stalled": f"{stalled:,}",
         "expiring_soon": f"{expiring:,}",
@@ -215,7 +217,7 @@ def test_every_day_is_drawn_and_listed_as_in_sql(page, url, bounds):
         finished = within(tasks, "ended_at", (day, day + DAY))
         counts = Counter(task["status"] for task in finished)
         ran = [task for task in finished if task["seconds"] is not None]
-        billed = sum(task["seconds"] for task in ran if task["status"] == "SUCCESS")
+        succeeded = sum(task["seconds"] for task in ran if task["status"] == "SUCCESS")
         numbers = {
             "finished": (len(finished), *(counts[status] for status in FINAL)),
             "rate": (counts["SUCCESS"], counts["FAILURE"]),
@@ -224,7 +226,7 @@ def test_every_day_is_drawn_and_listed_as_in_sql(page, url, bounds):
         for name, each in numbers.items():
             rows[name].append([str(day), *(f"{number:,}" for number in each)])
         processed = sum(task["seconds"] for task in ran)
-        rows["minutes"].append([str(day), *(f"{number / 60:,.1f}" for number in (processed, billed))])
+        rows["minutes"].append([str(day), *(f"{number / 60:,.1f}" for number in (processed, succeeded))])
     for name, expected in rows.items():
         assert table(page, name) == expected, name
     heights = page.eval_on_selector_all(
@@ -243,7 +245,7 @@ def test_the_tables_are_those_of_sql(page, url, bounds):
         types[type_of(task)].append(task)
         hosts[host_of(task)].append(task)
         if task["task_name"] == "transcription":
-            languages[task["audio_language"] or "unknown"].append(task)
+            languages[task["audio_language"] or "left to automatic detection"].append(task)
         if task["status"] == "FAILURE":
             known = (task["error"] or "").split(":")[0][:80].strip(" ")
             known = known.replace(ILLEGIBLE, "\ufffd\ufffd[31m" + 4 * "\ufffd")
@@ -253,9 +255,9 @@ def test_the_tables_are_those_of_sql(page, url, bounds):
         failed = sum(task["status"] == "FAILURE" for task in types[name])
         runs = [task["seconds"] for task in created if type_of(task) == name and task["seconds"] is not None]
         half, most = np.percentile(runs, [50, 95]) if runs else (None, None)
-        billed = sum(task["seconds"] or 0 for task in types[name] if task["status"] == "SUCCESS") / 60
+        succeeded = sum(task["seconds"] or 0 for task in types[name] if task["status"] == "SUCCESS") / 60
         assert cells[:4] == [f"{n:,}" for n in (made[name], len(types[name]), failed)] + [share(types[name])]
-        assert cells[6:] == [spell(half), spell(most), f"{billed:,.1f}"]
+        assert cells[6:] == [spell(half), spell(most), f"{succeeded:,.1f}"]
     assert {row[0] for row in table(page, "types")} == {*types, *made}
     for which, expected in (("hosts", hosts), ("languages", languages)):
         shown = table(page, which)
@@ -423,8 +425,49 @@ def test_the_days_are_those_that_the_range_touches(migrated_url):
     )
     assert (figures.since, figures.until) == (dt.date(2026, 6, 1), dt.date(2026, 6, 4))
     assert list(figures.daily.index.strftime("%d")) == ["01", "02", "03"]
-    now = dt.datetime.now(dt.UTC)
-    assert collect(migrated_url).since in {(now - 30 * DAY).date(), (now - 30 * DAY - DAY).date()}
+
+
+def test_the_last_thirty_days_are_thirty_and_end_today(migrated_url):
+    before = dt.datetime.now(dt.UTC)
+    figures = collect(migrated_url)
+    assert before.date() <= figures.until - DAY <= dt.datetime.now(dt.UTC).date()
+    assert len(figures.daily) == 30
+    assert (figures.until - figures.since).days == 30
+    assert figures.is_last_day_partial
+    assert f", the last day up to {figures.read_at:%H:%M}; all times in UTC" in render(figures)
+    earlier = collect(migrated_url, until="2026-06-02T12:00")
+    assert (earlier.since, earlier.until) == (dt.date(2026, 5, 4), dt.date(2026, 6, 3))
+    assert not earlier.is_last_day_partial
+    assert "the last day up to" not in render(earlier)
+
+
+def test_the_page_says_what_its_figures_are(page):
+    shown = page.inner_text("body")
+    assert "bill" not in shown.replace("Gcore bills the length of the analysed videos", "")
+    assert "processing time, not the length of videos" in shown
+    (languages,) = page.locator('[aria-label="By language asked for, as a table"] th').all_inner_texts()[:1]
+    assert languages == "language asked for"
+    heads = page.locator('table:has([data-table="findings"]) thead th').all_inner_texts()
+    assert heads == ["kind", "tasks", "tasks that found something"]
+
+
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+def test_the_demo_ends_at_the_present(database_url, monkeypatch):
+    """Whoever reads its report sees nothing that is yet to come."""
+    clock = []
+    monkeypatch.setattr(demo, "fill", lambda _url, *, now: clock.append(now))
+    for step in ("_clear", "_answer", "_search", "write"):
+        monkeypatch.setattr(demo, step, lambda *_: None)
+    result = click.testing.CliRunner().invoke(demo.demo, [])
+    assert result.exit_code == 0
+    passed = dt.datetime.now(dt.UTC) - clock[0]
+    monkeypatch.undo()
+    demo.fill(database_url, now=clock[0])
+    ((newest,),) = query(
+        database_url, "SELECT max(coalesce(completed_at, started_at, created_before)) FROM tasks"
+    )
+    assert as_instant(newest) <= dt.datetime.now(dt.UTC)
+    assert passed >= (demo.SYNCS - 1) * demo.STEP
 
 
 def test_the_command_writes_the_page(nursery, migrated_url, tmp_path):

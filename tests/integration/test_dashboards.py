@@ -95,9 +95,11 @@ def test_the_panels_say_what_the_views_say(url):
         sum(row["value"] for row in created)
         == query(url, "SELECT sum(tasks) FROM task_daily WHERE day IS NOT NULL")[0][0]
     )
-    _, minutes = rows_of(url, "Minutes per day")
+    _, minutes = rows_of(url, "Minutes that tasks ran per day")
     ((processed,),) = query(url, "SELECT sum(processed_minutes) FROM minutes_daily")
-    assert sum(row["billed"] + row["not_billed"] for row in minutes) == pytest.approx(processed)
+    assert sum(row["succeeded"] + row["other"] for row in minutes) == pytest.approx(processed)
+    ((succeeded,),) = query(url, "SELECT sum(succeeded_minutes) FROM minutes_daily")
+    assert sum(row["succeeded"] for row in minutes) == pytest.approx(succeeded)
     for title, view in {"In flight": "in_flight", "Stalled": "stalls"}.items():
         assert list(rows_of(url, title)[1][0].values()) == [query(url, f"SELECT count(*) FROM {view}")[0][0]]
     kinds = {row["error_kind"]: row["tasks"] for row in rows_of(url, "Why tasks failed")[1]}

@@ -51,10 +51,11 @@ NAMES = {
     " label mode from_status to_status",
     "Int64": "progress client_id history_id run_id previous_progress attempts failures position frame_number"
     " requests pages tasks_seen inserted updated unchanged removed results_archived rejected n tasks"
-    " transitions finished succeeded failed revoked retried fell_back present_tasks failed_since",
+    " transitions finished succeeded failed revoked retried fell_back present_tasks failed_since lines",
     "float64": "total_time_sec start_seconds end_seconds confidence created_error_seconds wait_seconds"
     " duration_seconds total_seconds mean_seconds p50_seconds p95_seconds p99_seconds seconds age_seconds"
-    " unchanged_seconds days_left success_rate processed_minutes billed_minutes usual_seconds",
+    " unchanged_seconds days_left success_rate processed_minutes succeeded_minutes usual_seconds"
+    " at_least_seconds",
     "boolean": "is_result_due detected speech_detected",
     "object": "task_data extra result languages",
     UTC: "started_at completed_at date_created created_after created_before first_seen_at changed_at"

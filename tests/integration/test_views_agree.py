@@ -11,7 +11,7 @@ from sqlalchemy import insert
 from support.stored import NOON, read_view
 
 from etl.database import open_engine
-from etl.models import HISTORY, RESULTS, TASKS
+from etl.models import HISTORY, RESULTS, SUBTITLES, TASKS
 
 COLUMNS = {
     "task_timeline": "task_id created_at created_error_seconds wait_seconds duration_seconds status",
@@ -19,7 +19,8 @@ COLUMNS = {
     "task_durations": "task_name category n mean_seconds p50_seconds p95_seconds p99_seconds",
     "task_waits": "task_name category n mean_seconds p50_seconds p95_seconds p99_seconds",
     "outcomes": "day task_name category audio_language host finished succeeded failed revoked success_rate",
-    "minutes_daily": "day task_name category tasks processed_minutes billed_minutes",
+    "minutes_daily": "day task_name category tasks processed_minutes succeeded_minutes",
+    "video_lengths": "task_id lines at_least_seconds",
     "status_spans": "task_id status valid_from valid_to seconds history_id",
     "status_transitions": "from_status to_status transitions tasks mean_seconds",
     "retries": "task_id task_name category status retried fell_back last_at url",
@@ -105,10 +106,19 @@ def fill(connections, chance):
         {"task_id": f"t{number}", "state": chance.choice(states), "error": chance.choice(errors)}
         for number in range(0, 300, 2)
     ]
+    subtitles = [
+        {
+            "task_id": f"t{number % 70}",
+            "position": number // 70,
+            "end_seconds": round(chance.random() * 90, 3),
+        }
+        for number in range(300)
+    ]
     history = some_history(chance, 400)
     for connection in connections:
         connection.execute(insert(TASKS), tasks)
         connection.execute(insert(RESULTS), results)
+        connection.execute(insert(SUBTITLES), subtitles)
         for row in history:  # one by one: the order decides history_id
             connection.execute(insert(HISTORY).values(row))
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 
 import pytest
 from sqlalchemy import insert, update
 from support.stored import NOON, after, read_view, store_result, store_task
 
-from etl.models import HISTORY, RUNS, STATE
+from etl import views
+from etl.frames.describing import describe
+from etl.models import HISTORY, RUNS, STATE, SUBTITLES
+from etl.questions import questions
 
 DAY = 86_400
 
@@ -65,14 +69,37 @@ def test_the_host_is_that_of_the_url_and_of_nothing_in_it(connection, url, host)
     assert read_view(connection, "outcomes", "host") == [(host,)]
 
 
-def test_only_success_is_billed(connection):
+def test_minutes_are_those_that_tasks_ran_and_no_bill(connection):
     day = NOON.date().isoformat()
     store_task(connection, "a", status="SUCCESS", completed_at=NOON, total_time_sec=90)
     store_task(connection, "b", status="FAILURE", completed_at=NOON, total_time_sec=30)
     store_task(connection, "c", status="REVOKED", completed_at=NOON)
     store_task(connection, "open", status="STARTED", total_time_sec=600)
-    columns = ("day", "tasks", "processed_minutes", "billed_minutes")
+    columns = ("day", "tasks", "processed_minutes", "succeeded_minutes")
     assert read_view(connection, "minutes_daily", *columns) == [(day, 3, 2.0, 1.5)]
+
+
+def test_a_video_is_at_least_as_long_as_its_transcript(connection):
+    """The end of the last subtitle to end, whichever comes last in the result."""
+    ends = {"a": (2.5, 61.25, 60.0), "b": (3.0, None)}
+    for task_id, each in ends.items():
+        rows = [
+            {"task_id": task_id, "position": place, "start_seconds": 0.5, "end_seconds": end}
+            for place, end in enumerate(each)
+        ]
+        connection.execute(insert(SUBTITLES), rows)
+    assert read_view(connection, "video_lengths", "task_id", "lines", "at_least_seconds") == [
+        ("a", 3, 61.25),
+        ("b", 2, 3.0),
+    ]
+
+
+def test_nothing_calls_the_time_that_tasks_ran_billed_time():
+    described = " ".join(views.comment_of(name) for name in views.NAMES)
+    asked = " ".join(f"{each.title} {each.note} {each.sql}" for each in questions())
+    columns = {column for each in describe() for column in each.columns}
+    assert not [column for column in columns if "bill" in column or "cost" in column]
+    assert not re.search(r"\bbilled\b|billed_|what a minute costs", f"{described} {asked}")
 
 
 def test_waits_are_those_of_the_timeline(connection):

@@ -1,0 +1,80 @@
+-- The stretches in which tasks kept one status, and what followed each: the status, or, with is_gone = 1, that the source
+-- no longer had the task. All of that is null while the stretch lasts.
+-- SQLite:
+SELECT
+    task_id,
+    history_id,
+    status,
+    valid_from,
+    substr(following, 1, 26) AS valid_to,
+    substr(following, 27, 1) = '-' AS is_gone,
+    CASE substr(following, 27, 1) WHEN '=' THEN substr(following, 28) END AS next_status
+FROM (
+    SELECT
+        opened.task_id,
+        opened.history_id,
+        opened.status,
+        opened.observed_at AS valid_from,
+        -- The first row that says something else, as one text: the instant, a mark, the status. Rows that say the same
+        -- are passed over once in all, since only the first of them opens a stretch.
+        (
+            SELECT
+                later.observed_at
+                || CASE WHEN later.event = 'removed' THEN '-' ELSE coalesce('=' || later.status, '?') END
+            FROM task_history AS later
+            WHERE
+                later.task_id = opened.task_id
+                AND later.history_id > opened.history_id
+                AND (later.event = 'removed' OR later.status IS NOT opened.status)
+            ORDER BY later.history_id
+            LIMIT 1
+        ) AS following
+    FROM task_history AS opened
+    WHERE
+        opened.event <> 'removed'
+        AND coalesce(
+            (
+                SELECT earlier.event = 'removed' OR earlier.status IS NOT opened.status
+                FROM task_history AS earlier
+                WHERE earlier.task_id = opened.task_id AND earlier.history_id < opened.history_id
+                ORDER BY earlier.history_id DESC
+                LIMIT 1
+            ),
+            TRUE
+        )
+    -- Each group is one row. Without them SQLite would look `following` up again at every use.
+    GROUP BY opened.task_id, opened.history_id
+) AS opening
+-- Postgres:
+SELECT task_id, history_id, status, valid_from, valid_to, is_gone, next_status
+FROM (
+    SELECT
+        task_id,
+        history_id,
+        status,
+        event,
+        observed_at AS valid_from,
+        lead(observed_at) OVER in_order AS valid_to,
+        lead(CASE event WHEN 'removed' THEN 1 ELSE 0 END) OVER in_order AS is_gone,
+        lead(CASE WHEN event <> 'removed' THEN status END) OVER in_order AS next_status
+    FROM (
+        SELECT compared.*, lag(state, 1, '') OVER (PARTITION BY task_id ORDER BY history_id) AS previous_state
+        FROM (
+            SELECT
+                task_id,
+                history_id,
+                observed_at,
+                event,
+                status,
+                CASE
+                    WHEN event = 'removed' THEN 'gone'
+                    WHEN status IS NULL THEN 'there'
+                    ELSE 'there: ' || status
+                END AS state
+            FROM task_history
+        ) AS compared
+    ) AS turned
+    WHERE state <> previous_state
+    WINDOW in_order AS (PARTITION BY task_id ORDER BY history_id)
+) AS opening
+WHERE event <> 'removed'
