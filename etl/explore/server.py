@@ -20,6 +20,7 @@ from markupsafe import Markup
 from etl.database import connect_sqlite, open_engine, reading
 from etl.errors import ConfigurationError
 from etl.explore.site import site
+from etl.explore.task_pages import TaskPages
 from etl.search import search
 from etl.search.query import as_fts5, parse_query
 
@@ -31,10 +32,11 @@ if TYPE_CHECKING:
 _SETTINGS = {
     # Views over a million tasks take seconds.
     "sql_time_limit_ms": 30_000,
-    "facet_time_limit_ms": 3_000,
+    "facet_time_limit_ms": 30_000,
     "suggest_facets": False,
     "allow_download": False,
 }
+_TEMPLATES = Path(__file__).with_name("templates")
 _MOST_HITS = 50
 _NO_WORD = '""'  # FTS5 finds nothing by it
 
@@ -52,12 +54,13 @@ def explorer(database_url: str) -> Datasette:
             "only databases on SQLite can be explored; for Postgres, see docs/grafana.md and docs/metabase.md"
         )
     with reading(database_url):
-        datasette = Datasette(settings=_SETTINGS)
+        datasette = Datasette(settings=_SETTINGS, template_dir=str(_TEMPLATES))
     # It would print every wrong query, with all local variables, where the command was started.
     pm.get_plugin("datasette.handle_exception").rich = None
     datasette.remove_database("_memory")
     copy = datasette.add_database(_Copy(datasette, str(engine.url.database)))
     pm.register(_Knowledge(copy.name, database_url))
+    pm.register(TaskPages(copy.name))
     return datasette
 
 

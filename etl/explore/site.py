@@ -26,7 +26,14 @@ FACETS = {
     "stalls": ["task_name", "status"],
     "results_expiring": ["task_name", "status", "state"],
 }
-_NEWEST_FIRST = {"sync_runs": "run_id", "task_history": "history_id", "task_daily": "day", "outcomes": "day"}
+_NEWEST_FIRST = {
+    "tasks": "started_at",
+    "sync_runs": "run_id",
+    "task_history": "history_id",
+    "task_daily": "day",
+    "outcomes": "day",
+    "failures": "failed_at",
+}
 _SEARCH = {
     "title": "What was said, when, and in which video?",
     "description": 'Words, "phrases" and beginnings*; accents and capitals do not matter.',

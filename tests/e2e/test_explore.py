@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import html
 import os
+import re
 import shutil
 import signal
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, urljoin
 
 import click
 import httpx
 import pytest
+from datasette.utils import tilde_encode
 from support.browser import chromium
 from support.commands import error_of
 from support.processes import PATIENCE, start_command, wait_until
@@ -25,6 +28,7 @@ from etl import questions
 from etl.cli import explore as command
 from etl.database import open_engine, reading
 from etl.explore.site import FACETS
+from etl.explore.task_pages import OF_A_TASK
 from etl.frames.describing import describe
 from etl.search import search
 
@@ -129,6 +133,69 @@ def test_a_task_is_a_click_away_and_hostile_text_stays_text(base):
     assert "a/&lt;b&gt;&amp;~?%</a>" in page
     link = page.split("/tasks/", 1)[1].split('"')[0]
     assert rows_of(f"{base}/tasks/{link}.json")[0][0] == HOSTILE
+    assert 'href="javascript:' not in page
+
+
+def test_the_page_of_a_task_leads_to_its_rows_in_other_tables(base, url):
+    ((task_id,), *_) = query(
+        url, "SELECT task_id FROM subtitles GROUP BY task_id ORDER BY count(*) DESC, task_id LIMIT 1"
+    )
+    for each in (task_id, HOSTILE):
+        page = fetch(f"{base}/tasks/{tilde_encode(each)}").text
+        for table in OF_A_TASK:
+            ((expected,),) = query(url, f"SELECT count(*) FROM {table} WHERE task_id = :id", id=each)
+            ((link, shown),) = re.findall(rf'<a href="([^"]*)">{table}</a>: ([\d,]+) rows?<', page)
+            assert int(shown.replace(",", "")) == expected
+            address = urljoin(base, html.unescape(link)).replace("?", ".json?")
+            rows = fetch(f"{address}&_shape=arrays&_size=max").json()["rows"]
+            assert len(rows) == expected
+            assert all(each in row for row in rows)
+    assert "More about this task" not in fetch(f"{base}/sync_runs/1").text
+
+
+def test_the_newest_tasks_come_first(base, url):
+    started = [row[0] for row in query(url, "SELECT started_at FROM tasks WHERE started_at IS NOT NULL")]
+    shown = fetch(f"{base}/tasks.json", params={"_shape": "objects", "_size": 50}).json()["rows"]
+    assert [row["started_at"] for row in shown] == sorted(started, reverse=True)[:50]
+
+
+def test_where_a_subtitle_starts_is_a_time_that_leads_to_that_moment(base, url):
+    task_id, position, start, video = query(
+        url,
+        "SELECT subtitles.task_id, position, start_seconds, url FROM subtitles"
+        " JOIN tasks ON tasks.task_id = subtitles.task_id WHERE start_seconds > 10 AND url LIKE 'http%'"
+        " ORDER BY 1, 2 LIMIT 1",
+    )[0]
+    link = f'<a href="{video}#t={int(start)}">0:00:{int(start):02}</a>'
+    assert link in html.unescape(fetch(f"{base}/subtitles", params={"task_id": task_id}).text)
+    assert link in html.unescape(fetch(f"{base}/subtitles/{task_id},{position}").text)
+    with reading(url) as connection:
+        hit = search(connection, "grosse mussen", limit=1)[0]
+    page = html.unescape(fetch(f"{base}/search", params={"words": "grosse mussen"}).text)
+    whole = int(hit.start_seconds)
+    assert f'<a href="{hit.url}#t={whole}">0:00:{whole:02}</a>' in page
+
+
+@pytest.mark.parametrize(
+    "select, shown",
+    [
+        (
+            "3725.9 AS start_seconds, 'https://x/v.mp4#old' AS url",
+            '<a href="https://x/v.mp4#t=3725">1:02:05</a>',
+        ),
+        ("14 AS start_seconds, 'https://x/?a=1&b=\"' AS url", 'x/?a=1&amp;b=&#34;#t=14">0:00:14</a>'),
+        ("14 AS start_seconds, 'javascript:alert(1)' AS url", ">0:00:14</td>"),
+        ("14 AS start_seconds, NULL AS url", ">0:00:14</td>"),
+        ("14 AS start_seconds, 'no such task' AS task_id", ">0:00:14</td>"),
+        ("14 AS start_seconds", ">0:00:14</td>"),
+        ("'<b>' AS start_seconds", ">&lt;b&gt;</td>"),
+        ("9e999 AS start_seconds", ">inf</td>"),
+        ("-1.5 AS start_seconds, 'HTTP://x/' AS url", '<a href="HTTP://x/#t=0">0:00:00</a>'),
+    ],
+)
+def test_a_moment_is_shown_whatever_a_query_gives(base, select, shown):
+    page = fetch(base, params={"sql": f"SELECT {select}"}).text
+    assert shown in re.sub(r">\s+|\s+<", lambda gap: gap[0].strip(), page)
     assert 'href="javascript:' not in page
 
 
