@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -257,6 +258,23 @@ def search(transcripts: int, kinds: tuple[str, ...]) -> None:
         for kind in kinds:
             for name, hits, milliseconds in measure_searches(databases.empty(kind), transcripts):
                 click.echo(f"{kind:9} {name:26} {hits:3} hits {milliseconds:7.1f} ms")
+
+
+@main.command()
+@click.option("--tasks", default=1_000_000, show_default=True)
+@click.option("--runs", default=105_120, show_default=True, help="Syncs, five minutes apart.")
+@click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, default=KINDS)
+def questions(tasks: int, runs: int, kinds: tuple[str, ...]) -> None:
+    """Ask every view, question and dashboard panel of a year of syncs: seconds."""
+    from benchmarks.asking import measure_queries  # noqa: PLC0415 - it loads what it measures
+    from benchmarks.year import NOW, fill_year  # noqa: PLC0415 - the same
+
+    with Databases() as databases:
+        for kind in kinds:
+            database = databases.empty(kind)
+            fill_year(database, tasks=tasks, runs=runs)
+            for name, rows, seconds in measure_queries(database, since=NOW - dt.timedelta(days=30)):
+                click.echo(f"{kind:9} {name:52} {rows:10,} rows {seconds:7.2f} s")
 
 
 @main.command()

@@ -1,0 +1,145 @@
+"""P8 for whoever asks: views, questions and panels take time in proportion to what is stored, or less."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support.stored import after, store_history, store_task
+
+from benchmarks.asking import measure_queries, queries
+from benchmarks.year import NOW, STEP, fill_year
+from etl.database import open_engine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import sqlalchemy as sa
+
+TASKS, RUNS = 800, 1600
+# Sorting takes a little more than twice as long for twice as many rows; comparing all with all, four times.
+MOST_GROWTH = 2.7
+# What is the same for any size, and would hide or feign growth where there is little else.
+CONSTANT = 3000
+SINCE = NOW - dt.timedelta(days=30)
+SLOWEST_SECONDS = 10
+NAMES = {dialect: list(queries(dialect, since=SINCE)) for dialect in ("sqlite", "postgresql")}
+
+
+@pytest.fixture(scope="module")
+def sqlite_copies(sqlite_databases) -> Iterator[list[sa.Engine]]:
+    yield from _copies(sqlite_databases)
+
+
+@pytest.fixture(scope="module")
+def postgres_copies(postgres_databases) -> Iterator[list[sa.Engine]]:
+    yield from _copies(postgres_databases)
+
+
+def _copies(databases) -> Iterator[list[sa.Engine]]:
+    """Give a copy, and one with twice as many tasks and syncs."""
+    with databases.migrated() as small, databases.migrated() as large:
+        for url, times in ((small, 1), (large, 2)):
+            fill_year(url, tasks=TASKS * times, runs=RUNS * times)
+        engines = [open_engine(url) for url in (small, large)]
+        yield engines
+        for engine in engines:
+            engine.dispose()
+
+
+def work(engine: sa.Engine, query: str) -> int:
+    """Count what the database does for an answer: steps of SQLite's machine, rows that Postgres handles."""
+    with engine.connect() as connection:
+        if engine.dialect.name == "postgresql":
+            # Compiling a query is no work that grows, and takes seconds.
+            connection.exec_driver_sql("SET LOCAL jit = off")
+            explained = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {query}")
+            return handled(explained.scalar_one()[0]["Plan"])
+        ticks = [0]
+        driver: Any = connection.connection.driver_connection
+        driver.set_progress_handler(lambda: ticks.append(ticks.pop() + 10), 10)
+        connection.exec_driver_sql(query).fetchall()
+        driver.set_progress_handler(None, 0)
+        return ticks[0]
+
+
+def handled(node: dict[str, Any]) -> int:
+    """Add up the rows that came out of each node, and those that it threw away."""
+    rows = node["Actual Rows"] + sum(
+        number for name, number in node.items() if name.startswith("Rows Removed by")
+    )
+    return round(rows * node["Actual Loops"]) + sum(map(handled, node.get("Plans", [])))
+
+
+def assert_linear(small: int, large: int) -> None:
+    assert large <= MOST_GROWTH * small + CONSTANT, f"{small:,} for some, {large:,} for twice as many"
+
+
+@pytest.mark.parametrize("name", NAMES["sqlite"])
+def test_twice_as_much_takes_twice_as_long_on_sqlite(sqlite_copies, name):
+    query = queries("sqlite", since=SINCE)[name]
+    assert_linear(*(work(engine, query) for engine in sqlite_copies))
+
+
+@pytest.mark.parametrize("name", NAMES["postgresql"])
+def test_twice_as_much_takes_twice_as_long_on_postgres(postgres_copies, name):
+    query = queries("postgresql", since=NOW - 2 * RUNS * STEP)[name]
+    assert_linear(*(work(engine, query) for engine in postgres_copies))
+
+
+def test_what_compares_all_with_all_is_noticed(sqlite_copies, postgres_copies):
+    query = (
+        "SELECT count(*) FROM sync_runs JOIN status_spans ON valid_from <= watermark_after"
+        " AND (valid_to > watermark_after OR valid_to IS NULL)"
+    )
+    for engines in (sqlite_copies, postgres_copies):
+        with pytest.raises(AssertionError, match="for twice as many"):
+            assert_linear(*(work(engine, query) for engine in engines))
+
+
+def test_a_panel_reads_the_history_of_what_was_in_flight_in_its_range(postgres_copies):
+    """A month of the dashboard must not take longer because the copy is a year old."""
+    for title in ("The queue at each sync", "Time in each status"):
+        spent = []
+        for engine in postgres_copies:
+            query = queries("postgresql", since=NOW - 200 * STEP)[f"panel {title}"]
+            with engine.connect() as connection:
+                # A small table is scanned rather than looked up; here it stands for a large one.
+                for scan in ("seqscan", "hashjoin", "mergejoin"):
+                    connection.exec_driver_sql(f"SET LOCAL enable_{scan} = off")
+                explained = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}")
+                spent.append(sum(looked_up(explained.scalar_one()[0]["Plan"])))
+        assert spent[1] <= 1.3 * spent[0] + 100
+
+
+def looked_up(node: dict[str, Any]) -> Iterator[int]:
+    if node.get("Index Name") == "ix_task_history_task_id_history_id":
+        yield round(node["Actual Rows"] * node["Actual Loops"])
+    for child in node.get("Plans", []):
+        yield from looked_up(child)
+
+
+@pytest.mark.parametrize("name", ["view status_spans", "view status_transitions", "question as_of"])
+def test_a_task_that_changes_its_progress_for_days_takes_no_longer_than_others(databases, name):
+    """Its many rows say the same status, and each looks for the next that says another."""
+    spent = []
+    for rows in (400, 800):
+        with databases.migrated() as url:
+            engine = open_engine(url)
+            with engine.begin() as connection:
+                store_task(connection, "t", status="SUCCESS")
+                steps = [(number, "changed", "STARTED") for number in range(rows)]
+                store_history(connection, "t", *steps, (rows, "changed", "SUCCESS"))
+            spent.append(work(engine, queries(engine.dialect.name, since=after(0))[name]))
+            engine.dispose()
+    assert spent[1] <= 2.3 * spent[0]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_no_answer_takes_longer_than_ten_seconds_after_a_year(sqlite_databases):
+    with sqlite_databases.empty() as url:
+        fill_year(url, tasks=1_000_000, runs=105_120)
+        taken = {name: seconds for name, _, seconds in measure_queries(url, since=SINCE)}
+    assert {name: seconds for name, seconds in taken.items() if seconds > SLOWEST_SECONDS} == {}
