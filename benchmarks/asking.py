@@ -34,15 +34,20 @@ def queries(dialect: str, *, since: dt.datetime, until: dt.datetime = NOW) -> di
 
 
 def measure_queries(database: str, *, since: dt.datetime) -> Iterator[tuple[str, int, float]]:
-    """Ask each query and read its whole answer; return its name, the number of rows and the seconds."""
+    """
+    Ask each query and read its whole answer; return its name, the number of rows and the seconds.
+
+    On SQLite, which works in this process, these are of CPU, whatever else the machine does.
+    """
     engine = open_engine(database, read_only=True)
+    clock = time.process_time if engine.dialect.name == "sqlite" else time.perf_counter
     with engine.connect() as connection:
         cursor: Any = connection.connection.cursor()
         for name, query in queries(engine.dialect.name, since=since).items():
-            started = time.perf_counter()
+            started = clock()
             cursor.execute(query)
             rows = 0
             while part := cursor.fetchmany(1000):
                 rows += len(part)
-            yield name, rows, time.perf_counter() - started
+            yield name, rows, clock() - started
     engine.dispose()

@@ -259,9 +259,10 @@ def view(
     Read one of the views; what is in them, the files in `etl/views` say.
 
     Spans are in the unit their name ends with; `day` is the midnight, in UTC, at which the day begins.
-    `since` and `until` compare `created_at` of `task_timeline` and `in_flight`, `day` of `task_daily`,
-    `valid_from` of `status_spans`, `failed_at` of `failures` and `completed_at` of `results_expiring`; the
-    other views have no time. A row in which it is null lies in no range. The other arguments and the
+    `since` and `until` compare `created_at` of `task_timeline`, `in_flight` and `stalls`, `day` of
+    `task_daily`, `outcomes` and `minutes_daily`, `valid_from` of `status_spans`, `last_at` of `retries` and
+    `failure_kinds`, `failed_at` of `failures` and `completed_at` of `results_expiring`; the other views have
+    no time. A row in which it is null lies in no range. The other arguments and the
     errors: see `tasks`; the name of no view is a ValueError as well.
     """
     relation = relations.VIEWS.get(name)

@@ -25,7 +25,11 @@ FROM (
             WHERE
                 later.task_id = opened.task_id
                 AND later.history_id > opened.history_id
-                AND (later.event = 'removed' OR later.status IS NOT opened.status)
+                AND (
+                    later.event = 'removed'
+                    OR later.status <> opened.status
+                    OR (later.status IS NULL) <> (opened.status IS NULL)
+                )
             ORDER BY later.history_id
             LIMIT 1
         ) AS following
@@ -34,14 +38,22 @@ FROM (
         opened.event <> 'removed'
         AND coalesce(
             (
-                SELECT earlier.event = 'removed' OR earlier.status IS NOT opened.status
+                SELECT
+                    CASE
+                        WHEN
+                            earlier.event = 'removed'
+                            OR earlier.status <> opened.status
+                            OR (earlier.status IS NULL) <> (opened.status IS NULL)
+                        THEN 1
+                        ELSE 0
+                    END
                 FROM task_history AS earlier
                 WHERE earlier.task_id = opened.task_id AND earlier.history_id < opened.history_id
                 ORDER BY earlier.history_id DESC
                 LIMIT 1
             ),
-            TRUE
-        )
+            1
+        ) = 1
     -- Each group is one row. Without them SQLite would look `following` up again at every use.
     GROUP BY opened.task_id, opened.history_id
 ) AS opening
