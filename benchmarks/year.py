@@ -217,8 +217,8 @@ class _Year:
             yield run, _Seen(task_id, "changed" if before[0] else "discovered", *state, *before)
             before = state
         if self._chance.random() < 0.03:
-            gone = run + self._chance.randrange(1, 12_000)
-            back = gone + self._chance.randrange(1, 3000)
+            gone = run + self._chance.randrange(1, self._runs // 9)
+            back = gone + self._chance.randrange(1, self._runs // 35)
             if gone <= self._runs:
                 yield gone, _Seen(task_id, "removed", *state, *state)
                 if self._chance.random() < 0.3 and back <= self._runs:

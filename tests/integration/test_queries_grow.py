@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -96,6 +97,39 @@ def test_what_compares_all_with_all_is_noticed(sqlite_copies, postgres_copies):
     for engines in (sqlite_copies, postgres_copies):
         with pytest.raises(AssertionError, match="for twice as many"):
             assert_linear(*(work(engine, query) for engine in engines))
+
+
+# What was under way at each sync, by comparing every sync with every stretch.
+COMPARED = (
+    "SELECT run_id, watermark_after, spans.status, count(*) FROM sync_runs JOIN status_spans AS spans"
+    " ON valid_from <= watermark_after AND (valid_to > watermark_after OR valid_to IS NULL)"
+    " WHERE spans.status NOT IN ('SUCCESS', 'FAILURE', 'REVOKED')"
+    " GROUP BY run_id, watermark_after, spans.status"
+)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_the_queue_at_each_sync_is_that_of_the_stretches(request, kind):
+    engine = request.getfixturevalue(f"{kind}_copies")[0]
+    asked = queries(engine.dialect.name, since=NOW - 2 * RUNS * STEP)
+    expected = defaultdict(Counter)
+    with engine.connect() as connection:
+        back = connection.exec_driver_sql("SELECT count(*) FROM task_history WHERE event = 'reappeared'")
+        assert back.scalar_one() > 0
+        for run_id, at, status, tasks in connection.exec_driver_sql(COMPARED):
+            expected[run_id, at][status] = tasks
+        assert connection.exec_driver_sql(asked["question as_of"]).all() == [
+            (*sync, tasks["PENDING"], tasks["STARTED"], tasks.total())
+            for sync, tasks in sorted(expected.items())
+        ]
+        if kind == "postgres":
+            drawn = connection.exec_driver_sql(asked["panel The queue at each sync"]).all()
+            assert sorted(drawn) == sorted(
+                (at, status, tasks) for (_, at), each in expected.items() for status, tasks in each.items()
+            )
+            part = queries("postgresql", since=NOW - 50 * STEP)["panel The queue at each sync"]
+            since = NOW - 50 * STEP
+            assert connection.exec_driver_sql(part).all() == [row for row in drawn if row[0] >= since]
 
 
 def test_a_panel_reads_the_history_of_what_was_in_flight_in_its_range(postgres_copies):
