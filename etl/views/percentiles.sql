@@ -8,7 +8,8 @@ WITH ranked AS (
         -- A hundred times the place in the order, from 0, and a hundred times the last place: whole numbers.
         100 * (row_number() OVER sorted - 1) AS place,
         count(*) OVER (PARTITION BY task_name, category) - 1 AS last_place
-    FROM task_timeline
+    -- All of them. Without a limit SQLite would compute the span anew at every use.
+    FROM (SELECT task_name, category, {0} FROM task_timeline LIMIT 9223372036854775807) AS timeline
     WHERE {0} IS NOT NULL
     WINDOW sorted AS (PARTITION BY task_name, category ORDER BY {0})
 ),

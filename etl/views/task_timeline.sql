@@ -15,7 +15,8 @@ SELECT
     started_at,
     completed_at,
     CASE
-        WHEN spread IS NOT NULL AND micros(started_at) >= created THEN seconds(micros(started_at) - created)
+        WHEN (date_created IS NOT NULL OR created_after <= created_before) AND micros(started_at) >= created
+        THEN seconds(micros(started_at) - created)
     END AS wait_seconds,
     coalesce(
         total_time_sec,
