@@ -62,7 +62,8 @@ def tasks(
     there is an iterator of frames of so many rows; put together, they are the whole frame. It opens the
     database at its first frame, of which there is always one, and closes it behind the last.
 
-    `progress` is in per cent, `total_time_sec` in seconds. `created_after` and `created_before` are bounds
+    `progress` is in per cent. `total_time_sec` is how long processing took, in seconds; it is not the length
+    of the video, by which Gcore bills. `created_after` and `created_before` are bounds
     between which the task was created. `changed_at` is when a sync last saw anything about it change,
     `removed_at` when one saw that it is gone at the source. `task_data` and `extra` are JSON.
 

@@ -26,6 +26,7 @@ from nbclient.exceptions import CellExecutionError
 from support.stored import NOON, as_instant, store_history, store_task
 from support.worlds import query, sync_while_it_changes
 
+from benchmarks.year import fill_year
 from etl.database import open_engine
 from etl.models import RUNS
 
@@ -557,6 +558,16 @@ def test_a_bill_comes_from_the_lengths_of_the_videos(synced_url, environment, tm
         assert f"{month}: {cost:,.2f} EUR" in executed.text
     (bars,) = executed.drawn("Cost per month")["bars"].values()
     assert bars == pytest.approx([cost for _, cost in sorted(costs.items())])
+
+
+@pytest.mark.slow
+def test_the_queue_of_half_a_year_of_syncs_is_counted_at_once(sqlite_databases, environment):
+    """Comparing each sync with each stretch, the cell would take longer than a cell may."""
+    with sqlite_databases.migrated() as url:
+        fill_year(url, tasks=50_000, runs=50_000)
+        environment.setenv("GCORE_ETL_DATABASE_URL", url)
+        executed = execute(FOLDER / "01_throughput_and_queueing.ipynb", url)
+    assert len(executed.drawn("Tasks that were not final")["lines"]) > 1
 
 
 def execute_all(folder: Path) -> Executed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from pathlib import Path
 
 import pytest
 from sqlalchemy import insert, update
@@ -15,6 +16,7 @@ from etl.models import HISTORY, RUNS, STATE, SUBTITLES
 from etl.questions import questions
 
 DAY = 86_400
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -100,6 +102,10 @@ def test_nothing_calls_the_time_that_tasks_ran_billed_time():
     columns = {column for each in describe() for column in each.columns}
     assert not [column for column in columns if "bill" in column or "cost" in column]
     assert not re.search(r"\bbilled\b|billed_|what a minute costs", f"{described} {asked}")
+    told = [ROOT / "README.md", *ROOT.glob("docs/*.*"), *ROOT.glob("notebooks/*.ipynb")]
+    for path in [*told, *ROOT.glob("etl/report/*.py"), *ROOT.glob("etl/report/templates/*")]:
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"billed[_ ]minutes|minutes[_ ]billed|by the minutes they ran", text), path
 
 
 def test_waits_are_those_of_the_timeline(connection):
