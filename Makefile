@@ -58,8 +58,9 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--custom-compile-command "make lock" pyproject.toml
 lock: .venv/.dev  ## pin what is installed anew
 	echo uv | $(COMPILE:pyproject.toml=-) -o requirements/uv.txt
-	$(COMPILE) --extra demo --group build -o requirements/demo.txt
 	$(COMPILE) --extra all --group dev -o requirements/dev.txt
+	$(COMPILE) --constraint requirements/dev.txt --extra demo --group build -o requirements/demo.txt
+	$(COMPILE) --constraint requirements/dev.txt --extra postgres --extra export -o requirements/prod.txt
 
 clean:  ## remove the environment and what the tools left
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist
