@@ -12,10 +12,10 @@ import functools
 import os
 import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from etl.errors import ConfigurationError
-from etl.secret import Secret
+from etl.secret import Secret, keep_password, keep_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 SLOWEST_RATE, FASTEST_RATE = 0.001, 1_000_000
 # Each request under way has a thread and a connection of its own.
 MOST_CONCURRENCY = 100
+# Besides our own: Gcore's command line reads the second, libpq the third.
+_SECRET_VARIABLES = {"GCORE_API_KEY", "GCORE_APIKEY", "PGPASSWORD"}
 DATE_FILTERS = ("gte", "lte", "day", "exact", "ignored", "rejected")
 
 
@@ -86,6 +88,19 @@ def parse_base_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def parse_database_url(text: str) -> str:
+    """Accept what can be the address of a database; whether it is one is found out when it is opened."""
+    text = text.strip()
+    if "\0" in unquote(text):
+        raise ValueError("holds a zero character, which no file and no server has in its name")
+    if not text.startswith("sqlite"):  # the name of a file may be any bytes
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValueError("is not written in UTF-8") from None
+    return text
+
+
 def parse_count(text: str, most: int = 1_000_000_000) -> int:
     """Read a whole number from one to `most`."""
     try:
@@ -135,7 +150,9 @@ class Settings:
     api_key: Secret | None = _setting("GCORE_API_KEY", parse_api_key, None)
     base_url: str = _setting("GCORE_BASE_URL", parse_base_url, "https://api.gcore.com")
     # It may hold a password.
-    database_url: str = _setting("GCORE_ETL_DATABASE_URL", str, "sqlite:///gcore_tasks.db", is_shown=False)
+    database_url: str = _setting(
+        "GCORE_ETL_DATABASE_URL", parse_database_url, "sqlite:///gcore_tasks.db", is_shown=False
+    )
     page_size: int = _setting("GCORE_ETL_PAGE_SIZE", parse_count, 1000)
     concurrency: int = _setting(
         "GCORE_ETL_CONCURRENCY", functools.partial(parse_count, most=MOST_CONCURRENCY), 4
@@ -146,6 +163,10 @@ class Settings:
     max_results: int = _setting("GCORE_ETL_MAX_RESULTS", parse_count, 2000)
     retry_for: dt.timedelta = _setting("GCORE_ETL_RETRY_FOR", parse_duration, dt.timedelta(seconds=60))
     date_filter: str | None = _setting("GCORE_ETL_DATE_FILTER", parse_date_filter, None)
+
+    def __post_init__(self) -> None:
+        keep_secret(self.api_key)
+        keep_password(self.database_url)
 
     @classmethod
     def load(cls, environment: Mapping[str, str] | None = None, **options: Any) -> Settings:  # noqa: ANN401
@@ -184,6 +205,15 @@ class Settings:
                 "and export GCORE_API_KEY='…', in single quotes"
             )
         return self.api_key
+
+
+def keep_secrets_of(environment: Mapping[str, str]) -> None:
+    """Mask from now on what the environment holds and no message may show, whether it can be used or not."""
+    for name, value in environment.items():
+        if name in _SECRET_VARIABLES:
+            keep_secret(Secret(value.strip()))
+        elif name == "GCORE_ETL_DATABASE_URL" or name.lower().endswith("_proxy"):
+            keep_password(value)
 
 
 def variables() -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
 
 from etl.errors import DatabaseError
+from etl.secret import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,5 +62,5 @@ def explain(error: DBAPIError) -> str | None:
         return f"the database {advice}" if advice else None
     operational = isinstance(error, (OperationalError, InterfaceError, InternalError))
     if operational or getattr(error.orig, "sqlstate", None) in _POSTGRES:
-        return "the database cannot be used: " + " ".join(str(error.orig).split())
+        return "the database cannot be used: " + clean(" ".join(str(error.orig).split()))
     return None

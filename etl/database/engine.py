@@ -20,6 +20,7 @@ from sqlalchemy.exc import ArgumentError
 
 from etl.database.driver_errors import sqlite_advice
 from etl.errors import ConfigurationError, DatabaseError, NoTablesError
+from etl.secret import keep_password
 
 if TYPE_CHECKING:
     from psycopg import Connection as PostgresConnection
@@ -58,6 +59,7 @@ def open_engine(url: str, *, read_only: bool = False) -> Engine:
     DatabaseError where there is no place for the SQLite file, and NoTablesError, with `read_only`, where
     there is no file.
     """
+    keep_password(url)
     sqlite = re.fullmatch(r"sqlite(?:\+pysqlite)?:///(.+)", url.strip(), re.DOTALL)
     if sqlite is not None:
         return _open_sqlite(_sqlite_path(sqlite[1]), read_only=read_only)

@@ -35,6 +35,7 @@ from etl.extract.payload import Page, SpoiltPage
 from etl.extract.result import parse_detail
 from etl.extract.retry import Retrier, TransientError, is_transient, parse_retry_after
 from etl.extract.transport import BoundedTransport, Sessions
+from etl.secret import clean, keep_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -71,7 +72,7 @@ class Client:
         self.base_url = base_url.rstrip("/")
         self.concurrency = concurrency
         self.stopping = threading.Event()
-        self._api_key = api_key
+        keep_secret(api_key)
         self._read_timeout = read_timeout
         self._lock = threading.Lock()
         self._requests = 0
@@ -168,7 +169,7 @@ class Client:
                     return answer
                 url = self._redirected(url, answer.location)
         except (httpx.TransportError, httpx.DecodingError) as error:
-            raise TransientError(self._api_key.redact(f"{self.base_url}: {_reason(error)}")) from None
+            raise TransientError(f"{self.base_url}: {clean(_reason(error))}") from None
         raise SourceError(f"{self.base_url} redirects in circles: check GCORE_BASE_URL")
 
     def _exchange(self, url: httpx.URL, deadline: float) -> _Answer:
@@ -192,12 +193,12 @@ class Client:
         target = origin.join(location)
         if (target.scheme, target.netloc) != (origin.scheme, origin.netloc):
             shown = f"{target.scheme}://{target.netloc.decode()}"
-            raise ForeignRedirect(self.base_url, self._api_key.redact(shown))
+            raise ForeignRedirect(self.base_url, clean(shown))
         return target
 
     def _refuse(self, answer: _Answer, path: str) -> NoReturn:
         status = answer.status_code
-        message = self._api_key.redact(answer.message())
+        message = clean(answer.message())
         if is_transient(status):
             raise TransientError(
                 f"HTTP {status}" + (f" ({message})" if message else ""),

@@ -6,6 +6,7 @@ from sqlalchemy.exc import DBAPIError
 
 from etl.database import explain
 from etl.errors import EtlError, Interrupted
+from etl.secret import clean_line
 
 
 def cause_of(error: BaseException) -> BaseException:
@@ -20,4 +21,4 @@ def line_about(error: BaseException) -> str:
     """Say it in one line; of what nobody expected, only the name, for its text may hold anything."""
     if isinstance(error, DBAPIError):
         return explain(error) or type(error).__name__
-    return str(error) if isinstance(error, EtlError) else type(error).__name__
+    return clean_line(str(error)) if isinstance(error, EtlError) else type(error).__name__

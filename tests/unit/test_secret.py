@@ -11,16 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from etl.secret import MASK, SHORTEST_PIECE, Secret
+from etl import secret
+from etl.secret import MASK, SHORTEST_PIECE, Secret, clean, clean_line, keep_password, keep_secret
 
 KEY = "1234$9f0c5be1d2a84f7793c6e0ab51d87f64c2e19a5b"
 # As keys are, but for the letter of the mask: with it, what is masked would show a piece of the key again.
 CHARACTERS = st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="*")
-KEYS = st.text(CHARACTERS, min_size=1, max_size=50) | st.text("ab$", min_size=1, max_size=50)
+KEYS = st.text(CHARACTERS, min_size=SHORTEST_PIECE, max_size=50) | st.text(
+    "ab$", min_size=SHORTEST_PIECE, max_size=50
+)
 
 
 def pieces(value: str, size: int = SHORTEST_PIECE) -> set[str]:
-    size = min(size, len(value))
     return {value[start : start + size] for start in range(len(value) - size + 1)}
 
 
@@ -71,10 +73,41 @@ def test_pieces_of_six_and_more_are_masked(text, clean):
 
 
 @pytest.mark.parametrize(
-    "text, clean", [("a pw here", "a *** here"), ("a p here", "a p here"), ("pwpw", "******")]
+    "text, clean",
+    [
+        ("a pw here", "a *** here"),
+        ("user:PW@host", "user:***@host"),
+        ("password=pw;", "password=***;"),
+        ("_pw_", "_***_"),
+        ("a p here", "a p here"),
+        ("pwpw", "pwpw"),
+        ("spwn 1pw", "spwn 1pw"),
+    ],
 )
-def test_a_short_secret_is_masked_as_a_whole(text, clean):
+def test_a_short_secret_is_masked_where_it_stands_by_itself(text, clean):
     assert Secret("pw").redact(text) == clean
+
+
+@pytest.mark.parametrize("value", ["e", "$", ".", "5", "etl", "gcore"])
+def test_a_short_secret_garbles_no_other_word(value):
+    text = "the server refused the letter settle [etled] at 15.55: gcores"
+    assert Secret(value).redact(text) == text
+    assert Secret(value).redact(f"password is {value} there") == "password is *** there"
+
+
+@pytest.mark.parametrize(
+    "text, clean",
+    [
+        (f"the key {KEY}.", "the key ***."),
+        (f"…{KEY[8:16]}…", "…***…"),
+        ("[postgres] at 1234$", "[postgres] at 1234$"),
+        ("", ""),
+    ],
+)
+def test_in_our_own_words_only_unmistakable_pieces_are_masked(text, clean):
+    assert Secret(KEY).redact_unmistakable(text) == clean
+    assert Secret("postgres!2024").redact_unmistakable("needs postgres") == "needs postgres"
+    assert Secret("postgres!2024").redact_unmistakable("is postgres!2024.") == "is ***."
 
 
 def test_an_empty_secret_masks_nothing():
@@ -105,3 +138,54 @@ def test_text_without_a_piece_is_left_alone(value, text):
     if not any(piece.lower() in text.lower() for piece in pieces(value)):
         assert secret.redact(text) == text
     assert secret.redact(secret.redact(text)) == secret.redact(text)
+
+
+@pytest.fixture
+def no_secrets(monkeypatch) -> None:
+    monkeypatch.setattr(secret, "_secrets", {})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://user:{}@host/database",
+        "postgresql://user@host/database?password={}",
+        "postgresql://host/d?user=u&sslpassword={}&sslmode=require",
+        "http://user:{}@proxy.example:3128",
+        "user:{}@proxy.example:3128",
+        "socks5://user:{}@[::1]:1080",
+    ],
+)
+@pytest.mark.parametrize("password", ["s3cr3t-Zk9wQ", "a%40b9cdefg"])
+@pytest.mark.usefixtures("no_secrets")
+def test_a_password_in_a_url_is_masked_as_it_is_written_and_as_it_is_meant(url, password):
+    keep_password(url.format(password))
+    for shown in (password, password.replace("%40", "@"), url.format(password)):
+        assert shown not in clean(f"the server says: {shown}.")
+        assert shown not in clean_line(f"the server says: {shown}.")
+
+
+@pytest.mark.usefixtures("no_secrets")
+def test_a_password_in_any_url_is_masked_in_what_others_say():
+    assert (
+        clean("proxy http://me:pw@host:1 and ftp://a@b/c") == f"proxy http://me:{MASK}@host:1 and ftp://a@b/c"
+    )
+    assert clean_line("write postgresql://user:password@host/database") == (
+        "write postgresql://user:password@host/database"
+    )
+
+
+@pytest.mark.usefixtures("no_secrets")
+@pytest.mark.parametrize(
+    "url", ["sqlite:///a:b@c.db", "postgresql://user@host/d", "postgresql:///d", "", "x"]
+)
+def test_a_url_without_a_password_hides_nothing(url):
+    keep_password(url)
+    assert clean(f"at {url}") == f"at {url}"
+
+
+@pytest.mark.usefixtures("no_secrets")
+@given(st.text(CHARACTERS, max_size=20), st.text(st.characters(categories=["L", "Zs"]), max_size=60))
+def test_words_without_digits_are_never_masked_in_our_own_messages(value, words):
+    keep_secret(Secret(value))
+    assert clean_line(words) == words
