@@ -1,4 +1,8 @@
-"""The emulator's own addresses, for whoever steers it from another process. They need no key."""
+"""
+The emulator's own addresses, for whoever steers it from another process.
+
+They need no key, and are answered only under the emulator's own host names: see `gate`.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +54,7 @@ async def _advance(request: Request) -> Response:
         emulator.world.advance(dt.timedelta(seconds=float(request.query_params.get("seconds", ""))))
     except (ValueError, OverflowError):
         return _refuse("seconds: a number is required, and none below zero")
-    return JSONResponse({"now": emulator.world.now.isoformat()})
+    return JSONResponse({"now": _now(emulator)})
 
 
 async def _stats(request: Request) -> Response:
@@ -59,7 +63,7 @@ async def _stats(request: Request) -> Response:
         tasks = emulator.world.tasks
         return JSONResponse(
             {
-                "now": emulator.world.now.isoformat(),
+                "now": _now(emulator),
                 "tasks": len(tasks),
                 "by_status": Counter(task.status for task in tasks.values()),
                 "requests": emulator.served,
@@ -86,6 +90,10 @@ async def _behave(request: Request) -> Response:
     for name, value in switches.items():
         setattr(emulator.behaviour, name, value)
     return JSONResponse({"changed": sorted(switches)})
+
+
+def _now(emulator: Emulator) -> str:
+    return f"{emulator.world.now:%Y-%m-%dT%H:%M:%S.%fZ}"
 
 
 def _refuse(reason: str) -> Response:

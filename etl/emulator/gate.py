@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 from etl.emulator import wire
 from etl.emulator.behaviour import Fault, RequestInfo
 from etl.emulator.faults import SPOIL, error, replace_answer, spoil, too_many
+from etl.host_guard import HostGuard
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -28,13 +29,17 @@ class Gate:
 
     def __init__(self, app: ASGIApp, emulator: Emulator) -> None:
         self._app, self._emulator = app, emulator
+        # Nobody needs a key to steer the emulator; a page of some site in a browser must not do it.
+        self._control = HostGuard(
+            app, host=emulator.host, address=emulator.address, port=emulator.port, allowed=emulator.allowed
+        )
         self._tokens, self._refilled_at = 0.0, float("-inf")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         try:
             if scope["path"].startswith(CONTROL):
-                await self._app(scope, receive, send)
+                await self._control(scope, receive, send)
             else:
                 await self._pass(scope, receive, send)
         except asyncio.CancelledError:  # the server stops, and nobody is there to hear an answer

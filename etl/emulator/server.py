@@ -17,7 +17,7 @@ from etl.emulator.behaviour import Behaviour, Fault, RequestInfo
 from etl.emulator.wire import Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from etl.emulator.world import World
 
@@ -44,9 +44,19 @@ class RequestRecord:
 class Emulator:
     """A running server: its address and key, the world it serves, and what it was asked."""
 
-    def __init__(self, world: World, behaviour: Behaviour, host: str, port: int, api_key: str) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917
+        self,
+        world: World,
+        behaviour: Behaviour,
+        host: str,
+        listener: socket.socket,
+        api_key: str,
+        allowed: Iterable[str],
+    ) -> None:
         self.world, self.behaviour = world, behaviour
-        self.host, self.port, self.api_key = host, port, api_key
+        self.host, self.api_key, self.allowed = host, api_key, allowed
+        self.address, port, *_ = listener.getsockname()
+        self.port: int = port
         self.base_url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         self._log: deque[RequestRecord] = deque(maxlen=_KEPT_REQUESTS)
         self._lists = self.served = self.writes = 0
@@ -134,21 +144,24 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 @contextlib.contextmanager
-def serve(
+def serve(  # noqa: PLR0913
     world: World,
     behaviour: Behaviour | None = None,
     port: int = 0,
     *,
     host: str = "127.0.0.1",
     api_key: str = API_KEY,
+    allowed: Iterable[str] = (),
 ) -> Iterator[Emulator]:
     """
     Serve the world on a socket: ready when the block begins, nothing left of it when it ends.
 
+    `allowed` are further host names under which it lets itself be steered.
+
     What was raised in the server's thread, a failed assertion in the hook for one, is raised at the end.
     """
     with _listen(host, port) as listener:
-        emulator = Emulator(world, behaviour or Behaviour(), host, listener.getsockname()[1], api_key)
+        emulator = Emulator(world, behaviour or Behaviour(), host, listener, api_key, allowed)
         config = uvicorn.Config(
             make_app(emulator),
             http=Wire,

@@ -19,6 +19,11 @@ class Wire(HttpToolsProtocol):
         super().on_message_begin()
         self.scope["state"]["transport"] = self.transport
 
+    def on_headers_complete(self) -> None:
+        """Show the application what was asked for in full, with the host if the request line names one."""
+        super().on_headers_complete()
+        self.scope["raw_path"] = self.url.partition(b"?")[0]
+
 
 @dataclass(slots=True)
 class Answer:

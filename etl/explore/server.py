@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,12 +19,14 @@ from etl.database import connect_sqlite, open_engine, reading
 from etl.errors import ConfigurationError
 from etl.explore.site import site
 from etl.explore.task_pages import TaskPages
+from etl.host_guard import HostGuard
+from etl.json_output import to_json
 from etl.search import search
 from etl.search.query import as_fts5, parse_query
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from types import FrameType
 
 _SETTINGS = {
@@ -64,8 +64,20 @@ def explorer(database_url: str) -> Datasette:
     return datasette
 
 
-def serve(datasette: Datasette, listener: socket.socket) -> None:
-    """Answer whoever connects until a signal comes, which ends the queries under way; close the file."""
+def serve(
+    datasette: Datasette, listener: socket.socket, *, host: str | None = None, allowed: Iterable[str] = ()
+) -> None:
+    """
+    Answer whoever connects until a signal comes, which ends the queries under way; close the file.
+
+    It answers under the address and port of the listener, as `host`, and under the `allowed` names.
+    """
+    address, port, *_ = listener.getsockname()
+    guarded = HostGuard(datasette.app(), host=host or address, address=address, port=port, allowed=allowed)
+    # h11 shows a host that the request line names, and websockets would pass by the guard.
+    config = uvicorn.Config(
+        guarded, lifespan="on", http="h11", ws="none", log_config=None, log_level="warning"
+    )
     copies = [each for each in datasette.databases.values() if isinstance(each, _Copy)]
 
     class Server(uvicorn.Server):
@@ -76,7 +88,7 @@ def serve(datasette: Datasette, listener: socket.socket) -> None:
             super().handle_exit(sig, frame)
 
     try:
-        Server(uvicorn.Config(datasette.app(), lifespan="on", log_level="warning")).run(sockets=[listener])
+        Server(config).run(sockets=[listener])
     finally:
         for copy in copies:
             copy.close()
@@ -152,7 +164,7 @@ class _Knowledge:
     def _search(self, text: object) -> str:
         with reading(self._database_url) as connection:
             hits = search(connection, _as_text(text), limit=_MOST_HITS)
-        return json.dumps([dataclasses.asdict(hit) for hit in hits], default=str)
+        return to_json(hits)
 
 
 def _as_fts5(text: object) -> str:

@@ -1,0 +1,110 @@
+"""
+A server on this machine that answers under its own names only.
+
+Whoever owns a domain can let it resolve to 127.0.0.1, and a page of that domain then reads what a server
+there answers, as if it were its own (DNS rebinding). Such a request names the domain in its Host header.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+
+    Scope = MutableMapping[str, Any]
+    Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+    Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+    Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\s:/?#@\[\]\\]+?)\.?(?::([0-9]{1,5}))?", re.ASCII)
+_REFUSAL = b"403: this server does not answer to that host name; its option --allow-host adds one\n"
+
+
+def parse_host(text: str) -> tuple[str, int | None]:
+    """Return the name or address, and the port if there is one, of a Host header. Raises ValueError."""
+    match = _HOST.fullmatch(text.lower())
+    if match is None:
+        raise ValueError(f"{text!r} is not a host: write a name, or name:port")
+    return _normal(match[1].strip("[]")), (int(match[2]) if match[2] else None)
+
+
+def is_public(address: str) -> bool:
+    """Return whether others than this machine can reach a server that listens on this address."""
+    found = _as_address(address)
+    return found is not None and not found.is_loopback
+
+
+class HostGuard:
+    """
+    An ASGI application that answers 403 instead of another, unless the server's own name is asked for.
+
+    Its names are the address it listens on, localhost, 127.0.0.1 and ::1, all with its port. Where others can
+    reach it, so is this machine's name; and where it listens on all addresses, every address, because only a
+    name can be made to resolve to somebody else's server. `allowed` are further names, with any port unless
+    they have one.
+
+    What a page of another site asks for, by the Origin header, is refused as well.
+    """
+
+    def __init__(
+        self, application: Application, *, host: str, address: str, port: int, allowed: Iterable[str] = ()
+    ) -> None:
+        self._application, self._port = application, port
+        self._names = {"localhost", "127.0.0.1", "::1", _normal(host), _normal(address)}
+        if is_public(address):
+            self._names.add(_normal(socket.gethostname()))
+        self._is_everywhere = address in {"0.0.0.0", "::"}  # noqa: S104 - compared, not listened on
+        self._allowed = set(map(parse_host, allowed))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http" or self.allows(scope):
+            await self._application(scope, receive, send)
+            return
+        headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(_REFUSAL))]
+        await send({"type": "http.response.start", "status": 403, "headers": headers})
+        await send({"type": "http.response.body", "body": _REFUSAL})
+
+    def allows(self, scope: Scope) -> bool:
+        """Return whether a request is for this server, and from one of its own pages if from any."""
+        hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+        origins = [value.decode("latin-1") for name, value in scope["headers"] if name == b"origin"]
+        # A request line may name the host as well, and then counts for more than the header.
+        target = scope["raw_path"].decode("latin-1")
+        named = [] if target.startswith("/") else [target]
+        return (
+            len(hosts) == 1
+            and self._is_ours(hosts[0])
+            and all(self._is_ours(_authority(url)) for url in (*origins, *named))
+        )
+
+    def _is_ours(self, host: str) -> bool:
+        try:
+            name, port = parse_host(host)
+        except ValueError:
+            return False
+        if (name, port) in self._allowed or (name, None) in self._allowed:
+            return True
+        is_own = name in self._names or (self._is_everywhere and _as_address(name) is not None)
+        return is_own and port in {None, self._port}
+
+
+def _normal(name: str) -> str:
+    return str(_as_address(name) or name.lower())
+
+
+def _authority(url: str) -> str:
+    match = re.match(r"https?://([^/?#]*)", url, re.IGNORECASE)
+    return match[1] if match else ""
+
+
+def _as_address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        address = ipaddress.ip_address(name.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
