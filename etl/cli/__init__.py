@@ -9,17 +9,18 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
-import logging
+import os
 import signal
 import sys
-import traceback
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
 from etl import __version__
-from etl.cli.console import complain, redact, set_up_logging
+from etl.cli.console import complain, explain, note, set_up_logging
 from etl.errors import EtlError
+from etl.secret import keep_password, mask_logins
+from etl.settings import keep_secrets_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,6 +82,13 @@ class LazyGroup(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the options before the command."""
+        keep_secrets_of(os.environ)
+        for word in args:
+            if "://" in word:  # wherever it was typed, an error may repeat it
+                keep_password(word)
+        # What stdout's encoding cannot say is escaped; it is no reason to fail.
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")
         with _in_one_line(ctx):
             return super().parse_args(ctx, args)
 
@@ -103,16 +111,17 @@ def _in_one_line(context: click.Context) -> Iterator[None]:
     try:
         yield
     except EtlError as error:
-        _explain(str(error))
+        explain(error)
         context.exit(error.exit_code)
     except click.exceptions.NoArgsIsHelpError:
         raise
     except click.UsageError as error:
         path = (error.ctx or context).command_path
-        complain(f"{error.format_message().rstrip('.')} (see {path} --help)")
+        # It repeats what was typed, a database URL in the wrong place for one.
+        complain(f"{mask_logins(error.format_message()).rstrip('.')} (see {path} --help)")
         context.exit(error.exit_code)
     except click.Abort:
-        click.echo(err=True)
+        note("")
         complain("nothing was done, because nobody agreed: --yes does it without asking")
         context.exit(1)
     except KeyboardInterrupt:
@@ -121,15 +130,8 @@ def _in_one_line(context: click.Context) -> Iterator[None]:
     except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
         raise
     except Exception as error:  # noqa: BLE001 - the last resort, so that a user never meets a traceback
-        _explain(f"unexpected {type(error).__name__}: {error}; --verbose shows where")
+        explain(error)
         context.exit(1)
-
-
-def _explain(message: str) -> None:
-    """Say what went wrong; with `--verbose`, after the traceback."""
-    if logging.getLogger("etl").isEnabledFor(logging.INFO):
-        click.echo(redact(traceback.format_exc()), err=True, nl=False)
-    complain(message)
 
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -140,6 +142,3 @@ _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 @_VERBOSE
 def cli() -> None:
     """Keep a complete, current, permanent copy of your Gcore AI tasks in SQLite or Postgres."""
-    # What stdout's encoding cannot say is escaped; it is no reason to fail.
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
+from etl.cli.console import show
+
 
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
@@ -19,4 +21,4 @@ def completion(context: click.Context, shell: str) -> None:
     if make is None:
         raise click.UsageError(f"no completion for {shell}")
     root = context.find_root().command
-    click.echo(make(root, {}, "gcore-etl", "_GCORE_ETL_COMPLETE").source())
+    show(make(root, {}, "gcore-etl", "_GCORE_ETL_COMPLETE").source())

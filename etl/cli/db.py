@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from etl.cli.console import say, show
 from etl.cli.settings import database_option, load_settings
 
 if TYPE_CHECKING:
@@ -29,8 +31,22 @@ def _writing(database_url: str | None, *, wait: bool) -> Iterator[sa.Connection]
         yield connection
 
 
+class _Revision(click.ParamType[str]):
+    """A revision of the schema, or how many steps to go."""
+
+    name = "revision"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ANN401
+        """Return it, unless it is not written like one."""
+        if re.fullmatch(r"\w+([+-]\d+)?|[+-]\d+", str(value), re.ASCII) is None:
+            self.fail(
+                f"{value!r} is not a revision: write 0003, head, base, or -1 for one step back", param, ctx
+            )
+        return str(value)
+
+
 @db.command()
-@click.argument("revision", default="head")
+@click.argument("revision", type=_Revision(), default="head")
 @click.option("--wait", is_flag=True, help="Wait for a running sync to end.")
 @database_option
 def upgrade(*, revision: str, wait: bool, database_url: str | None) -> None:
@@ -44,11 +60,11 @@ def upgrade(*, revision: str, wait: bool, database_url: str | None) -> None:
         after = database.current_revision(connection)
         if after == database.head_revision():
             build_indexes(connection)
-    click.echo(f"schema {after}" + (" already" if before == after else f" (was {before or 'empty'})"))
+    say(f"schema {after}" + (" already" if before == after else f" (was {before or 'empty'})"))
 
 
 @db.command()
-@click.argument("revision")
+@click.argument("revision", type=_Revision())
 @click.option("--wait", is_flag=True, help="Wait for a running sync to end.")
 @database_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -63,7 +79,7 @@ def downgrade(*, revision: str, wait: bool, database_url: str | None, yes: bool)
         before = database.current_revision(connection)
         database.downgrade(connection, revision)
         after = database.current_revision(connection)
-    click.echo(f"schema {after or 'empty'} (was {before or 'empty'})")
+    say(f"schema {after or 'empty'} (was {before or 'empty'})")
 
 
 @db.command()
@@ -76,7 +92,7 @@ def current(*, database_url: str | None) -> None:
         load_settings(database_url=database_url).database_url, any_schema=True
     ) as connection:
         found = database.current_revision(connection)
-    click.echo(f"{found or 'empty'} (this release: {database.head_revision()})")
+    show(f"{found or 'empty'} (this release: {database.head_revision()})")
 
 
 @db.command()
@@ -91,7 +107,7 @@ def check(*, database_url: str | None) -> None:
         differences = database.check(connection)
         waiting = {f"add_index: {index.name}" for index in missing_indexes(connection)}
     for difference in differences:
-        click.echo(difference)
+        say(difference)
     if differences and waiting.issuperset(differences):
         raise DatabaseError(
             f"{len(differences)} indexes are missing, as after a first load that was cut short: "
@@ -99,4 +115,4 @@ def check(*, database_url: str | None) -> None:
         )
     if differences:
         raise DatabaseError(f"the schema differs from what this release expects in {len(differences)} places")
-    click.echo("the schema is what this release expects")
+    say("the schema is what this release expects")

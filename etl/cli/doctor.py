@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
-from etl.cli.console import redact
+from etl.cli.console import show
 from etl.cli.settings import load_settings
 from etl.cli.sync import source_options
+from etl.secret import clean_line
 
 
 @click.command()
@@ -24,7 +25,7 @@ def doctor(**options: str | None) -> None:
     exit_codes = {}
     for finding in examine(settings, now=utc_now):
         mark = click.style("ok  ", fg="green") if finding.is_good else click.style("FAIL", fg="red")
-        click.echo(f"{mark}  {finding.name:14}{redact(finding.detail)}")
+        show(f"{mark}  {finding.name:14}{clean_line(finding.detail)}")
         exit_codes[finding.name] = finding.exit_code
     # In the order in which a sync would meet them.
     found = (exit_codes.get(name, 0) for name in ("key", "database", "schema", "API"))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import shlex
 import threading
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from etl.cli.console import note
+from etl.cli.hosts import allow_host_option, host_option, warn_if_public
 from etl.cli.signals import interruptible
 from etl.errors import Interrupted
-from etl.settings import parse_duration
+from etl.settings import parse_api_key, parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +32,8 @@ SWITCHES: dict[str, tuple[str, tuple[str, ...], str]] = {
     "--expired": ("expired_result", ("null", "empty", "404", "410"), "What is left of an expired result."),
     "--nulls": ("nulls", ("first", "last"), "Where tasks without a start stand in the default order."),
 }
+# Of anything in an hour or a second: what is more only keeps the machine busy.
+_MOST = 1_000_000
 _DEMO_EXTRA = {"httptools", "sortedcontainers", "starlette", "uvicorn"}
 
 
@@ -54,6 +59,30 @@ class _Delay(click.ParamType[float]):
             self.fail(f"{value!r} is not a duration: write 100ms, 1s or 1m", param, ctx)
 
 
+class _Number(click.FloatRange):
+    """A number in a range; click takes `nan` for one that is."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401
+        """Read it, or say what it must be."""
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number", param, ctx)
+        return number
+
+
+class _ApiKey(click.ParamType[str]):
+    """A key that a client can send."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ANN401
+        """Read it as a client would, or say what is wrong with it."""
+        try:
+            return parse_api_key(str(value)).reveal()
+        except ValueError as error:
+            self.fail(f"the key {error}", param, ctx)
+
+
 def import_emulator() -> ModuleType:
     """Import the emulator, or say which extra is missing."""
     try:
@@ -77,32 +106,37 @@ def _switch_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@host_option
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0: any free one."
 )
-@click.option("--api-key", help="The key to ask for.  [default: one that looks real]")
+@click.option("--api-key", type=_ApiKey(), help="The key to ask for.  [default: one that looks real]")
 @click.option(
-    "--tasks", type=click.IntRange(0), default=1000, show_default=True, help="How many there are already."
+    "--tasks",
+    type=click.IntRange(0, 10_000_000),
+    default=1000,
+    show_default=True,
+    help="How many there are already.",
 )
 @click.option(
-    "--days", type=click.FloatRange(0), default=45.0, show_default=True, help="Over how long they came."
+    "--days", type=_Number(0, 36_500), default=45.0, show_default=True, help="Over how long they came."
 )
 @click.option("--seed", type=int, default=7, show_default=True, help="Another number, another world.")
 @click.option("--client-id", type=int, default=2675, show_default=True, help="Whose tasks they are.")
 @click.option(
-    "--arrivals-per-hour", type=click.FloatRange(0), default=60.0, show_default=True, help="New tasks."
+    "--arrivals-per-hour", type=_Number(0, _MOST), default=60.0, show_default=True, help="New tasks."
 )
 @click.option(
-    "--speed", type=click.FloatRange(0), default=1.0, show_default=True, help="Seconds of theirs in one."
+    "--speed", type=_Number(0, _MOST), default=1.0, show_default=True, help="Seconds of theirs in one."
 )
 @click.option(
     "--page-cap", type=click.IntRange(1), default=1000, show_default=True, help="The largest page granted."
 )
 @_switch_options
+@allow_host_option
 @click.option("--latency", type=_Delay(), default=0.0, help="How late every answer is, such as 100ms.")
 @click.option(
-    "--rate-limit", type=click.FloatRange(0, min_open=True), help="Requests a second; more get a 429."
+    "--rate-limit", type=_Number(0, _MOST, min_open=True), help="Requests a second; more get a 429."
 )
 @click.pass_context
 def emulator(  # noqa: PLR0913
@@ -115,6 +149,7 @@ def emulator(  # noqa: PLR0913
     tasks: int,
     days: float,
     arrivals_per_hour: float,
+    allowed: tuple[str, ...],
     **options: Any,  # noqa: ANN401
 ) -> None:
     """
@@ -134,20 +169,25 @@ def emulator(  # noqa: PLR0913
                 **world_options,
             )
             with package.serve(
-                world, package.Behaviour(**options), port, host=host, api_key=api_key or package.API_KEY
+                world,
+                package.Behaviour(**options),
+                port,
+                host=host,
+                api_key=api_key or package.API_KEY,
+                allowed=allowed,
             ) as server:
                 _introduce(server.base_url, server.api_key, tasks)
+                warn_if_public(server.address, "the emulator")
                 threading.Event().wait()
     except Interrupted as stop:
         context.exit(stop.exit_code)
-    except OSError as refused:
+    except (OSError, TypeError, UnicodeError) as refused:
         raise EmulatorUnavailable(
-            f"cannot listen on {host}:{port}: {refused.strerror}; choose another --port"
+            f"cannot listen on {host}:{port}: {getattr(refused, 'strerror', None) or refused}; "
+            "choose another --port or --host"
         ) from None
 
 
 def _introduce(base_url: str, api_key: str, tasks: int) -> None:
-    click.echo(f"The emulator is at {base_url} with {tasks:,} tasks; Ctrl-C ends it. To use it:", err=True)
-    click.echo(
-        f"  export GCORE_BASE_URL={shlex.quote(base_url)} GCORE_API_KEY={shlex.quote(api_key)}", err=True
-    )
+    note(f"The emulator is at {base_url} with {tasks:,} tasks; Ctrl-C ends it. To use it:")
+    note(f"  export GCORE_BASE_URL={shlex.quote(base_url)} GCORE_API_KEY={shlex.quote(api_key)}")

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from etl.cli.console import note
+from etl.cli.hosts import allow_host_option, host_option, warn_if_public
 from etl.cli.settings import database_option, load_settings
 from etl.cli.signals import interruptible
 from etl.errors import Interrupted
@@ -25,35 +27,43 @@ class ExplorerUnavailable(click.ClickException):
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@host_option
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8001, show_default=True, help="0: any free one."
 )
 @click.option("--open/--no-open", "is_opened", default=True, help="Open a browser.  [default: open]")
+@allow_host_option
 @database_option
 @click.pass_context
-def explore(
-    context: click.Context, /, *, host: str, port: int, is_opened: bool, database_url: str | None
+def explore(  # noqa: PLR0913
+    context: click.Context,
+    /,
+    *,
+    host: str,
+    port: int,
+    is_opened: bool,
+    allowed: tuple[str, ...],
+    database_url: str | None,
 ) -> None:
     """
     Look around in a copy on SQLite, in a browser, until stopped (Ctrl-C or SIGTERM).
 
     Datasette shows tables and views with facets, answers the questions of docs/queries.md and your own in
-    SQL, and finds what was said in the videos. It reads only; syncs may run meanwhile.
+    SQL, and finds what was said in the videos. It reads only; syncs may run meanwhile. It answers only to the
+    address it listens on, localhost, 127.0.0.1 and [::1], so that no web page can read the copy.
     """
     exploring = _import("etl.explore")
-    host = host.removeprefix("[").removesuffix("]")
-    if not host:
-        raise click.UsageError("--host is empty: name an address, such as 127.0.0.1")
     datasette = exploring.explorer(load_settings(database_url=database_url).database_url)
     try:
         with interruptible(), _listen(host, port) as listener:
             shown = f"[{host}]" if listener.family == socket.AF_INET6 else host
-            url = f"http://{shown}:{listener.getsockname()[1]}/"
-            click.echo(f"The copy is at {url}; Ctrl-C ends it.", err=True)
+            address, number, *_ = listener.getsockname()
+            url = f"http://{shown}:{number}/"
+            note(f"The copy is at {url}; Ctrl-C ends it.")
+            warn_if_public(address, "the copy")
             if is_opened:
                 webbrowser.open(url)  # it waits in the queue until it is served
-            exploring.serve(datasette, listener)
+            exploring.serve(datasette, listener, host=host, allowed=allowed)
     except Interrupted as stop:
         context.exit(stop.exit_code)
 

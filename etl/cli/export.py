@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from etl.cli.console import note
 from etl.cli.output import STDOUT, Output
 from etl.cli.settings import database_option, load_settings
 from etl.cli.signals import interruptible
-from etl.cli.sync import Date
+from etl.cli.sync import Date, Text
 from etl.views import NAMES
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", ",": ",", ";": ";"}
 @click.option("--format", "kind", type=click.Choice(FORMATS), help="If the file's name does not say it.")
 @click.option("--since", type=Date(), help="Only rows since this day or instant.")
 @click.option("--until", type=Date(), help="Only rows before this day or instant.")
-@click.option("--task-name", help="Only this type: transcription, content-moderation.")
-@click.option("--status", help="Only this status, such as SUCCESS.")
+@click.option("--task-name", type=Text(), help="Only this type: transcription, content-moderation.")
+@click.option("--status", type=Text(), help="Only this status, such as SUCCESS.")
 @click.option("--partition-by", type=click.Choice(["day", "month"]), help="A folder with a file for each.")
 @click.option("--excel", "is_excel", is_flag=True, help="Write CSV for Excel instead of exact CSV.")
 @click.option(
@@ -97,4 +98,4 @@ def export(  # noqa: PLR0913
             )
     if output is not None:
         what = "files" if kind in exporting.SUBTITLE_FORMATS else "rows"
-        click.echo(f"{number:,} {what} written to {output}", err=True)
+        note(f"{number:,} {what} written to {output}")

@@ -31,19 +31,26 @@ def progress_bar() -> Iterator[Observer]:
         TextColumn("{task.fields[what]}, {task.fields[rate]:,.0f}/s"),
         TimeLeft(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        bars: dict[str, TaskID] = {}
+    progress = Progress(*columns, console=Console(stderr=True), transient=True)
+    bars: dict[str, TaskID] = {}
 
-        def observe(summary: RunSummary, how_far: HowFar) -> None:
-            what, done, total = how_far
-            if what not in bars:
-                bars[what] = progress.add_task("", total=None, what=what, pages=0, rate=0.0)
-            progress.update(
-                bars[what],
-                completed=done,
-                total=max(total, done) if total is not None else None,
-                pages=summary.pages,
-                rate=progress.tasks[bars[what]].speed or 0.0,
-            )
+    def observe(summary: RunSummary, how_far: HowFar) -> None:
+        what, done, total = how_far
+        if what not in bars:
+            bars[what] = progress.add_task("", total=None, what=what, pages=0, rate=0.0)
+        progress.update(
+            bars[what],
+            completed=done,
+            total=max(total, done) if total is not None else None,
+            pages=summary.pages,
+            rate=progress.tasks[bars[what]].speed or 0.0,
+        )
 
+    # A terminal may go away; what it showed is no part of the sync.
+    with contextlib.suppress(OSError):
+        progress.start()
+    try:
         yield observe
+    finally:
+        with contextlib.suppress(OSError):
+            progress.stop()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
-from etl.cli.console import print_table
+from etl.cli.console import print_table, say, say_json, show
 from etl.cli.settings import database_option, load_settings
+from etl.json_output import to_json
 
 _SHOWN_CHARACTERS = 60
 
@@ -29,7 +28,7 @@ def list_(*, database_url: str | None, limit: int, as_json: bool) -> None:
     with reading(load_settings(database_url=database_url).database_url) as connection:
         if as_json:
             for row in iter_rejected(connection, limit=limit):
-                click.echo(json.dumps(row, default=str))
+                show(to_json(row))
             return
         rows = list(iter_rejected(connection, limit=limit))
     print_table(
@@ -57,8 +56,6 @@ def retry(*, database_url: str | None, wait: bool, as_json: bool) -> None:
 
     What is loaded, and what is stored by now, is taken off the list.
     """
-    import dataclasses
-
     from etl.database import ensure_schema
     from etl.sync.rejected import retry_rejected
     from etl.sync.session import writing
@@ -68,9 +65,9 @@ def retry(*, database_url: str | None, wait: bool, as_json: bool) -> None:
         ensure_schema(connection, migrate=False)
         outcome = retry_rejected(connection)
     if as_json:
-        click.echo(json.dumps(dataclasses.asdict(outcome)))
+        say_json(outcome)
     else:
-        click.echo(
+        say(
             f"{outcome.loaded:,} loaded, {outcome.known:,} stored already, "
             f"{outcome.still_rejected:,} still cannot be read"
         )

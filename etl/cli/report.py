@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from etl.cli.console import note
 from etl.cli.output import STDOUT, Output
 from etl.cli.settings import database_option, load_settings
 from etl.cli.signals import interruptible
@@ -71,4 +72,4 @@ def write(output: Path, make: Callable[[], str]) -> None:
         page = make().encode()
         file.write(page)
     if output != STDOUT:
-        click.echo(f"{output}: {len(page) / 1000:,.0f} kB", err=True)
+        note(f"{output}: {len(page) / 1000:,.0f} kB")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
-from etl.cli.console import print_table
+from etl.cli.console import print_table, show
 from etl.cli.settings import database_option, load_settings
+from etl.json_output import to_json
 
 _SHOWN = ("run_id", "started_at", "mode", "status", "requests", "tasks_seen")
 _CHANGES = ("inserted", "updated", "removed", "rejected")
@@ -26,7 +25,7 @@ def runs(*, database_url: str | None, limit: int, as_json: bool) -> None:
         found = recent_runs(connection, limit=limit)
     if as_json:
         for run in found:
-            click.echo(json.dumps(run, default=str))
+            show(to_json(run))
         return
     columns = (*_SHOWN, *_CHANGES, "error")
     print_table(columns, [[run[name] for name in columns] for run in found])

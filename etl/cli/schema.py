@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from typing import TYPE_CHECKING
 
 import click
+
+from etl.cli.console import show
+from etl.json_output import to_json
 
 if TYPE_CHECKING:
     from etl.frames.describing import Description
@@ -30,9 +31,9 @@ def schema(*, name: str | None, as_json: bool) -> None:
         raise click.UsageError(f"there is no table or view {name!r}: choose one of {names}")
     if as_json:
         for each in found:
-            click.echo(json.dumps(dataclasses.asdict(each)))
+            show(to_json(each))
     else:
-        click.echo("\n\n".join(map(_shown, found)))
+        show("\n\n".join(map(_shown, found)))
 
 
 def _shown(described: Description) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from typing import TYPE_CHECKING
 
 import click
 
+from etl.cli.console import note, show
 from etl.cli.settings import database_option, load_settings
-from etl.cli.sync import Date
+from etl.cli.sync import Date, Text
+from etl.json_output import to_json
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -20,8 +20,8 @@ MOST_HITS = 1000
 
 
 @click.command()
-@click.argument("text")
-@click.option("--language", help="Only this language, as the API writes it: eng, ger, jpn.")
+@click.argument("text", type=Text())
+@click.option("--language", type=Text(), help="Only this language, as the API writes it: eng, ger, jpn.")
 @click.option("--since", type=Date(), help="Only tasks completed since this day or instant.")
 @click.option("--limit", type=click.IntRange(1, MOST_HITS), default=10, show_default=True, help="Most hits.")
 @database_option
@@ -48,11 +48,11 @@ def search(  # noqa: PLR0913
         hits = searching.search(connection, text, language=language, since=since, limit=limit)
         is_complete = searching.is_complete(connection)
     for hit in hits:
-        click.echo(json.dumps(dataclasses.asdict(hit), default=str) if as_json else shown(hit))
+        show(to_json(hit) if as_json else shown(hit))
     if not hits:
-        click.echo("nothing found", err=True)
+        note("nothing found")
     if not is_complete:
-        click.echo("not all transcripts can be searched yet: the next gcore-etl sync sees to it", err=True)
+        note("not all transcripts can be searched yet: the next gcore-etl sync sees to it")
 
 
 def shown(hit: Hit) -> str:

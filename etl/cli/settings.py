@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from etl.cli.console import keep_password_secret, keep_secret
+from etl.errors import ConfigurationError
 from etl.settings import Settings, format_duration
 
 if TYPE_CHECKING:
@@ -51,8 +53,13 @@ def database_option(function: F) -> F:
 
 
 def load_settings(**options: str | None) -> Settings:
-    """Merge options over the environment, and note what must never be shown."""
+    """Return the options merged over the environment. Raises ConfigurationError for what cannot be used."""
     settings = Settings.load(None, **options)
-    keep_secret(settings.api_key)
-    keep_password_secret(settings.database_url)
+    if re.match("sqlite:///(?!/)", settings.database_url):
+        try:
+            Path.cwd()
+        except FileNotFoundError:
+            raise ConfigurationError(
+                "the current folder no longer exists: change to another one, or write the whole path (-d)"
+            ) from None
     return settings

@@ -1,9 +1,8 @@
-"""SIGINT and SIGTERM become one exception, so that a run is closed as interrupted and the lock given back."""
+"""Signals that stop become one exception, so that a run is closed as interrupted and the lock given back."""
 
 from __future__ import annotations
 
 import _thread
-import contextlib
 import signal
 import sys
 import threading
@@ -12,51 +11,69 @@ from typing import TYPE_CHECKING, Self
 from etl.errors import Interrupted
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterable
     from sys import UnraisableHookArgs
     from types import FrameType
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STOP = (signal.SIGINT, signal.SIGTERM)
+# The terminal, or the connection that brought it, has gone.
+HANG_UP = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()
 _AGAIN_AFTER = 0.01  # seconds
 # Whoever is struck in one of these leaves a lock taken for ever, and whoever asks for it next waits as long.
 _TAKING_OR_RELEASING = frozenset({"__enter__", "__exit__", "_acquire_restore", "_release_save"})
 _MOST_DELAYS = 100
 
 
-def interruptible(note: str = "") -> AbstractContextManager[object]:
-    """Raise Interrupted in this block at the first signal, with this note; a second ends the process."""
+def interruptible(note: str = "", *, signals: Iterable[signal.Signals] = STOP) -> Listener:
+    """
+    Raise Interrupted in this block at the first signal, with this note; a second ends the process.
+
+    A hang-up that is ignored, as under nohup, stays ignored. Only the main thread hears signals.
+    """
     is_main = threading.current_thread() is threading.main_thread()
-    return _Listener(note) if is_main else contextlib.nullcontext()
+    return Listener(note, signals if is_main else ())
 
 
-class _Listener:
+class Listener:
     """Raises, and sees to it that what it raised is heard."""
 
-    def __init__(self, note: str) -> None:
+    def __init__(self, note: str, signals: Iterable[signal.Signals]) -> None:
         self._note = note
-        self._handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+        handlers = {number: signal.getsignal(number) for number in signals}
+        self._handlers = {
+            number: handler
+            for number, handler in handlers.items()
+            if number not in HANG_UP or handler is not signal.SIG_IGN
+        }
         self._hook = sys.unraisablehook
         self._raised: Interrupted | None = None
         self._again: threading.Timer | None = None
         self._delays = 0
 
     def __enter__(self) -> Self:
-        sys.unraisablehook = self._swallowed
+        if self._handlers:
+            sys.unraisablehook = self._swallowed
         self._listen()
         return self
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
         if self._again is not None:
             self._again.cancel()
-        sys.unraisablehook = self._hook
+        if self._handlers:
+            sys.unraisablehook = self._hook
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         # A driver that is interrupted in the middle complains in its own words.
         if error is not None and self._raised not in {None, error}:
             raise self._raised from error
 
+    def check(self) -> None:
+        """Raise what was raised before, if somebody has swallowed it or made another error of it."""
+        if self._raised is not None:
+            raise self._raised
+
     def _listen(self) -> None:
-        for number in _SIGNALS:
+        for number in self._handlers:
             signal.signal(number, self._interrupt)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
@@ -65,7 +82,7 @@ class _Listener:
             self._delays += 1
             self._strike_again(number)
             return
-        for each in _SIGNALS:
+        for each in self._handlers:
             signal.signal(each, signal.SIG_DFL)
         self._raised = Interrupted(number, self._note)
         raise self._raised

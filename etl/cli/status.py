@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from typing import TYPE_CHECKING
 
 import click
 
-from etl.cli.console import print_table
+from etl.cli.console import print_table, show
 from etl.cli.settings import database_option, load_settings
+from etl.json_output import to_json
 
 if TYPE_CHECKING:
     from etl.sync.status import Status
@@ -26,7 +26,7 @@ def status(*, database_url: str | None, as_json: bool) -> None:
     with reading(load_settings(database_url=database_url).database_url) as connection:
         found = read_status(connection)
     if as_json:
-        click.echo(json.dumps({**dataclasses.asdict(found), "present": found.present}, default=str))
+        show(to_json({**dataclasses.asdict(found), "present": found.present}))
     else:
         _print(found)
 
@@ -50,7 +50,7 @@ def _print(found: Status) -> None:
     }
     for name, value in lines.items():
         if value:
-            click.echo(f"{name + ':':26}{value}")
+            show(f"{name + ':':26}{value}")
 
 
 def _waiting(found: Status) -> str:

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import json
+import logging
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from etl.cli.console import redact
+from etl.cli.console import message_of, say, say_json
 from etl.cli.progress import progress_bar
 from etl.cli.settings import database_option, load_settings, setting_option
-from etl.cli.signals import interruptible
-from etl.errors import EtlError, RecordsRejected
+from etl.cli.signals import HANG_UP, STOP, interruptible
+from etl.errors import RecordsRejected
 from etl.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 F = TypeVar("F")
+
+logger = logging.getLogger(__name__)
 
 LONGEST_WORDS = 1000
 KEPT = "what was loaded is kept, the next sync goes on from there"
@@ -43,20 +45,29 @@ class Date(click.ParamType[dt.datetime]):
             self.fail(f"{value!r} is not a date: write 2026-06-30 or 2026-06-30T12:00:00Z", param, ctx)
 
 
-class Words(click.ParamType[str]):
-    """Some text that an address can hold."""
+class Text(click.ParamType[str]):
+    """Some text that a database can be asked for."""
 
     name = "text"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ANN401
+        """Return it, unless it is not written in UTF-8."""
+        text = str(value)
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            self.fail(f"{text!a} is not written in UTF-8", param, ctx)
+        return text
+
+
+class Words(Text):
+    """Some text that an address can hold."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ANN401
         """Take it, or say what is wrong with it; nothing at all would ask for everything."""
-        words = str(value)
+        words = super().convert(value, param, ctx)
         if not words.strip() or len(words) > LONGEST_WORDS:
             self.fail(f"1 to {LONGEST_WORDS:,} characters are needed", param, ctx)
-        try:
-            words.encode()
-        except UnicodeEncodeError:
-            self.fail(f"{words!a} is not written in UTF-8", param, ctx)
         return words
 
 
@@ -118,53 +129,79 @@ def sync(*, strict: bool, wait: bool, no_migrate: bool, as_json: bool, **options
     if orders.is_full and (orders.since or orders.filters):
         raise click.UsageError("--full reads everything: it goes with no --since and no filter")
     summary = RunSummary()
-    with interruptible(KEPT), reported(summary, as_json=as_json), progress_bar() as observe:
+    with (
+        interruptible(KEPT, signals=(*STOP, *HANG_UP)),
+        reported(summary, as_json=as_json),
+        progress_bar() as observe,
+    ):
         settings = load_settings(**given)
         run_sync(settings, orders, wait=wait, migrate=not no_migrate, observe=observe, summary=summary)
     if strict and summary.rejected:
-        raise RecordsRejected(f"{summary.rejected:,} records were set aside; see rejected_records")
+        raise RecordsRejected(
+            f"{_count_rejected(summary)}, and --strict was given; everything else was loaded"
+        )
 
 
 @contextlib.contextmanager
 def reported(summary: Any, *, as_json: bool) -> Iterator[None]:  # noqa: ANN401
-    """Print what the run in this block did; one that failed only for a program, with the error in it."""
+    """
+    Print what the run in this block did; one that failed only for a program, with the error in it.
+
+    That records were rejected is said on stderr, whatever became of the run.
+    """
+    began_at = dt.datetime.now(dt.UTC)
     try:
         yield
     except Exception as error:
-        summary.error = redact(str(error) if isinstance(error, EtlError) else type(error).__name__)
+        summary.error = message_of(error)
+        summary.started_at = summary.started_at or began_at
         summary.status = "failed" if summary.status == "running" else summary.status
         if as_json:
-            print_json(summary)
+            say_json(summary)
         raise
-    (print_json if as_json else print_summary)(summary)
+    else:
+        (say_json if as_json else print_summary)(summary)
+    finally:
+        if summary.rejected:
+            logger.warning("%s", _about_rejected(summary))
 
 
-def print_json(summary: Any) -> None:  # noqa: ANN401
-    """Print a run for a program, one object on one line."""
-    click.echo(json.dumps(summary.as_json()))
+def _about_rejected(summary: Any) -> str:  # noqa: ANN401
+    advice = "after a sync, " if summary.dry_run else ""
+    return (
+        f"{_count_rejected(summary)}: {advice}gcore-etl rejected list shows what could not be loaded, and why"
+    )
+
+
+def _count_rejected(summary: Any) -> str:  # noqa: ANN401
+    return f"{summary.rejected:,} record{' was' if summary.rejected == 1 else 's were'} rejected"
 
 
 def print_summary(summary: Any) -> None:  # noqa: ANN401
     """Print a run for a person."""
+    say("\n".join(_lines_about(summary)))
+
+
+def _lines_about(summary: Any) -> Iterator[str]:  # noqa: ANN401
     kind = {"full": "everything", "incremental": "what is new", "since": "a part again"}
     read = kind.get(summary.mode, "a part")
     title = "Dry run, nothing written" if summary.dry_run else f"Run {summary.run_id} succeeded"
-    click.echo(
+    yield (
         f"{title}: read {read}, {summary.tasks_seen:,} tasks in {summary.requests:,} requests "
         f"and {summary.duration_seconds:.1f} s."
     )
-    click.echo(
+    yield (
         f"  {summary.inserted:,} new, {summary.updated:,} changed, {summary.unchanged:,} unchanged, "
         f"{summary.removed:,} gone, {summary.rejected:,} rejected"
         + (f", {summary.results_archived:,} results archived" if summary.results_archived else "")
     )
     for line in _about_results(summary):
-        click.echo(f"  {line}")
+        yield f"  {line}"
     if summary.watermark is not None:
-        click.echo(f"  complete up to {summary.watermark:%Y-%m-%d %H:%M:%S} UTC")
+        yield f"  complete up to {summary.watermark:%Y-%m-%d %H:%M:%S} UTC"
     if summary.date_filter is not None and not summary.dry_run:
         audit = f", the count of tasks: {summary.audit}" if summary.audit else ""
-        click.echo(f"  date_created means {summary.date_filter!r}{audit}")
+        yield f"  date_created means {summary.date_filter!r}{audit}"
 
 
 def _about_results(summary: Any) -> Iterator[str]:  # noqa: ANN401

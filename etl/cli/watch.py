@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
-import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from etl.cli.console import complain
+from etl.cli.console import explain, stamp_lines
 from etl.cli.progress import progress_bar
+from etl.cli.schedule import Schedule
 from etl.cli.settings import load_settings
-from etl.cli.signals import interruptible
+from etl.cli.signals import HANG_UP, STOP, interruptible
 from etl.cli.sync import KEPT, reported, results_option, source_options
-from etl.errors import ConfigurationError, EtlError, Interrupted
+from etl.errors import ConfigurationError, Interrupted
 from etl.settings import parse_duration
-
-if TYPE_CHECKING:
-    from etl.settings import Settings
-    from etl.sync.options import SyncOptions
 
 
 class Duration(click.ParamType[dt.timedelta]):
@@ -45,32 +42,40 @@ def watch(*, every: dt.timedelta, as_json: bool, with_results: bool, **options: 
     """
     Sync on a schedule until stopped (Ctrl-C or SIGTERM).
 
-    A sync that fails is reported and tried again at the next turn; one that could never succeed, because of a
-    setting or the key, ends the watch if it is the first.
+    A sync that fails, for whatever reason, is reported and tried again at the next turn. Only a first sync
+    that cannot succeed, because of a setting or the key, ends the watch.
     """
-    from etl.sync.options import SyncOptions
-
-    settings = load_settings(**options)
-    settings.require_api_key()
-    with interruptible(KEPT):
+    with interruptible(KEPT, signals=(*STOP, *HANG_UP)) as stop:
+        schedule = Schedule(every)
         is_first = True
         while True:
-            start = time.monotonic()
-            orders = SyncOptions(with_results=with_results, next_run_in=every)
-            _sync_once(settings, orders, as_json=as_json, is_first=is_first)
+            try:
+                _sync_once(options, every, as_json=as_json, with_results=with_results)
+            except (Interrupted, KeyboardInterrupt):
+                raise
+            except Exception as error:
+                stop.check()
+                if is_first and isinstance(error, ConfigurationError):
+                    raise
+                # Where memory is short, even this may fail.
+                with contextlib.suppress(Exception):
+                    explain(error)
+            # Somebody may have swallowed a signal.
+            stop.check()
             is_first = False
-            time.sleep(max(0.0, start + every.total_seconds() - time.monotonic()))
+            schedule.wait()
 
 
-def _sync_once(settings: Settings, orders: SyncOptions, *, as_json: bool, is_first: bool) -> None:
+def _sync_once(
+    options: dict[str, str | None], every: dt.timedelta, *, as_json: bool, with_results: bool
+) -> None:
+    from etl.sync.options import SyncOptions
     from etl.sync.session import run_sync
     from etl.sync.summary import RunSummary
 
     summary = RunSummary()
-    try:
-        with reported(summary, as_json=as_json), progress_bar() as observe:
-            run_sync(settings, orders, observe=observe, summary=summary)
-    except EtlError as error:
-        if isinstance(error, Interrupted) or (is_first and isinstance(error, ConfigurationError)):
-            raise
-        complain(str(error))
+    orders = SyncOptions(with_results=with_results, next_run_in=every)
+    with reported(summary, as_json=as_json), progress_bar() as observe:
+        settings = load_settings(**options)
+        stamp_lines()
+        run_sync(settings, orders, observe=observe, summary=summary)

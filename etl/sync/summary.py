@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime as dt
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Iterator
 
 COUNTERS = (
@@ -69,13 +69,6 @@ class RunSummary:
             for name, number in before.items():
                 setattr(self, name, number)
             raise
-
-    def as_json(self) -> dict[str, Any]:
-        """Give what `sync --json` prints; times are ISO 8601 in UTC."""
-        return {
-            name: value.isoformat().replace("+00:00", "Z") if isinstance(value, dt.datetime) else value
-            for name, value in dataclasses.asdict(self).items()
-        }
 
 
 class Progress(NamedTuple):

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 from support.commands import error_of
 from support.conditions import CONDITIONS, meet
+from support.processes import TIME
 from support.worlds import NOW, query, stored_states, true_states
 
-from etl.emulator import World, serve
+from etl.emulator import Fault, World, serve
 from etl.sync.session import writing
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def test_a_program_reads_one_object_on_one_line(command, emulator):
     assert first.keys() == told.keys() >= KEYS
     assert (first["run_id"], first["mode"], first["inserted"], first["date_filter"]) == (1, "full", 30, "gte")
     assert (told["run_id"], told["mode"], told["status"]) == (2, "incremental", "succeeded")
-    assert (told["watermark"], told["error"]) == ("2026-06-27T18:00:00Z", None)
+    assert (told["watermark"], told["error"]) == ("2026-06-27T18:00:00.000000Z", None)
     assert told["requests"] >= told["pages"] > 0
     row = query(
         command.database_url, "SELECT requests, pages, tasks_seen, updated FROM sync_runs WHERE run_id = 2"
@@ -88,12 +89,45 @@ def test_strict_ends_with_5_when_a_record_was_set_aside(command, emulator):
     usable = true_states(emulator.world)
     emulator.world.add_raw("00000000-0000-4000-8000-000000000001", b'{"status":"SUCCESS"}')
     ended = command("sync", "--strict", "--json")
-    assert "1 records were set aside; see rejected_records" in error_of(ended, 5)
+    assert "1 record was rejected, and --strict was given" in error_of(ended, 5)
     told = json.loads(ended.out)
     assert (told["status"], told["rejected"], told["inserted"]) == ("succeeded", 1, 30)
     assert stored_states(command.database_url) == usable
     assert command("sync", "--full").code == 0
     assert command("sync", "--full", "--strict").code == 5
+
+
+REJECTED = "1 record was rejected: "
+
+
+@pytest.mark.parametrize("words", ["sync", "sync --json", "sync --full --json", "sync --strict"])
+def test_a_run_that_rejected_something_says_so_on_stderr(command, emulator, words):
+    emulator.world.add_raw("00000000-0000-4000-8000-000000000001", b'{"status":"SUCCESS"}')
+    ended = command(*words.split())
+    (line,) = (line for line in ended.err.splitlines() if REJECTED in line)
+    assert re.match(rf"{TIME} WARNING etl.cli.sync: {REJECTED}gcore-etl rejected list shows ", line)
+    assert "task_id" in command("rejected", "list").out
+
+
+def test_a_dry_run_that_would_reject_something_says_so(sqlite_command, emulator):
+    emulator.world.add_raw("00000000-0000-4000-8000-000000000001", b'{"status":"SUCCESS"}')
+    ended = sqlite_command("sync", "--dry-run", "--json")
+    assert (ended.code, json.loads(ended.out)["rejected"]) == (0, 1)
+    assert f"{REJECTED}after a sync, gcore-etl rejected list shows " in ended.err
+
+
+def test_a_run_that_rejected_something_and_failed_later_says_both(command, emulator):
+    emulator.world.add_raw("00000000-0000-4000-8000-000000000001", b'{"status":"SUCCESS"}')
+    emulator.inject(Fault("400", times=99, after=5))
+    ended = command("sync", "--json", "--page-size", "5", "--concurrency", "1")
+    told = json.loads(ended.out)
+    assert (ended.code, told["status"], told["rejected"]) == (1, "failed", 1)
+    assert REJECTED in ended.err
+    assert f"Error: {told['error']}" == error_of(ended, 1)
+
+
+def test_a_run_that_rejected_nothing_says_nothing(command):
+    assert (command("sync", "--json").err, command("sync").err) == ("", "")
 
 
 def test_strict_ends_with_0_when_all_is_well(sqlite_command):
@@ -259,7 +293,10 @@ def test_an_older_schema_is_upgraded_or_with_no_migrate_refused_with_4(command):
 def test_a_second_writer_ends_with_75_or_waits(command, nursery):
     command("sync")
     with writing(command.database_url):
-        assert "--wait" in error_of(command("sync"), 75)
+        refused = command("sync", "--json")
+        line = error_of(refused, 75)
+        assert "--wait" in line
+        assert f"Error: {json.loads(refused.out)['error']}" == line
         waiting = nursery.start(command.environment, "sync", "--wait", "--json")
         with pytest.raises(queue.Empty):
             waiting.await_end(0.5)

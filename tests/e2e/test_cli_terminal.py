@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime as dt
 import json
 import os
 import re
@@ -12,16 +14,25 @@ from typing import TYPE_CHECKING
 import pytest
 from support.absent import require
 from support.commands import error_of
+from support.processes import BUFFERED, TIME
 from support.worlds import query
 
+from etl.emulator import Fault
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from support.commands import Command
 
-PRINTING = ("sync", "sync --json", "status", "runs", "runs --json", "doctor", "completion bash", "--help")
+PRINTING = (
+    "status", "status --json", "runs", "runs --json", "doctor", "completion bash", "--help", "--version",
+    "schema tasks", "db current", "rejected list", "export tasks", "search a*",
+)  # fmt: skip
 
 
 def run(command: Command, *words: str, **options: object) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, **command.environment, **options.pop("environment", {})}
+    environment = {**os.environ, **BUFFERED, **command.environment, **options.pop("environment", {})}
     return subprocess.run(
         [sys.executable, "-m", "etl", *words], env=environment, check=False, text=True, **options
     )
@@ -85,6 +96,17 @@ def test_logs_go_to_stderr_and_leave_the_data_alone(command):
         assert "Traceback" not in ended.err
 
 
+def test_what_is_logged_is_dated_in_utc_wherever_the_machine_is(sqlite_command, emulator):
+    emulator.inject(Fault("503", times=99))
+    before = dt.datetime.now(dt.UTC).replace(microsecond=0)
+    ended = run(
+        sqlite_command, "sync", "--retry-for", "1s", environment={"TZ": "Asia/Tokyo"}, capture_output=True
+    )
+    times = re.findall(f"^({TIME}) WARNING ", ended.stderr, re.MULTILINE)
+    assert times
+    assert all(before <= dt.datetime.fromisoformat(time) <= dt.datetime.now(dt.UTC) for time in times)
+
+
 @pytest.mark.parametrize(
     "words",
     ["-v sync", "sync -v", "sync --verbose", "-vv sync", "db -v upgrade", "db upgrade -v", "doctor -v"],
@@ -121,19 +143,101 @@ def test_even_a_bug_is_one_line_without_verbose(sqlite_command, tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (1, "", expected)
 
 
-@pytest.mark.parametrize("words", PRINTING)
-def test_a_reader_that_has_gone_is_no_reason_for_a_traceback(sqlite_command, words):
-    sqlite_command("sync")
+@contextlib.contextmanager
+def no_reader() -> Iterator[int]:
+    """Give the end of a pipe whose other end is closed."""
     reader, writer = os.pipe()
     os.close(reader)
-    done = run(sqlite_command, *words.split(), stdout=writer, stderr=subprocess.PIPE)
+    yield writer
     os.close(writer)
+
+
+@contextlib.contextmanager
+def full_disk() -> Iterator[int]:
+    """Give a file that takes nothing more."""
+    descriptor = os.open("/dev/full", os.O_WRONLY)
+    yield descriptor
+    os.close(descriptor)
+
+
+@pytest.mark.parametrize("words", PRINTING)
+def test_a_reader_that_has_gone_ends_what_only_prints_without_a_word(sqlite_command, words):
+    sqlite_command("sync")
+    with no_reader() as stdout:
+        done = run(sqlite_command, *words.split(), stdout=stdout, stderr=subprocess.PIPE)
     assert (done.returncode, done.stderr) == (1, "")
-    if words.startswith("sync"):
-        ((status,),) = query(
-            sqlite_command.database_url, "SELECT status FROM sync_runs ORDER BY run_id DESC LIMIT 1"
+
+
+@pytest.mark.parametrize("words", PRINTING)
+def test_a_full_disk_behind_stdout_fails_what_only_prints_in_one_line(sqlite_command, words):
+    sqlite_command("sync")
+    with full_disk() as stdout:
+        done = run(sqlite_command, *words.split(), stdout=stdout, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert re.match(r"Error: .*No space left on device", done.stderr)
+    assert "unexpected" not in done.stderr
+
+
+LOST = f"{TIME} WARNING etl.cli.console: the report could not be printed: "
+# How stdout is redirected, if it is not a pipe without a reader; and which reason is given.
+UNPRINTABLE = {
+    ">/dev/full": "standard output cannot be written: No space left on device",
+    "": "its reader has gone",
+    ">&-": "standard output is closed",
+}
+
+
+def run_redirected(command: Command, words: str, redirection: str, folder: Path) -> tuple[int, str]:
+    """Run it as a shell does; give its code, and what it says on stderr."""
+    said = folder / "stderr"
+    with no_reader() as broken:
+        done = subprocess.run(
+            f"exec 2>'{said}' {redirection}; exec '{sys.executable}' -m etl {words}",
+            shell=True,
+            check=False,
+            env={**os.environ, **BUFFERED, **command.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL if redirection else broken,
         )
-        assert status == "succeeded"
+    return done.returncode, said.read_text()
+
+
+@pytest.mark.parametrize("words", ["sync", "sync --json", "sync --dry-run", "db upgrade", "rejected retry"])
+@pytest.mark.parametrize("redirection", UNPRINTABLE)
+def test_what_cannot_be_printed_is_no_failure_of_what_was_done(sqlite_command, tmp_path, words, redirection):
+    sqlite_command("sync")
+    code, said = run_redirected(sqlite_command, words, redirection, tmp_path)
+    assert code == 0
+    assert re.fullmatch(LOST + re.escape(UNPRINTABLE[redirection]) + "\n", said), said
+    if words in {"sync", "sync --json"}:
+        rows = query(sqlite_command.database_url, "SELECT run_id, status FROM sync_runs ORDER BY run_id")
+        assert rows == [(1, "succeeded"), (2, "succeeded")]
+
+
+@pytest.mark.parametrize("redirection", UNPRINTABLE)
+def test_a_sync_that_failed_ends_with_its_own_code_wherever_it_is_printed(
+    sqlite_command, emulator, tmp_path, redirection
+):
+    emulator.behaviour.feature_disabled = True
+    code, said = run_redirected(sqlite_command, "sync --json", redirection, tmp_path)
+    assert code == 3
+    lost, line = said.splitlines()
+    assert re.match(LOST, lost)
+    assert line.startswith("Error: AI tasks are not enabled")
+
+
+@pytest.mark.parametrize("words", ["sync", "status", "sync --page-size 0", "sync --retry-for 0.1s"])
+@pytest.mark.parametrize("redirection", ["2>/dev/full", "2>&-", ">/dev/full 2>&1", ">&- 2>&-"])
+def test_where_nothing_can_be_said_the_code_is_still_right(
+    sqlite_command, emulator, tmp_path, words, redirection
+):
+    sqlite_command("sync")
+    if "--retry-for" in words:
+        emulator.inject(Fault("503", times=99))
+    expected = {"sync --page-size 0": 2, "sync --retry-for 0.1s": 1}.get(words, 0)
+    if words == "status" and redirection.startswith(">"):
+        expected = 1
+    assert run_redirected(sqlite_command, words, redirection, tmp_path)[0] == expected
 
 
 def test_the_first_line_can_be_taken_alone(sqlite_command):
@@ -151,28 +255,53 @@ def test_the_first_line_can_be_taken_alone(sqlite_command):
     assert (json.loads(done.stdout)["run_id"], done.stderr) == (3, "")
 
 
+@pytest.mark.parametrize("words", ["status", "runs --json", "search a", "schema", "export tasks"])
+def test_without_stdout_what_only_prints_fails_in_one_line(sqlite_command, tmp_path, words):
+    sqlite_command("sync")
+    code, said = run_redirected(sqlite_command, words, ">&-", tmp_path)
+    assert (code, said.count("\n")) == (1, 1)
+    assert re.match("Error: .*standard output", said)
+
+
 @pytest.mark.parametrize("words", ["sync --json", "runs"])
-@pytest.mark.parametrize("closed", [1, 2])
-def test_without_stdout_or_stderr_it_works_all_the_same(sqlite_command, words, closed):
+def test_without_stderr_it_works_all_the_same(sqlite_command, words):
     sqlite_command("sync")
     done = subprocess.run(
-        f"'{sys.executable}' -m etl {words} {closed}>&-",
+        f"'{sys.executable}' -m etl {words} 2>&-",
         shell=True,
         check=False,
         env={**os.environ, **sqlite_command.environment},
         capture_output=True,
         text=True,
     )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert bool(done.stdout) == (closed == 2)
+    assert done.returncode == 0
+    assert done.stdout
 
 
-def test_a_full_disk_behind_stdout_is_one_line(sqlite_command):
+STREAMS = """
+import os, sys
+from etl.__main__ import main
+sys.argv[1:] = ["--version"]
+try:
+    main()
+finally:
+    os.write(9, repr([os.readlink(f"/proc/self/fd/{number}") for number in (0, 1, 2)]).encode())
+"""
+
+
+def test_no_file_takes_the_place_of_a_stream_that_is_closed(tmp_path):
+    """What a library prints by itself would end up in it: in the database, for one."""
+    seen = tmp_path / "seen"
+    shell = f'exec 9>"{seen}" 0<&- 1>&- 2>&-; exec "$0" -c "$1"'
+    subprocess.run(["bash", "-c", shell, sys.executable, STREAMS], check=False)
+    assert seen.read_text() == "['/dev/null', '/dev/null', '/dev/null']"
+
+
+def test_without_stdin_nobody_agrees(sqlite_command, tmp_path):
     sqlite_command("sync")
-    with open("/dev/full", "w") as full:  # noqa: PTH123
-        done = run(sqlite_command, "runs", stdout=full, stderr=subprocess.PIPE)
-    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert "No space left" in done.stderr
+    code, said = run_redirected(sqlite_command, "db downgrade 0001", "<&-", tmp_path)
+    assert code == 1
+    assert said.splitlines()[-1].startswith("Error: nothing was done")
 
 
 def test_an_encoding_that_knows_few_letters_gets_them_escaped(sqlite_command, emulator):

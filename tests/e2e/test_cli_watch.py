@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.commands import error_of
-from support.processes import wait_until
+from support.processes import TIME, start_command, wait_until
 from support.worlds import query, stored_states, true_states
 
 from etl.emulator import Fault
@@ -47,11 +49,17 @@ def read_object(process: subprocess.Popen[str]) -> dict[str, object]:
 def stop(process: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM) -> tuple[str, str]:
     """Send a signal, check that it ends in time, and give what it printed until then."""
     start = time.monotonic()
-    process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    said = end(process, number)
     assert time.monotonic() - start < PROMPT
+    return said
+
+
+def end(process: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM) -> tuple[str, str]:
+    """Send a signal, check how it ends, and give what it printed until then."""
+    process.send_signal(number)
+    said = process.communicate(timeout=60)
     assert process.returncode == CODES[number]
-    return out, err
+    return said
 
 
 @pytest.mark.parametrize("number", CODES)
@@ -65,7 +73,7 @@ def test_it_syncs_again_and_again_until_a_signal(command, emulator, number):
         _, err = stop(process, number)
     assert (first["run_id"], first["inserted"], first["status"]) == (1, 30, "succeeded")
     (line,) = err.splitlines()
-    assert line.startswith("Error: interrupted")
+    assert re.match(rf"{TIME}  Error: interrupted", line)
     assert stored_states(command.database_url) == true_states(emulator.world)
     statuses = query(command.database_url, "SELECT DISTINCT status FROM sync_runs WHERE run_id <= 2")
     assert statuses == [("succeeded",)]
@@ -94,21 +102,126 @@ def test_a_failed_sync_is_reported_and_tried_again(sqlite_command, emulator):
         _, err = stop(process)
     failed = [each for each in told if each["status"] == "failed"]
     assert failed
-    errors = [line for line in err.splitlines() if line.startswith("Error: ")]
+    errors = [line.partition("  ")[2] for line in err.splitlines() if "  Error: " in line]
     assert errors[:-1] == [f"Error: {each['error']}" for each in failed]
     assert "HTTP 503" in errors[0]
 
 
-def test_while_another_sync_is_running_it_waits_for_its_next_turn(sqlite_command):
-    with watching(sqlite_command, "--every", "0.3s", "--json") as process:
+def test_while_another_sync_is_running_it_waits_for_its_next_turn(command):
+    with watching(command, "--every", "0.3s", "--json") as process:
         read_object(process)
-        with writing(sqlite_command.database_url):
+        with writing(command.database_url):
             while (told := read_object(process))["status"] == "succeeded":
                 pass
+            refused = command("sync")
         assert "another sync" in told["error"]
+        assert without_numbers(f"Error: {told['error']}") == without_numbers(error_of(refused, 75))
         while read_object(process)["status"] != "succeeded":
             pass
-        stop(process)
+        _, err = stop(process)
+        assert f"Error: {told['error']}" in err
+
+
+def without_numbers(text: str) -> str:
+    return re.sub(r"\d+", "0", text)
+
+
+def test_a_full_disk_behind_stdout_does_not_end_it(sqlite_command):
+    with (
+        open("/dev/full", "w") as full,  # noqa: PTH123
+        start_command(sqlite_command.environment, "watch", "--every", "0.3s", stdout=full) as process,
+    ):
+        lines = [process.stderr.readline() for _ in range(3)]
+        _, err = end(process)
+    expected = f"{TIME} WARNING etl.cli.console: the report could not be printed: .*No space left on device\n"
+    assert [line for line in lines if not re.fullmatch(expected, line)] == []
+    assert "Exception ignored" not in err
+    statuses = query(sqlite_command.database_url, "SELECT DISTINCT status FROM sync_runs WHERE run_id < 4")
+    assert statuses == [("succeeded",)]
+
+
+@pytest.mark.parametrize("words", [(), ("--json",)])
+def test_a_reader_that_goes_away_does_not_end_it(sqlite_command, words):
+    with watching(sqlite_command, "--every", "0.3s", *words) as process:
+        assert process.stdout.readline()
+        process.stdout.close()
+        process.stdout = None
+        while "its reader has gone" not in process.stderr.readline():
+            pass
+        assert "its reader has gone" in process.stderr.readline()
+        _, err = end(process)
+    assert "Exception ignored" not in err
+    statuses = query(sqlite_command.database_url, "SELECT DISTINCT status FROM sync_runs WHERE run_id < 3")
+    assert statuses == [("succeeded",)]
+
+
+@pytest.mark.parametrize("stderr", ["/dev/full", "closed"])
+def test_where_nothing_can_be_complained_of_it_goes_on(sqlite_command, emulator, stderr):
+    emulator.inject(Fault("503", times=99))
+    redirection = "2>&-" if stderr == "closed" else f"2>{stderr}"
+    words = "watch --every 0.1s --json --retry-for 0.01s"
+    with subprocess.Popen(
+        f"exec '{sys.executable}' -m etl {words} {redirection}",
+        shell=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **sqlite_command.environment},
+    ) as process:
+        told = [read_object(process)["status"] for _ in range(3)]
+        end(process)
+    assert told == ["failed"] * 3
+
+
+def test_a_disk_that_is_full_does_not_end_it(sqlite_command, nursery, tmp_path):
+    """The limit on the size of a file is as good as a small disk."""
+    child = nursery.start(
+        sqlite_command.environment, "watch", "--every", "0.2s", "--json", file_bytes=200_000
+    )
+    wait_until(lambda: child.said().count("\n") >= 3, "three turns")
+    child.send(signal.SIGTERM)
+    ended = child.await_end()
+    assert ended.code == 143, ended
+    told = [json.loads(line)["error"] for line in ended.out.splitlines()]
+    assert [error for error in told if error is None] == []
+    assert (tmp_path / "tasks.db").exists()
+
+
+def test_a_terminal_that_goes_away_ends_it_unless_that_is_ignored(sqlite_command):
+    with watching(sqlite_command, "--every", "0.2s", "--json") as process:
+        read_object(process)
+        process.send_signal(signal.SIGHUP)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err.count("\n")) == (129, 1)
+    statuses = query(sqlite_command.database_url, "SELECT DISTINCT status FROM sync_runs")
+    assert ("running",) not in statuses
+    with subprocess.Popen(
+        f"trap '' HUP; exec '{sys.executable}' -m etl watch --every 0.2s --json",
+        shell=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **sqlite_command.environment},
+    ) as process:
+        read_object(process)
+        process.send_signal(signal.SIGHUP)
+        for _ in range(2):
+            assert read_object(process)["status"] == "succeeded"
+        end(process)
+
+
+def test_every_line_carries_the_time(sqlite_command, emulator):
+    with watching(sqlite_command, "--every", "0.3s", "-v", GCORE_ETL_RETRY_FOR="0.1s") as process:
+        for line in iter(process.stdout.readline, ""):
+            if "Run 2 succeeded" in line:
+                break
+        emulator.inject(Fault("503", times=3))
+        for line in iter(process.stderr.readline, ""):
+            assert re.match(TIME, line), line
+            if "Error: " in line:
+                break
+        out, err = end(process)
+    assert [line for line in (out + err).splitlines() if not re.match(TIME, line)] == []
+    assert "Traceback" in err or "Error: " in line
 
 
 def test_a_key_that_is_refused_at_first_ends_it_and_later_does_not(sqlite_command, emulator):
@@ -135,7 +248,7 @@ def test_a_signal_in_the_middle_of_a_slow_request_ends_it_in_time(command, emula
         emulator.behaviour.latency = 50
         wait_until(lambda: emulator.requests, "the first request")
         out, err = stop(process, number)
-    assert err.startswith("Error: interrupted")
+    assert re.match(rf"{TIME}  Error: interrupted", err)
     assert json.loads(out)["status"] == "interrupted"
     assert query(command.database_url, "SELECT status FROM sync_runs") == [("interrupted",)]
 

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from etl.emulator import Emulator
 
 PATIENCE = 60.0
+# Whatever whoever runs the tests has set: what is not printed waits in a buffer, as it does for users.
+BUFFERED = {"PYTHONUNBUFFERED": ""}
+TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 # Of a process, so that a small world fills several batches.
 SMALL_BATCHES = {"etl.sync.intake.BATCH_ROWS": 20, "etl.sync.archive.BATCH_RESULTS": 10}
 
@@ -60,10 +63,9 @@ class Ended(NamedTuple):
 
     @property
     def complaints(self) -> list[str]:
-        """Give the lines on stderr that are no warnings from a log."""
-        return [
-            line for line in self.err.splitlines() if not re.match(r"[-\d]{10} [:,\d]{12} WARNING ", line)
-        ]
+        """Give the lines on stderr that are no warnings from a log, without the time that some begin with."""
+        lines = [line for line in self.err.splitlines() if not re.match(rf"{TIME} WARNING ", line)]
+        return [re.sub(rf"^{TIME}  ", "", line) for line in lines]
 
 
 def wait_until(condition: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
@@ -85,13 +87,15 @@ def environment_for(emulator: Emulator, database_url: str, **settings: object) -
     }
 
 
-def start_command(environment: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
+def start_command(
+    environment: dict[str, str], *arguments: str, stdout: Any = subprocess.PIPE
+) -> subprocess.Popen[str]:
     """Start the command as a shell does."""
     return subprocess.Popen(
         [sys.executable, "-m", "etl", *arguments],
-        env={**os.environ, **environment},
+        env={**os.environ, **BUFFERED, **environment},
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
+        stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
     )

@@ -1,0 +1,146 @@
+"""Every JSON that is printed writes a time in one way, with all digits, on both databases."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pandas as pd
+import pytest
+from support.processes import start_command
+from support.worlds import a_world
+
+from etl.emulator import serve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from support.commands import Command
+
+    from etl.emulator import Emulator
+
+ONE_WAY = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+# In whichever way a date could be written.
+LIKE_A_TIME = re.compile(r"\d{4}-?\d\d-?\d\d[T ]?\d\d:?\d\d|\d{4}-\d\d-\d\d|\d\d:\d\d:\d\d|[+-]\d\d:\d\d$")
+# What the source wrote, which is repeated as it is.
+QUOTED = {"raw", "snippet", "url", "error"}
+CUES = [{"start_time": "00:00:01.000", "end_time": "00:00:02.000", "text": "guten abend"}]
+
+
+def strings(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Give each string of a document with the name of what it is the value of."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            yield from strings(each, key)
+    elif isinstance(value, list):
+        for each in value:
+            yield from strings(each, name)
+    elif isinstance(value, str):
+        yield name, value
+
+
+def refuse(constant: str) -> Any:
+    raise AssertionError(f"{constant} is no JSON")
+
+
+def read(lines: str) -> list[dict[str, Any]]:
+    return [json.loads(line, parse_constant=refuse) for line in lines.splitlines()]
+
+
+def check_times(documents: list[dict[str, Any]], *names: str) -> None:
+    """Check every string that looks like a time, and that these are times."""
+    found = {(name, text) for name, text in strings(documents) if name not in QUOTED}
+    assert [each for each in found if LIKE_A_TIME.search(each[1]) and not ONE_WAY.fullmatch(each[1])] == []
+    assert set(names) - {name for name, text in found if ONE_WAY.fullmatch(text)} == set()
+
+
+@pytest.fixture
+def emulator() -> Iterator[Emulator]:
+    """Serve a world of now, whose results are not lost yet."""
+    with serve(a_world(10, now=dt.datetime.now(dt.UTC).replace(microsecond=0))) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def said(command: Command, emulator: Emulator) -> Command:
+    """Sync tasks of which some end on a whole second; a record is rejected, results wait, and a run fails."""
+    for number, step in enumerate((0, 186, 14)):
+        emulator.world.advance(dt.timedelta(milliseconds=step))
+        task_id = emulator.world.create(task_id=f"t{number}")
+        emulator.world.start(task_id)
+        emulator.world.finish(task_id, {"subtitles": CUES, "languages": ["ger"]})
+    emulator.world.add_raw("00000000-0000-4000-8000-000000000001", b'{"status":"SUCCESS"}')
+    assert command("sync").code == 0
+    emulator.behaviour.feature_disabled = True
+    assert command("sync").code == 3
+    emulator.behaviour.feature_disabled = False
+    emulator.world.finish(emulator.world.create())
+    assert command("sync", "--no-results").code == 0
+    return command
+
+
+def test_every_command_writes_times_in_one_way(said):
+    run = ("started_at", "finished_at", "watermark_before", "watermark_after")
+    for words, names in {
+        "status": ("watermark", "last_full_at", "last_success_at", "first_result_lost_at", *run),
+        "runs": run,
+        "search guten": ("completed_at",),
+        "rejected list": ("received_at",),
+        "schema": (),
+        "sync --dry-run": ("watermark", "watermark_before", "started_at"),
+        "sync": ("watermark", "watermark_before", "started_at"),
+        "sync --full": ("watermark", "watermark_before", "started_at"),
+        "rejected retry": (),
+    }.items():
+        ended = said(*words.split(), "--json")
+        assert ended.code == 0, (words, ended)
+        check_times(read(ended.out), *names)
+
+
+def test_a_sync_that_failed_writes_times_in_the_same_way(said, emulator):
+    emulator.behaviour.feature_disabled = True
+    ended = said("sync", "--json")
+    assert ended.code == 3
+    check_times(read(ended.out), "watermark", "started_at")
+    ended = said("watch", "--json")
+    assert ended.code == 3
+    check_times(read(ended.out), "watermark", "started_at")
+
+
+def test_pandas_reads_them_in_one_go(said):
+    """It takes the form of the first for that of all, and refuses any other."""
+    hits = read(said("search", "guten", "--json").out)
+    moments = pd.to_datetime([hit["completed_at"] for hit in hits])
+    assert len(moments) == 3
+    assert {0} < {moment.microsecond for moment in moments}
+
+
+def test_what_compares_as_text_compares_with_an_export(said):
+    """The same instant is written by `search` as `export` writes it."""
+    exported = [json.loads(line)["completed_at"] for line in said("export", "tasks").out.splitlines()]
+    hits = read(said("search", "guten", "--json").out)
+    assert {hit["completed_at"] for hit in hits} <= set(exported)
+
+
+def test_the_search_page_of_explore_writes_them_so_too(sqlite_command, emulator):
+    emulator.world.finish(emulator.world.create(task_id="t"), {"subtitles": CUES, "languages": ["ger"]})
+    sqlite_command("sync")
+    words = ("explore", "--no-open", "--port", "0")
+    with start_command(sqlite_command.environment, *words) as process:
+        try:
+            base = process.stderr.readline().split()[4].rstrip("/;")
+            answer = httpx.get(f"{base}/tasks/search.json?_shape=array&words=guten", verify=False, timeout=60)
+        finally:
+            process.kill()
+    (hit,) = answer.json()
+    assert ONE_WAY.fullmatch(hit["completed_at"])
+
+
+def test_the_emulator_tells_the_time_so_too():
+    with serve(a_world(1)) as emulator:
+        for method, path in (("GET", "stats"), ("POST", "advance?seconds=0.5")):
+            answer = httpx.request(method, f"{emulator.base_url}/_emulator/{path}", verify=False, timeout=60)
+            check_times([answer.json()], "now")

@@ -1,0 +1,323 @@
+"""Only a stop ends `watch`, whatever happens in a turn: the turns fail as a test says, and nobody waits."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import gc
+import json
+import logging
+import re
+import signal
+import sqlite3
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import sqlalchemy as sa
+from click.testing import CliRunner
+from support.processes import TIME, environment_for
+from support.worlds import a_world, query
+
+from etl.cli import cli, watch
+from etl.emulator import serve
+from etl.errors import (
+    ConfigurationError,
+    CredentialsRefused,
+    DatabaseError,
+    EtlError,
+    Interrupted,
+    SchemaTooNewError,
+    SourceError,
+    SyncRunning,
+    Unreachable,
+)
+from etl.sync import session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from click.testing import Result
+
+    from etl.sync.summary import RunSummary
+
+    Turn = Callable[[RunSummary], None]
+
+
+class Turns:
+    """What each sync does, instead of a sync; after the last comes SIGTERM."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *turns: BaseException | Turn) -> None:
+        self.left, self.done, self.waits = list(turns), 0, 0
+        monkeypatch.setattr(session, "run_sync", self._run)
+        monkeypatch.setattr(watch, "Schedule", lambda _every: self)
+
+    def wait(self) -> None:
+        self.waits += 1
+        if not self.left:
+            assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL, "a stop was not heard"
+            signal.raise_signal(signal.SIGTERM)
+
+    def _run(self, *_arguments: Any, summary: RunSummary, **_options: Any) -> None:
+        turn = self.left.pop(0)
+        self.done += 1
+        if isinstance(turn, BaseException):
+            raise turn
+        turn(summary)
+
+
+def succeed(summary: RunSummary) -> None:
+    summary.status, summary.run_id = "succeeded", 7
+
+
+def run(*options: str, **environment: str) -> Result:
+    known = {"GCORE_API_KEY": "1234$abcdef", "GCORE_ETL_DATABASE_URL": "sqlite:////nowhere/tasks.db"}
+    return CliRunner().invoke(cli, ["watch", *options], env={**known, **environment})
+
+
+def without_time(text: str) -> list[str]:
+    """Give the lines without the time that each begins with."""
+    lines = text.splitlines()
+    assert [line for line in lines if not re.match(TIME, line)] == []
+    return [re.sub(f"^{TIME} +", "", line) for line in lines]
+
+
+@pytest.fixture(autouse=True)
+def own_logging() -> Iterator[None]:
+    """Put back what the command changes in a process that is not its own."""
+    root, ours = logging.getLogger(), logging.getLogger("etl")
+    before = (root.handlers, root.level, ours.level)
+    yield
+    root.handlers, root.level, ours.level = before
+
+
+def driver_error(kind: type[sa.exc.DBAPIError], text: str) -> sa.exc.DBAPIError:
+    return kind("SELECT 1", {}, sqlite3.ProgrammingError(text))
+
+
+FAILURES: dict[str, Exception] = {
+    "memory": MemoryError(),
+    "disk": OSError(errno.ENOSPC, "No space left on device", "/srv/copy"),
+    "file": FileNotFoundError(errno.ENOENT, "No such file or directory", "/tmp/x"),
+    "threads": RuntimeError("can't start new thread"),
+    "depth": RecursionError("maximum recursion depth exceeded"),
+    "bug": ZeroDivisionError("division by zero"),
+    "assertion": AssertionError(),
+    "missing module": ModuleNotFoundError("No module named 'x'"),
+    "text": UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
+    "statement": driver_error(sa.exc.ProgrammingError, 'prepared statement "_pg3_0" already exists'),
+    "data": driver_error(sa.exc.DataError, "untranslatable character"),
+    "key": KeyError("x"),
+    "group": ExceptionGroup("several", [ValueError("one"), OSError("two")]),
+    "stop iteration": StopIteration(),
+    "source": Unreachable("the API does not answer"),
+    "database": DatabaseError("the database cannot be used: it is down"),
+    "schema": SchemaTooNewError("the schema is newer"),
+    "lock": SyncRunning("another sync is writing (process 4711 on host-a, since 2026-12-01 14:03:11 UTC)"),
+}
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize("failure", FAILURES)
+def test_no_failure_ends_it_and_each_is_one_line_and_one_object(monkeypatch, failure, is_first):
+    error = FAILURES[failure]
+    turns = Turns(monkeypatch, *([] if is_first else [succeed]), error, succeed)
+    ended = run("--json")
+    assert (ended.exit_code, turns.left) == (143, [])
+    *complaints, last = without_time(ended.stderr)
+    assert last.startswith("Error: interrupted")
+    told = [json.loads(line) for line in ended.stdout.splitlines()]
+    (failed,) = (each for each in told if each["status"] == "failed")
+    assert complaints == [f"Error: {failed['error']}"]
+    assert len(told) == turns.done
+    if isinstance(error, EtlError):
+        assert failed["error"] == str(error)
+    assert failed["started_at"].endswith("Z"), "which turn it was is told as well"
+    assert ("unexpected" in complaints[0]) == (not isinstance(error, (EtlError, OSError, MemoryError)))
+
+
+def test_every_line_for_a_person_carries_the_time(monkeypatch):
+    Turns(monkeypatch, succeed, ValueError("two\nlines"), succeed)
+    ended = run("-v")
+    out, err = without_time(ended.stdout), without_time(ended.stderr)
+    assert sum(line.startswith("Run 7 succeeded: ") for line in out) == 2
+    assert any("new," in line for line in out)
+    assert "Error: unexpected ValueError: two lines; --verbose shows where" in err
+    assert err[0] == "Traceback (most recent call last):"
+
+
+@pytest.mark.parametrize(
+    "error", [ConfigurationError("no such URL"), CredentialsRefused(401, "https://api.example")]
+)
+def test_only_a_first_turn_that_no_later_one_can_mend_ends_it(monkeypatch, error):
+    turns = Turns(monkeypatch, error, succeed)
+    ended = run("--json")
+    assert (ended.exit_code, turns.done) == (3, 1)
+    assert without_time(ended.stderr) == [f"Error: {error}"]
+    turns = Turns(monkeypatch, succeed, error, succeed)
+    assert (run().exit_code, turns.done) == (143, 3)
+
+
+@pytest.mark.parametrize("environment", [{"GCORE_API_KEY": ""}, {"GCORE_ETL_LOOKBACK": "soon"}])
+def test_what_is_set_wrong_ends_it_before_it_begins_and_is_an_object_too(environment):
+    ended = run("--json", **environment)
+    assert ended.exit_code == 3
+    (line,) = ended.stderr.splitlines()
+    assert f"Error: {json.loads(ended.stdout)['error']}" in line
+
+
+def interrupted_driver(_summary: RunSummary) -> None:
+    """Do as a driver does that is interrupted in the middle: complain in its own words."""
+    try:
+        signal.raise_signal(signal.SIGTERM)
+    except Interrupted as stop:
+        raise DatabaseError("the database cannot be used: interrupted") from stop
+
+
+def interrupted_unnoticed(_summary: RunSummary) -> None:
+    """Do as a library does that takes everything for an error of its own."""
+    with contextlib.suppress(Exception):
+        signal.raise_signal(signal.SIGTERM)
+
+
+def interrupted_into_a_bug(_summary: RunSummary) -> None:
+    with contextlib.suppress(Exception):
+        signal.raise_signal(signal.SIGTERM)
+    raise RuntimeError("something that has nothing to do with it")
+
+
+@pytest.mark.parametrize("turn", [interrupted_driver, interrupted_unnoticed, interrupted_into_a_bug])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_stop_ends_it_whatever_a_turn_makes_of_it(monkeypatch, turn, is_first):
+    turns = Turns(monkeypatch, *([] if is_first else [succeed]), turn, succeed)
+    ended = run()
+    assert (ended.exit_code, len(turns.left)) == (143, 1)
+    (line,) = without_time(ended.stderr)
+    assert line.startswith("Error: interrupted")
+
+
+def test_an_interrupt_of_the_keyboard_ends_it(monkeypatch):
+    turns = Turns(monkeypatch, succeed, KeyboardInterrupt(), succeed)
+    assert (run().exit_code, len(turns.left)) == (130, 1)
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGHUP, 129)])
+def test_each_way_to_stop_it_has_its_code(monkeypatch, number, code):
+    turns = Turns(monkeypatch, lambda _summary: signal.raise_signal(number), succeed)
+    assert (run().exit_code, len(turns.left)) == (code, 1)
+
+
+def test_a_hang_up_that_is_ignored_stays_ignored(monkeypatch):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        turns = Turns(monkeypatch, lambda _summary: signal.raise_signal(signal.SIGHUP), succeed)
+        assert (run().exit_code, turns.done) == (143, 2)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_memory_too_short_to_say_so_does_not_end_it(monkeypatch):
+    def fail(_error: Exception) -> None:
+        raise MemoryError
+
+    turns = Turns(monkeypatch, MemoryError(), succeed)
+    monkeypatch.setattr(watch, "explain", fail)
+    assert (run().exit_code, turns.done) == (143, 2)
+
+
+class FullDisk:
+    """What stdout is, for a while, when the disk behind it is full."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.is_full = True
+
+    def write(self, text: str) -> int:
+        if self.is_full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return int(self._stream.write(text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def test_what_cannot_be_printed_is_said_and_printing_goes_on_when_it_can(monkeypatch):
+    disks: list[FullDisk] = []
+
+    def fill(summary: RunSummary) -> None:
+        disks.append(FullDisk(sys.stdout))
+        monkeypatch.setattr(sys, "stdout", disks[0])
+        succeed(summary)
+
+    def clear(summary: RunSummary) -> None:
+        disks[0].is_full = False
+        succeed(summary)
+
+    turns = Turns(monkeypatch, fill, succeed, clear)
+    ended = run("--json")
+    assert (ended.exit_code, turns.done) == (143, 3)
+    lost = [line for line in without_time(ended.stderr) if "could not be printed" in line]
+    assert len(lost) == 2
+    assert "No space left on device" in lost[0]
+    assert [json.loads(line)["status"] for line in ended.stdout.splitlines()] == ["succeeded"]
+
+
+def reject(error: Exception | None) -> Turn:
+    def turn(summary: RunSummary) -> None:
+        summary.rejected = 1200
+        if error is not None:
+            raise error
+        succeed(summary)
+
+    return turn
+
+
+@pytest.mark.parametrize("error", [None, SourceError("cut short"), ZeroDivisionError()])
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_each_turn_that_rejected_something_says_so(monkeypatch, error, options):
+    Turns(monkeypatch, succeed, reject(error), reject(error))
+    told = [line for line in without_time(run(*options).stderr) if "rejected" in line]
+    warning = "1,200 records were rejected: gcore-etl rejected list shows what could not be loaded, and why"
+    assert told == 2 * [f"WARNING etl.cli.sync: {warning}"]
+
+
+TURNS = 40
+
+
+def count_objects() -> int:
+    """Count what a collection leaves; caches of a limited size, such as SQLAlchemy's, are emptied first."""
+    for each in gc.get_objects():
+        if type(each) is functools._lru_cache_wrapper and each.cache_parameters()["maxsize"] is not None:
+            each.cache_clear()
+    gc.collect()
+    return len(gc.get_objects())
+
+
+def test_memory_does_not_grow_with_the_turns(monkeypatch, database_url):
+    counts: dict[int, int] = {}
+    finished = 0
+
+    class Countdown:
+        def __init__(self, _every: Any) -> None:
+            pass
+
+        def wait(self) -> None:
+            nonlocal finished
+            finished += 1
+            emulator.behaviour.feature_disabled = finished % 4 == 1
+            emulator.reset_log()
+            if finished in {TURNS // 2, TURNS}:
+                counts[finished] = count_objects()
+            if finished == TURNS:
+                raise Interrupted(signal.SIGTERM)
+
+    monkeypatch.setattr(watch, "Schedule", Countdown)
+    with serve(a_world(5)) as emulator:
+        settings = environment_for(emulator, database_url)
+        assert CliRunner().invoke(cli, ["watch", "--json"], env=settings).exit_code == 143
+    statuses = query(database_url, "SELECT status, count(*) FROM sync_runs GROUP BY status ORDER BY status")
+    assert statuses == [("failed", TURNS // 4), ("succeeded", TURNS - TURNS // 4)]
+    grown = counts[TURNS] - counts[TURNS // 2]
+    assert grown < 2 * TURNS // 2, f"{grown} objects more after {TURNS // 2} turns"
