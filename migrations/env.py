@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from alembic import context
+from alembic import command, context
 
 from etl.models import metadata_with_conditions
 
@@ -39,12 +39,12 @@ def migrate(connection: Connection) -> None:
 if "connection" in context.config.attributes:
     migrate(context.config.attributes["connection"])
 else:  # the plain `alembic` command, in a checkout
-    from etl.database import database_errors, open_engine, views_aside
+    from etl.database import changing_schema, database_errors, open_engine
     from etl.settings import Settings
 
     with (
         database_errors(),
         open_engine(Settings.load().database_url).begin() as own_connection,
-        views_aside(own_connection),
+        changing_schema(own_connection, is_downgrade=context.config.cmd_opts.cmd[0] is command.downgrade),
     ):
         migrate(own_connection)

@@ -1,9 +1,10 @@
 """The database: how it is opened, how its schema is kept, and how its failures read."""
 
 from etl.database.driver_errors import database_errors, explain
-from etl.database.engine import connect_sqlite, describe, open_engine
+from etl.database.engine import describe, open_engine
 from etl.database.reading import reading
 from etl.database.schema import (
+    changing_schema,
     check,
     current_revision,
     downgrade,
@@ -11,10 +12,11 @@ from etl.database.schema import (
     head_revision,
     migrations_dir,
     upgrade,
-    views_aside,
 )
+from etl.database.sqlite import connect_sqlite, refuse_unwritable
 
 __all__ = [
+    "changing_schema",
     "check",
     "connect_sqlite",
     "current_revision",
@@ -27,6 +29,6 @@ __all__ = [
     "migrations_dir",
     "open_engine",
     "reading",
+    "refuse_unwritable",
     "upgrade",
-    "views_aside",
 ]

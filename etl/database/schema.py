@@ -9,20 +9,24 @@ from __future__ import annotations
 
 import contextlib
 import io
-import re
-from pathlib import Path
+import sqlite3
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Index, inspect, text
+from sqlalchemy import Index, inspect
 
 from etl import views
-from etl.errors import (
-    DatabaseError,
-    ForeignTablesError,
-    NoTablesError,
-    SchemaOutdatedError,
-    SchemaTooNewError,
+from etl.database.own_views import drop_views, replace_views
+from etl.database.recognition import (
+    TABLES,
+    current_revision,
+    forget_revision,
+    head_revision,
+    known_revisions,
+    migrations_dir,
+    stored_revision,
 )
+from etl.database.users_objects import users_objects_kept
+from etl.errors import DatabaseError, NoTablesError, SchemaOutdatedError, SchemaTooNewError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,43 +34,21 @@ if TYPE_CHECKING:
     from alembic.config import Config
     from sqlalchemy import Connection
 
-TABLES = (
-    "detections",
-    "rejected_records",
-    "subtitles",
-    "sync_runs",
-    "sync_state",
-    "task_history",
-    "task_results",
-    "tasks",
-    "transcript_parts",
-)
+__all__ = [
+    "TABLES",
+    "changing_schema",
+    "check",
+    "current_revision",
+    "downgrade",
+    "ensure_schema",
+    "head_revision",
+    "known_revisions",
+    "migrations_dir",
+    "upgrade",
+]
 
-
-def migrations_dir() -> Path:
-    """Find the migration scripts: inside an installed wheel, beside the package in a checkout."""
-    package = Path(views.__file__).parents[1]
-    packaged = package / "migrations"
-    return packaged if packaged.is_dir() else package.parent / "migrations"
-
-
-def known_revisions() -> list[str]:
-    """List the revisions this release knows, oldest first; the names of the files say them."""
-    names = (path.name for path in (migrations_dir() / "versions").glob("*.py"))
-    return sorted(match[1] for name in names if (match := re.match(r"(\d{4})_", name)))
-
-
-def head_revision() -> str:
-    """Name the revision that this release works with."""
-    return known_revisions()[-1]
-
-
-def current_revision(connection: Connection) -> str | None:
-    """Name the revision the database has; None before the first upgrade."""
-    if not inspect(connection).has_table("alembic_version"):
-        return None
-    revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
-    return revision
+# Before, SQLite could drop no column.
+_DROPS_COLUMNS = (3, 35)
 
 
 def ensure_schema(connection: Connection, *, migrate: bool = True) -> None:
@@ -79,7 +61,7 @@ def ensure_schema(connection: Connection, *, migrate: bool = True) -> None:
     current = current_revision(connection)
     if current == head_revision():
         return
-    _refuse_what_is_not_ours(connection, current)
+    _refuse_newer(current)
     if migrate:
         upgrade(connection)
     elif current is None:
@@ -92,22 +74,26 @@ def ensure_schema(connection: Connection, *, migrate: bool = True) -> None:
 
 
 def upgrade(connection: Connection, revision: str = "head") -> None:
-    """Bring the schema up to `revision`, and at head make the views anew."""
+    """Bring the schema up to `revision`; at head, the views are those of this release."""
     from alembic import command  # noqa: PLC0415
 
     _migrate(connection, command.upgrade, revision)
 
 
 def downgrade(connection: Connection, revision: str) -> None:
-    """Take the schema down to `revision` (`base` for none). The views stay away until it is at head again."""
+    """Take the schema down to `revision` (`base` for none). The views are gone until it is at head again."""
     from alembic import command  # noqa: PLC0415
 
+    if connection.dialect.name == "sqlite" and sqlite3.sqlite_version_info < _DROPS_COLUMNS:
+        raise DatabaseError(
+            f"SQLite {sqlite3.sqlite_version} cannot drop columns: use a Python with SQLite 3.35 or newer"
+        )
     _migrate(connection, command.downgrade, revision)
 
 
 def check(connection: Connection) -> list[str]:
     """List how the database differs from what the code expects; nothing if it does not."""
-    current = current_revision(connection)
+    current = stored_revision(connection)
     if current != head_revision():
         return [f"the schema is at {current or 'no revision'}, not at {head_revision()}"]
     from alembic import command, util  # noqa: PLC0415
@@ -122,26 +108,32 @@ def check(connection: Connection) -> list[str]:
 
 
 @contextlib.contextmanager
-def views_aside(connection: Connection) -> Iterator[None]:
+def changing_schema(connection: Connection, *, is_downgrade: bool) -> Iterator[None]:
     """
-    Keep the views away while the schema changes: SQLite rebuilds no table that a view reads.
+    Change the schema in this block; the views follow.
 
-    Afterwards they are there again if the schema is the one they are written for.
+    Raises DatabaseError where something that a user has built on our tables or views would not outlive the
+    change; the caller then has to roll back.
     """
-    for statement in views.drop_statements():
-        connection.exec_driver_sql(statement)
-    yield
-    if current_revision(connection) == head_revision():
-        for statement in views.create_statements(connection.dialect.name):
-            connection.exec_driver_sql(statement)
+    with users_objects_kept(connection, "downgrade" if is_downgrade else "upgrade"):
+        if is_downgrade:
+            drop_views(connection)
+        yield
+        revision = current_revision(connection)
+        if revision == head_revision():
+            replace_views(connection)
+        else:
+            drop_views(connection)
+        if revision is None:
+            forget_revision(connection)
 
 
 def _migrate(connection: Connection, run: Callable[[Config, str], None], revision: str) -> None:
-    from alembic import util  # noqa: PLC0415
+    from alembic import command, util  # noqa: PLC0415
 
-    _refuse_what_is_not_ours(connection, current_revision(connection))
+    _refuse_newer(current_revision(connection))
     try:
-        with views_aside(connection):
+        with changing_schema(connection, is_downgrade=run is command.downgrade):
             run(_config(connection), revision)
     except util.CommandError as error:
         raise DatabaseError(f"cannot go to schema {revision}: {error}") from error
@@ -155,21 +147,11 @@ def _config(connection: Connection) -> Config:
     return config
 
 
-def _refuse_what_is_not_ours(connection: Connection, current: str | None) -> None:
-    if current in known_revisions():
-        return
-    inspector = inspect(connection)
-    present = {*inspector.get_table_names(), *inspector.get_view_names()}
-    if current is not None and "sync_state" in present:
+def _refuse_newer(current: str | None) -> None:
+    if current is not None and current not in known_revisions():
         raise SchemaTooNewError(
             f"the database has schema {current}, which a newer gcore-etl made; this one knows "
             f"{head_revision()} at most: upgrade gcore-etl, or use another database (-d)"
-        )
-    ours = sorted(present & {*TABLES, *views.NAMES})
-    if ours or current is not None:
-        raise ForeignTablesError(
-            f"the database belongs to another program ({', '.join(ours) or 'alembic_version'} not made by "
-            "gcore-etl) and was left alone: use another database (-d)"
         )
 
 

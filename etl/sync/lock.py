@@ -1,9 +1,8 @@
 """
 One writer.
 
-SQLite: a lock on a file beside the database, which the kernel gives back when the process dies, however it
-dies. Postgres: an advisory lock of the very session that writes, so that whoever lost the lock has lost the
-connection too and can write no more.
+SQLite: a lock on a file beside the database, see `etl.sync.file_lock`. Postgres: an advisory lock of the very
+session that writes, so that whoever lost the lock has lost the connection too and can write no more.
 """
 
 from __future__ import annotations
@@ -14,10 +13,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import filelock
 import sqlalchemy as sa
 
-from etl.errors import DatabaseError, SyncRunning
+from etl.errors import SyncRunning
+from etl.sync.file_lock import file_lock
+from etl.sync.lock_holder import busy_message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,6 @@ _PRODUCT = 0x6763_6F72
 _POLL_SECONDS = 0.2
 # How long a server may take to notice that its session was given up.
 _SECONDS_TO_CLOSE = 1.0
-_BUSY = "another sync is writing to this database: wait for it, or use --wait"
 
 
 @contextlib.contextmanager
@@ -45,7 +44,7 @@ def writer(engine: sa.Engine, *, wait: bool = False) -> Iterator[sa.Connection]:
             finally:
                 _unlock_session(connection)
     else:
-        with _file_lock(engine.url.database, wait=wait), engine.connect() as connection:
+        with file_lock(Path(engine.url.database or ""), wait=wait), engine.connect() as connection:
             yield connection
 
 
@@ -68,25 +67,6 @@ def abandon_transaction(connection: sa.Connection) -> None:
             _lock_session(connection, seconds=_SECONDS_TO_CLOSE)
 
 
-@contextlib.contextmanager
-def _file_lock(database: str | None, *, wait: bool) -> Iterator[None]:
-    if not database or database == ":memory:":
-        yield
-        return
-    path = f"{Path(database.removeprefix('file:')).resolve()}.lock"
-    lock = filelock.FileLock(path, timeout=-1 if wait else 0)
-    try:
-        lock.acquire(poll_interval=_POLL_SECONDS)
-    except filelock.Timeout:
-        raise SyncRunning(_BUSY) from None
-    except OSError as error:
-        raise DatabaseError(f"cannot make the lock file {path}: {error.strerror}") from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 def _lock_session(connection: sa.Connection, *, seconds: float) -> None:
     query = sa.text("SELECT pg_try_advisory_lock(:product, hashtext(coalesce(current_schema(), '')))")
     deadline = time.monotonic() + seconds
@@ -95,7 +75,7 @@ def _lock_session(connection: sa.Connection, *, seconds: float) -> None:
             if connection.scalar(query, {"product": _PRODUCT}):
                 return
         if time.monotonic() >= deadline:
-            raise SyncRunning(_BUSY)
+            raise SyncRunning(busy_message(None))
         time.sleep(_POLL_SECONDS)
 
 

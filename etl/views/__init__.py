@@ -79,18 +79,14 @@ _TWO_QUERIES = re.compile(
 _CALL = re.compile(rf"\b({'|'.join(_FUNCTIONS['sqlite'])}|percentiles|spans)\(({_ARGUMENT})\)")
 
 
-def create_statements(dialect: str) -> list[str]:
-    """Give the statements that make every view, in an order that works; on Postgres with its comment."""
-    made = [f"CREATE VIEW {name} AS\n{_render(name, dialect)}" for name in NAMES]
-    if dialect == "postgresql":
-        texts = {name: comment_of(name).replace("'", "''") for name in NAMES}
-        made += [f"COMMENT ON VIEW {name} IS '{text}'" for name, text in texts.items()]
-    return made
-
-
-def drop_statements() -> list[str]:
-    """Give the statements that remove every view that is there."""
-    return [f"DROP VIEW IF EXISTS {name}" for name in reversed(NAMES)]
+def definition(name: str, dialect: str) -> str:
+    """Return the query that a view is, in the words of one of the databases."""
+    queries = {each: _query(each, dialect) for each in ("percentiles", "spans")}
+    functions = {**_FUNCTIONS[dialect], **queries}
+    source = _query(name, dialect)
+    while _CALL.search(source):
+        source = _CALL.sub(lambda call: functions[call[1]].format(call[2]), source)
+    return source
 
 
 def comment_of(name: str) -> str:
@@ -101,14 +97,6 @@ def comment_of(name: str) -> str:
 
 def _source(name: str) -> str:
     return Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8")
-
-
-def _render(name: str, dialect: str) -> str:
-    queries = {each: _query(each, dialect) for each in ("percentiles", "spans")}
-    source = _query(name, dialect)
-    while _CALL.search(source):
-        source = _CALL.sub(lambda call: {**_FUNCTIONS[dialect], **queries}[call[1]].format(call[2]), source)
-    return source
 
 
 def _query(name: str, dialect: str) -> str:

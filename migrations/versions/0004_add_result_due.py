@@ -10,8 +10,9 @@ IS_DUE = sa.text("is_result_due")
 
 
 def upgrade() -> None:
-    with op.batch_alter_table("tasks") as batch:
-        batch.add_column(sa.Column("is_result_due", sa.Boolean(), server_default=sa.false(), nullable=False))
+    op.add_column(
+        "tasks", sa.Column("is_result_due", sa.Boolean(), server_default=sa.false(), nullable=False)
+    )
     op.execute(
         "UPDATE tasks SET is_result_due = true WHERE status IN ('FAILURE', 'SUCCESS') "
         "AND NOT EXISTS (SELECT 1 FROM task_results WHERE task_results.task_id = tasks.task_id)"
@@ -24,5 +25,4 @@ def upgrade() -> None:
 def downgrade() -> None:
     # A first load that was cut short has no indexes yet.
     op.drop_index("ix_tasks_result_due", "tasks", if_exists=True)
-    with op.batch_alter_table("tasks") as batch:
-        batch.drop_column("is_result_due")
+    op.drop_column("tasks", "is_result_due")

@@ -35,12 +35,10 @@ def upgrade() -> None:
         op.execute(
             "CREATE VIRTUAL TABLE transcript_words USING fts5(words, tokenize = 'ascii', prefix = '1 2 3')"
         )
-    with op.batch_alter_table("sync_state") as batch:
-        batch.add_column(sa.Column("words_version", sa.Integer(), server_default="0", nullable=False))
+    op.add_column("sync_state", sa.Column("words_version", sa.Integer(), server_default="0", nullable=False))
 
 
 def downgrade() -> None:
-    with op.batch_alter_table("sync_state") as batch:
-        batch.drop_column("words_version")
+    op.drop_column("sync_state", "words_version")
     op.drop_table("transcript_words")
     op.drop_table("transcript_parts")

@@ -22,7 +22,6 @@ READ_BY_VIEWS = ["observed_at", "event", "status", "previous_status"]
 
 
 def upgrade() -> None:
-    # Plain ALTER TABLE on SQLite too: a table that is rebuilt loses the triggers of its owner.
     op.add_column("tasks", sa.Column("detail", JSON))
     op.add_column("tasks", sa.Column("detail_due_at", INSTANT))
     op.add_column("task_results", sa.Column("failures", sa.Integer(), server_default="0", nullable=False))
@@ -56,16 +55,13 @@ def downgrade() -> None:
         _index_history(HISTORY_KEY)
     else:
         op.execute("ALTER INDEX ix_task_history_task_id_history_id RENAME TO ix_task_history_task_id")
-    with op.batch_alter_table("sync_state") as batch:
-        batch.drop_column("max_page_size")
-        batch.drop_column("watermark_set_at")
-    with op.batch_alter_table("task_results") as batch:
-        batch.drop_column("failures")
+    op.drop_column("sync_state", "max_page_size")
+    op.drop_column("sync_state", "watermark_set_at")
+    op.drop_column("task_results", "failures")
     # A first load that was cut short has no indexes yet.
     op.drop_index("ix_tasks_detail_due", "tasks", if_exists=True)
-    with op.batch_alter_table("tasks") as batch:
-        batch.drop_column("detail_due_at")
-        batch.drop_column("detail")
+    op.drop_column("tasks", "detail_due_at")
+    op.drop_column("tasks", "detail")
 
 
 def _index_history(columns: list[str]) -> None:

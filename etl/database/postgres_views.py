@@ -1,0 +1,209 @@
+"""
+Our views on Postgres.
+
+CREATE OR REPLACE keeps a view's owner, its rights and comments, and the views that read it. Only where a
+column goes, or changes its name or type, does the view have to be dropped. It then gets back what it had. But
+what reads it and is somebody else's would be lost: that is named, and the caller has to roll back.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import ProgrammingError
+
+from etl import views
+from etl.errors import DatabaseError, ForeignTablesError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+# Columns would go, or change their name or type.
+_CANNOT_REPLACE = "42P16"
+
+
+def replace_views(connection: Connection) -> None:
+    """Create the views that are missing, and change those that differ from this release's."""
+    dropped: dict[str, _Attached] = {}
+    for name in views.NAMES:
+        _refuse_table(connection, name)
+        before = _definition_of(connection, name)
+        if not _create(
+            connection, name, dropped[name].options if name in dropped else _options_of(connection, name)
+        ):
+            names = [name, *_own_readers(connection, name)]
+            dropped |= {each: _attached_to(connection, each) for each in names}
+            _drop(connection, names, "upgrade")
+            _create(connection, name, dropped[name].options)
+        if name in dropped:
+            _give_back(connection, name, dropped[name])
+        if _definition_of(connection, name) != before:
+            comment = views.comment_of(name).replace("'", "''")
+            connection.exec_driver_sql(f"COMMENT ON VIEW {name} IS '{comment}'")
+
+
+def drop_views(connection: Connection) -> None:
+    """Drop those that are there; DatabaseError names what reads them."""
+    _drop(
+        connection,
+        [name for name in views.NAMES if _definition_of(connection, name) is not None],
+        "downgrade",
+    )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Attached:
+    """What a view has of others: `rights` and `comments` with the column they are about, or None."""
+
+    owner: str
+    options: str
+    rights: list[tuple[str | None, str, bool, str]]
+    comments: list[tuple[str, str]]
+
+
+def _create(connection: Connection, name: str, options: str) -> bool:
+    """Create or replace a view; return False where the one that is there has to be dropped first."""
+    query = views.definition(name, "postgresql")
+    try:
+        with connection.begin_nested():
+            connection.exec_driver_sql(f"CREATE OR REPLACE VIEW {name} {options} AS\n{query}")
+    except ProgrammingError as error:
+        if getattr(error.orig, "sqlstate", None) != _CANNOT_REPLACE:
+            raise
+        return False
+    return True
+
+
+def _drop(connection: Connection, names: list[str], command: str) -> None:
+    others = _dependents(connection, names)
+    if others:
+        raise DatabaseError(
+            f"{' and '.join(others)}, which this {command} has to drop: nothing was changed; "
+            f"drop what depends on it, run gcore-etl db {command}, and create it again"
+        )
+    if names:
+        connection.exec_driver_sql(f"DROP VIEW {', '.join(names)}")
+
+
+def _dependents(connection: Connection, names: list[str]) -> list[str]:
+    """Return what others have made on top of these views, or beside them, and would be lost with them."""
+    query = """
+        WITH ours AS (SELECT c.oid, c.relname, c.reltype, t.typarray FROM pg_class c
+                      JOIN pg_type t ON t.oid = c.reltype
+                      WHERE c.relname = ANY(%(names)s) AND pg_table_is_visible(c.oid))
+        SELECT DISTINCT CASE c.relkind WHEN 'm' THEN 'the materialized view ' ELSE 'the view ' END
+                || c.oid::regclass || ' of role ' || pg_get_userbyid(c.relowner)
+                || ' depends on ' || ours.relname
+        FROM ours
+        JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = ours.oid
+        JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
+        JOIN pg_class c ON c.oid = r.ev_class
+        WHERE c.oid NOT IN (SELECT oid FROM ours)
+        UNION
+        SELECT pg_describe_object(d.classid, d.objid, d.objsubid) || ' depends on ' || ours.relname
+        FROM ours
+        JOIN pg_depend d ON d.deptype = 'n' AND d.classid <> 'pg_rewrite'::regclass AND (
+            d.refclassid = 'pg_class'::regclass AND d.refobjid = ours.oid
+            OR d.refclassid = 'pg_type'::regclass AND d.refobjid IN (ours.reltype, ours.typarray))
+        UNION
+        SELECT 'the trigger ' || tgname || ' depends on ' || relname
+        FROM ours JOIN pg_trigger ON tgrelid = ours.oid WHERE NOT tgisinternal
+        UNION
+        SELECT 'the rule ' || rulename || ' depends on ' || relname
+        FROM ours JOIN pg_rewrite ON ev_class = ours.oid WHERE rulename <> '_RETURN'
+        ORDER BY 1
+    """
+    return list(connection.exec_driver_sql(query, {"names": names}).scalars())
+
+
+def _own_readers(connection: Connection, name: str) -> list[str]:
+    """Return our views that read this one, or read one that does."""
+    query = """
+        WITH RECURSIVE readers (oid) AS (
+            SELECT to_regclass(%(name)s)::oid
+            UNION
+            SELECT r.ev_class FROM readers
+            JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = readers.oid
+            JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
+        )
+        SELECT c.relname FROM readers JOIN pg_class c USING (oid) WHERE pg_table_is_visible(c.oid)
+    """
+    found = set(connection.exec_driver_sql(query, {"name": name}).scalars())
+    return [each for each in views.NAMES if each in found and each != name]
+
+
+def _attached_to(connection: Connection, name: str) -> _Attached:
+    comments = """
+        SELECT attname, description FROM pg_attribute
+        JOIN pg_description ON objoid = attrelid AND objsubid = attnum AND classoid = 'pg_class'::regclass
+        WHERE attrelid = to_regclass(%(name)s)
+    """
+    owner = "SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = to_regclass(%(name)s)"
+    return _Attached(
+        owner=str(connection.exec_driver_sql(owner, {"name": name}).scalar_one()),
+        options=_options_of(connection, name),
+        rights=_rights_on(connection, name),
+        comments=[(row[0], row[1]) for row in connection.exec_driver_sql(comments, {"name": name})],
+    )
+
+
+def _rights_on(connection: Connection, name: str) -> list[tuple[str | None, str, bool, str]]:
+    """Return column or None, privilege, whether it may be passed on, and to whom it was granted, quoted."""
+    query = """
+        WITH ours AS (SELECT * FROM pg_class WHERE oid = to_regclass(%(name)s)), rights AS (
+            SELECT NULL AS attname, (aclexplode(relacl)).* FROM ours
+            UNION ALL
+            SELECT attname, (aclexplode(attacl)).* FROM ours JOIN pg_attribute ON attrelid = ours.oid
+        )
+        SELECT quote_ident(attname), privilege_type, is_grantable,
+               CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END
+        FROM rights WHERE grantee <> (SELECT relowner FROM ours)
+    """
+    return [(row[0], row[1], row[2], row[3]) for row in connection.exec_driver_sql(query, {"name": name})]
+
+
+def _give_back(connection: Connection, name: str, attached: _Attached) -> None:
+    """Give a new view what the old one had, and take away what this database gives to new views."""
+    quote = connection.dialect.identifier_preparer.quote
+    columns = set(
+        connection.exec_driver_sql(
+            "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%(name)s)", {"name": name}
+        ).scalars()
+    )
+    statements = [f"REVOKE ALL ON {name} FROM {grantee}" for *_, grantee in _rights_on(connection, name)]
+    for column, privilege, may_pass_on, grantee in attached.rights:
+        if column is None or column.strip('"') in columns:
+            what = privilege if column is None else f"{privilege} ({column})"
+            statements.append(
+                f"GRANT {what} ON {name} TO {grantee}{' WITH GRANT OPTION' if may_pass_on else ''}"
+            )
+    for column, comment in attached.comments:
+        if column in columns:
+            text = comment.replace("'", "''")
+            statements.append(f"COMMENT ON COLUMN {name}.{quote(column)} IS '{text}'")
+    if attached.owner != connection.exec_driver_sql("SELECT current_user").scalar_one():
+        statements.append(f"ALTER VIEW {name} OWNER TO {quote(attached.owner)}")
+    for statement in statements:
+        connection.exec_driver_sql(statement)
+
+
+def _options_of(connection: Connection, name: str) -> str:
+    """Return the options of a view, such as security_invoker, as they are written; a new one has none."""
+    query = "SELECT array_to_string(reloptions, ', ') FROM pg_class WHERE oid = to_regclass(%(name)s)"
+    options = connection.exec_driver_sql(query, {"name": name}).scalar()
+    return f"WITH ({options})" if options else ""
+
+
+def _definition_of(connection: Connection, name: str) -> str | None:
+    query = "SELECT pg_get_viewdef(to_regclass(%(name)s)) WHERE to_regclass(%(name)s) IS NOT NULL"
+    definition: str | None = connection.exec_driver_sql(query, {"name": name}).scalar()
+    return definition
+
+
+def _refuse_table(connection: Connection, name: str) -> None:
+    query = "SELECT relkind FROM pg_class WHERE oid = to_regclass(%(name)s)"
+    if connection.exec_driver_sql(query, {"name": name}).scalar() not in {None, "v", b"v"}:
+        raise ForeignTablesError(
+            f"{name} is a table, and gcore-etl keeps a view of that name: rename the table"
+        )

@@ -1,0 +1,179 @@
+"""
+Whose database this is: ours, nobody's, or another program's.
+
+The name of a revision proves nothing: other programs keep theirs in a table of the same name, and number them
+too. So it is believed only together with the tables that it stands for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import bindparam, text
+
+from etl import views
+from etl.errors import ForeignTablesError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy import Connection
+
+# Each table, since which revision it is there, and columns that it has had since then.
+_SIGNS = {
+    "tasks": ("0001", {"task_id", "payload_hash", "first_seen_at", "removed_at"}),
+    "task_history": ("0001", {"history_id", "task_id", "observed_at", "previous_status"}),
+    "detections": ("0002", {"task_id", "position", "frame_number"}),
+    "subtitles": ("0002", {"task_id", "position", "start_seconds"}),
+    "task_results": ("0002", {"task_id", "state", "fetched_at", "attempts"}),
+    "rejected_records": ("0003", {"rejected_id", "raw_hash"}),
+    "sync_runs": ("0003", {"run_id", "watermark_before", "watermark_after"}),
+    "sync_state": ("0003", {"state_id", "watermark", "date_filter"}),
+    "transcript_parts": ("0006", {"part_id", "task_id"}),
+    "transcript_words": ("0006", {"words"}),
+}
+# Those that the models describe; the words of transcripts are another kind of table on each database.
+TABLES = tuple(sorted(_SIGNS.keys() - {"transcript_words"}))
+# A newer release may have changed the others.
+_LASTING = ("tasks", "sync_state")
+_VERSIONS, _VERSION = "alembic_version", "version_num"
+
+_RELATIONS = {
+    "sqlite": """
+        SELECT lower(name), type FROM sqlite_master WHERE type IN ('table', 'view') AND lower(name) IN :names
+    """,
+    "postgresql": """
+        SELECT relname, CASE WHEN relkind IN ('r', 'p') THEN 'table' ELSE 'view' END
+        FROM pg_class
+        WHERE relname IN :names AND relkind IN ('r', 'p', 'v', 'm', 'f') AND pg_table_is_visible(oid)
+    """,
+}
+_COLUMNS = {
+    "sqlite": """
+        SELECT lower(m.name), lower(c.name) FROM sqlite_master m JOIN pragma_table_info(m.name) c
+        WHERE m.type = 'table' AND lower(m.name) IN :names
+    """,
+    "postgresql": """
+        SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+        WHERE c.relname IN :names AND c.relkind IN ('r', 'p') AND pg_table_is_visible(c.oid)
+          AND a.attnum > 0 AND NOT a.attisdropped
+    """,
+}
+# How many relations there are beside the table of revisions.
+_OTHERS = {
+    "sqlite": """
+        SELECT count(*) FROM sqlite_master
+        WHERE type IN ('table', 'view') AND lower(name) <> 'alembic_version' AND name NOT GLOB 'sqlite_*'
+    """,
+    "postgresql": """
+        SELECT count(*) FROM pg_class c JOIN pg_class v ON v.relnamespace = c.relnamespace AND v.oid <> c.oid
+        WHERE v.relname = 'alembic_version' AND pg_table_is_visible(v.oid)
+          AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+    """,
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Found:
+    """What has the names of ours: whether it is a table or a view, and the columns of the tables."""
+
+    kinds: dict[str, str]
+    columns: dict[str, set[str]]
+
+    def strangers(self, names: Iterable[str]) -> list[str]:
+        """Return those of our tables that are not there as we made them."""
+        return sorted(name for name in names if not _SIGNS[name][1] <= self.columns.get(name, set()))
+
+
+def migrations_dir() -> Path:
+    """Return the folder of the migration scripts: in the wheel, or beside the package in a checkout."""
+    package = Path(views.__file__).parents[1]
+    packaged = package / "migrations"
+    return packaged if packaged.is_dir() else package.parent / "migrations"
+
+
+def known_revisions() -> list[str]:
+    """Return the revisions that this release knows, oldest first, as the files are named after them."""
+    names = (path.name for path in (migrations_dir() / "versions").glob("*.py"))
+    return sorted(match[1] for name in names if (match := re.match(r"(\d{4})_", name)))
+
+
+def head_revision() -> str:
+    """Return the revision that this release works with."""
+    return known_revisions()[-1]
+
+
+def current_revision(connection: Connection) -> str | None:
+    """
+    Return the revision of our schema, perhaps a newer release's; None where there is nothing of ours.
+
+    Raises ForeignTablesError where something of another program has the name of something of ours.
+    """
+    found = _find(connection)
+    revision = _stored_revision(connection, found)
+    if revision is None:
+        taken = sorted(found.kinds.keys() - {_VERSIONS})
+        if taken:
+            raise ForeignTablesError(_foreign(f"{', '.join(taken)} not made by gcore-etl"))
+        return None
+    known = revision in known_revisions()
+    names = [name for name, (since, _) in _SIGNS.items() if since <= revision] if known else _LASTING
+    strangers = found.strangers(names)
+    if strangers and known:
+        raise ForeignTablesError(
+            _foreign(f"{', '.join(strangers)} not as gcore-etl made it at revision {revision}")
+        )
+    if strangers:
+        raise ForeignTablesError(_foreign(f"{_VERSIONS} not made by gcore-etl"))
+    return revision
+
+
+def stored_revision(connection: Connection) -> str | None:
+    """Return the revision that is stored, whatever tables there are."""
+    return _stored_revision(connection, _find(connection))
+
+
+def forget_revision(connection: Connection) -> None:
+    """
+    Drop the table of revisions, now that nothing of ours is left, if others keep something here.
+
+    Empty, and beside other tables, it would be taken for another program's.
+    """
+    if connection.scalar(text(_OTHERS[connection.dialect.name])):
+        connection.execute(text(f"DROP TABLE {_VERSIONS}"))
+
+
+def _find(connection: Connection) -> _Found:
+    names = [*_SIGNS, *views.NAMES, _VERSIONS]
+    kinds, columns = (
+        connection.execute(
+            text(queries[connection.dialect.name]).bindparams(bindparam("names", names, expanding=True))
+        ).all()
+        for queries in (_RELATIONS, _COLUMNS)
+    )
+    found = _Found({row[0]: row[1] for row in kinds}, {})
+    for name, column in columns:
+        found.columns.setdefault(name, set()).add(column)
+    return found
+
+
+def _stored_revision(connection: Connection, found: _Found) -> str | None:
+    """Return the one revision that is stored, or None where none is, and nothing else is there either."""
+    if _VERSIONS not in found.kinds:
+        return None
+    if _VERSION not in found.columns.get(_VERSIONS, set()):
+        raise ForeignTablesError(_foreign(f"{_VERSIONS} not made by gcore-etl"))
+    stored = connection.execute(text(f"SELECT {_VERSION} FROM {_VERSIONS} LIMIT 2")).scalars().all()
+    if len(stored) == 1 and isinstance(stored[0], str):
+        return stored[0]
+    # An older release left the table, without a row, when it was taken back to nothing.
+    if stored or connection.scalar(text(_OTHERS[connection.dialect.name])):
+        raise ForeignTablesError(_foreign(f"{_VERSIONS} not made by gcore-etl"))
+    return None
+
+
+def _foreign(why: str) -> str:
+    return f"the database belongs to another program ({why}) and was left alone: use another database (-d)"

@@ -1,0 +1,95 @@
+"""
+Files and folders that are private from their first instant, and a place for temporary ones.
+
+What the product stores and exports are transcripts and other people's data. So a new file has mode 0600 and a
+new folder 0700, whatever the umask allows; what exists keeps its mode.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
+NO_TEMPORARY_FOLDER = (
+    "there is no folder for temporary files: set TMPDIR to a folder that can be written and has room"
+)
+
+
+def create_file(path: Path, mode: int = PRIVATE_FILE) -> int:
+    """Create a file that did not exist and return its descriptor; raises FileExistsError if it did."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), PRIVATE_FILE)
+    if mode != PRIVATE_FILE:
+        os.fchmod(descriptor, mode)
+    return descriptor
+
+
+def make_folder(path: Path, mode: int = PRIVATE_FOLDER) -> None:
+    """Create a folder and the missing ones above it; one that exists keeps its mode."""
+    if path.is_dir():
+        return
+    if path.parent != path:
+        make_folder(path.parent)
+    with contextlib.suppress(FileExistsError):
+        path.mkdir(PRIVATE_FOLDER)
+        if mode != PRIVATE_FOLDER:
+            path.chmod(mode)
+        return
+    if not path.is_dir():
+        raise NotADirectoryError(20, os.strerror(20))
+
+
+def is_writable(path: Path) -> bool:
+    """Return whether this process may write the file, or create files in the folder."""
+    return os.access(path, os.W_OK | (os.X_OK if path.is_dir() else 0))
+
+
+def owner_of(path: Path) -> str:
+    """Return the name of the user who owns the file, or the number of one without a name."""
+    try:
+        return path.owner()
+    except KeyError:
+        return f"uid {path.stat().st_uid}"
+    except (OSError, NotImplementedError):
+        return "another user"
+
+
+def is_on_read_only_mount(path: Path) -> bool:
+    """Return whether the file system that holds the path is mounted read-only."""
+    try:
+        return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    except (OSError, AttributeError):
+        return False
+
+
+def find_temporary_folder(*others: Path) -> Path | None:
+    """
+    Return the folder for temporary files, from now on the one that `tempfile` uses; None if there is none.
+
+    It is the system's, as TMPDIR or custom has it. Where that cannot be written, as in a container with a
+    read-only root, it is the first of `others` that can.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        return Path(tempfile.gettempdir())
+    for folder in others:
+        if folder.is_dir() and is_writable(folder):
+            tempfile.tempdir = str(folder)
+            return folder
+    return None
+
+
+def permissions(path: Path) -> int:
+    """Return the permission bits of a file or folder."""
+    return stat.S_IMODE(path.stat().st_mode) & 0o777
+
+
+def is_usable_folder(folders: Iterable[str | None]) -> bool:
+    """Return whether one of these is a folder that can be written."""
+    return any(folder and Path(folder).is_dir() and is_writable(Path(folder)) for folder in folders)

@@ -1,0 +1,158 @@
+"""
+The writer's lock on a SQLite database: a lock of the operating system on a file beside it.
+
+The kernel takes it back when its process dies, however it dies. Whoever holds it has written into the file
+who that is; the file stays, and its presence means nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import errno
+import json
+import os
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import filelock
+
+from etl.database import refuse_unwritable
+from etl.errors import DatabaseError, SyncRunning
+from etl.files import PRIVATE_FILE, owner_of, permissions
+from etl.sync.lock_holder import Holder, busy_message
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_POLL_SECONDS = 0.2
+_MOST_BYTES = 1000  # of what a holder says of itself
+_NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
+_LOCKS = Path("/proc/locks")
+
+
+@contextlib.contextmanager
+def file_lock(database: Path, *, wait: bool) -> Iterator[None]:
+    """
+    Hold the lock for the length of the block; who may not write the database does not touch it.
+
+    Raises SyncRunning if another process has it, unless told to wait, and DatabaseError if it cannot be had.
+    """
+    database = Path(os.path.realpath(database))
+    refuse_unwritable(database)
+    path = Path(f"{database}.lock")
+    _refuse_other_things(path)
+    held = _HeldLock(database)
+    lock = filelock.FileLock(
+        path,
+        timeout=-1 if wait else 0,
+        mode=PRIVATE_FILE,
+        fallback_to_soft=False,  # what a killed process leaves would block everybody
+        preserve_lock_file=True,
+        on_acquired=held.take,
+    )
+    try:
+        lock.acquire(poll_interval=_POLL_SECONDS)
+    except filelock.Timeout:
+        raise SyncRunning(busy_message(_holder_of(path))) from None
+    except OSError as error:
+        raise DatabaseError(_explain(path, error)) from error
+    try:
+        yield
+    finally:
+        held.leave()
+        lock.release()
+
+
+class _HeldLock:
+    """The lock file while it is held."""
+
+    def __init__(self, database: Path) -> None:
+        self._database = database
+
+    def take(self, descriptor: int) -> None:
+        """Let those who may write the database use the file, and write into it who holds it now."""
+        self._descriptor = descriptor
+        # Nothing depends on it, and the disk may be full.
+        with contextlib.suppress(OSError):
+            self._share()
+        with contextlib.suppress(OSError):
+            now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+            note = {"process": str(os.getpid()), "host": socket.gethostname(), "since": now}
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps(note).encode()[:_MOST_BYTES], 0)
+
+    def leave(self) -> None:
+        """Take back what was written."""
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._descriptor, 0)
+
+    def _share(self) -> None:
+        """Give a lock file of this user, or of root, the group of the database, and its right to write."""
+        if not self._database.exists() or not hasattr(os, "fchown"):
+            return
+        database, found = self._database.stat(), os.fstat(self._descriptor)
+        if found.st_uid != os.geteuid():
+            return
+        may_write = database.st_mode & 0o022
+        mode = found.st_mode & 0o777 | may_write | may_write << 1
+        if os.geteuid() == 0 and found.st_uid != database.st_uid:
+            os.fchown(self._descriptor, database.st_uid, database.st_gid)
+        elif may_write and found.st_gid != database.st_gid:
+            os.fchown(self._descriptor, -1, database.st_gid)
+        if mode != found.st_mode & 0o777:
+            os.fchmod(self._descriptor, mode)
+
+
+def _holder_of(path: Path) -> Holder | None:
+    """Return who holds the lock: the process that the kernel names, and what it has written of itself."""
+    noted, process = _read_note(path), _locking_process(path)
+    if process is None or (noted is not None and noted.process == process):
+        return noted
+    return Holder(process=process, host=socket.gethostname(), since=None)
+
+
+def _read_note(path: Path) -> Holder | None:
+    try:
+        with path.open("rb") as file:
+            note = json.loads(file.read(_MOST_BYTES))
+        since = dt.datetime.fromisoformat(note["since"])
+        return Holder(process=str(note["process"]), host=str(note["host"]), since=since.astimezone(dt.UTC))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # written by an older release, or not to the end
+
+
+def _locking_process(path: Path) -> str | None:
+    """Return the process that holds a lock on the file, where the system tells; not another container's."""
+    try:
+        found = path.stat()
+        lines = _LOCKS.read_text(encoding="ascii").splitlines()
+    except (OSError, ValueError):
+        return None
+    name = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+    for line in lines:
+        # 1: FLOCK  ADVISORY  WRITE 4711 fe:00:2162221 0 EOF
+        match line.split():
+            case [_, "FLOCK", _, _, process, device_and_file, *_] if (
+                device_and_file == name and process > "0"
+            ):
+                return process
+    return None
+
+
+def _refuse_other_things(path: Path) -> None:
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        what = "a symbolic link" if path.is_symlink() else "not a file"
+        raise DatabaseError(f"{path} is {what}, and the lock file of the database belongs there: remove it")
+
+
+def _explain(path: Path, error: OSError) -> str:
+    if error.errno in _NO_LOCKS:
+        return f"{path} cannot be locked: its file system has no locks: keep the database on a local disk"
+    if isinstance(error, PermissionError) and path.exists():
+        return (
+            f"the lock file {path} cannot be opened: it belongs to {owner_of(path)} "
+            f"(mode {permissions(path):04o}): give it the owner and mode of the database"
+        )
+    return f"cannot make the lock file {path}: {error.strerror or error}"

@@ -1,0 +1,36 @@
+"""Who holds the writer's lock, and how that is told to whoever wanted it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Holder:
+    """What is known of the process that holds the lock."""
+
+    process: str | None
+    host: str | None
+    since: dt.datetime | None
+
+
+def busy_message(holder: Holder | None) -> str:
+    """Return the line that says who is writing, as far as is known, and what to do."""
+    return (
+        f"another sync is writing to this database{_described(holder)}: wait for it to finish, or use --wait"
+    )
+
+
+def _described(holder: Holder | None) -> str:
+    if holder is None:
+        return ""
+    process = f"process {holder.process}" if holder.process else None
+    host = f"on {holder.host}" if holder.host else None
+    since = f"since {holder.since:%Y-%m-%d %H:%M:%S} UTC" if holder.since else None
+    where = " ".join(filter(None, (process, host)))
+    known = ", ".join(filter(None, (where, since)))
+    return f" ({known})" if known else ""
