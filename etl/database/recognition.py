@@ -138,11 +138,12 @@ def stored_revision(connection: Connection) -> str | None:
 
 def forget_revision(connection: Connection) -> None:
     """
-    Drop the table of revisions, now that nothing of ours is left, if others keep something here.
+    Drop the table of revisions if it is empty and others keep something here.
 
-    Empty, and beside other tables, it would be taken for another program's.
+    It would be taken for another program's.
     """
-    if connection.scalar(text(_OTHERS[connection.dialect.name])):
+    is_empty = not connection.scalar(text(f"SELECT count(*) FROM {_VERSIONS}"))
+    if is_empty and connection.scalar(text(_OTHERS[connection.dialect.name])):
         connection.execute(text(f"DROP TABLE {_VERSIONS}"))
 
 

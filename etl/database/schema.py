@@ -13,8 +13,10 @@ import sqlite3
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Index, inspect
+from sqlalchemy.exc import DBAPIError
 
 from etl import views
+from etl.database.driver_errors import explain
 from etl.database.own_views import drop_views, replace_views
 from etl.database.recognition import (
     TABLES,
@@ -119,13 +121,11 @@ def changing_schema(connection: Connection, *, is_downgrade: bool) -> Iterator[N
         if is_downgrade:
             drop_views(connection)
         yield
-        revision = current_revision(connection)
-        if revision == head_revision():
+        forget_revision(connection)
+        if current_revision(connection) == head_revision():
             replace_views(connection)
         else:
             drop_views(connection)
-        if revision is None:
-            forget_revision(connection)
 
 
 def _migrate(connection: Connection, run: Callable[[Config, str], None], revision: str) -> None:
@@ -137,6 +137,14 @@ def _migrate(connection: Connection, run: Callable[[Config, str], None], revisio
             run(_config(connection), revision)
     except util.CommandError as error:
         raise DatabaseError(f"cannot go to schema {revision}: {error}") from error
+    except DBAPIError as error:
+        # Mostly it is explained as any other error; but tables that are not what they should be are no bug.
+        if explain(error) is None:
+            raise DatabaseError(
+                f"cannot go to schema {revision}: {' '.join(str(error.orig).split())}: nothing was changed; "
+                "restore a backup, or use another database (-d)"
+            ) from error
+        raise
 
 
 def _config(connection: Connection) -> Config:

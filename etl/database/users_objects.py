@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import re
 from typing import TYPE_CHECKING
 
@@ -57,6 +58,7 @@ class _Object:
         return f"the {self.kind} {self.name}" + (f" on {self.on}" if self.on != self.name else "")
 
 
+_numbers = itertools.count()
 # For each object: what can be done with it, and why it cannot.
 _Survey = dict[_Object, dict[str, str | None]]
 
@@ -165,7 +167,8 @@ def _faults(connection: Connection, relation: str, statements: dict[str, str]) -
     faults: dict[str, str | None] = {}
     for what, statement in statements.items():
         try:
-            connection.exec_driver_sql(f"EXPLAIN {statement.format(name)}").close()
+            # The driver keeps statements, and would explain one of the same text as it was before the change.
+            connection.exec_driver_sql(f"EXPLAIN {statement.format(name)} -- {next(_numbers)}").close()
             faults[what] = None
         except OperationalError as error:
             faults[what] = str(error.orig)
