@@ -46,6 +46,17 @@ def make_folder(path: Path, mode: int = PRIVATE_FOLDER) -> None:
         raise NotADirectoryError(20, os.strerror(20))
 
 
+def take_after(new: Path, old: Path) -> None:
+    """Give what replaces a file or folder its mode, and its owner and group where that is allowed."""
+    found = old.stat()
+    if hasattr(os, "chown"):
+        for owner in (found.st_uid, -1):
+            with contextlib.suppress(PermissionError):
+                os.chown(new, owner, found.st_gid)
+                break
+    new.chmod(permissions(old))
+
+
 def is_writable(path: Path) -> bool:
     """Return whether this process may write the file, or create files in the folder."""
     return os.access(path, os.W_OK | (os.X_OK if path.is_dir() else 0))

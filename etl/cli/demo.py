@@ -74,7 +74,7 @@ QUESTIONS = {
 )
 def demo(*, output: Path) -> None:
     """Run the main job with no account: an emulator, syncs while tasks progress, answers in SQL."""
-    reporting = import_report()
+    reporting = import_report(output)
     import_emulator()
     _clear(output)
     click.echo(f"A local emulator of the API, with {TASKS:,} tasks of the last {SPAN.days} days.\n")

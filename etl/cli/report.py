@@ -12,6 +12,8 @@ from etl.cli.output import STDOUT, Output
 from etl.cli.settings import database_option, load_settings
 from etl.cli.signals import interruptible
 from etl.cli.sync import Date
+from etl.errors import ConfigurationError
+from etl.files import NO_TEMPORARY_FOLDER, find_temporary_folder
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -39,23 +41,32 @@ def report(
 
     It is one file of HTML that needs no network, to open in a browser, print or send on.
     """
-    reporting = import_report()
+    from etl.database import file_of
+
+    url = load_settings(database_url=database_url).database_url
+    reporting = import_report(output, file_of(url))
     with interruptible():
         try:
-            write(
-                output,
-                lambda: reporting.report(
-                    load_settings(database_url=database_url).database_url, since=since, until=until
-                ),
-            )
+            write(output, lambda: reporting.report(url, since=since, until=until))
         except ValueError as error:
             raise click.UsageError(str(error)) from error
 
 
-def import_report() -> ModuleType:
-    """Import what makes the page, or say which extra brings what it needs."""
+def import_report(*files: Path | None) -> ModuleType:
+    """
+    Import what makes the page, or say which extra brings what it needs.
+
+    What draws the plots needs a folder for what it remembers; that may be beside one of these files.
+    """
+    has_folder = find_temporary_folder(
+        *(file.absolute().parent for file in files if file not in {None, STDOUT})
+    )
     try:
         return importlib.import_module("etl.report")
+    except OSError as error:
+        if has_folder:
+            raise
+        raise ConfigurationError(NO_TEMPORARY_FOLDER) from error
     except ModuleNotFoundError as error:
         if error.name not in {"jinja2", "markupsafe", "matplotlib"}:
             raise

@@ -1,7 +1,7 @@
 """The database: how it is opened, how its schema is kept, and how its failures read."""
 
 from etl.database.driver_errors import database_errors, explain
-from etl.database.engine import describe, open_engine
+from etl.database.engine import describe, file_of, open_engine
 from etl.database.reading import reading
 from etl.database.schema import (
     changing_schema,
@@ -25,6 +25,7 @@ __all__ = [
     "downgrade",
     "ensure_schema",
     "explain",
+    "file_of",
     "head_revision",
     "migrations_dir",
     "open_engine",

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import URL, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 
-from etl.database.sqlite import open_sqlite
+from etl.database.sqlite import open_sqlite, parse_path
 from etl.errors import ConfigurationError
 from etl.secret import keep_password
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from psycopg import Connection as PostgresConnection
     from psycopg import Cursor as PostgresCursor
     from sqlalchemy import Engine
@@ -31,9 +33,9 @@ def open_engine(url: str, *, read_only: bool = False) -> Engine:
     there is no file.
     """
     keep_password(url)
-    sqlite = re.fullmatch(r"sqlite(?:\+pysqlite)?:///(.+)", url.strip(), re.DOTALL)
-    if sqlite is not None:
-        return open_sqlite(sqlite[1], read_only=read_only)
+    path = file_of(url)
+    if path is not None:
+        return open_sqlite(path, read_only=read_only)
     try:
         parsed = make_url(url.strip())
     except (ArgumentError, ValueError):
@@ -43,6 +45,12 @@ def open_engine(url: str, *, read_only: bool = False) -> Engine:
     if parsed.get_backend_name() == "sqlite":
         raise ConfigurationError(f"the database URL names no file: write {_EXAMPLES}")
     raise ConfigurationError(f"{parsed.drivername} databases are not supported: write {_EXAMPLES}")
+
+
+def file_of(url: str) -> Path | None:
+    """Return the path of the file that a URL of SQLite names; None for any other URL."""
+    sqlite = re.fullmatch(r"sqlite(?:\+pysqlite)?:///(.+)", url.strip(), re.DOTALL)
+    return None if sqlite is None else parse_path(sqlite[1])
 
 
 def describe(engine: Engine) -> str:

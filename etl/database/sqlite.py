@@ -54,14 +54,13 @@ _CHANGES = {
 }
 
 
-def open_sqlite(text: str, *, read_only: bool) -> Engine:
+def open_sqlite(path: Path, *, read_only: bool) -> Engine:
     """
-    Return an engine for the file that a URL names after `sqlite:///`.
+    Return an engine for a file.
 
-    Raises ConfigurationError for what names no file, DatabaseError where there is no place for the file, and
-    NoTablesError, with `read_only`, where there is none.
+    Raises DatabaseError where there is no place for the file, and NoTablesError, with `read_only`, where
+    there is none.
     """
-    path = _parse_path(text)
     _refuse_missing(path, read_only=read_only)
 
     def connect() -> sqlite3.Connection:
@@ -245,7 +244,8 @@ def _allow_reading(
     return sqlite3.SQLITE_DENY if is_change else sqlite3.SQLITE_OK
 
 
-def _parse_path(text: str) -> Path:
+def parse_path(text: str) -> Path:
+    """Return the path that a URL names after `sqlite:///`; raises ConfigurationError if it is none."""
     if text == ":memory:" or text.startswith("file:"):
         raise ConfigurationError(
             "the database URL names no file: what memory holds is gone when the run ends"

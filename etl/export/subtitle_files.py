@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from etl.errors import ExportError
 from etl.export.targets import opened
+from etl.files import make_folder
 from etl.frames.blocks import connected
 from etl.load.captions import as_srt, as_webvtt, has_cues, srt_of_webvtt
 from etl.load.dialect import among
@@ -52,7 +53,7 @@ def export_subtitles(  # noqa: PLR0913
     was completed. Raises ExportError for what cannot be written.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     except OSError as error:
         raise ExportError(f"cannot make the folder {folder}: {error.strerror}") from error
     finished = sa.func.coalesce(TASKS.c.completed_at, TASKS.c.changed_at, type_=TASKS.c.completed_at.type)

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from etl.errors import UnsuitableExport
 from etl.export.excel import ExcelWriter, Losses
-from etl.export.targets import opened, opened_folder
+from etl.export.targets import opened, opened_folder, opened_part
 from etl.export.writers import CsvWriter, NdjsonWriter, ParquetWriter
 from etl.frames import relations
 from etl.frames.reading import read
@@ -184,9 +184,8 @@ def _write_parts(
                 if name != now:
                     stack.close()
                     now = name
-                    place = folder / f"{key}={name}"
-                    place.mkdir()
-                    writer = start(stack.enter_context((place / f"part-0.{kind}").open("wb")))
+                    file = stack.enter_context(opened_part(folder, f"{key}={name}", f"part-0.{kind}"))
+                    writer = start(file)
                     stack.callback(writer.close)
                 writer.write(part)
                 rows += len(part)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from etl.errors import ExportError
+from etl.files import PRIVATE_FOLDER, create_file, make_folder, permissions, take_after
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,8 +33,9 @@ def opened(target: Path | None) -> Iterator[IO[bytes]]:
     """
     Open a file that takes its name when the block ends well; None is the standard output.
 
-    What a link leads to is written, and the link stays. A pipe or a device gets what is written at once.
-    Raises ExportError where nothing can be written, and for a name that is a database's.
+    A new one is private (0600); one that is replaced passes on its mode and owner. What a link leads to is
+    written, and the link stays. A pipe or a device gets what is written at once. Raises ExportError where
+    nothing can be written, and for a name that is a database's.
     """
     if target is None:
         with _explained("the standard output"):
@@ -52,14 +54,14 @@ def opened(target: Path | None) -> Iterator[IO[bytes]]:
             raise ExportError(f"{target} is a database, or belongs to one: name another file")
         if target.exists() and not os.access(target, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask()
         descriptor, partial = tempfile.mkstemp(
             prefix=f".{target.name[:50]}.", suffix=".partial", dir=target.parent
         )
         try:
             with os.fdopen(descriptor, "wb") as file:
                 yield file
-            Path(partial).chmod(mode)
+            if target.exists():
+                take_after(Path(partial), target)
             Path(partial).replace(target)
         except BaseException:
             Path(partial).unlink(missing_ok=True)
@@ -67,20 +69,32 @@ def opened(target: Path | None) -> Iterator[IO[bytes]]:
 
 
 @contextlib.contextmanager
+def opened_part(folder: Path, period: str, name: str) -> Iterator[IO[bytes]]:
+    """Open a new file in a new folder inside one that is being filled; their modes follow from that one's."""
+    mode = permissions(folder)
+    make_folder(folder / period, mode)
+    with os.fdopen(create_file(folder / period / name, mode & 0o666), "wb") as file:
+        yield file
+
+
+@contextlib.contextmanager
 def opened_folder(target: Path, *, may_replace: bool) -> Iterator[Path]:
     """
     Give a folder to fill that takes its name when the block ends well.
 
-    One that is there is replaced only if told, and only if nothing is in it but an export.
+    A new one is private (0700). One that is there is replaced only if told, and only if nothing is in it but
+    an export; it passes on its mode, to the files in it as well.
     """
     with _explained(target):
         _refuse(target, may_replace=may_replace)
     with _explained(target):
         partial = Path(tempfile.mkdtemp(prefix=f".{target.name[:50]}.", suffix=".partial", dir=target.parent))
         try:
-            yield partial
-            partial.chmod(0o777 & ~_umask())
             if target.exists():
+                partial.chmod(permissions(target) | PRIVATE_FOLDER)
+            yield partial
+            if target.exists():
+                take_after(partial, target)
                 aside = partial.with_suffix(".replaced")
                 target.rename(aside)
                 partial.rename(target)
@@ -120,9 +134,3 @@ def _explained(target: Path | str) -> Iterator[None]:
         raise
     except OSError as error:
         raise ExportError(f"cannot write {target}: {error.strerror or error}") from error
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask

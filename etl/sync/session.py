@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
-from etl.database import database_errors, ensure_schema, open_engine
-from etl.errors import NoTablesError
+from etl.database import database_errors, ensure_schema, file_of, open_engine
+from etl.errors import DatabaseError, NoTablesError
 from etl.extract.client import Client
+from etl.files import NO_TEMPORARY_FOLDER, find_temporary_folder
 from etl.sync.lock import writer
 from etl.sync.options import SyncOptions
 from etl.sync.run import Run
@@ -82,11 +85,25 @@ def comparing(database_url: str) -> Iterator[sa.Connection]:
         try:
             yield stack.enter_context(_existing(database_url, read_only=may_read_only))
         except NoTablesError:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="gcore-etl-"))
-            connection = stack.enter_context(writing(f"sqlite:///{folder}/empty.db"))
+            folder = stack.enter_context(_temporary_folder(database_url))
+            connection = stack.enter_context(writing(f"sqlite:///{quote(os.fsencode(folder))}/empty.db"))
             with connection.begin():
                 ensure_schema(connection)
             yield connection
+
+
+@contextlib.contextmanager
+def _temporary_folder(database_url: str) -> Iterator[str]:
+    """Yield a folder that is gone afterwards: the system's for such, or inside the database's."""
+    database = file_of(database_url)
+    if find_temporary_folder(*([] if database is None else [database.parent])) is None:
+        raise DatabaseError(NO_TEMPORARY_FOLDER)
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="gcore-etl-"))
+        except OSError as error:
+            raise DatabaseError(f"cannot make a temporary folder: {error.strerror}: set TMPDIR") from error
+        yield folder
 
 
 @contextlib.contextmanager
