@@ -57,9 +57,14 @@ def take_after(new: Path, old: Path) -> None:
     new.chmod(permissions(old))
 
 
+def may(path: Path, mode: int) -> bool:
+    """Return whether this process may read, write or pass through (`os.R_OK`, `os.W_OK`, `os.X_OK`)."""
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
+
+
 def is_writable(path: Path) -> bool:
     """Return whether this process may write the file, or create files in the folder."""
-    return os.access(path, os.W_OK | (os.X_OK if path.is_dir() else 0))
+    return may(path, os.W_OK | (os.X_OK if path.is_dir() else 0))
 
 
 def owner_of(path: Path) -> str:

@@ -14,6 +14,7 @@ from etl.database.schema import (
     upgrade,
 )
 from etl.database.sqlite import connect_sqlite, refuse_unwritable
+from etl.database.sqlite_readers import may_stay_open, refuse_changed
 
 __all__ = [
     "changing_schema",
@@ -27,9 +28,11 @@ __all__ = [
     "explain",
     "file_of",
     "head_revision",
+    "may_stay_open",
     "migrations_dir",
     "open_engine",
     "reading",
+    "refuse_changed",
     "refuse_unwritable",
     "upgrade",
 ]

@@ -225,7 +225,7 @@ def _provide_temporary_folder(connection: sqlite3.Connection, path: Path) -> Non
     It looks at these folders, and at the variables only once, before Python could set them. The statement for
     this is deprecated but has no successor; where it is missing, TMPDIR is named when a file is needed.
     """
-    folder = find_temporary_folder(path.parent)
+    folder = find_temporary_folder(Path(os.path.realpath(path)).parent)
     environment = (os.environ.get("SQLITE_TMPDIR"), os.environ.get("TMPDIR"))
     if folder is None or is_usable_folder((*environment, "/var/tmp", "/usr/tmp", "/tmp", ".")):  # noqa: S108
         return

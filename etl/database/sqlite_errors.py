@@ -8,7 +8,7 @@ import re
 import sqlite3
 from pathlib import Path
 
-from etl.files import is_on_read_only_mount, is_writable, owner_of, permissions
+from etl.files import is_on_read_only_mount, is_writable, may, owner_of, permissions
 
 _PRIMARY_CODE = 0xFF  # the rest of an SQLite error code is detail
 # What SQLite keeps beside a database: its log, the index of the log, and the journal of a file without a log.
@@ -118,7 +118,7 @@ def blame_for_reaching(path: Path) -> str | None:
     for folder in reversed(Path(os.path.realpath(path)).parents):
         if not os.path.lexists(folder):
             return None
-        if not os.access(folder, os.X_OK):
+        if not may(folder, os.X_OK):
             return f"cannot be reached: the folder {folder} belongs to {_described(folder)}"
     return None
 
@@ -126,10 +126,10 @@ def blame_for_reaching(path: Path) -> str | None:
 def blame_for_reading(path: Path) -> str | None:
     """Return which file or folder keeps this user from reading the database; None if none does."""
     path = Path(os.path.realpath(path))
-    if path.exists() and not os.access(path, os.R_OK):
+    if path.exists() and not may(path, os.R_OK):
         return f"cannot be read: it belongs to {_described(path)}"
     log, index = (Path(f"{path}{suffix}") for suffix in ("-wal", "-shm"))
-    unreadable = [place for place in (log, index) if not os.access(place, os.R_OK)]
+    unreadable = [place for place in (log, index) if not may(place, os.R_OK)]
     if log.exists() and unreadable:
         state = "cannot be read" if unreadable[0].exists() else "is missing"
         return (

@@ -44,6 +44,7 @@ _CHANGED = "was changed by another program while it was read: run again"
 class Reader(sqlite3.Connection):
     """A connection that only reads; one to a file at rest holds on to that rest until it is closed."""
 
+    may_stay_open = False
     _rest: contextlib.ExitStack | None = None
     _seen: tuple[int, ...] | None = None
 
@@ -68,6 +69,11 @@ def refuse_changed(connection: object, path: Path) -> None:
         raise DatabaseError(f"the database {path} {_CHANGED}")
 
 
+def may_stay_open(connection: sqlite3.Connection) -> bool:
+    """Return whether an idle connection is in nobody's way: it is the owner's, as the files are."""
+    return isinstance(connection, Reader) and connection.may_stay_open
+
+
 def advice_on_change(connection: object) -> str | None:
     """Return what to say of an error that a change in mid-read has caused; None if there was none."""
     return _CHANGED if isinstance(connection, Reader) and connection.has_changed() else None
@@ -77,7 +83,9 @@ def connect_reader(path: Path) -> Reader:
     """Open a database that exists, for reading alone. Raises DatabaseError or sqlite3.Error."""
     path = Path(os.path.realpath(path))
     if _may_make_files(path):
-        return _open(path, "mode=rw")
+        connection = _open(path, "mode=rw")
+        connection.may_stay_open = True
+        return connection
     for _ in range(_ATTEMPTS):
         with contextlib.ExitStack() as stack:
             stack.enter_context(_shared_lock(path.parent))

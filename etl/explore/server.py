@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from datasette import hookimpl
 from datasette.app import Datasette
-from datasette.database import Database, QueryInterrupted
+from datasette.database import Database, QueryInterrupted, connections
 from datasette.plugins import pm
 from datasette.utils import tilde_encode
 from datasette.views.base import DatasetteError
 from markupsafe import Markup
 
-from etl.database import connect_sqlite, open_engine, reading
-from etl.errors import ConfigurationError
+from etl.database import connect_sqlite, may_stay_open, open_engine, reading, refuse_changed
+from etl.errors import ConfigurationError, DatabaseError
 from etl.explore.site import site
 from etl.explore.task_pages import TaskPages
 from etl.host_guard import HostGuard
@@ -95,14 +96,28 @@ def serve(
 
 
 class _Copy(Database):  # type: ignore[misc]
-    """Opened as everywhere else: whatever the file is called, and without a trace left beside it."""
+    """
+    Opened as everywhere else: whatever the file is called, and without a trace left beside it.
+
+    Only the owner's connections stay open between two reads. Others would keep a sync from tidying up its
+    log, or show the file for ever as it was when they were opened.
+    """
 
     _is_ending = False
 
+    def __init__(self, datasette: Datasette, path: str) -> None:
+        super().__init__(datasette, path)
+        self._open: set[sqlite3.Connection] = set()
+        self._guard = threading.Lock()
+
     def connect(self, write: bool = False) -> sqlite3.Connection:  # noqa: ARG002, FBT001, FBT002
         """Open the file for reading."""
-        connection = connect_sqlite(Path(self.path), read_only=True)
-        self._all_file_connections.append(connection)
+        try:
+            connection = connect_sqlite(Path(self.path), read_only=True)
+        except DatabaseError as error:
+            raise DatasetteError(str(error), status=503) from error
+        with self._guard:
+            self._open.add(connection)
         return connection
 
     async def execute_fn(self, fn: Callable[[sqlite3.Connection], Any]) -> Any:  # noqa: ANN401
@@ -111,10 +126,21 @@ class _Copy(Database):  # type: ignore[misc]
         def read(connection: sqlite3.Connection) -> Any:  # noqa: ANN401
             try:
                 if not self._is_ending:
-                    return fn(connection)
+                    found = fn(connection)
+                    refuse_changed(connection, Path(self.path))
+                    return found
+            except DatabaseError as error:
+                raise DatasetteError(str(error), status=503) from error
             except (sqlite3.OperationalError, QueryInterrupted):
                 if not self._is_ending:
                     raise
+            finally:
+                if not may_stay_open(connection):
+                    # Datasette keeps it for this thread.
+                    delattr(connections, self.name)
+                    with self._guard:
+                        self._open.discard(connection)
+                        connection.close()
             raise DatasetteError("This was stopped.", status=503)
 
         return await super().execute_fn(read)
@@ -122,14 +148,16 @@ class _Copy(Database):  # type: ignore[misc]
     def interrupt(self) -> None:
         """End what is read now, and let nothing else begin."""
         self._is_ending = True
-        for connection in self._all_file_connections:
-            connection.interrupt()
+        with self._guard:
+            for connection in self._open:
+                connection.interrupt()
 
     def close(self) -> None:
         """End what is still read, and close the file: only then SQLite removes what it made beside it."""
         self.interrupt()
         self.ds.executor.shutdown(cancel_futures=True)
-        super().close()
+        for connection in self._open:
+            connection.close()
 
 
 class _Knowledge:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from etl.errors import ExportError
-from etl.files import PRIVATE_FOLDER, create_file, make_folder, permissions, take_after
+from etl.files import PRIVATE_FOLDER, create_file, is_writable, make_folder, permissions, take_after
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +52,7 @@ def opened(target: Path | None) -> Iterator[IO[bytes]]:
             return
         if _is_database(target):
             raise ExportError(f"{target} is a database, or belongs to one: name another file")
-        if target.exists() and not os.access(target, os.W_OK):
+        if target.exists() and not is_writable(target):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         descriptor, partial = tempfile.mkstemp(
             prefix=f".{target.name[:50]}.", suffix=".partial", dir=target.parent

@@ -6,7 +6,8 @@ import dataclasses
 import datetime as dt
 from typing import TYPE_CHECKING
 
-from etl.database import check, ensure_schema, reading
+from etl.database import check, ensure_schema, file_of, reading
+from etl.database.trial import try_creating, try_writing
 from etl.errors import DatabaseError, EtlError, NoTablesError, SchemaOutdatedError, SyncRunning
 from etl.extract.date_filter import probe_date_filter
 from etl.extract.page_size import largest_page
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 # The watermark is the server's time; a clock that is further off is worth a word, and no failure.
 TOLERATED_SKEW = dt.timedelta(minutes=1)
+_WRITABLE = "it can be opened, locked and written, and there is a place for temporary files"
 _UNINDEXED = ", but a first load was cut short: the next sync builds the indexes that wait for its end"
 
 MEANINGS = {
@@ -130,12 +132,17 @@ def _examine_database(
             differences = [each for each in check(connection) if each not in waiting]
             state = read_state(connection)
             forecast = read_forecast(connection, now(), per_run=settings.max_results)
-        with writing(settings.database_url):
-            yield Finding("database", is_good=True, detail="it can be opened and locked for writing")
+        _try_writing(settings.database_url)
+        yield Finding("database", is_good=True, detail=_WRITABLE)
     except SyncRunning:
         yield Finding("database", is_good=True, detail="a sync is writing to it just now")
     except (NoTablesError, SchemaOutdatedError) as error:
-        yield Finding("database", is_good=True, detail=f"{error} (sync upgrades by itself)")
+        try:
+            _try_writing(settings.database_url, is_empty=isinstance(error, NoTablesError))
+        except EtlError as refusal:
+            yield _failure("database", refusal)
+        else:
+            yield Finding("database", is_good=True, detail=f"{error} (sync upgrades by itself)")
         return None
     except EtlError as error:
         yield _failure("database", error)
@@ -148,6 +155,17 @@ def _examine_database(
     )
     yield _examine_results(forecast, settings.max_results)
     return state.date_filter
+
+
+def _try_writing(database_url: str, *, is_empty: bool = False) -> None:
+    """Raise what a sync would raise for want of a lock, a permission, room or a place for temporary files."""
+    path = file_of(database_url)
+    if path is not None and is_empty:
+        try_creating(path)
+        return
+    with writing(database_url) as connection:
+        if path is not None:
+            try_writing(connection, path)
 
 
 def _examine_results(forecast: Forecast, per_run: int) -> Finding:

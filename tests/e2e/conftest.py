@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
-from support.commands import Command
+from support.absent import give_up
+from support.commands import Command, Sandboxed
 from support.processes import Nursery, environment_for
+from support.sandbox import Sandbox, missing, shared_folder
 from support.worlds import a_world
 
 from etl.emulator import Behaviour, serve
@@ -22,6 +25,33 @@ def nursery() -> Iterator[Nursery]:
     """Give a place from which processes are forked that have loaded the program."""
     with Nursery() as nursery:
         yield nursery
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Iterator[Sandboxed]:
+    """Give a place from which processes of other users are forked; that takes the rights of root."""
+    reason = missing()
+    if reason is not None:
+        give_up(reason)
+    with contextlib.ExitStack() as stack:
+        place = stack.enter_context(shared_folder())
+        folder, view = place / "folder", place / "view"
+        for each in (folder, view):
+            each.mkdir(0o755)
+        box = Sandbox(views=[(str(folder), str(view))])
+        yield Sandboxed(stack.enter_context(Nursery(box.command)), folder, view)
+
+
+@pytest.fixture(scope="session")
+def bare_box() -> Iterator[Sandboxed]:
+    """Give the like, in which only one folder can be written, and there is none for temporary files."""
+    reason = missing()
+    if reason is not None:
+        give_up(reason)
+    with contextlib.ExitStack() as stack:
+        place = stack.enter_context(shared_folder())
+        box = Sandbox(only_writable=str(place))
+        yield Sandboxed(stack.enter_context(Nursery(box.command, place)), place, place)
 
 
 @pytest.fixture

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from support.processes import Ended, start_command
 
 if TYPE_CHECKING:
     import subprocess
+    from pathlib import Path
 
-    from support.processes import Nursery
+    from support.processes import Child, Nursery
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -32,6 +33,39 @@ class Command:
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         """Start it as a shell does."""
         return start_command({**self.environment, **environment}, *arguments)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sandboxed:
+    """
+    Where commands run as other users.
+
+    What is in `folder` can be seen in `view` as well, which is mounted read-only.
+    """
+
+    nursery: Nursery
+    folder: Path
+    view: Path
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who runs the command: `user` and `group` are numbers."""
+
+    sandbox: Sandboxed
+    environment: dict[str, str]
+    user: int
+    group: int
+
+    def __call__(self, *arguments: str, umask: int = 0o022, **options: Any) -> Ended:
+        """Run it to its end."""
+        return self.start(*arguments, umask=umask, **options).await_end()
+
+    def start(self, *arguments: str, umask: int = 0o022, **options: Any) -> Child:
+        """Start it, with the options of a nursery."""
+        return self.sandbox.nursery.start(
+            self.environment, *arguments, user=(self.user, self.group), umask=umask, **options
+        )
 
 
 def error_of(ended: Ended, code: int) -> str:

@@ -95,6 +95,15 @@ def become(order: Order) -> None:
     if order["file_bytes"]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (order["file_bytes"], resource.RLIM_INFINITY))
     note_attempts(folder / "attempts")
+    if order["umask"] is not None:
+        os.umask(order["umask"])
+    if order["user"]:
+        user, group = order["user"]
+        os.setgroups([])
+        os.setresgid(group, group, group)
+        os.setresuid(user, user, user)
+        # Whoever this is has no home, and must not find root's.
+        os.environ["HOME"] = "/nonexistent"
     watch(order["moment"], folder)
 
 

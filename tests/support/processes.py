@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import psycopg
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from etl.emulator import Emulator
 
@@ -191,16 +191,30 @@ class Child:
 
 
 class Nursery:
-    """Forks processes that run the command; use it in `with`."""
+    """
+    Forks processes that run the command; use it in `with`.
+
+    The first of them may be started behind a `prefix`, such as that of a sandbox, in which it needs a `place`
+    that can be written.
+    """
+
+    def __init__(self, prefix: Sequence[str] = (), place: Path | None = None) -> None:
+        self._prefix, self._place = prefix, place
 
     def __enter__(self) -> Self:
         self._stack = contextlib.ExitStack()
-        self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="gcore-etl-")))
+        self._folder = Path(
+            self._stack.enter_context(tempfile.TemporaryDirectory(prefix="gcore-etl-", dir=self._place))
+        )
+        self._folder.chmod(0o711)
         self._numbers = itertools.count()
         self._children: dict[str, Child] = {}
         driver = Path(__file__).with_name("driver.py")
         self._mother = subprocess.Popen(
-            [sys.executable, "-P", driver], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [*self._prefix, sys.executable, "-P", driver],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
@@ -223,15 +237,20 @@ class Nursery:
         moment: Moment | None = None,
         constants: dict[str, Any] | None = None,
         file_bytes: int | None = None,
+        user: tuple[int, int] | None = None,
+        umask: int | None = None,
     ) -> Child:
         """
         Start the command with these arguments.
 
-        `constants` of modules, by their full names, are set first; no file may grow beyond `file_bytes`.
+        `constants` of modules, by their full names, are set first; no file may grow beyond `file_bytes`. Root
+        can have it run by another `user`, of a group.
         """
         name = str(next(self._numbers))
         folder = self._folder / name
         folder.mkdir()
+        # Whoever it runs as writes into it.
+        folder.chmod(0o777)
         for each in ("out", "err", "attempts"):
             (folder / each).touch()
         child = self._children[name] = Child(folder)
@@ -243,6 +262,8 @@ class Nursery:
             "moment": dataclasses.asdict(moment) if moment else None,
             "constants": constants or {},
             "file_bytes": file_bytes,
+            "user": user,
+            "umask": umask,
         }
         assert self._mother.stdin is not None
         self._mother.stdin.write(json.dumps(order) + "\n")

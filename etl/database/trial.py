@@ -1,0 +1,69 @@
+"""A trial of what a sync does to a SQLite database, of which nothing stays."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import inspect, text
+
+from etl.database.sqlite import refuse_unwritable
+from etl.errors import DatabaseError
+from etl.files import NO_TEMPORARY_FOLDER, find_temporary_folder
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+# Less is not enough for the smallest sync: its log, and the index of the log.
+_ROOM_BYTES = 1024 * 1024
+# More than SQLite keeps of temporary tables in memory.
+_TEMPORARY_BYTES = 4 * _ROOM_BYTES
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+def try_writing(connection: Connection, path: Path) -> None:
+    """
+    Write a row, a temporary table and a temporary file, and roll all of it back.
+
+    Raises DatabaseError, or what `database_errors` turns into one, as a sync would.
+    """
+    _try_room(Path(os.path.realpath(path)).parent)
+    with connection.begin() as transaction:
+        if inspect(connection).has_table("sync_state"):
+            connection.execute(text("UPDATE sync_state SET watermark = watermark"))
+        if inspect(connection).has_table("sync_runs"):
+            connection.execute(
+                text(
+                    "INSERT INTO sync_runs (started_at, mode, status) "
+                    "VALUES ('2026-01-01 00:00:00.000000', 'partial', 'running')"
+                )
+            )
+        connection.execute(text("CREATE TEMPORARY TABLE trial (filling BLOB)"))
+        connection.execute(text("INSERT INTO trial VALUES (zeroblob(:size))"), {"size": _TEMPORARY_BYTES})
+        transaction.rollback()
+
+
+def try_creating(path: Path) -> None:
+    """Raise DatabaseError where a sync could not create the database; it is not created."""
+    refuse_unwritable(path)
+    folder = Path(os.path.realpath(path)).parent
+    _try_room(folder)
+    if find_temporary_folder(folder) is None:
+        raise DatabaseError(NO_TEMPORARY_FOLDER)
+
+
+def _try_room(folder: Path) -> None:
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(_ROOM_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise DatabaseError(f"cannot write in {folder}: {error.strerror}") from error
+        raise DatabaseError(
+            f"the database cannot grow, because the disk is full: make room in {folder}"
+        ) from error

@@ -1,0 +1,320 @@
+"""Whoever reads a copy on SQLite changes nothing, leaves nothing, and is in nobody's way."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import uuid
+from urllib.parse import quote
+
+import pytest
+from support.commands import Person, error_of
+from support.processes import Moment, environment_for
+from support.sandbox import GROUP, OWNER, STRANGER, as_user
+from support.worlds import stored_states, true_states
+
+READERS = (
+    "status --json",
+    "runs",
+    "search guten",
+    "rejected list",
+    "db current",
+    "db check",
+    "export tasks -o {out}/tasks.csv",
+    "export tasks --format ndjson --partition-by month -o {out}/months",
+    "export subtitles --format vtt -o {out}/subtitles",
+    "report -o {out}/report.html",
+)
+# By so many commits, a sync of a copy that is there has stored what is new.
+LOADED = 4
+REST = {"tasks.db", "tasks.db.lock"}
+
+
+class Scene:
+    """A folder with a copy that belongs to its owner, and a stranger of the same group."""
+
+    def __init__(self, sandbox, emulator, mode):
+        self.sandbox, self.emulator = sandbox, emulator
+        self.folder = sandbox.folder / uuid.uuid4().hex
+        self.folder.mkdir()
+        os.chown(self.folder, OWNER, GROUP)
+        self.folder.chmod(mode)
+        self.path = self.folder / "tasks.db"
+        self.out = self.folder.with_name(f"{self.folder.name}-out")
+        self.out.mkdir()
+        self.out.chmod(0o777)
+        self.url = f"sqlite:///{self.path}"
+        self.owner, self.stranger = self.person(OWNER), self.person(STRANGER)
+
+    def person(self, user, url=None):
+        return Person(self.sandbox, environment_for(self.emulator, url or self.url), user, GROUP)
+
+    def listed(self):
+        """Describe what lies in the folder: names, owners, modes, sizes, times of change."""
+        return {
+            path.name: (found.st_uid, found.st_mode, found.st_size, found.st_mtime_ns)
+            for path in self.folder.iterdir()
+            for found in [path.stat()]
+        }
+
+    def run(self, reader, person):
+        out = self.out / uuid.uuid4().hex
+        out.mkdir()
+        out.chmod(0o777)
+        ended = person(*reader.format(out=out).split())
+        assert ended.code == 0, ended
+        return ended
+
+    def read(self, reader, person):
+        """Run a command that reads, and see that it has changed nothing."""
+        before = self.listed()
+        ended = self.run(reader, person)
+        assert self.listed() == before
+        return ended
+
+    def close(self):
+        shutil.rmtree(self.folder)
+        shutil.rmtree(self.out)
+
+
+@pytest.fixture
+def build(sandbox, emulator):
+    with contextlib.ExitStack() as stack:
+
+        def build(mode=0o755, file_mode=0o644):
+            scene = Scene(sandbox, emulator, mode)
+            stack.callback(scene.close)
+            assert scene.owner("sync").code == 0
+            scene.path.chmod(file_mode)
+            return scene
+
+        yield build
+
+
+def counted(ended):
+    """Return how many tasks `status --json` has counted."""
+    return json.loads(ended.out)["present"]
+
+
+def without_a_log(scene):
+    """Switch the log off, as somebody may have done for a network disk."""
+    with as_user(OWNER), contextlib.closing(sqlite3.connect(scene.path)) as connection:
+        assert connection.execute("PRAGMA journal_mode = DELETE").fetchone() == ("delete",)
+
+
+@pytest.mark.parametrize("mode", [0o2775, 0o1777, 0o755])
+def test_a_stranger_who_reads_leaves_nothing_and_the_owner_goes_on(build, mode):
+    """Who may write the folder but not the file would leave a log that is not the owner's."""
+    scene = build(mode)
+    for reader in READERS:
+        scene.read(reader, scene.stranger)
+    before = scene.listed()
+    assert scene.stranger("doctor").code == 4
+    for command in ("sync", "db upgrade", "rejected retry"):
+        assert f"belongs to uid {OWNER}" in error_of(scene.stranger(*command.split()), 4)
+    assert scene.listed() == before
+    assert scene.owner("sync").code == 0
+
+
+@pytest.mark.parametrize("user", [OWNER, STRANGER, 0])
+def test_a_copy_on_a_read_only_mount_is_read(build, sandbox, user):
+    scene = build()
+    seen = sandbox.view / scene.folder.name / scene.path.name
+    person = scene.person(user, f"sqlite:///{seen}")
+    for reader in READERS:
+        scene.read(reader, person)
+    assert "Read-only" in error_of(person("sync"), 4)
+    assert person("doctor").code == 4
+
+
+def test_an_owner_who_may_not_write_the_folder_reads_too(build):
+    scene = build()
+    os.chown(scene.folder, 0, 0)
+    for reader in READERS:
+        scene.read(reader, scene.owner)
+    assert f"its folder {scene.folder}" in error_of(scene.owner("sync"), 4)
+
+
+@pytest.mark.parametrize("name", ["a link.db", "what?.db", "100%.db", "a#b.db", os.fsdecode(b"\xfc.db")])
+def test_a_copy_is_read_by_a_stranger_through_a_link_of_any_name(build, name):
+    scene = build(0o777)
+    (scene.out / name).symlink_to(scene.path)
+    quoted = quote(os.fsencode(scene.out / name))
+    reader = scene.person(STRANGER, f"sqlite:///{quoted}")
+    assert counted(scene.read("status --json", reader)) == 30
+    assert "belongs to" in error_of(reader("sync"), 4)
+    assert scene.person(OWNER, f"sqlite:///{quoted}")("sync").code == 0
+    assert scene.listed().keys() == REST
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o755])
+def test_a_stranger_reads_while_a_sync_writes(build, mode):
+    """What is committed is seen, although it is still in the log."""
+    scene = build(mode)
+    scene.emulator.world.create()
+    child = scene.owner.start("sync", moment=Moment(what="commit", number=LOADED, signal=signal.SIGSTOP))
+    child.await_stop()
+    assert scene.listed().keys() == REST | {"tasks.db-wal", "tasks.db-shm"}
+    assert counted(scene.read("status --json", scene.stranger)) == 31
+    child.send(signal.SIGCONT)
+    assert child.await_end().code == 0
+    assert scene.listed().keys() == REST
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o755])
+def test_a_sync_does_not_disturb_a_stranger_who_reads_the_file_at_rest(build, mode):
+    """The file is not changed under the reader: the log stays until the next sync."""
+    scene = build(mode)
+    child = scene.stranger.start("status", "--json", moment=Moment(what="count(*)", signal=signal.SIGSTOP))
+    child.await_stop()
+    before = scene.listed()["tasks.db"]
+    for _ in range(300):
+        scene.emulator.world.create()
+    constants = {"etl.database.sqlite._CHECKPOINT_PAGES": 1}
+    assert scene.owner("sync", constants=constants).code == 0
+    assert scene.listed()["tasks.db"] == before
+    assert scene.listed()["tasks.db-wal"][0] == OWNER
+    assert counted(scene.read("status --json", scene.stranger)) == 330
+    child.send(signal.SIGCONT)
+    ended = child.await_end()
+    assert (ended.code, ended.err) == (0, "")
+    assert counted(ended) == 30
+    assert scene.owner("sync").code == 0
+    assert scene.listed().keys() == REST
+    assert stored_states(scene.url) == true_states(scene.emulator.world)
+
+
+def test_a_stranger_whose_file_another_program_changes_says_so(build):
+    """Nothing keeps that one from it; what was read may not belong together."""
+    scene = build()
+    child = scene.stranger.start("status", "--json", moment=Moment(what="count(*)", signal=signal.SIGSTOP))
+    child.await_stop()
+    with contextlib.closing(sqlite3.connect(scene.path)) as connection:
+        connection.execute("CREATE TABLE mine AS SELECT * FROM tasks")
+        connection.commit()
+    child.send(signal.SIGCONT)
+    ended = child.await_end()
+    assert "was changed by another program while it was read: run again" in error_of(ended, 4)
+    assert ended.out == ""
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o755])
+def test_what_a_killed_sync_has_left_is_read_by_a_stranger(build, mode):
+    scene = build(mode)
+    scene.emulator.world.create()
+    child = scene.owner.start("sync", moment=Moment(what="commit", number=LOADED))
+    assert child.await_end().code == -signal.SIGKILL
+    assert counted(scene.read("status --json", scene.stranger)) == 31
+    assert scene.owner("sync").code == 0
+    assert scene.listed().keys() == REST
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o755])
+@pytest.mark.parametrize("loss", ["index", "right to read the index", "right to read the log"])
+def test_a_log_that_a_stranger_cannot_read_is_named(build, mode, loss):
+    """Only who may write the file can bring back the index of a log."""
+    scene = build(mode)
+    scene.emulator.world.create()
+    scene.owner.start("sync", moment=Moment(what="commit", number=LOADED)).await_end()
+    log, index = (scene.path.with_name(f"tasks.db{suffix}") for suffix in ("-wal", "-shm"))
+    if loss == "index":
+        index.unlink()
+    else:
+        (index if "index" in loss else log).chmod(0o600)
+    before = scene.listed()
+    line = error_of(scene.stranger("status"), 4)
+    assert str(log if loss.endswith("log") else index) in line
+    assert f"run gcore-etl status as uid {OWNER}" in line
+    assert scene.listed() == before
+    assert counted(scene.owner("status", "--json")) == 31
+    assert counted(scene.read("status --json", scene.stranger)) == 31
+
+
+def test_what_a_stranger_has_left_is_named_to_the_owner(build):
+    """Other programs leave it; the owner is not told to check permissions that are right."""
+    scene = build(0o777)
+    with (
+        as_user(STRANGER),
+        contextlib.closing(sqlite3.connect(f"{scene.path.as_uri()}?mode=ro", uri=True)) as other,
+    ):
+        other.execute("SELECT count(*) FROM tasks").fetchone()
+    assert scene.listed()["tasks.db-wal"][0] == STRANGER
+    log, index = (scene.path.with_name(f"tasks.db{suffix}") for suffix in ("-wal", "-shm"))
+    for command in ("sync", "db upgrade", "rejected retry"):
+        line = error_of(scene.owner(*command.split()), 4)
+        assert f"{log} and {index} beside it belong to uid {STRANGER}" in line
+        assert f"chown --reference={scene.path} {log} {index}" in line
+    assert counted(scene.read("status --json", scene.owner)) == 30
+    assert scene.person(0)("sync").code == 0
+
+
+def test_a_file_without_a_log_is_read_by_a_stranger(build):
+    scene = build(0o777)
+    without_a_log(scene)
+    for reader in READERS:
+        scene.read(reader, scene.stranger)
+
+
+def test_a_write_that_was_cut_short_without_a_log_is_named(build):
+    """Changes were in the file already: only who may write it can take them back."""
+    scene = build()
+    without_a_log(scene)
+    journal = scene.path.with_name("tasks.db-journal")
+    with contextlib.closing(sqlite3.connect(scene.path)) as connection:
+        connection.execute("PRAGMA cache_size = 2")
+        connection.execute("UPDATE tasks SET url = zeroblob(10000)")
+        for path in (scene.path, journal):
+            shutil.copy(path, scene.out)
+    for path in (scene.path, journal):
+        shutil.move(scene.out / path.name, path)
+        os.chown(path, OWNER, GROUP)
+    before = scene.listed()
+    line = error_of(scene.stranger("status"), 4)
+    assert f"as {journal} says: run gcore-etl status as uid {OWNER}" in line
+    assert scene.listed() == before
+    assert scene.owner("status").code == 0
+    scene.read("status", scene.stranger)
+    assert scene.owner("sync").code == 0
+    assert stored_states(scene.url) == true_states(scene.emulator.world)
+
+
+@pytest.mark.parametrize("where", ["file", "folder"])
+def test_a_copy_that_a_stranger_may_not_read_is_named_with_its_owner(build, where):
+    scene = build()
+    place, mode = (scene.path, 0o600) if where == "file" else (scene.folder, 0o700)
+    place.chmod(mode)
+    before = scene.listed()
+    for reader in ("status", "doctor", "export tasks", "sync"):
+        ended = scene.stranger(*reader.split())
+        assert ended.code == 4
+        assert f"belongs to uid {OWNER} (mode {mode:04o})" in ended.out + ended.err
+    assert scene.listed() == before
+
+
+def test_a_group_shares_a_copy(build):
+    """Whoever of it syncs, even killed in the midst of it, leaves nothing that the others cannot use."""
+    scene = build(0o2770, 0o660)
+    for person, other in ((scene.owner, scene.stranger), (scene.stranger, scene.owner)):
+        scene.emulator.world.create()
+        killed = person("sync", moment=Moment(what="commit", number=LOADED))
+        assert killed.code == -signal.SIGKILL
+        for reader in READERS:
+            scene.run(reader, other)
+        assert other("sync").code == 0
+        assert person("sync").code == 0
+    assert stored_states(scene.url) == true_states(scene.emulator.world)
+
+
+def test_what_root_does_the_owner_can_go_on_with(build):
+    scene = build()
+    scene.path.with_name("tasks.db.lock").unlink()
+    root = scene.person(0)
+    scene.emulator.world.create()
+    assert root("sync", moment=Moment(what="commit", number=LOADED)).code == -signal.SIGKILL
+    scene.run("status", root)
+    assert scene.owner("sync").code == 0
+    assert {owner for owner, *_ in scene.listed().values()} == {OWNER}
