@@ -29,6 +29,8 @@ READERS = (
     "export subtitles --format vtt -o {out}/subtitles",
     "report -o {out}/report.html",
 )
+# One that looks, one that sorts and one that writes a file.
+FEW = ("status --json", "search guten", "export tasks --format ndjson --partition-by month -o {out}/months")
 # By so many commits, a sync of a copy that is there has stored what is new.
 LOADED = 4
 REST = {"tasks.db", "tasks.db.lock"}
@@ -110,7 +112,7 @@ def without_a_log(scene):
 def test_a_stranger_who_reads_leaves_nothing_and_the_owner_goes_on(build, mode):
     """Who may write the folder but not the file would leave a log that is not the owner's."""
     scene = build(mode)
-    for reader in READERS:
+    for reader in READERS if mode == 0o1777 else FEW:
         scene.read(reader, scene.stranger)
     before = scene.listed()
     assert scene.stranger("doctor").code == 4
@@ -125,7 +127,7 @@ def test_a_copy_on_a_read_only_mount_is_read(build, sandbox, user):
     scene = build()
     seen = sandbox.view / scene.folder.name / scene.path.name
     person = scene.person(user, f"sqlite:///{seen}")
-    for reader in READERS:
+    for reader in READERS if user == STRANGER else FEW:
         scene.read(reader, person)
     assert "Read-only" in error_of(person("sync"), 4)
     assert person("doctor").code == 4
@@ -134,7 +136,7 @@ def test_a_copy_on_a_read_only_mount_is_read(build, sandbox, user):
 def test_an_owner_who_may_not_write_the_folder_reads_too(build):
     scene = build()
     os.chown(scene.folder, 0, 0)
-    for reader in READERS:
+    for reader in FEW:
         scene.read(reader, scene.owner)
     assert f"its folder {scene.folder}" in error_of(scene.owner("sync"), 4)
 
@@ -255,7 +257,7 @@ def test_what_a_stranger_has_left_is_named_to_the_owner(build):
 def test_a_file_without_a_log_is_read_by_a_stranger(build):
     scene = build(0o777)
     without_a_log(scene)
-    for reader in READERS:
+    for reader in FEW:
         scene.read(reader, scene.stranger)
 
 
@@ -302,7 +304,7 @@ def test_a_group_shares_a_copy(build):
         scene.emulator.world.create()
         killed = person("sync", moment=Moment(what="commit", number=LOADED))
         assert killed.code == -signal.SIGKILL
-        for reader in READERS:
+        for reader in FEW:
             scene.run(reader, other)
         assert other("sync").code == 0
         assert person("sync").code == 0

@@ -1,0 +1,148 @@
+"""What is created is for its owner alone, from its first instant, whatever the umask allows."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import stat
+from typing import TYPE_CHECKING
+
+import pytest
+from support.processes import Moment
+from support.stored import NOON, store_task
+
+from etl import export
+from etl.database import ensure_schema
+from etl.sync.session import writing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COMMANDS = (
+    "sync",
+    "export tasks -o {folder}/tasks.csv",
+    "export tasks --format csv --partition-by day -o {folder}/days",
+    "export subtitles --format srt -o {folder}/deep/down/subtitles",
+    "report -o {folder}/report.html",
+)
+
+
+@pytest.fixture(params=[0o000, 0o022, 0o077])
+def umask(request):
+    found = os.umask(request.param)
+    yield request.param
+    os.umask(found)
+
+
+def modes(folder: Path) -> dict[str, int]:
+    """Return the permissions of all that is in a folder, by its path there."""
+    return {
+        str(path.relative_to(folder)): stat.S_IMODE(path.lstat().st_mode)
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+def check_private(folder: Path) -> None:
+    found = modes(folder)
+    assert found
+    expected = {name: 0o700 if (folder / name).is_dir() else 0o600 for name in found}
+    assert found == expected
+
+
+def test_all_that_commands_create_is_private(nursery, sqlite_command, tmp_path, umask):
+    for words in COMMANDS:
+        arguments = words.format(folder=tmp_path).split()
+        ended = nursery.run(sqlite_command.environment, *arguments, umask=umask)
+        assert ended.code == 0, ended
+    assert {"tasks.db", "tasks.db.lock", "tasks.csv", "report.html"} <= modes(tmp_path).keys()
+    assert any(name.startswith("deep/down/subtitles/") for name in modes(tmp_path))
+    check_private(tmp_path)
+
+
+def test_a_sync_that_is_under_way_shows_nothing(nursery, sqlite_command, tmp_path):
+    """The log and its index hold what the database does."""
+    for what in ("statement", "CREATE VIEW", " tasks (task_id, ", " task_results (task_id, "):
+        moment = Moment(what=what, signal=signal.SIGSTOP)
+        child = nursery.start(sqlite_command.environment, "sync", umask=0, moment=moment)
+        child.await_stop()
+        check_private(tmp_path)
+        child.send(signal.SIGKILL)
+        child.await_end()
+    assert "tasks.db-wal" in modes(tmp_path)
+
+
+@pytest.mark.usefixtures("umask")
+def test_nothing_is_private_only_after_a_while(tmp_path, monkeypatch):
+    """Between a creation and a change of mode anybody could open the file, and go on reading."""
+    monkeypatch.setattr(os, "chmod", lambda *_, **__: None)
+    monkeypatch.setattr(os, "fchmod", lambda *_: None)
+    url = f"sqlite:///{tmp_path}/tasks.db"
+    with writing(url) as connection:
+        with connection.begin():
+            ensure_schema(connection)
+            check_private(tmp_path)
+        with connection.begin():
+            store_task(connection, started_at=NOON)
+        check_private(tmp_path)
+    export.export("tasks", tmp_path / "tasks.csv", source=url)
+    export.export("tasks", tmp_path / "days", source=url, format="csv", partition_by="day")
+    export.export_subtitles(tmp_path / "deep" / "subtitles", "vtt", source=url)
+    assert "days/day=2026-06-26/part-0.csv" in modes(tmp_path)
+    check_private(tmp_path)
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o666])
+def test_what_exists_keeps_its_mode(nursery, sqlite_command, tmp_path, mode):
+    """Whoever published a file, or let a group read it, had a reason."""
+    for words in COMMANDS:
+        nursery.run(sqlite_command.environment, *words.format(folder=tmp_path).split())
+    shutil.rmtree(tmp_path / "deep")
+    published = tmp_path / "published"
+    published.mkdir()
+    for path in tmp_path.rglob("*"):
+        path.chmod(mode | 0o111 if path.is_dir() else mode)
+    before = modes(tmp_path)
+    for words in COMMANDS:
+        arguments = words.format(folder=tmp_path).replace("deep/down/subtitles", "published").split()
+        if "--partition-by" in arguments:
+            arguments.append("--force")
+        ended = nursery.run(sqlite_command.environment, *arguments, umask=0o077)
+        assert ended.code == 0, ended
+    after = modes(tmp_path)
+    assert {name: after[name] for name in before} == before
+    assert set(after.values()) - set(before.values()) == {0o600}
+    assert {name for name, found in after.items() if found == 0o600} == {
+        name for name in after if name.startswith("published/")
+    }
+
+
+def test_a_file_that_is_replaced_keeps_its_owner_and_group(nursery, sqlite_command, tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a file away")
+    page = tmp_path / "tasks.csv"
+    page.touch()
+    os.chown(page, 11111, 20000)
+    page.chmod(0o640)
+    nursery.run(sqlite_command.environment, "sync")
+    assert nursery.run(sqlite_command.environment, "export", "tasks", "-o", str(page)).code == 0
+    found = page.stat()
+    assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (11111, 20000, 0o640)
+    assert page.read_text().startswith("task_id")
+
+
+@pytest.mark.parametrize("mode", [0o660, 0o664, 0o666, 0o600, 0o644])
+def test_who_may_write_the_database_may_lock_it_and_nobody_else(tmp_path, mode):
+    """Whoever may read the lock could hold it for ever; whoever syncs has to."""
+    path = tmp_path / "tasks.db"
+    with writing(f"sqlite:///{path}"):
+        pass
+    path.chmod(mode)
+    with writing(f"sqlite:///{path}"):
+        assert modes(tmp_path)["tasks.db-wal"] == mode
+    writers = mode & 0o222
+    assert modes(tmp_path)["tasks.db.lock"] == writers | writers << 1
+    (tmp_path / "tasks.db.lock").unlink()
+    with writing(f"sqlite:///{path}"):
+        pass
+    assert modes(tmp_path)["tasks.db.lock"] == writers | writers << 1
