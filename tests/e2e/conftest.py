@@ -51,7 +51,7 @@ def bare_box() -> Iterator[Sandboxed]:
     with contextlib.ExitStack() as stack:
         place = stack.enter_context(shared_folder())
         box = Sandbox(only_writable=str(place))
-        yield Sandboxed(stack.enter_context(Nursery(box.command, place)), place, place)
+        yield Sandboxed(stack.enter_context(Nursery(box.command, place, ["etl.report"])), place, place)
 
 
 @pytest.fixture

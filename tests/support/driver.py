@@ -152,7 +152,8 @@ def note_attempts(report: Path) -> None:
 
 if __name__ == "__main__":
     for each in LOADED:
-        importlib.import_module(each)
+        if each not in sys.argv[1:]:
+            importlib.import_module(each)
     gc.freeze()  # spares each child the walk over all of it when it ends
     given = take_orders()
     if given is not None:

@@ -178,7 +178,7 @@ class Child:
 
     def destroy(self) -> None:
         """End it, whatever it is doing."""
-        while not self.is_over:
+        while self.pid and not self.is_over:
             self.send(signal.SIGKILL)
             self.is_over = self.news.get(timeout=PATIENCE)[0] == "ended"
 
@@ -195,11 +195,13 @@ class Nursery:
     Forks processes that run the command; use it in `with`.
 
     The first of them may be started behind a `prefix`, such as that of a sandbox, in which it needs a `place`
-    that can be written.
+    that can be written. What it must not have loaded already is `unloaded`.
     """
 
-    def __init__(self, prefix: Sequence[str] = (), place: Path | None = None) -> None:
-        self._prefix, self._place = prefix, place
+    def __init__(
+        self, prefix: Sequence[str] = (), place: Path | None = None, unloaded: Sequence[str] = ()
+    ) -> None:
+        self._prefix, self._place, self._unloaded = prefix, place, unloaded
 
     def __enter__(self) -> Self:
         self._stack = contextlib.ExitStack()
@@ -211,7 +213,7 @@ class Nursery:
         self._children: dict[str, Child] = {}
         driver = Path(__file__).with_name("driver.py")
         self._mother = subprocess.Popen(
-            [*self._prefix, sys.executable, "-P", driver],
+            [*self._prefix, sys.executable, "-P", driver, *self._unloaded],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

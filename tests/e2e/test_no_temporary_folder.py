@@ -1,0 +1,82 @@
+"""A read-only root, one folder that can be written, and none for temporary files: as in a container."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from support.commands import Person, error_of
+from support.processes import environment_for
+from support.sandbox import STRANGER
+from support.worlds import a_world, query, stored_states, true_states
+
+from etl.emulator import Behaviour, serve
+
+GROUP = 54322
+
+
+@pytest.fixture
+def big():
+    """Serve results that are larger than what SQLite keeps in memory of a statement."""
+    with serve(a_world(400), Behaviour(page_cap=1000)) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def data(bare_box):
+    folder = bare_box.folder / uuid.uuid4().hex
+    folder.mkdir()
+    folder.chmod(0o777)
+    return folder
+
+
+@pytest.fixture
+def person(bare_box, big, data):
+    return Person(bare_box, environment_for(big, f"sqlite:///{data}/tasks.db"), STRANGER, GROUP)
+
+
+def test_everything_works_in_the_folder_of_the_database(person, big, data):
+    """And nothing temporary stays in it."""
+    assert person("sync", "--dry-run").code == 0
+    assert list(data.iterdir()) == []
+    assert person("doctor").code == 0
+    assert list(data.iterdir()) == []
+    assert person("sync").code == 0
+    assert stored_states(f"sqlite:///{data}/tasks.db") == true_states(big.world)
+    assert query(f"sqlite:///{data}/tasks.db", "SELECT count(*) > 50 FROM task_results") == [(1,)]
+    for words in (
+        "doctor",
+        "sync --dry-run",
+        "sync --full",
+        "status",
+        "search guten",
+        f"export tasks -o {data}/tasks.parquet",
+        f"export task_timeline --format csv --partition-by day -o {data}/days",
+        f"export subtitles --format srt -o {data}/subtitles",
+        f"report -o {data}/report.html",
+    ):
+        ended = person(*words.split())
+        assert ended.code == 0, ended
+    assert {path.name for path in data.iterdir()} == {
+        *("tasks.db", "tasks.db.lock", "tasks.parquet", "days", "subtitles", "report.html")
+    }
+
+
+def test_a_reader_without_any_folder_reads_what_needs_none(person, data):
+    """And is told of TMPDIR where one is needed."""
+    assert person("sync").code == 0
+    data.chmod(0o555)
+    (data / "tasks.db").chmod(0o444)
+    for words in ("status", "runs", "search guten", "export tasks"):
+        assert person(*words.split()).code == 0
+    assert "TMPDIR" in error_of(person("report", "-o", "-"), 3)
+    ended = person("doctor")
+    assert ended.code == 4
+
+
+def test_a_dry_run_that_would_begin_elsewhere_names_the_variable(bare_box, big, postgres_databases):
+    """It compares with a new database, for which there is no place."""
+    with postgres_databases.empty() as url:
+        person = Person(bare_box, environment_for(big, url), 0, 0)
+        assert "TMPDIR" in error_of(person("sync", "--dry-run"), 4)
+        assert person("sync").code == 0
