@@ -57,6 +57,11 @@ def take_after(new: Path, old: Path) -> None:
     new.chmod(permissions(old))
 
 
+def exists(path: Path) -> bool:
+    """Return whether there is a file or folder; a path that cannot be one, being too long, is not there."""
+    return os.path.exists(path)  # noqa: PTH110 - Path.exists raises for some of them
+
+
 def may(path: Path, mode: int) -> bool:
     """Return whether this process may read, write or pass through (`os.R_OK`, `os.W_OK`, `os.X_OK`)."""
     return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)

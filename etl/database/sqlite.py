@@ -261,13 +261,18 @@ def parse_path(text: str) -> Path:
 
 
 def _refuse_missing(path: Path, *, read_only: bool) -> None:
-    reason = blame_for_reaching(path)
-    if reason is not None:
-        raise DatabaseError(f"the database {path} {reason}")
-    if not path.parent.is_dir():
-        raise DatabaseError(f"there is no folder {path.parent} for the database: make it first")
-    if read_only and not os.path.exists(path):  # noqa: PTH110 - Path raises for a name that is too long
-        raise NoTablesError(f"there is no database at {path}: run gcore-etl sync first")
+    try:
+        reason = blame_for_reaching(path)
+        if reason is not None:
+            raise DatabaseError(f"the database {path} {reason}")
+        if not path.parent.is_dir():
+            raise DatabaseError(f"there is no folder {path.parent} for the database: make it first")
+        path.stat()
+    except FileNotFoundError:
+        if read_only:
+            raise NoTablesError(f"there is no database at {path}: run gcore-etl sync first") from None
+    except OSError as error:
+        raise DatabaseError(f"the database {path} cannot be opened: {error.strerror}") from error
 
 
 def _driver_of(connection: Connection) -> object:

@@ -8,7 +8,7 @@ import re
 import sqlite3
 from pathlib import Path
 
-from etl.files import is_on_read_only_mount, is_writable, may, owner_of, permissions
+from etl.files import exists, is_on_read_only_mount, is_writable, may, owner_of, permissions
 
 _PRIMARY_CODE = 0xFF  # the rest of an SQLite error code is detail
 # What SQLite keeps beside a database: its log, the index of the log, and the journal of a file without a log.
@@ -49,7 +49,7 @@ _PERMISSIONS = {
     sqlite3.SQLITE_PERM,
     sqlite3.SQLITE_CANTOPEN,
 }
-_SOMETHING_IS_GONE = re.compile(r"no such (table|column|view|index)\b")
+_SOMETHING_IS_GONE = re.compile(r"no such (table|column|view|index)\b|table \S+ has no column")
 
 
 def annotate(error: sqlite3.Error, path: Path, advice: str | None) -> None:
@@ -116,7 +116,7 @@ def blame_for_writing(path: Path) -> str | None:
 def blame_for_reaching(path: Path) -> str | None:
     """Return which folder above the database this user may not pass through; None if there is none."""
     for folder in reversed(Path(os.path.realpath(path)).parents):
-        if not os.path.lexists(folder):
+        if not folder.is_dir():
             return None
         if not may(folder, os.X_OK):
             return f"cannot be reached: the folder {folder} belongs to {_described(folder)}"
@@ -126,18 +126,18 @@ def blame_for_reaching(path: Path) -> str | None:
 def blame_for_reading(path: Path) -> str | None:
     """Return which file or folder keeps this user from reading the database; None if none does."""
     path = Path(os.path.realpath(path))
-    if path.exists() and not may(path, os.R_OK):
+    if exists(path) and not may(path, os.R_OK):
         return f"cannot be read: it belongs to {_described(path)}"
     log, index = (Path(f"{path}{suffix}") for suffix in ("-wal", "-shm"))
     unreadable = [place for place in (log, index) if not may(place, os.R_OK)]
-    if log.exists() and unreadable:
-        state = "cannot be read" if unreadable[0].exists() else "is missing"
+    if exists(log) and unreadable:
+        state = "cannot be read" if exists(unreadable[0]) else "is missing"
         return (
             f"cannot be read: it has a log, and {unreadable[0]} {state}: run gcore-etl status "
             f"as {owner_of(path)}, which folds the log into the database"
         )
     journal = Path(f"{path}-journal")
-    if journal.exists():
+    if exists(journal):
         return (
             f"cannot be read: a write to it was cut short, as {journal} says: run gcore-etl status "
             f"as {owner_of(path)}, which restores it"
@@ -147,7 +147,7 @@ def blame_for_reading(path: Path) -> str | None:
 
 def beside(path: Path) -> list[Path]:
     """Return the files that SQLite keeps beside this one just now."""
-    return [place for suffix in BESIDE if (place := Path(f"{path}{suffix}")).exists()]
+    return [place for suffix in BESIDE if exists(place := Path(f"{path}{suffix}"))]
 
 
 def _described(place: Path) -> str:

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 
 from etl.database.sqlite_errors import advise, beside, blame_for_reading
 from etl.errors import DatabaseError
-from etl.files import is_writable
+from etl.files import exists, is_writable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -196,7 +196,7 @@ def _may_make_files(path: Path) -> bool:
 def _has_log(path: Path) -> bool:
     """Return whether there is a log, perhaps of a writer that has written nothing yet."""
     log = Path(f"{path}-wal")
-    return log.exists() and (log.stat().st_size > 0 or Path(f"{path}-shm").exists())
+    return exists(log) and (log.stat().st_size > 0 or exists(Path(f"{path}-shm")))
 
 
 def _keeps_a_log(path: Path) -> bool:

@@ -20,7 +20,7 @@ import filelock
 
 from etl.database import refuse_unwritable
 from etl.errors import DatabaseError, SyncRunning
-from etl.files import PRIVATE_FILE, owner_of, permissions
+from etl.files import PRIVATE_FILE, exists, owner_of, permissions
 from etl.sync.lock_holder import Holder, busy_message
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def _locking_process(path: Path) -> str | None:
 
 
 def _refuse_other_things(path: Path) -> None:
-    if path.is_symlink() or (path.exists() and not path.is_file()):
+    if path.is_symlink() or (exists(path) and not path.is_file()):
         what = "a symbolic link" if path.is_symlink() else "not a file"
         raise DatabaseError(f"{path} is {what}, and the lock file of the database belongs there: remove it")
 
@@ -150,7 +150,7 @@ def _refuse_other_things(path: Path) -> None:
 def _explain(path: Path, error: OSError) -> str:
     if error.errno in _NO_LOCKS:
         return f"{path} cannot be locked: its file system has no locks: keep the database on a local disk"
-    if isinstance(error, PermissionError) and path.exists():
+    if isinstance(error, PermissionError) and exists(path):
         return (
             f"the lock file {path} cannot be opened: it belongs to {owner_of(path)} "
             f"(mode {permissions(path):04o}): give it the owner and mode of the database"
