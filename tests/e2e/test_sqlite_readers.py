@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
 import uuid
 from urllib.parse import quote
 
+import httpx
 import pytest
 from support.commands import Person, error_of
-from support.processes import Moment, environment_for
+from support.processes import Moment, environment_for, wait_until
 from support.sandbox import GROUP, OWNER, STRANGER, as_user
 from support.worlds import stored_states, true_states
 
@@ -320,3 +322,30 @@ def test_what_root_does_the_owner_can_go_on_with(build):
     scene.run("status", root)
     assert scene.owner("sync").code == 0
     assert {owner for owner, *_ in scene.listed().values()} == {OWNER}
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o755])
+def test_a_stranger_who_explores_is_in_nobodys_way_and_sees_what_comes(build, mode):
+    """Between two requests nothing is held: not the file as it was, nor the log."""
+    scene = build(mode)
+    child = scene.stranger.start("explore", "--no-open", "--port", "0")
+    wait_until(lambda: "http://" in child.complained(), "it is served")
+    address = re.search(r"http://\S+/", child.complained())[0]
+
+    def count():
+        answer = httpx.get(
+            f"{address}tasks.json", params={"sql": "SELECT count(*) FROM tasks", "_shape": "arrays"}
+        )
+        return answer.json()["rows"]
+
+    before = scene.listed()
+    assert count() == [[30]]
+    assert scene.listed() == before
+    for number in (31, 32):
+        scene.emulator.world.create()
+        assert scene.owner("sync").code == 0
+        assert scene.listed().keys() == REST
+        assert count() == [[number]]
+    child.send(signal.SIGTERM)
+    assert child.await_end().code == 128 + signal.SIGTERM
+    assert scene.listed().keys() == REST

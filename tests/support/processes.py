@@ -141,11 +141,15 @@ class Child:
         passed = self._folder / "passed"
         # Killed while it wrote the file, it leaves an empty one.
         counts = json.loads((passed.exists() and passed.read_text()) or "{}")
-        return Ended(code, self.said(), (self._folder / "err").read_text(), counts)
+        return Ended(code, self.said(), self.complained(), counts)
 
     def said(self) -> str:
         """Give what it has printed so far."""
         return (self._folder / "out").read_text()
+
+    def complained(self) -> str:
+        """Give what it has printed on stderr so far."""
+        return (self._folder / "err").read_text()
 
     def attempts(self) -> int:
         """Count how often it has tried to lock a file."""
