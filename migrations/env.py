@@ -31,7 +31,6 @@ def migrate(connection: Connection) -> None:
         target_metadata=metadata_with_conditions(),
         include_object=is_ours,
         compare_server_default=True,
-        render_as_batch=True,
     )
     context.run_migrations()
 

@@ -20,13 +20,8 @@ from urllib.parse import unquote_to_bytes
 from sqlalchemy import URL, Connection, Engine, NullPool, QueuePool, create_engine, event
 
 from etl.database.sqlite_errors import advise, annotate, blame_for_reaching, blame_for_writing
-from etl.database.sqlite_readers import (
-    LOCK_SECONDS,
-    advice_on_change,
-    connect_reader,
-    folder_to_itself,
-    refuse_changed,
-)
+from etl.database.sqlite_readers import advice_on_change, connect_reader, refuse_changed
+from etl.database.sqlite_rest import LOCK_SECONDS, FileConnection, folder_to_itself
 from etl.errors import ConfigurationError, DatabaseError, NoTablesError
 from etl.files import create_file, find_temporary_folder, is_usable_folder
 
@@ -127,17 +122,17 @@ def refuse_unwritable(path: Path) -> None:
         raise DatabaseError(f"the database {path} {reason}")
 
 
-class _Writer(sqlite3.Connection):
-    """A connection that writes; it leaves its log to whoever reads the file as it was before it came."""
+class _Writer(FileConnection):
+    """A connection that writes, until the file loses its name."""
 
-    _path: Path | None = None
-    _file: tuple[int, int]
+    _file: tuple[Path, int, int] | None = None
     _checkpoints = False
 
     def adopt(self, path: Path) -> None:
-        """Remember which file this is."""
+        """Note which file this is, and leave it as it is for the time being."""
         found = path.stat()
-        self._path, self._file = path, (found.st_dev, found.st_ino)
+        self._file = path, found.st_dev, found.st_ino
+        self.belong_to(path)
         self.execute("PRAGMA wal_autocheckpoint = 0")
 
     def prepare(self) -> None:
@@ -147,35 +142,23 @@ class _Writer(sqlite3.Connection):
         Raises DatabaseError if the file has lost its name: what is written would be lost with it.
         """
         self.refuse_lost()
-        if not self._checkpoints and self._path is not None:
-            with folder_to_itself(self._path.parent) as self._checkpoints:
+        if not self._checkpoints and self._file is not None:
+            with folder_to_itself(self._file[0].parent) as self._checkpoints:
                 if self._checkpoints:
                     self.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
 
     def refuse_lost(self) -> None:
         """Raise DatabaseError if the file was deleted or replaced."""
-        if self._path is None:
+        if self._file is None:
             return
+        path, *identity = self._file
         try:
-            found = self._path.stat()
-            is_here = (found.st_dev, found.st_ino) == self._file
+            found = path.stat()
+            is_here = [found.st_dev, found.st_ino] == identity
         except OSError:
             is_here = False
         if not is_here:
-            raise DatabaseError(
-                f"the database {self._path} was deleted or replaced during the run: run again"
-            )
-
-    def close(self) -> None:
-        """Close the file; the last one to do so copies the log into it, unless it is read at rest."""
-        with contextlib.ExitStack() as stack:
-            if self._path is not None and not stack.enter_context(folder_to_itself(self._path.parent)):
-                with contextlib.suppress(sqlite3.Error):
-                    # Whoever cannot write and closes last leaves the log in place.
-                    keeper = sqlite3.connect(f"{self._path.as_uri()}?mode=ro", uri=True)
-                    stack.callback(keeper.close)
-                    keeper.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            super().close()
+            raise DatabaseError(f"the database {path} was deleted or replaced during the run: run again")
 
 
 def _connect_writer(path: Path) -> _Writer:
@@ -276,4 +259,5 @@ def _refuse_missing(path: Path, *, read_only: bool) -> None:
 
 
 def _driver_of(connection: Connection) -> object:
-    return None if connection.invalidated else connection.connection.driver_connection
+    is_gone = connection.closed or connection.invalidated
+    return None if is_gone else connection.connection.driver_connection

@@ -8,7 +8,15 @@ import re
 import sqlite3
 from pathlib import Path
 
-from etl.files import exists, is_on_read_only_mount, is_writable, may, owner_of, permissions
+from etl.files import (
+    NO_TEMPORARY_FOLDER,
+    exists,
+    is_on_read_only_mount,
+    is_writable,
+    may,
+    owner_of,
+    permissions,
+)
 
 _PRIMARY_CODE = 0xFF  # the rest of an SQLite error code is detail
 # What SQLite keeps beside a database: its log, the index of the log, and the journal of a file without a log.
@@ -34,9 +42,7 @@ _ADVICE = {
     sqlite3.SQLITE_IOERR: (
         "cannot be read or written: the disk, its quota, or the network behind it reports an error"
     ),
-    sqlite3.SQLITE_IOERR_GETTEMPPATH: (
-        "has no folder for temporary files: set TMPDIR to a folder that can be written and has room"
-    ),
+    sqlite3.SQLITE_IOERR_GETTEMPPATH: f"cannot be used: {NO_TEMPORARY_FOLDER}",
     sqlite3.SQLITE_IOERR_SHMOPEN: _NO_SHARED_INDEX,
     sqlite3.SQLITE_IOERR_SHMSIZE: _NO_SHARED_INDEX,
     sqlite3.SQLITE_IOERR_SHMLOCK: _NO_SHARED_INDEX,
@@ -44,11 +50,7 @@ _ADVICE = {
     sqlite3.SQLITE_READONLY_DBMOVED: "was deleted or replaced while it was written: run again",
 }
 # Permissions of several files and folders can be behind these.
-_PERMISSIONS = {
-    sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_PERM,
-    sqlite3.SQLITE_CANTOPEN,
-}
+_PERMISSIONS = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN}
 _SOMETHING_IS_GONE = re.compile(r"no such (table|column|view|index)\b|table \S+ has no column")
 
 
@@ -77,7 +79,7 @@ def advise(error: BaseException, path: Path | None = None) -> str | None:
         return f"has a trigger of yours that refuses the change: {error}"
     if primary == sqlite3.SQLITE_ERROR:
         return _advise_on_statement(str(error))
-    if path is not None and primary in _PERMISSIONS and code not in _ADVICE.keys() - _PERMISSIONS:
+    if path is not None and primary in _PERMISSIONS and (code == primary or code not in _ADVICE):
         is_write = primary == sqlite3.SQLITE_READONLY
         found = blame_for_writing(path) if is_write else blame_for_reading(path) or blame_for_writing(path)
         if found is not None:

@@ -6,10 +6,8 @@ A file with a write-ahead log can be read in three ways:
 - As its owner, who may write the file and its folder: SQLite makes a log and its index beside the file,
   shares them with the writer, and removes them at the end.
 - With a log that is there already, whoever is reading: read-only, which needs neither permission.
-- At rest, without a log: as a file that does not change (`immutable`). SQLite then takes no lock, so nothing
-  would keep a writer that comes later from changing the file in mid-read. So a reader at rest holds a shared
-  lock on the folder. A writer of ours that finds it leaves its changes in the log until the reader is done;
-  what another program changes is noticed.
+- At rest, without a log: as a file that does not change (`immutable`), for which `etl.database.sqlite_rest`
+  sees to it that it does not. What a program changes that does not know of this is noticed.
 
 Everyone but the owner (and root, who leaves files to the owner) reads in the second or third way: files that
 SQLite made for somebody else would keep the owner from writing.
@@ -21,40 +19,31 @@ import contextlib
 import os
 import sqlite3
 import sys
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from etl.database.sqlite_errors import advise, beside, blame_for_reading
+from etl.database.sqlite_rest import LOCK_SECONDS, FileConnection, folder_at_rest
 from etl.errors import DatabaseError
 from etl.files import exists, is_writable
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-if sys.platform != "win32":
-    import fcntl
-
-LOCK_SECONDS = 5.0
-_POLL_SECONDS = 0.02
 _ATTEMPTS = 5
 _CHANGED = "was changed by another program while it was read: run again"
 
 
-class Reader(sqlite3.Connection):
+class Reader(FileConnection):
     """A connection that only reads; one to a file at rest holds on to that rest until it is closed."""
 
-    may_stay_open = False
+    is_owners = False
     _rest: contextlib.ExitStack | None = None
-    _seen: tuple[int, ...] | None = None
+    _seen: tuple[Path, tuple[int, ...]] | None = None
 
     def rest_on(self, path: Path, seen: tuple[int, ...], rest: contextlib.ExitStack) -> None:
         """Keep the folder's lock, and what the file was like before it was opened."""
-        self._path, self._seen, self._rest = path, seen, rest
+        self._seen, self._rest = (path, seen), rest
 
     def has_changed(self) -> bool:
         """Return whether the file at rest is not what it was: then what was read may not belong together."""
-        return self._seen is not None and self._seen != _look_of(self._path)
+        return self._seen is not None and self._seen[1] != _look_of(self._seen[0])
 
     def close(self) -> None:
         """Close the file, then give up its rest."""
@@ -71,7 +60,7 @@ def refuse_changed(connection: object, path: Path) -> None:
 
 def may_stay_open(connection: sqlite3.Connection) -> bool:
     """Return whether an idle connection is in nobody's way: it is the owner's, as the files are."""
-    return isinstance(connection, Reader) and connection.may_stay_open
+    return isinstance(connection, Reader) and connection.is_owners
 
 
 def advice_on_change(connection: object) -> str | None:
@@ -84,11 +73,12 @@ def connect_reader(path: Path) -> Reader:
     path = Path(os.path.realpath(path))
     if _may_make_files(path):
         connection = _open(path, "mode=rw")
-        connection.may_stay_open = True
+        connection.is_owners = True
+        connection.belong_to(path)
         return connection
     for _ in range(_ATTEMPTS):
         with contextlib.ExitStack() as stack:
-            stack.enter_context(_shared_lock(path.parent))
+            stack.enter_context(folder_at_rest(path.parent))
             log = _look_of(Path(f"{path}-wal"))
             try:
                 if not _has_log(path):
@@ -103,58 +93,6 @@ def connect_reader(path: Path) -> Reader:
                     reason = blame_for_reading(path) if code != sqlite3.SQLITE_NOTADB else None
                     raise DatabaseError(f"the database {path} {reason or advise(error) or error}") from error
     raise DatabaseError(f"the database {path} {_CHANGED}")
-
-
-@contextlib.contextmanager
-def folder_to_itself(folder: Path) -> Iterator[bool]:
-    """Yield whether nobody reads a file at rest in this folder, and keep it so during the block."""
-    with contextlib.ExitStack() as stack:
-        descriptor = _opened_folder(folder, stack)
-        is_alone = descriptor is None or _locked(descriptor, is_shared=False)
-        # Either readers share the lock, or another writer has it for a moment.
-        if not is_alone and descriptor is not None and not _locked(descriptor, is_shared=True):
-            is_alone = _awaited(descriptor, is_shared=False)
-        yield is_alone
-
-
-@contextlib.contextmanager
-def _shared_lock(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock for reading, if it can be had; a writer has it while it closes a file."""
-    with contextlib.ExitStack() as stack:
-        descriptor = _opened_folder(folder, stack)
-        if descriptor is not None:
-            _awaited(descriptor, is_shared=True)
-        yield
-
-
-def _awaited(descriptor: int, *, is_shared: bool) -> bool:
-    deadline = time.monotonic() + LOCK_SECONDS
-    while not _locked(descriptor, is_shared=is_shared):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(_POLL_SECONDS)
-    return True
-
-
-def _locked(descriptor: int, *, is_shared: bool) -> bool:
-    try:
-        fcntl.flock(descriptor, (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        pass  # a file system without such locks: nobody holds one
-    return True
-
-
-def _opened_folder(folder: Path, stack: contextlib.ExitStack) -> int | None:
-    if sys.platform == "win32":
-        return None
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return None  # a folder that may be passed through but not listed
-    stack.callback(os.close, descriptor)
-    return descriptor
 
 
 def _at_rest(path: Path, rest: contextlib.ExitStack) -> Reader:

@@ -13,6 +13,7 @@ import errno
 import json
 import os
 import socket
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,11 +44,12 @@ def file_lock(database: Path, *, wait: bool) -> Iterator[None]:
     refuse_unwritable(database)
     path = Path(f"{database}.lock")
     _refuse_other_things(path)
-    held = _HeldLock(database)
+    mode = _mode_beside(database)
+    held = _HeldLock(database, mode)
     lock = filelock.FileLock(
         path,
         timeout=-1 if wait else 0,
-        mode=PRIVATE_FILE,
+        mode=mode,
         fallback_to_soft=False,  # what a killed process leaves would block everybody
         preserve_lock_file=True,
         on_acquired=held.take,
@@ -68,8 +70,8 @@ def file_lock(database: Path, *, wait: bool) -> Iterator[None]:
 class _HeldLock:
     """The lock file while it is held."""
 
-    def __init__(self, database: Path) -> None:
-        self._database = database
+    def __init__(self, database: Path, mode: int) -> None:
+        self._database, self._mode = database, mode
 
     def take(self, descriptor: int) -> None:
         """Let those who may write the database use the file, and write into it who holds it now."""
@@ -81,7 +83,8 @@ class _HeldLock:
             now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
             note = {"process": str(os.getpid()), "host": socket.gethostname(), "since": now}
             os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, json.dumps(note).encode()[:_MOST_BYTES], 0)
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            os.write(descriptor, json.dumps(note).encode()[:_MOST_BYTES])
 
     def leave(self) -> None:
         """Take back what was written."""
@@ -89,20 +92,24 @@ class _HeldLock:
             os.ftruncate(self._descriptor, 0)
 
     def _share(self) -> None:
-        """Give a lock file of this user, or of root, the group of the database, and its right to write."""
-        if not self._database.exists() or not hasattr(os, "fchown"):
+        """Let a file of this user's follow the database: its owner, its group, its right to write."""
+        if not exists(self._database) or not hasattr(os, "fchown"):
             return
         database, found = self._database.stat(), os.fstat(self._descriptor)
         if found.st_uid != os.geteuid():
             return
-        may_write = database.st_mode & 0o022
-        mode = found.st_mode & 0o777 | may_write | may_write << 1
         if os.geteuid() == 0 and found.st_uid != database.st_uid:
             os.fchown(self._descriptor, database.st_uid, database.st_gid)
-        elif may_write and found.st_gid != database.st_gid:
+        elif self._mode != PRIVATE_FILE and found.st_gid != database.st_gid:
             os.fchown(self._descriptor, -1, database.st_gid)
-        if mode != found.st_mode & 0o777:
-            os.fchmod(self._descriptor, mode)
+        if found.st_mode & self._mode != self._mode:
+            os.fchmod(self._descriptor, stat.S_IMODE(found.st_mode) | self._mode)
+
+
+def _mode_beside(database: Path) -> int:
+    """Return the mode of a lock: whoever may write the database may use it, and nobody else can hold it."""
+    may_write = database.stat().st_mode & 0o022 if exists(database) else 0
+    return PRIVATE_FILE | may_write | may_write << 1
 
 
 def _holder_of(path: Path) -> Holder | None:
@@ -151,8 +158,10 @@ def _explain(path: Path, error: OSError) -> str:
     if error.errno in _NO_LOCKS:
         return f"{path} cannot be locked: its file system has no locks: keep the database on a local disk"
     if isinstance(error, PermissionError) and exists(path):
+        is_sticky = path.parent.stat().st_mode & stat.S_ISVTX
+        advice = f"clear the sticky bit of {path.parent}" if is_sticky else "give it those of the database"
         return (
-            f"the lock file {path} cannot be opened: it belongs to {owner_of(path)} "
-            f"(mode {permissions(path):04o}): give it the owner and mode of the database"
+            f"the lock file {path} cannot be used: it belongs to {owner_of(path)} "
+            f"(mode {permissions(path):04o}): {advice}, or remove it"
         )
     return f"cannot make the lock file {path}: {error.strerror or error}"

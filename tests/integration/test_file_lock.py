@@ -186,7 +186,7 @@ def test_a_disk_without_room_for_a_note_is_no_obstacle(database, monkeypatch):
     def refuse(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(os, "pwrite", refuse)
+    monkeypatch.setattr(os, "write", refuse)
     with file_lock(database, wait=False):
         assert f"process {os.getpid()}" in refused(database)
 

@@ -13,7 +13,9 @@ from support.stored import store_task
 
 from etl import frames
 from etl.database import file_of
-from etl.sync.session import writing
+from etl.errors import DatabaseError
+from etl.load.seen import SeenTasks
+from etl.sync.session import comparing, writing
 
 
 @pytest.fixture(params=[0o755, 0o777])
@@ -65,3 +67,50 @@ def test_chunks_are_of_one_instant_while_the_owner_writes(url):
     with as_user(OWNER):
         add(url, [1000])
     assert names(url) == ["tasks.db", "tasks.db.lock"]
+
+
+def test_a_lock_file_of_somebody_elses_is_named_with_its_owner(url):
+    """As a sync leaves it that was once run as another user."""
+    lock = file_of(url).with_name("tasks.db.lock")
+    os.chown(lock, STRANGER, STRANGER)
+    with (
+        as_user(OWNER),
+        pytest.raises(
+            DatabaseError, match=f"belongs to uid {STRANGER} .mode 0600.: give it those of"
+        ) as caught,
+        writing(url),
+    ):
+        pass
+    assert caught.value.exit_code == 4
+
+
+def test_in_a_sticky_folder_a_lock_file_of_somebody_elses_is_refused(url):
+    """Its owner could take it away while it is held; which the line says is the folder's doing."""
+    folder = file_of(url).parent
+    lock = folder / "tasks.db.lock"
+    os.chown(lock, STRANGER, STRANGER)
+    lock.chmod(0o666)
+    os.chown(folder, 0, 0)
+    folder.chmod(0o1777)
+    with (
+        as_user(OWNER),
+        pytest.raises(DatabaseError, match=f"clear the sticky bit of {folder}"),
+        writing(url),
+    ):
+        pass
+
+
+def test_a_reader_sees_the_changes_of_a_writer_that_is_at_work(url):
+    with as_user(OWNER), writing(url) as connection:
+        with connection.begin():
+            store_task(connection, "late")
+        with as_user(STRANGER):
+            assert len(frames.tasks(url)) == 51
+    assert names(url) == ["tasks.db", "tasks.db.lock"]
+
+
+def test_a_dry_run_compares_and_leaves_nothing(url):
+    with as_user(STRANGER), comparing(url) as connection:
+        SeenTasks(connection).add(["task 001"])
+        connection.commit()
+        assert names(url) == ["tasks.db", "tasks.db.lock"]

@@ -65,13 +65,18 @@ def missing() -> str | None:
 @contextlib.contextmanager
 def as_user(user: int, group: int = GROUP) -> Iterator[None]:
     """Let the file system take this process for another user's."""
-    os.setegid(group)
-    os.seteuid(user)
+    before = os.geteuid(), os.getegid()
+    _act_as(user, group)
     try:
         yield
     finally:
-        os.seteuid(0)
-        os.setegid(0)
+        _act_as(*before)
+
+
+def _act_as(user: int, group: int) -> None:
+    os.seteuid(0)  # only root can become somebody else
+    os.setegid(group)
+    os.seteuid(user)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,61 @@
+"""What SQLite says becomes a line that names a cause and a remedy."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+
+from etl.database.sqlite_errors import advise
+
+WORDS = {
+    "SQLITE_BUSY": "let that finish",
+    "SQLITE_BUSY_SNAPSHOT": "let that finish",
+    "SQLITE_FULL": "disk is full: make room",
+    "SQLITE_IOERR_WRITE": "its quota",
+    "SQLITE_IOERR_GETTEMPPATH": "set TMPDIR",
+    "SQLITE_IOERR_SHMMAP": "local disk",
+    "SQLITE_IOERR_SHMOPEN": "local disk",
+    "SQLITE_IOERR_SHMLOCK": "local disk",
+    "SQLITE_IOERR_SHMSIZE": "make room",
+    "SQLITE_PROTOCOL": "local disk",
+    "SQLITE_NOLFS": "another",
+    "SQLITE_NOTADB": "name another file",
+    "SQLITE_CORRUPT": "restore a copy",
+    "SQLITE_CORRUPT_INDEX": "restore a copy",
+    "SQLITE_READONLY_DBMOVED": "run again",
+    "SQLITE_READONLY_CANTINIT": "check the permissions",
+    "SQLITE_CANTOPEN_FULLPATH": "check that it is a file",
+}
+
+
+def error_of(name, message=""):
+    error = sqlite3.OperationalError(message)
+    error.sqlite_errorcode = getattr(sqlite3, name)
+    return error
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_each_code_has_its_remedy(tmp_path, name):
+    for path in (None, tmp_path / "tasks.db"):
+        assert WORDS[name] in advise(error_of(name), path)
+
+
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("SQLITE_ERROR", 'near "SELEC": syntax error'),
+        ("SQLITE_CONSTRAINT_UNIQUE", "UNIQUE constraint failed: tasks.task_id"),
+        ("SQLITE_MISUSE", "bad parameter"),
+    ],
+)
+def test_a_bug_is_not_blamed_on_the_database(name, message):
+    assert advise(error_of(name, message)) is None
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["no such table: tasks", "no such column: status", "table tasks has no column named status"],
+)
+def test_tables_that_somebody_has_changed_are_not_a_bug(message):
+    assert f"is not as gcore-etl made it ({message})" in advise(error_of("SQLITE_ERROR", message))
