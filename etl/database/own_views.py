@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 
 from etl import views
 from etl.database import postgres_views
-from etl.errors import ForeignTablesError
+from etl.errors import DatabaseError, ForeignTablesError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy import Connection
 
 
@@ -30,13 +32,23 @@ def replace_views(connection: Connection) -> None:
         _replace_on_sqlite(connection)
 
 
-def drop_views(connection: Connection) -> None:
-    """Drop the views; on Postgres, DatabaseError names what reads them. SQLite does not mind."""
+def drop_views(connection: Connection, names: Sequence[str]) -> None:
+    """Drop these views; on Postgres, DatabaseError names what reads them. SQLite does not mind."""
     if connection.dialect.name == "postgresql":
-        postgres_views.drop_views(connection)
+        postgres_views.drop_views(connection, names)
         return
-    for name in reversed(views.NAMES):
+    for name in reversed(names):
         connection.exec_driver_sql(f"DROP VIEW IF EXISTS {name}")
+
+
+def refuse_namesakes(connection: Connection, names: Sequence[str]) -> None:
+    """Raise DatabaseError if a user has a view of one of these names, which is to become one of ours."""
+    found = sorted({name.lower() for name in inspect(connection).get_view_names()}.intersection(names))
+    if found:
+        raise DatabaseError(
+            f"{', '.join(found)} is a view of yours, and this gcore-etl has one of that name: nothing was "
+            "changed; rename yours, and run gcore-etl db upgrade"
+        )
 
 
 def _replace_on_sqlite(connection: Connection) -> None:

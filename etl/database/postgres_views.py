@@ -17,6 +17,8 @@ from etl import views
 from etl.errors import DatabaseError, ForeignTablesError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy import Connection
 
 # Columns would go, or change their name or type.
@@ -43,11 +45,11 @@ def replace_views(connection: Connection) -> None:
             connection.exec_driver_sql(f"COMMENT ON VIEW {name} IS '{comment}'")
 
 
-def drop_views(connection: Connection) -> None:
-    """Drop those that are there; DatabaseError names what reads them."""
+def drop_views(connection: Connection, names: Sequence[str]) -> None:
+    """Drop those of them that are there; DatabaseError names what reads them."""
     _drop(
         connection,
-        [name for name in views.NAMES if _definition_of(connection, name) is not None],
+        [name for name in names if _definition_of(connection, name) is not None],
         "downgrade",
     )
 

@@ -125,6 +125,7 @@ def current_revision(connection: Connection) -> str | None:
     if strangers and known:
         raise ForeignTablesError(
             _foreign(f"{', '.join(strangers)} not as gcore-etl made it at revision {revision}")
+            + ", or restore a backup of yours"
         )
     if strangers:
         raise ForeignTablesError(_foreign(f"{_VERSIONS} not made by gcore-etl"))

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from etl import views
 from etl.database.driver_errors import explain
-from etl.database.own_views import drop_views, replace_views
+from etl.database.own_views import drop_views, refuse_namesakes, replace_views
 from etl.database.recognition import (
     TABLES,
     current_revision,
@@ -117,15 +117,17 @@ def changing_schema(connection: Connection, *, is_downgrade: bool) -> Iterator[N
     Raises DatabaseError where something that a user has built on our tables or views would not outlive the
     change; the caller then has to roll back.
     """
-    with users_objects_kept(connection, "downgrade" if is_downgrade else "upgrade"):
+    ours = views.names_at(current_revision(connection))
+    with users_objects_kept(connection, "downgrade" if is_downgrade else "upgrade", ours):
         if is_downgrade:
-            drop_views(connection)
+            drop_views(connection, ours)
         yield
         forget_revision(connection)
         if current_revision(connection) == head_revision():
+            refuse_namesakes(connection, [name for name in views.NAMES if name not in ours])
             replace_views(connection)
         else:
-            drop_views(connection)
+            drop_views(connection, ours)
 
 
 def _migrate(connection: Connection, run: Callable[[Config, str], None], revision: str) -> None:

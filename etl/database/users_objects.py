@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from etl import views
 from etl.database.recognition import TABLES
 from etl.errors import DatabaseError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from sqlalchemy import Connection
 
@@ -64,17 +63,16 @@ _Survey = dict[_Object, dict[str, str | None]]
 
 
 @contextlib.contextmanager
-def users_objects_kept(connection: Connection, command: str) -> Iterator[None]:
+def users_objects_kept(connection: Connection, command: str, own_views: Sequence[str]) -> Iterator[None]:
     """
     Raise DatabaseError where a change of the schema would drop or break something of a user's.
 
-    The caller has to answer it with a rollback. `command` is upgrade or downgrade.
+    The caller then has to roll back. `command` is upgrade or downgrade; `own_views` are not a user's.
     """
-    survey = _survey_postgres if connection.dialect.name == "postgresql" else _survey_sqlite
-    before = survey(connection)
+    before = _survey(connection, own_views)
     with _named(command):
         yield
-    after = survey(connection)
+    after = _survey(connection, own_views)
     for each, faults in before.items():
         if each not in after:
             raise DatabaseError(_refusal(f"{each} would be lost", command))
@@ -106,6 +104,12 @@ def _refusal(what: str, command: str) -> str:
     return f"{what}: nothing was changed; drop it, run gcore-etl db {command}, and create it again"
 
 
+def _survey(connection: Connection, own_views: Sequence[str]) -> _Survey:
+    if connection.dialect.name == "postgresql":
+        return _survey_postgres(connection)
+    return _survey_sqlite(connection, own_views)
+
+
 def _survey_postgres(connection: Connection) -> _Survey:
     """Return what is on our tables; what else depends on them, Postgres itself refuses to break."""
     rows = connection.exec_driver_sql(_ON_POSTGRES, {"tables": list(_OURS)})
@@ -113,7 +117,7 @@ def _survey_postgres(connection: Connection) -> _Survey:
     return {each: {} for each in found if not (each.kind == "index" and _OUR_INDEX.match(each.name))}
 
 
-def _survey_sqlite(connection: Connection) -> _Survey:
+def _survey_sqlite(connection: Connection, own_views: Sequence[str]) -> _Survey:
     """Return users' views, what is on our tables, and what refers to them: SQLite breaks it silently."""
     rows = connection.exec_driver_sql(
         "SELECT type, name, tbl_name FROM sqlite_master "
@@ -126,7 +130,7 @@ def _survey_sqlite(connection: Connection) -> _Survey:
                 found[_Object(kind, name, on)] = {}
         elif kind == "trigger":
             found[_Object(kind, name, on)] = _faults(connection, on, _changes_of(connection, on))
-        elif name.lower() not in views.NAMES:
+        elif name.lower() not in own_views:
             found[_Object(kind, name, on)] = _faults(connection, on, {"read": "SELECT * FROM {}"})
     references = connection.exec_driver_sql(
         """

@@ -34,6 +34,15 @@ NAMES = (
     "freshness",
 )
 
+# The schema that a view came with: in an older one its name is a user's. Those that are not listed are new.
+_SINCE = {
+    **dict.fromkeys(("task_timeline", "task_daily", "task_durations", "status_spans"), "0003"),
+    **dict.fromkeys(("status_transitions", "failures", "in_flight", "results_expiring"), "0003"),
+    **dict.fromkeys(("task_waits", "outcomes", "minutes_daily", "retries"), "0007"),
+    **dict.fromkeys(("failure_kinds", "stalls", "freshness"), "0007"),
+}
+_NEW_SINCE = "0009"
+
 # micros(instant): microseconds since 1970. instant(micros): the way back. utc_day(instant): 'YYYY-MM-DD'.
 # seconds(micros): double precision. mean_seconds(micros): their mean over a group. now_micros(): the present.
 # place(text, part): where it begins, from 1, or 0. ascii_lower(text): small letters, where they are ASCII.
@@ -77,6 +86,11 @@ _TWO_QUERIES = re.compile(
     r".*?^-- SQLite:\n(?P<sqlite>.*)^-- Postgres:\n(?P<postgresql>.*)", re.DOTALL | re.MULTILINE
 )
 _CALL = re.compile(rf"\b({'|'.join(_FUNCTIONS['sqlite'])}|percentiles|spans)\(({_ARGUMENT})\)")
+
+
+def names_at(revision: str | None) -> tuple[str, ...]:
+    """Return the views that a database at this revision has of ours, in the order they are made."""
+    return tuple(name for name in NAMES if revision is not None and _SINCE.get(name, _NEW_SINCE) <= revision)
 
 
 def definition(name: str, dialect: str) -> str:

@@ -195,6 +195,18 @@ def test_a_table_with_the_name_of_a_view_is_named(engine):
     assert caught.value.exit_code == 4
 
 
+@pytest.mark.parametrize("name", ["outcomes", "freshness"])
+def test_a_users_view_with_the_name_of_a_new_view_is_named(engine, name):
+    """It was there before ours; nobody gets it back from us."""
+    migrate(engine, "0006")
+    run(engine, f"CREATE VIEW {name} AS SELECT status FROM tasks")
+    refused(engine, f"{name} is a view of yours")
+    migrate(engine, "0003", down=True)
+    assert ask(engine, f"SELECT * FROM {name}") == []
+    run(engine, f"DROP VIEW {name}")
+    migrate(engine)
+
+
 def test_a_schema_that_is_not_the_one_it_says_it_has_is_one_line(engine):
     migrate(engine)
     run(engine, "UPDATE alembic_version SET version_num = '0008'")
