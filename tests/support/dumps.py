@@ -43,6 +43,8 @@ _NUMBERS = {
     "rejected_records": {"rejected_id", "run_id"},
     "transcript_parts": {"part_id"},
 }
+# By this machine's clock, which no two runs read alike.
+_CLOCK_READINGS = {"sync_state": {"watermark_set_at"}}
 # What a result lists, and the table that has a row for each item.
 _PARTS = {"subtitles": "subtitles", "frames": "detections"}
 
@@ -108,7 +110,8 @@ def read_dump(database_url: str) -> Dump:
 def _grouped(table: str, rows: list[Row]) -> dict[Any, list[Row]]:
     groups: dict[Any, list[Row]] = defaultdict(list)
     for row in sorted(rows, key=lambda row: row.get(_ORDERS.get(table, ""), 0)):
-        groups[row[_KEYS.get(table, "task_id")]].append(_without(row, *_NUMBERS.get(table, ())))
+        kept = _without(row, *_NUMBERS.get(table, ()), *_CLOCK_READINGS.get(table, ()))
+        groups[row[_KEYS.get(table, "task_id")]].append(kept)
     return dict(groups)
 
 
