@@ -122,7 +122,7 @@ class Scenario:
 
 
 SCENARIOS = {
-    "no database": Scenario(lambda _emulator, _url: None, moments=(Moment(what="CREATE VIEW", number=3),)),
+    "no database": Scenario(lambda _emulator, _url: None, moments=(Moment(what=" VIEW ", number=3),)),
     "no rows": Scenario(lambda _emulator, database_url: migrate(database_url)),
     "changes": Scenario(prepare_changes),
     "removals": Scenario(prepare_removals, ("sync", "--full")),
@@ -130,7 +130,7 @@ SCENARIOS = {
 }
 UPGRADES = {
     f"from {revision}": Scenario(
-        prepare_older_schema(revision), ("db", "upgrade"), moments=(Moment(what="CREATE VIEW", number=3),)
+        prepare_older_schema(revision), ("db", "upgrade"), moments=(Moment(what=" VIEW ", number=3),)
     )
     for revision in known_revisions()[:-1]
 }
