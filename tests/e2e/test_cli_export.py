@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -33,7 +34,7 @@ def test_a_dash_is_the_standard_output(synced):
 def test_a_reader_that_leaves_early_is_no_error(synced, kind):
     process = synced.start("export", "subtitles", "--format", kind)
     assert process.stdout is not None
-    process.stdout.read(1)
+    os.read(process.stdout.fileno(), 1)
     process.stdout.close()
     assert process.stderr is not None
     assert process.stderr.read() == ""

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-import gc
 import itertools
 import json
 import re
 import subprocess
 import sys
 import tomllib
-import warnings
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,11 +79,7 @@ def execute(path: Path, database_url: str, folder: Path = FOLDER, *, keep_figure
     if keep_figures:
         notebook.cells.insert(0, nbformat.v4.new_code_cell(KEEP_FIGURES))
     notebook.cells.append(nbformat.v4.new_code_cell(TELL_FIGURES if keep_figures else "print([])"))
-    with warnings.catch_warnings():
-        # The client leaves two sockets to the garbage collector, which therefore comes by in here.
-        warnings.filterwarnings("ignore", "Unclosed socket <zmq", ResourceWarning)
-        run_cells(notebook, folder)
-        gc.collect()
+    run_cells(notebook, folder)
     *cells, last = [cell for cell in notebook.cells if cell.cell_type == "code"]
     outputs = [output for cell in cells for output in cell.outputs]
     # What a cell prints may come in several pieces.
@@ -97,7 +91,9 @@ def run_cells(notebook: NotebookNode, folder: Path) -> None:
     # This very Python, and not the one that happens to be registered by the name in the notebook.
     command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     kernel._kernel_spec = KernelSpec(argv=command, language="python", display_name="this Python")
-    NotebookClient(notebook, km=kernel, timeout=60, resources={"metadata": {"path": str(folder)}}).execute()
+    client = NotebookClient(notebook, km=kernel, timeout=60, resources={"metadata": {"path": str(folder)}})
+    # Without this it leaves the sockets of a kernel that it was given to the garbage collector.
+    client.execute(cleanup_kc=True)
 
 
 @pytest.fixture(scope="module", autouse=True)
