@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from etl.errors import RecordError
-from etl.extract.jsontext import NumberText, escaped, loads, split_object, storable
+from etl.extract.jsontext import DEEPEST, NumberText, escaped, is_shallow, loads, split_object, storable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,8 +26,6 @@ T = TypeVar("T")
 ORIGINALS = "_originals"
 # Only a body with one of these can hold a character that no database takes, or that msgspec lets pass.
 _SUSPECT = re.compile(rb"\\u0000|\\u[dD][89a-fA-F]")
-# With more than these, nesting may be too deep for a recursive reader.
-_MANY_BRACKETS = 200
 _NUMERAL = re.compile(r"\s*[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?\s*", re.ASCII)
 # The zeros of Go and Unix, the years 1 and 1970, and the end of the calendar say that there is no time.
 _FIRST_YEAR, _LAST_YEAR = 1971, 9998
@@ -36,15 +34,16 @@ _decode = msgspec.json.Decoder().decode
 
 def members_of(raw: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
     """Give a record's fields, and what of them could not be read or stored as it came."""
-    if not _SUSPECT.search(raw) and raw.count(b"[") + raw.count(b"{") < _MANY_BRACKETS:
+    if not _SUSPECT.search(raw):
         try:
             fields = _decode(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             pass
         else:
             if not isinstance(fields, dict):
                 raise RecordError("not an object")
-            return fields, {}
+            if raw.count(b"[") + raw.count(b"{") < DEEPEST or is_shallow(fields):
+                return fields, {}
     return _read_leniently(raw)
 
 

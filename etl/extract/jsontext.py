@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Strings first, so that brackets inside them do not count.
-_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},:]', re.DOTALL)
+# Strings first, so that brackets inside them do not count. Possessive, as to remember where else a string
+# might have ended would take a hundred bytes for each of its escapes.
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{},:]', re.DOTALL)
 _PAIRS = {b"{": b"}", b"[": b"]"}
 # Longer integers are kept as text: neither Python nor msgspec reads or writes them.
 _LONGEST_INTEGER = 4300
-_DEEPEST = 200
+DEEPEST = 200
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -185,13 +186,20 @@ def storable(value: Any, depth: int = 0) -> Any:  # noqa: ANN401
         return value
     if isinstance(value, str):
         return _UNSTORABLE.sub("\ufffd", value)
-    if depth > _DEEPEST:
+    if depth > DEEPEST:
         raise ValueError("nested too deeply")
     if isinstance(value, dict):
         return {_UNSTORABLE.sub("\ufffd", key): storable(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list):
         return [storable(item, depth + 1) for item in value]
     return value
+
+
+def is_shallow(value: Any, levels: int = DEEPEST) -> bool:  # noqa: ANN401
+    """Return whether a JSON value is nested no deeper than so many levels below an outermost one."""
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    nested = (item for item in items if isinstance(item, (dict, list)))
+    return levels >= 0 and all(is_shallow(item, levels - 1) for item in nested)
 
 
 def escaped(value: Any) -> str:  # noqa: ANN401

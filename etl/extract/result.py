@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import zlib
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from etl.errors import RecordError, UnreadablePage
 from etl.extract.fields import flag, json_array, members_of, number, readable, small_integer, text
-from etl.extract.jsontext import loads, split_object, storable
+from etl.extract.jsontext import escaped, loads, split_object, storable
 from etl.extract.parse import read_leniently
+from etl.extract.payload import TaskPayload, fingerprint
 
-if TYPE_CHECKING:
-    from etl.extract.payload import TaskPayload
-
+# Smaller bodies are read where they arrive, so that several are at once.
+PACKED_FROM = 1 << 20
+_QUICKEST = 1
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _TIMECODE = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:[.,]\d+)?)")
 
 
@@ -45,7 +48,12 @@ class Detection:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ResultPayload:
-    """What one task found. `result` is the whole of it; None if the answer held none, or an empty one."""
+    """
+    What one task found. `result` is the whole of it; None if the answer held none, or an empty one.
+
+    A large one is `packed` until it is to be stored: compressed text, beside which only `task` and `kind` are
+    known. As values it is many times that.
+    """
 
     task: TaskPayload
     kind: str | None
@@ -58,6 +66,19 @@ class ResultPayload:
     error: str | None = None
     subtitles: tuple[Subtitle, ...] = ()
     detections: tuple[Detection, ...] = ()
+    packed: bytes | None = dataclasses.field(default=None, repr=False)
+
+    def unpacked(self) -> ResultPayload:
+        """Return it with all that it holds."""
+        return self if self.packed is None else _with_result(self.task, zlib.decompress(self.packed))
+
+
+def read_detail(body: bytes) -> ResultPayload:
+    """Read a task with its result like `parse_detail`, but leave a large result packed."""
+    if len(body) < PACKED_FROM:
+        return parse_detail(body)
+    task, raw = _split(body)
+    return ResultPayload(task=task, kind=_kind(task), result=None, packed=zlib.compress(raw, _QUICKEST))
 
 
 def parse_detail(body: bytes) -> ResultPayload:
@@ -66,14 +87,34 @@ def parse_detail(body: bytes) -> ResultPayload:
 
     Raises UnreadablePage if the body is no task: cut short, no JSON, or JSON of another shape.
     """
+    return _with_result(*_split(body))
+
+
+def _split(body: bytes) -> tuple[TaskPayload, bytes | memoryview]:
+    """Return the task, read, and the text of its result, which is not looked into."""
     try:
-        task = read_leniently(body)
-        raw = split_object(body).get("result", b"null")
-        extra = {name: value for name, value in (task.extra or {}).items() if name != "result"}
-        task = msgspec.structs.replace(task, extra=extra or None, is_detail=True)
+        members = _members(body)
+        raw = members.pop("result", b"null")
+        rest = b",".join(b"%b:%b" % (escaped(name).encode(), text) for name, text in members.items())
+        task = read_leniently(b"{%b}" % rest)
     except (RecordError, ValueError) as error:
         raise UnreadablePage(f"the answer is no task: {error}") from None
-    result = _read(raw)
+    task = msgspec.structs.replace(task, fingerprint=fingerprint(body), size=len(body), is_detail=True)
+    return task, memoryview(raw)
+
+
+def _members(body: bytes) -> dict[str, Any]:
+    """Cut an object into the texts of its members, at once where it is clean and else piece by piece."""
+    try:
+        members = _decode_members(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return dict(split_object(body))
+    # The quick decoder lets some characters pass that are none.
+    return members if all(map(str.isprintable, members)) else dict(split_object(body))
+
+
+def _with_result(task: TaskPayload, raw: bytes | memoryview) -> ResultPayload:
+    result = _read(bytes(raw))
     kind = _kind(task)
     if not fullness(result):
         return ResultPayload(task=task, kind=kind, result=None)

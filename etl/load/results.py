@@ -19,7 +19,7 @@ from etl.load.transform import CLOCK_GRAIN
 from etl.models import DETAIL_DUE, DETECTIONS, RESULT_DUE, RESULTS, SUBTITLES, TASKS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from etl.extract.result import ResultPayload
     from etl.load.bulk import Row
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from etl.load.transcripts import Lines
 
 _COLUMNS = tuple(column.name for column in RESULTS.columns)
+# Answers are turned into rows so many bytes of them at a time: as rows they take many times their size.
+PART_BYTES = 4 * 1024 * 1024
 _FROM_PAYLOAD = ("kind", "result", "detected", "speech_detected", "languages", "text", "vtt", "error")
 
 # Between two questions for a result that is not there yet: this long, and twice as long each time.
@@ -70,26 +72,29 @@ class Stored(NamedTuple):
 
 def store_results(connection: sa.Connection, answers: Sequence[Answer], now: dt.datetime) -> Stored:
     """Store what was answered, and return what is new; the caller owns the transaction."""
+    parts = [_store_part(connection, part, now) for part in _iter_parts(answers)]
+    return Stored(sum(part.archived for part in parts), sum(part.unreadable_times for part in parts))
+
+
+def _iter_parts(answers: Sequence[Answer]) -> Iterator[Sequence[Answer]]:
+    """Yield at least one answer at a time, and more as long as they are small together."""
+    part: list[Answer] = []
+    size = 0
+    for answer in answers:
+        if part and size + answer.size > PART_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(answer)
+        size += answer.size
+    yield part
+
+
+def _store_part(connection: sa.Connection, answers: Sequence[Answer], now: dt.datetime) -> Stored:
     answers = [_checked(answer) for answer in answers]
     task_ids = [answer.due.task_id for answer in answers]
     query = sa.select(RESULTS).where(among(connection, RESULTS.c.task_id, task_ids))
     stored = {row["task_id"]: row for row in connection.execute(query).mappings()}
-    new: list[dict[str, Any]] = []
-    again: list[dict[str, Any]] = []
-    archived: list[ResultPayload] = []
-    for answer in answers:
-        known = stored.get(answer.due.task_id)
-        if answer.due.is_early and not answer.has_result:
-            continue
-        if known is not None and known["state"] == "archived" and not _is_fuller(answer.found, known):
-            if not answer.due.is_detail_only:
-                _count(connection, answer, known, now)
-            continue
-        if answer.due.is_detail_only and (known is None or not answer.has_result):
-            continue
-        (new if known is None else again).append(_row(answer, known, now))
-        if answer.found is not None and answer.has_result:
-            archived.append(answer.found)
+    new, again, archived = _rows_of(connection, answers, stored, now)
     _write(connection, new, again)
     replaced = [payload.task.task_id for payload in archived if payload.task.task_id in stored]
     _write_parts(connection, archived, replaced)
@@ -100,6 +105,39 @@ def store_results(connection: sa.Connection, answers: Sequence[Answer], now: dt.
     _settle_details(connection, answers, now)
     cues = (cue for payload in archived for cue in payload.subtitles)
     return Stored(len(archived), sum(None in (cue.start_seconds, cue.end_seconds) for cue in cues))
+
+
+def _rows_of(
+    connection: sa.Connection,
+    answers: Sequence[Answer],
+    stored: Mapping[str, sa.RowMapping],
+    now: dt.datetime,
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[ResultPayload]]:
+    """
+    Return the rows that are new, those that replace others, and what results hold for other tables.
+
+    Results are text from here on: as values, a large one is most of the memory that a sync takes.
+    """
+    new: list[dict[str, Any]] = []
+    again: list[dict[str, Any]] = []
+    archived: list[ResultPayload] = []
+    for packed in answers:
+        answer = dataclasses.replace(packed, found=packed.found and packed.found.unpacked())
+        known = stored.get(answer.due.task_id)
+        if answer.due.is_early and not answer.has_result:
+            continue
+        if known is not None and known["state"] == "archived" and not _is_fuller(answer.found, known):
+            if not answer.due.is_detail_only:
+                _count(connection, answer, known, now)
+            continue
+        if answer.due.is_detail_only and (known is None or not answer.has_result):
+            continue
+        row = _row(answer, known, now)
+        (new if known is None else again).append(row)
+        if answer.found is not None and answer.has_result:
+            row["result"] = encoder_for(connection).document(row["result"])
+            archived.append(dataclasses.replace(answer.found, result=None))
+    return new, again, archived
 
 
 def _settle_details(connection: sa.Connection, answers: Sequence[Answer], now: dt.datetime) -> None:
@@ -173,7 +211,7 @@ def _next_attempt(answer: Answer, counts: Mapping[str, Any], now: dt.datetime) -
 
 def _write(connection: sa.Connection, new: list[dict[str, Any]], again: list[dict[str, Any]]) -> None:
     encoder = encoder_for(connection)
-    encode = dict.fromkeys(("result", "languages"), encoder.document)
+    encode = {"languages": encoder.document}
     encode |= dict.fromkeys(("fetched_at", "next_attempt_at"), encoder.instant)
 
     def encoded(row: dict[str, Any]) -> Row:
@@ -195,9 +233,9 @@ def _write_parts(
             connection.execute(sa.delete(table).where(among(connection, table.c.task_id, replaced)))
         names = tuple(column.name for column in table.columns)
         values = operator.attrgetter(*names[2:])
-        rows = [
+        rows = (
             (payload.task.task_id, position, *values(item))
             for payload in archived
             for position, item in enumerate(getattr(payload, part))
-        ]
+        )
         insert_rows(connection, table, names, rows)

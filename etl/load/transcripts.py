@@ -9,6 +9,7 @@ must all be there must be so in one part: about a quarter of an hour.
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,9 @@ WORDS = sa.Table(
 )
 
 MOST_WORDS, OVERLAP = 2_000, 40
+# So many characters are cut at once: the words of a long text take ten times its size.
+PIECE = 65_536
+_SPACE = re.compile(r"\s")
 _TRANSCRIPTS_AT_ONCE = 200
 
 # The lines of a transcript with their positions; one text without lines has the position None.
@@ -82,16 +86,30 @@ def as_tsvector(words: Sequence[str]) -> str:
 
 
 def _iter_parts(lines: Lines) -> Iterator[tuple[int | None, list[str]]]:
-    """Give parts with the position of the line that each begins in."""
-    words, positions = [], []
+    """Give parts with the position of the line that each begins in; no more than one is in memory at once."""
+    words: list[str] = []
+    positions: list[int | None] = []
+    is_first = True
     for position, text in lines:
-        cut = words_of(text)
-        words += cut
-        positions += [position] * len(cut)
-    for start in range(0, max(1, len(words) - OVERLAP), MOST_WORDS - OVERLAP):
-        part = words[start : start + MOST_WORDS]
-        if part:
-            yield positions[start], part
+        for piece in _iter_pieces(text):
+            cut = words_of(piece)
+            words += cut
+            positions += [position] * len(cut)
+            while len(words) >= MOST_WORDS:
+                yield positions[0], words[:MOST_WORDS]
+                is_first = False
+                del words[: MOST_WORDS - OVERLAP], positions[: MOST_WORDS - OVERLAP]
+    if len(words) > (0 if is_first else OVERLAP):
+        yield positions[0], words
+
+
+def _iter_pieces(text: str) -> Iterator[str]:
+    """Cut a long text where a word ends in any script."""
+    start = 0
+    while (space := _SPACE.search(text, start + PIECE)) is not None:
+        yield text[start : space.start()]
+        start = space.start()
+    yield text[start:]
 
 
 def _forget(connection: sa.Connection, task_ids: Collection[str]) -> None:
