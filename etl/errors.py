@@ -7,14 +7,19 @@ EtlError
 │   ├── CredentialsRefused
 │   ├── FeatureDisabled
 │   ├── ForeignRedirect
+│   ├── CertificateNotTrusted
+│   ├── TlsRefused
+│   ├── ProxyRefused
 │   └── AccountChanged
 ├── SourceError               the API failed or broke its contract      exit 1
 │   ├── Unreachable
 │   │   └── NeverReadable     it answers, but never so that it can be read
 │   ├── RequestRefused
 │   ├── NotThere              a 404 or 410: an answer to some questions
+│   ├── NotTheApi             something else on the way answered in its place
 │   ├── UnreadablePage
-│   │   └── SpoiltPage        one record in it spoils the rest (in extract.payload)
+│   │   ├── SpoiltPage        one record in it spoils the rest (in extract.payload)
+│   │   └── BodyTooLarge      it stays too large: fewer records at once may not be
 │   ├── PageLoop
 │   ├── RunawayScan
 │   ├── DriftingPages
@@ -63,7 +68,8 @@ class CredentialsRefused(ConfigurationError):
         self.status_code = status_code
         super().__init__(
             f"{base_url} refused the API key (HTTP {status_code}): check GCORE_API_KEY; "
-            "a key that holds a $ needs single quotes in a shell"
+            "the token may have expired or been deleted, "
+            "and a shell replaces what follows a $ unless the key is in single quotes"
         )
 
 
@@ -83,8 +89,21 @@ class ForeignRedirect(ConfigurationError):
     def __init__(self, origin: str, target: str) -> None:
         super().__init__(
             f"{origin} redirects to another host, {target}, which was not sent the key: "
-            "if that is where the API lives now, set GCORE_BASE_URL to it"
+            "if that is where the API lives now, set GCORE_BASE_URL to it; "
+            "if it is the sign-in page of a network or proxy, sign in there first"
         )
+
+
+class CertificateNotTrusted(ConfigurationError):
+    """The certificate of the API, or of a proxy, is signed by nobody trusted, expired, or another host's."""
+
+
+class TlsRefused(ConfigurationError):
+    """The other end speaks no TLS, none that is spoken here, or wants a certificate of ours."""
+
+
+class ProxyRefused(ConfigurationError):
+    """The proxy wants a password, or connects nobody to the API."""
 
 
 class AccountChanged(ConfigurationError):
@@ -129,8 +148,24 @@ class NotThere(SourceError):
         )
 
 
+class NotTheApi(SourceError):
+    """A page of HTML came as the answer: from a proxy, a firewall, or a network that wants a sign-in."""
+
+    def __init__(self, status_code: int, base_url: str, *, proxy: str = "") -> None:
+        self.status_code = status_code
+        super().__init__(
+            f"{base_url}: a proxy, firewall or sign-in page answered instead of the API "
+            f"(HTML, HTTP {status_code}{f', through {proxy}' if proxy else ''}): "
+            "open the address in a browser to see what it says; check GCORE_BASE_URL, if it is set"
+        )
+
+
 class UnreadablePage(SourceError):
     """A body that is not JSON, is cut short, or is JSON of another shape than a page or a task."""
+
+
+class BodyTooLarge(UnreadablePage):
+    """A body larger than is kept in memory, or with more values in it; asked for again, it is as large."""
 
 
 class PageLoop(SourceError):

@@ -11,6 +11,7 @@ import datetime as dt
 import functools
 import os
 import re
+import unicodedata
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -23,6 +24,15 @@ if TYPE_CHECKING:
 SLOWEST_RATE, FASTEST_RATE = 0.001, 1_000_000
 # Each request under way has a thread and a connection of its own.
 MOST_CONCURRENCY = 100
+# Files with variables, CI settings and word processors leave quotes where a shell takes them away.
+_CLOSING_QUOTES = {"'": "'", '"': '"', "`": "`", "\u2018": "\u2019", "\u201c": "\u201d", "\u00ab": "\u00bb"}
+# What is copied along: a line of a shell or of a file with variables, a header, its scheme.
+_PREFIX = re.compile(
+    r"(?:export\s+|set\s+|\$env:)?(?:GCORE_API_KEY|GCORE_APIKEY)\s*[=:]\s*|Authorization\s*:\s*|(?:APIKey|Bearer)(?:\s+|$)",
+    re.IGNORECASE,
+)
+_REFERENCE = re.compile(r"\$\{.*\}|\$\(.*\)|\$[A-Za-z_]\w*|%\w+%|<.*>")
+_IN_NO_KEY = frozenset("'\"`\\")
 # Besides our own: Gcore's command line reads the second, libpq the third.
 _SECRET_VARIABLES = {"GCORE_API_KEY", "GCORE_APIKEY", "PGPASSWORD"}
 DATE_FILTERS = ("gte", "lte", "day", "exact", "ignored", "rejected")
@@ -58,21 +68,51 @@ def format_duration(span: dt.timedelta) -> str:
 
 def parse_api_key(text: str) -> Secret:
     """
-    Accept a key as it is pasted, white space around it included.
+    Accept a key as it is pasted: with white space, quotes, or the name of a variable or header around it.
 
-    Raises ValueError, without the key in it, for what no header can carry.
+    Raises ValueError, without the key in it, for what no key can be.
     """
-    key = text.strip()
+    key = _without_wrapping(text)
     if not key:
         raise ValueError("is empty")
     if not all("!" <= character <= "~" for character in key):
         raise ValueError("holds white space or other characters that no API key has")
+    if _REFERENCE.fullmatch(key):
+        raise ValueError("holds the name of a variable or a command, which nothing has replaced by the key")
+    if foreign := sorted(set(key) & _IN_NO_KEY):
+        raise ValueError(
+            f"holds {foreign[0]}, which no API key has: paste the key alone, as the portal showed it"
+        )
     return Secret(key)
 
 
+def is_well_formed(key: Secret) -> bool:
+    """Return whether a key has the form that the portal gives keys: the token's number, $ or _, and more."""
+    return re.fullmatch(r"\d+[$_].+", key.reveal()) is not None
+
+
+def _without_wrapping(text: str) -> str:
+    """Take away what is certainly no part of a key, in whatever order it is wrapped around it."""
+    text = "".join(character for character in text if unicodedata.category(character) != "Cf")
+    while (key := _PREFIX.sub("", _bare(text), count=1)) != text:
+        text = key
+    return key
+
+
+def _bare(text: str) -> str:
+    """Return a text without the quotes, white space and byte order mark around it."""
+    while True:
+        bare = text.strip().strip("\ufeff\u200b\u2060")
+        if len(bare) > 1 and _CLOSING_QUOTES.get(bare[0]) == bare[-1]:
+            bare = bare[1:-1]
+        if bare == text:
+            return bare
+        text = bare
+
+
 def parse_base_url(text: str) -> str:
-    """Accept an http(s) URL with or without a path; the answer has no slash at its end."""
-    text = text.strip()
+    """Accept an http(s) URL with or without a path or quotes; the answer has no slash at its end."""
+    text = _bare(text)
     try:
         parts = urlsplit(text)
         host = (parts.hostname or "").encode("idna")  # refuses what no name server can be asked for
@@ -197,14 +237,26 @@ class Settings:
             raise ConfigurationError("; ".join(mistakes))
         return cls(**values)
 
-    def require_api_key(self) -> Secret:
+    def require_api_key(self, environment: Mapping[str, str] | None = None) -> Secret:
         """Give the key, or raise ConfigurationError that says where to get one and where to put it."""
         if self.api_key is None:
             raise ConfigurationError(
                 "no API key: create a token in the Gcore portal (Profile, API tokens) "
-                "and export GCORE_API_KEY='…', in single quotes"
+                "and export GCORE_API_KEY='…', in single quotes" + hint_at_other_names(environment)
             )
         return self.api_key
+
+
+def hint_at_other_names(environment: Mapping[str, str] | None = None) -> str:
+    """Say which variables of Gcore's own command line are set in place of those that are read here."""
+    environment = os.environ if environment is None else environment
+    others = {"GCORE_APIKEY": "GCORE_API_KEY", "GCORE_URL": "GCORE_BASE_URL"}
+    hints = [
+        f"{other} is set, which only Gcore's own command line reads: set {name} to the same value"
+        for other, name in others.items()
+        if environment.get(other) and not environment.get(name)
+    ]
+    return "".join(f"; {hint}" for hint in hints)
 
 
 def keep_secrets_of(environment: Mapping[str, str]) -> None:

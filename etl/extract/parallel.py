@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import queue
 import signal
 import threading
+import time
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -17,18 +19,20 @@ T = TypeVar("T")
 _WAKES_EVERY = 0.5  # seconds
 
 
-def await_result(future: Future[T]) -> T:
+def await_result(future: Future[T], end: float = math.inf) -> T:
     """
-    Give what a call returns, or raise what it raised.
+    Give what a call returns, or raise what it raised; TimeoutError after `end` on the monotonic clock.
 
     Wakes now and then: a signal that comes just before a thread begins to wait would not wake it.
     """
     while True:
         try:
-            return future.result(timeout=_WAKES_EVERY)
+            return future.result(timeout=max(0.0, min(_WAKES_EVERY, end - time.monotonic())))
         except TimeoutError:
             if future.done():
                 return future.result()
+            if time.monotonic() >= end:
+                raise
 
 
 @contextlib.contextmanager

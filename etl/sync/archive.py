@@ -8,7 +8,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from etl.errors import NotThere, RequestRefused, Unreachable
+from etl.errors import BodyTooLarge, NotTheApi, NotThere, RequestRefused, Unreachable
 from etl.extract.parallel import DaemonPool, await_result
 from etl.load.due import an_archived_result, due_results
 from etl.load.results import Answer, store_results
@@ -205,7 +205,7 @@ def _asking(source: DetailSource, due: DueResult) -> Callable[[], Answer]:
             return Answer(due=due, found=source.fetch_detail(due.task_id))
         except NotThere:
             return Answer(due=due)
-        except (RequestRefused, Unreachable) as error:
+        except (RequestRefused, Unreachable, BodyTooLarge, NotTheApi) as error:
             if not source.stopping.is_set():
                 logger.warning("the result of task %s: %s", due.task_id, error)
             return Answer(due=due, is_failure=True, seconds=time.monotonic() - began)

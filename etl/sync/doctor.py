@@ -12,7 +12,7 @@ from etl.errors import DatabaseError, EtlError, NoTablesError, SchemaOutdatedErr
 from etl.extract.date_filter import probe_date_filter
 from etl.extract.page_size import largest_page
 from etl.load.indexes import missing_indexes
-from etl.settings import format_duration
+from etl.settings import format_duration, hint_at_other_names, is_well_formed
 from etl.sync.clock import DOUBTFUL_SKEW
 from etl.sync.deadline import read_forecast
 from etl.sync.session import make_client, writing
@@ -68,9 +68,10 @@ def _examine_source(
     except EtlError as error:
         yield _failure("key", error)
         return None
-    yield Finding("key", is_good=True, detail="GCORE_API_KEY is set and well-formed")
+    yield _examine_key(settings)
     try:
         with make_client(settings) as client:
+            yield Finding("network", is_good=True, detail=f"{client.route}{hint_at_other_names()}")
             page = client.fetch_page({}, page=1, limit=1)
             verdict = probe_date_filter(client, page)
             pages = _examine_page_size(client, page, settings.page_size)
@@ -82,6 +83,18 @@ def _examine_source(
     yield pages
     yield _examine_clock(page.served_at, now())
     return verdict
+
+
+def _examine_key(settings: Settings) -> Finding:
+    """Describe the key. An unusual one is no failure: whether it is right, the API says."""
+    if is_well_formed(settings.require_api_key()):
+        return Finding("key", is_good=True, detail="GCORE_API_KEY is set and well-formed")
+    return Finding(
+        "key",
+        is_good=True,
+        detail="GCORE_API_KEY is set, but is not a number, a $ or _, and more, as keys of the portal are: "
+        "a shell replaces what follows a $ unless the key is in single quotes",
+    )
 
 
 def _examine_page_size(client: Client, shown: Page, page_size: int) -> Finding:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import gc
 import socket
+import sys
 import threading
 import warnings
 from typing import TYPE_CHECKING
@@ -23,7 +24,8 @@ from etl.errors import (
     RequestRefused,
     SourceError,
 )
-from etl.extract.client import Client, parse_date
+from etl.extract.answer import parse_date
+from etl.extract.client import Client
 from etl.extract.payload import CONTENT
 from etl.secret import Secret
 
@@ -225,7 +227,7 @@ def test_a_proxy_of_the_environment_is_used(emulator, monkeypatch):
 @pytest.mark.parametrize(
     "variable, value",
     [
-        ("HTTP_PROXY", "gopher://u:canary-password@127.0.0.1"),
+        ("HTTPS_PROXY", "gopher://u:canary-password@127.0.0.1"),
         ("HTTPS_PROXY", "http://u:canary-password@127.0.0.1:canary"),
         ("ALL_PROXY", "socks5://u:canary-password@127.0.0.1:1080"),
         ("SSL_CERT_FILE", "/nowhere/canary-password"),
@@ -233,9 +235,11 @@ def test_a_proxy_of_the_environment_is_used(emulator, monkeypatch):
 )
 def test_an_environment_that_allows_no_connection_is_a_matter_of_configuration(monkeypatch, variable, value):
     monkeypatch.setenv(variable, value)
-    with pytest.raises(ConfigurationError) as caught:
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    with pytest.raises(ConfigurationError, match=variable) as caught:
         Client(Secret("1$a"))
     assert "canary" not in str(caught.value)
+    assert ("[socks]" in str(caught.value)) is value.startswith("socks")
     assert caught.value.__cause__ is None
 
 

@@ -9,13 +9,18 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+import pytest
+from support.networks import secured
+
 from etl.extract.client import Client
 from etl.secret import Secret
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Iterator
 
     from etl.emulator import Emulator
+    from etl.errors import EtlError
     from etl.extract.payload import Page
 
 TASKS = "/streaming/ai/tasks"
@@ -51,14 +56,16 @@ def arrivals(emulator: Emulator) -> list[float]:
 
 
 @contextlib.contextmanager
-def raw_server(answer: Callable[[socket.socket, threading.Event], None]) -> Iterator[str]:
+def raw_server(
+    answer: Callable[[socket.socket, threading.Event], None], context: ssl.SSLContext | None = None
+) -> Iterator[str]:
     """Serve whatever `answer` writes, to each connection; its event is set when the block ends."""
     is_over = threading.Event()
 
     def talk(peer: socket.socket) -> None:
-        with peer, contextlib.suppress(OSError):
-            peer.recv(65536)
-            answer(peer, is_over)
+        with contextlib.suppress(OSError), secured(peer, context) as inner:
+            inner.recv(65536)
+            answer(inner, is_over)
 
     def accept() -> None:
         with contextlib.suppress(OSError):
@@ -69,8 +76,43 @@ def raw_server(answer: Callable[[socket.socket, threading.Event], None]) -> Iter
         thread = threading.Thread(target=accept, daemon=True)
         thread.start()
         try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+            yield f"{'https' if context else 'http'}://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             is_over.set()
             listener.shutdown(socket.SHUT_RDWR)
             thread.join()
+
+
+def says(
+    body: bytes = b'{"count":0,"next":null,"previous":null,"results":[]}',
+    status: int = 200,
+    *headers: str,
+    kind: str = "application/json",
+) -> Callable[[socket.socket, threading.Event], None]:
+    """Make an answer for `raw_server`, which is the same for every request; then the connection ends."""
+    lines = [f"HTTP/1.1 {status} X", f"Content-Type: {kind}", f"Content-Length: {len(body)}", *headers]
+    head = "\r\n".join([*lines, "Connection: close", "", ""]).encode()
+
+    def answer(peer: socket.socket, _is_over: threading.Event) -> None:
+        peer.sendall(head + body)
+
+    return answer
+
+
+def client_at(url: str, *, retry_for: float = 0.4, key: str = "1$abcdef") -> Client:
+    """Make a client that gives a request up at once."""
+    return Client(Secret(key), url, retry_for=dt.timedelta(seconds=retry_for))
+
+
+def refused_once(client: Client, error: type[EtlError], *words: str) -> str:
+    """Ask, and check that it is refused at once, with exit code 3 and these words; give the line."""
+    with timed(0, SLACK), pytest.raises(error) as caught:
+        read(client)
+    line = str(caught.value)
+    assert type(caught.value) is error
+    assert caught.value.exit_code == 3
+    assert caught.value.__cause__ is None
+    assert client.requests == 1
+    assert all(word in line for word in words), line
+    assert "\n" not in line
+    return line

@@ -14,6 +14,7 @@ from etl.settings import (
     DATE_FILTERS,
     Settings,
     format_duration,
+    is_well_formed,
     parse_api_key,
     parse_base_url,
     parse_count,
@@ -76,6 +77,71 @@ def test_a_key_is_taken_as_it_is_pasted(text):
     assert parse_api_key(text).reveal() == text.strip()
 
 
+WRAPPED = (
+    "'{}'", '"{}"', "`{}`", "\u2018{}\u2019", "\u201c{}\u201d", "'\"{}\"'", " '{}' ", "' {} '\n",
+    "\ufeff{}", "{}\u200b", "\u200b{}\u2060\ufeff", "{}\r\n", "\t{}\n\n", "\u00a0{}\u00a0",
+    "APIKey {}", "apikey {}", "Bearer {}", "BEARER\t{}", "Authorization: APIKey {}",
+    "authorization:apikey {}", "GCORE_API_KEY={}", "export GCORE_API_KEY='{}'", 'GCORE_API_KEY: "{}"',
+    "GCORE_APIKEY={}", "set GCORE_API_KEY={}", "$env:GCORE_API_KEY = '{}'", "'GCORE_API_KEY={}'",
+    '\ufeffGCORE_API_KEY="APIKey {}"\r\n',
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("wrapping", WRAPPED)
+@pytest.mark.parametrize("key", ["1234$abcdef", "1234_abcdef", "7711_eyJh.b-c_d=="])
+def test_what_is_copied_along_with_a_key_is_taken_off(wrapping, key):
+    assert parse_api_key(wrapping.format(key)).reveal() == key
+
+
+def test_characters_without_a_width_are_taken_out_of_a_key_wherever_they_are():
+    assert parse_api_key("1234$\u200babc\ufeffde\u00adf").reveal() == "1234$abcdef"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "'1234$canary", '1234$canary"', "1234\\$canary", "12'34$canary", "`cat canary`x", "1234$can\\nary",
+        "''", '""', "'\"", "APIKey ", "GCORE_API_KEY=", "\ufeff", "'1234$canary'canary'",
+        "$GCORE_CANARY", "${CANARY_KEY}", "$(cat canary)", "%CANARY%", "<canary>", "'${CANARY}'",
+        "canary key", "1234$can\nary", "Basic canary",
+    ],
+)  # fmt: skip
+def test_what_cannot_be_a_key_is_refused_before_anything_is_sent(text):
+    with pytest.raises(ValueError, match=r"^(is empty|holds )") as caught:
+        parse_api_key(text)
+    assert "canary" not in str(caught.value).lower()
+    with pytest.raises(ConfigurationError, match=r"^GCORE_API_KEY: (is empty|holds )") as caught:
+        Settings.load({"GCORE_API_KEY": text})
+    assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize(
+    "key, is_fine",
+    [("1234$abcdef", True), ("1234_abcdef", True), ("1234", False), ("1234$", False), ("abc$def", False)],
+)
+def test_a_key_is_well_formed_if_it_looks_like_those_of_the_portal(key, is_fine):
+    assert is_well_formed(parse_api_key(key)) is is_fine
+
+
+@pytest.mark.parametrize(
+    "environment, hints",
+    [
+        ({}, []),
+        ({"GCORE_APIKEY": "canary"}, ["GCORE_APIKEY is set, which only", "set GCORE_API_KEY to the same"]),
+        ({"GCORE_URL": "canary"}, ["GCORE_URL is set, which only", "set GCORE_BASE_URL to the same"]),
+        ({"GCORE_URL": "canary", "GCORE_BASE_URL": "http://x"}, []),
+        ({"GCORE_APIKEY": ""}, []),
+    ],
+)
+def test_the_names_of_gcores_own_command_line_are_told_from_ours(environment, hints):
+    with pytest.raises(ConfigurationError, match="no API key") as caught:
+        Settings.load(environment).require_api_key(environment)
+    told = str(caught.value)
+    assert all(hint in told for hint in hints)
+    assert ("own command line" in told) is bool(hints)
+    assert "canary" not in told
+
+
 @pytest.mark.parametrize(
     "text", ["", " \n", "canary key", "canary\tkey", "canary\x00", "canaryé", "canary\u2028x"]
 )
@@ -90,6 +156,9 @@ def test_a_key_that_no_header_can_carry_is_refused_without_being_repeated(text):
     [
         ("https://api.gcore.com", "https://api.gcore.com"),
         (" https://api.gcore.com/ ", "https://api.gcore.com"),
+        ("'https://api.gcore.com/'", "https://api.gcore.com"),
+        (' "https://api.gcore.com"\r\n', "https://api.gcore.com"),
+        ("\ufeffhttps://api.gcore.com", "https://api.gcore.com"),
         ("HTTP://127.0.0.1:8080/api//", "HTTP://127.0.0.1:8080/api"),
         ("http://[::1]:80", "http://[::1]:80"),
         ("https://köln.example", "https://köln.example"),
@@ -103,6 +172,8 @@ def test_a_base_url_may_have_a_path_and_loses_its_last_slash(text, url):
     "text",
     [
         "",
+        "'https://api.gcore.com",
+        '"' * 5000,
         "api.gcore.com",
         "ftp://api.gcore.com",
         "https://",

@@ -1,0 +1,185 @@
+"""
+The body of an answer, of which no more is ever kept than a ceiling allows (promise P7).
+
+It is decompressed here, with a bound on each piece: 64 KB of gzip may hold 66 MB. Only gzip and deflate are
+asked for, and no other coding is accepted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import re
+import zlib
+from typing import TYPE_CHECKING, Any
+
+from etl.errors import BodyTooLarge
+from etl.extract.jsontext import trimmed
+from etl.extract.retry import TransientError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+MIB = 1 << 20
+# Of an answer that is no success only the server's words matter.
+_MOST_BYTES_OF_ERROR = MIB // 16
+# Larger bodies are read one at a time.
+LARGE = MIB
+ACCEPTED = "gzip, deflate"
+_CODINGS = frozenset({"gzip", "x-gzip", "deflate"})
+_MOST_DIGITS = 30
+_PIECE = 256 * 1024
+_OPENS_HTML = re.compile(rb"<(?:!doctype html|html|head|title|body|!--)", re.IGNORECASE)
+_OPENS_GZIP = b"\x1f\x8b"
+_SPEAKS_TLS = re.compile(rb"HTTPS (?:port|server)|SSL-enabled server port")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ceiling:
+    """How many bytes, decompressed, and how many values a body may have."""
+
+    size: int
+    values: int
+
+    def check(self, size: int, what: str) -> None:
+        """Raise BodyTooLarge if these are too many bytes."""
+        if size > self.size:
+            most = f"the {self.size // MIB} MiB that are read of one"
+            raise BodyTooLarge(f"the answer is larger than {most}: {what}")
+
+    def check_values(self, values: int) -> None:
+        """Raise BodyTooLarge if these are more values than memory should hold."""
+        if values > self.values:
+            most = f"the {self.values:,} values that are read of one"
+            raise BodyTooLarge(f"the answer holds more than {most}: in memory they would take far more")
+
+
+# A thousand tasks take up to five megabytes, the transcript of a day of speech takes ten. In memory a value
+# takes up to two hundred bytes, and may be two or three of text.
+OF_PAGE, OF_RESULT = Ceiling(32 * MIB, 1_000_000), Ceiling(64 * MIB, 3_000_000)
+
+
+def read_body(
+    sent: Iterable[bytes], headers: dict[str, str], ceiling: Ceiling, before_large: Callable[[], object]
+) -> bytes:
+    """
+    Return the body of a successful answer, decompressed; `before_large` is called once it is a large one.
+
+    Raises BodyTooLarge beyond the ceiling, and TransientError for a coding that is not readable.
+    """
+    length = headers.get("content-length", "")
+    if length.isascii() and length.isdigit():
+        ceiling.check(int(length[:_MOST_DIGITS]), f"{length[:_MOST_DIGITS]} bytes are announced")
+    values = 0
+    # Closed, it gives its memory back, however long the error is kept that it ended with.
+    with io.BytesIO() as buffer:
+        for piece in _pieces(sent, headers, ceiling):
+            was_large = buffer.tell() > LARGE
+            buffer.write(piece)
+            ceiling.check(buffer.tell(), "more than that came")
+            if buffer.tell() > LARGE:
+                if not was_large:
+                    before_large()
+                values += count_values(piece if was_large else buffer.getvalue())
+                ceiling.check_values(values)
+        return buffer.getvalue()
+
+
+def read_error_body(sent: Iterable[bytes], headers: dict[str, str]) -> bytes:
+    """Return the beginning of the body of any other answer, as far as it can be decompressed."""
+    body = io.BytesIO()
+    with contextlib.suppress(TransientError, BodyTooLarge):
+        for piece in _pieces(sent, headers, OF_PAGE):
+            body.write(piece)
+            if body.tell() > _MOST_BYTES_OF_ERROR:
+                break
+    return body.getvalue()
+
+
+def count_values(text: bytes) -> int:
+    """Return how many values a piece of JSON may have; what strings hold is counted, too."""
+    return text.count(b",") + text.count(b"[") + text.count(b"{")
+
+
+def is_html(body: bytes, content_type: str) -> bool:
+    """Return whether a body is a page for a browser; some servers call JSON text/html, or a page nothing."""
+    start = trimmed(body[:1000])
+    is_named_so = "html" in content_type.lower() and not start.startswith((b"{", b"["))
+    return is_named_so or _OPENS_HTML.match(start) is not None
+
+
+def wants_https(body: bytes) -> bool:
+    """Return whether a 400 says that TLS is spoken on this port, in the words of nginx, Apache or Go."""
+    return _SPEAKS_TLS.search(body) is not None
+
+
+def _pieces(sent: Iterable[bytes], headers: dict[str, str], ceiling: Ceiling) -> Iterator[bytes]:
+    named = [coding.strip().lower() for coding in headers.get("content-encoding", "").split(",")]
+    codings = [coding for coding in named if coding not in ("", "identity")]
+    if len(codings) > 1 or not _CODINGS.issuperset(codings):
+        shown = ", ".join(codings)[:40]
+        raise TransientError(f"the answer is encoded in a way that was not asked for ({shown})")
+    inflater = _Inflater(is_gzip="gzip" in codings[0]) if codings else None
+    received = 0
+    for chunk in sent:
+        received += len(chunk)
+        ceiling.check(received, "more than that came")
+        if inflater is None:
+            yield chunk
+        else:
+            yield from inflater.feed(chunk)
+    if inflater is not None:
+        inflater.finish()
+
+
+class _Inflater:
+    """Decompresses gzip of any number of members, and deflate with or without its header."""
+
+    def __init__(self, *, is_gzip: bool) -> None:
+        self._is_gzip = is_gzip
+        self._pending = b""
+        self._stream: Any = None
+        self._is_over = False
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Give what comes of it, in pieces of a bounded size."""
+        data, self._pending = self._pending + data, b""
+        while data and not self._is_over:
+            if (self._stream is None or self._stream.eof) and not self._begins(data):
+                return
+            try:
+                yield from self._inflate(data)
+            except zlib.error as error:
+                raise TransientError(f"the answer cannot be decompressed ({error})") from None
+            data = self._stream.unused_data
+
+    def finish(self) -> None:
+        """Raise TransientError if the end is missing."""
+        if (self._pending and self._stream is None) or (self._stream and not self._stream.eof):
+            raise TransientError("the answer cannot be decompressed (its end is missing)")
+
+    def _begins(self, data: bytes) -> bool:
+        """Begin the stream that this is the beginning of; not if it is too short to tell, or padding."""
+        if len(data) < len(_OPENS_GZIP):
+            self._pending = data
+            return False
+        self._is_over = self._stream is not None and not data.startswith(_OPENS_GZIP)
+        if not self._is_over:
+            self._stream = zlib.decompressobj(self._window_bits(data))
+        return not self._is_over
+
+    def _inflate(self, data: bytes) -> Iterator[bytes]:
+        piece = b""
+        while (data or len(piece) == _PIECE) and not self._stream.eof:
+            piece = self._stream.decompress(data, _PIECE)
+            if piece:
+                yield piece
+            data = self._stream.unconsumed_tail
+
+    def _window_bits(self, data: bytes) -> int:
+        """Return how zlib is told the format; some servers leave the header of deflate away."""
+        if self._is_gzip:
+            return zlib.MAX_WBITS | 16
+        has_header = data[0] & 15 == 8 and int.from_bytes(data[:2]) % 31 == 0  # noqa: PLR2004
+        return zlib.MAX_WBITS if has_header else -zlib.MAX_WBITS

@@ -1,0 +1,199 @@
+"""What the command says, and how it ends, where a network is in the way: one of each kind, the whole line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from support.clients import SLACK, raw_server, says, timed
+from support.commands import error_of
+from support.networks import Authority, HttpProxy, drip, tls_front
+
+if TYPE_CHECKING:
+    import socket
+    import threading
+    from pathlib import Path
+
+QUICKLY = {"GCORE_ETL_RETRY_FOR": "1s"}
+CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+LISTED = "GET /streaming/ai/tasks: "
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority.make(tmp_path)
+
+
+def gave_up(line: str, start: str) -> bool:
+    """Tell whether a line begins like this and then says how often it was tried."""
+    return line.startswith(f"Error: {LISTED}{start} (gave up after try ")
+
+
+def test_a_certificate_of_an_unknown_authority_ends_a_sync_at_once(sqlite_command, emulator, authority):
+    with tls_front(emulator.port, authority.context()) as url, timed(0, 10 + SLACK):
+        ended = sqlite_command("sync", GCORE_BASE_URL=url, **dict.fromkeys(CERTIFICATES, ""))
+    assert error_of(ended, 3) == (
+        f"Error: {url}: the certificate is not trusted (unable to get local issuer certificate): "
+        "if a company's proxy or server is behind it, set SSL_CERT_FILE to a file with the company's CA "
+        "(trusted are the certificates of the system and of certifi; SSL_CERT_FILE names others)"
+    )
+    assert "trying again" not in ended.err
+
+
+@pytest.mark.parametrize("variable", CERTIFICATES)
+def test_with_the_authority_a_sync_succeeds_and_doctor_says_which_was_used(
+    variable, sqlite_command, emulator, authority
+):
+    path = str(authority.path.parent if variable == "SSL_CERT_DIR" else authority.path)
+    with tls_front(emulator.port, authority.context()) as url:
+        environment = {**dict.fromkeys(CERTIFICATES, ""), "GCORE_BASE_URL": url, variable: path}
+        assert sqlite_command("sync", **environment).code == 0
+        ended = sqlite_command("doctor", **environment)
+    assert ended.code == 0
+    words = f"network       {url} is asked directly, without a proxy; trusted are the certificates of "
+    assert f"{words}{variable} ({path})" in ended.out
+
+
+def test_certificates_that_are_not_there_are_named_by_their_variable(sqlite_command):
+    ended = sqlite_command("sync", GCORE_BASE_URL="https://127.0.0.1:9", SSL_CERT_FILE="/nowhere/canary")
+    assert error_of(ended, 3) == (
+        "Error: SSL_CERT_FILE names a file or folder that cannot be read (No such file or directory): "
+        "correct it, or unset SSL_CERT_FILE"
+    )
+
+
+def test_a_proxy_that_refuses_the_connection_is_named(sqlite_command):
+    ended = sqlite_command("sync", HTTP_PROXY="http://me:canary@127.0.0.1:9", **QUICKLY)
+    line = error_of(ended, 1)
+    assert gave_up(line, "the proxy that HTTP_PROXY names refused the connection (127.0.0.1:9)")
+    assert "canary" not in ended.err
+
+
+def test_a_proxy_that_wants_a_password_is_named_and_not_asked_twice(sqlite_command):
+    with HttpProxy(user="me:secret").serve() as port:
+        ended = sqlite_command("sync", HTTP_PROXY=f"127.0.0.1:{port}")
+    assert error_of(ended, 3) == (
+        "Error: the proxy that HTTP_PROXY names asks for a user and a password: "
+        "set HTTP_PROXY to http://user:password@host:port"
+    )
+
+
+def test_a_proxys_password_is_used_and_never_shown_however_much_is_told(sqlite_command):
+    with HttpProxy(user="me:canary%word").serve() as port:
+        url = f"http://me:canary%25word@127.0.0.1:{port}"
+        for words in ("sync", "doctor"):
+            ended = sqlite_command(*words.split(), "-vv", HTTP_PROXY=url)
+            assert ended.code == 0
+            assert "canary" not in ended.out + ended.err
+    assert f"through the proxy that HTTP_PROXY names (127.0.0.1:{port})" in ended.out
+
+
+def test_a_proxy_that_connects_nobody_is_named(sqlite_command):
+    with HttpProxy(refuses_with="403 Forbidden").serve() as port:
+        environment = {
+            "HTTPS_PROXY": f"http://127.0.0.1:{port}",
+            "GCORE_BASE_URL": "https://api.corp.example",
+        }
+        ended = sqlite_command("sync", **environment)
+    assert error_of(ended, 3) == (
+        "Error: the proxy that HTTPS_PROXY names refuses to connect to https://api.corp.example (HTTP 403): "
+        "ask whoever runs it to allow that, or name the host in NO_PROXY"
+    )
+
+
+def test_what_is_no_address_of_a_proxy_is_named_without_its_value(sqlite_command):
+    ended = sqlite_command("sync", HTTP_PROXY="http://me:can#ary@proxy:3128")
+    assert error_of(ended, 3) == (
+        "Error: HTTP_PROXY is not the address of a proxy, such as http://proxy.example:3128: correct it; "
+        "special characters in a user or password must be percent-encoded"
+    )
+
+
+@pytest.mark.parametrize("listed", ["localhost,fd00::/8,127.0.0.1", "[::1],127.0.0.0/8", "[,127.0.0.1", "*"])
+def test_a_host_that_is_exempt_is_asked_directly(listed, sqlite_command):
+    ended = sqlite_command("sync", HTTP_PROXY="http://127.0.0.1:9", NO_PROXY=listed)
+    assert ended.code == 0, ended
+
+
+def test_a_block_page_is_no_refused_key(sqlite_command):
+    with raw_server(says(b"<html>Blocked by policy</html>", 403, kind="text/html")) as url:
+        ended = sqlite_command("sync", GCORE_BASE_URL=url)
+    assert error_of(ended, 1) == (
+        f"Error: {url}: a proxy, firewall or sign-in page answered instead of the API (HTML, HTTP 403): "
+        "open the address in a browser to see what it says; check GCORE_BASE_URL, if it is set"
+    )
+
+
+def test_a_sign_in_page_is_called_that(sqlite_command):
+    with raw_server(says(b"<!DOCTYPE html><title>Sign in</title>", kind="text/html")) as url:
+        ended = sqlite_command("sync", GCORE_BASE_URL=url, **QUICKLY)
+    words = f"{url}: a proxy, firewall or sign-in page answered instead of the API (HTML, HTTP 200): "
+    words += "open the address in a browser to see what it says; check GCORE_BASE_URL, if it is set"
+    assert gave_up(error_of(ended, 1), words)
+
+
+@pytest.mark.parametrize("other", [{}, {"HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1"}])
+def test_the_time_for_a_request_holds_whatever_the_environment_says(other, sqlite_command):
+    def answer(peer: socket.socket, _is_over: threading.Event) -> None:
+        drip(peer, times=1500)
+
+    with raw_server(answer) as url, timed(1, 10 + SLACK):
+        ended = sqlite_command("sync", "--retry-for", "1s", GCORE_BASE_URL=url, **other)
+    assert gave_up(error_of(ended, 1), f"{url}: no answer in time")
+
+
+@pytest.mark.parametrize("wrapping", ["'{}'", '"{}"', "\ufeff{}\r\n", "GCORE_API_KEY='{}'", "APIKey {}"])
+def test_a_key_with_its_wrapping_is_taken_for_the_key(wrapping, sqlite_command, emulator):
+    key = wrapping.format(emulator.api_key)
+    assert sqlite_command("sync", GCORE_API_KEY=key).code == 0
+    assert (
+        "key           GCORE_API_KEY is set and well-formed"
+        in sqlite_command("doctor", GCORE_API_KEY=key).out
+    )
+
+
+def test_what_cannot_be_a_key_is_refused_before_anything_is_sent(sqlite_command, emulator):
+    for words in ("sync", "doctor"):
+        ended = sqlite_command(words, GCORE_API_KEY=f"'{emulator.api_key}")
+        assert error_of(ended, 3) == (
+            "Error: GCORE_API_KEY: holds ', which no API key has: "
+            "paste the key alone, as the portal showed it"
+        )
+    assert emulator.requests == []
+
+
+def test_a_key_that_a_shell_has_cut_is_not_called_well_formed(sqlite_command):
+    ended = sqlite_command("doctor", GCORE_API_KEY="1234")
+    assert "GCORE_API_KEY is set, but is not a number, a $ or _, and more" in ended.out
+    assert "well-formed" not in ended.out
+    assert "refused the API key (HTTP 401)" in ended.out
+    assert ended.code == 3
+
+
+def test_the_variables_of_gcores_own_command_line_are_told_from_ours(sqlite_command):
+    names = {
+        "GCORE_API_KEY": "",
+        "GCORE_BASE_URL": "",
+        "GCORE_APIKEY": "canary",
+        "GCORE_URL": "http://canary",
+    }
+    ended = sqlite_command("sync", **names)
+    assert error_of(ended, 3) == (
+        "Error: no API key: create a token in the Gcore portal (Profile, API tokens) "
+        "and export GCORE_API_KEY='…', in single quotes"
+        "; GCORE_APIKEY is set, which only Gcore's own command line reads: "
+        "set GCORE_API_KEY to the same value"
+        "; GCORE_URL is set, which only Gcore's own command line reads: "
+        "set GCORE_BASE_URL to the same value"
+    )
+
+
+def test_a_key_that_is_sent_unencrypted_is_warned_of_once(sqlite_command, emulator):
+    """The emulator stands in for a proxy, which knows every host."""
+    ended = sqlite_command("sync", GCORE_BASE_URL="http://api.corp.example", HTTP_PROXY=emulator.base_url)
+    assert ended.code == 0
+    (line,) = [line for line in ended.err.splitlines() if "unencrypted" in line]
+    assert line.endswith(
+        "GCORE_BASE_URL begins with http://: "
+        "the API key is sent unencrypted to api.corp.example; use https://"
+    )

@@ -1,0 +1,172 @@
+"""The API is reached through every kind of proxy and by TLS, and a deadline holds on each of these ways."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from support.clients import SLACK, client_at, raw_server, read, timed
+from support.networks import Authority, HttpProxy, SocksProxy, drip, listening, tls_front
+
+from etl.errors import (
+    Unreachable,
+)
+from etl.extract import sockets
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterator
+
+
+# What the environment says, and whether the API is then asked by TLS.
+WAYS = {
+    "directly": ({}, False),
+    "by TLS": ({}, True),
+    "past a proxy": ({"HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1,fd00::/8,[::1]"}, False),
+    "beside another proxy": ({"HTTPS_PROXY": "http://127.0.0.1:9"}, False),
+    "through a proxy": ({"HTTP_PROXY": "http://127.0.0.1:{plain}"}, False),
+    "through a proxy by a bare address": ({"http_proxy": "127.0.0.1:{plain}"}, False),
+    "through a tunnel": ({"HTTPS_PROXY": "http://127.0.0.1:{plain}"}, True),
+    "through a proxy by TLS": ({"HTTP_PROXY": "https://localhost:{secure}"}, False),
+    "through a tunnel by TLS": ({"ALL_PROXY": "https://localhost:{secure}"}, True),
+    "through SOCKS": ({"ALL_PROXY": "socks5://127.0.0.1:{socks}"}, False),
+    "through SOCKS by TLS": ({"HTTPS_PROXY": "socks5h://127.0.0.1:{socks}"}, True),
+}
+
+
+@contextlib.contextmanager
+def way(name: str, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Iterator[ssl.SSLContext | None]:
+    """Set up the proxies and the environment; give the context of a server at the end of the way."""
+    environment, is_tls = WAYS[name]
+    with (
+        HttpProxy().serve() as plain,
+        HttpProxy().serve(authority.context()) as secure,
+        SocksProxy().serve() as socks,
+    ):
+        for variable, value in environment.items():
+            monkeypatch.setenv(variable, value.format(plain=plain, secure=secure, socks=socks))
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.path))
+        yield authority.context() if is_tls else None
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_the_api_is_reached_on_every_way(name, authority, emulator, monkeypatch):
+    with contextlib.ExitStack() as stack:
+        context = stack.enter_context(way(name, authority, monkeypatch))
+        url = stack.enter_context(tls_front(emulator.port, context)) if context else emulator.base_url
+        client = stack.enter_context(client_at(url, retry_for=5, key=emulator.api_key))
+        for _ in range(2):
+            assert len(read(client).records) == 30
+        assert client.requests == 2
+
+
+@pytest.mark.parametrize("dripping", ["head", "body", "nothing"])
+@pytest.mark.parametrize("name", WAYS)
+def test_a_deadline_holds_on_every_way(name, dripping, authority, monkeypatch):
+    def answer(peer: socket.socket, is_over: threading.Event) -> None:
+        if dripping == "nothing":
+            is_over.wait(8)
+        else:
+            head = b"HTTP/1.1 200 OK\r\n" + (b"Content-Length: 9999\r\n\r\n" if dripping == "body" else b"")
+            drip(peer, start=head)
+
+    with (
+        way(name, authority, monkeypatch) as context,
+        raw_server(answer, context) as url,
+        client_at(url) as client,
+        timed(0.3, 0.4 + SLACK),
+        pytest.raises(Unreachable, match="no answer in time"),
+    ):
+        read(client)
+
+
+@pytest.mark.parametrize("kind", ["http", "https", "socks5"])
+@pytest.mark.parametrize("is_silent", [False, True])
+def test_a_proxy_that_drips_or_is_silent_keeps_nobody_beyond_the_deadline(
+    kind, is_silent, authority, monkeypatch
+):
+    """For a tunnel its answer comes before the API is reached at all; SOCKS, too, is spoken before."""
+    monkeypatch.setenv("HTTPS_PROXY", f"{kind}://localhost:{{}}")
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.path))
+    is_over = threading.Event()
+
+    def talk(peer: socket.socket) -> None:
+        if is_silent:
+            is_over.wait(8)
+        else:
+            peer.recv(65536)
+            drip(peer, start=b"HTTP/1.1 200 OK\r\nX: " if kind != "socks5" else b"\x05\x00")
+
+    with listening(talk, authority.context() if kind == "https" else None) as port:
+        monkeypatch.setenv("HTTPS_PROXY", f"{kind}://localhost:{port}")
+        with client_at("https://nowhere.invalid") as client, timed(0.0, 0.4 + SLACK):
+            with pytest.raises(Unreachable, match=r"the proxy that HTTPS_PROXY names") as caught:
+                read(client)
+            assert is_silent is False or "no answer in time" in str(caught.value)
+        is_over.set()
+
+
+def test_a_server_that_never_agrees_on_tls_keeps_nobody_beyond_the_deadline():
+    is_over = threading.Event()
+    with (
+        listening(lambda _peer: is_over.wait(8) and None) as port,
+        client_at(f"https://127.0.0.1:{port}") as client,
+        timed(0.3, 0.4 + SLACK),
+        pytest.raises(Unreachable, match="no connection in time"),
+    ):
+        read(client)
+    is_over.set()
+
+
+def test_a_name_server_that_does_not_answer_keeps_nobody_beyond_the_deadline(monkeypatch):
+    is_over, resolve = threading.Event(), socket.getaddrinfo
+
+    def hang(host: str, *arguments: object, **options: object) -> object:
+        if not options.get("flags"):
+            is_over.wait(8)
+        return resolve(host, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    with (
+        client_at("http://api.corp.example") as client,
+        timed(0.3, 0.4 + SLACK),
+        pytest.raises(Unreachable, match="no connection in time"),
+    ):
+        read(client)
+    is_over.set()
+
+
+def test_the_addresses_of_a_host_share_the_time_and_the_first_that_answers_is_used(monkeypatch):
+    """As where IPv6 is set up and leads nowhere, and two more hosts are down."""
+    given = []
+
+    def connect(*arguments: object) -> socket.socket:
+        given.append(arguments[-1])
+        if len(given) < 4:
+            raise TimeoutError
+        return socket.socket()
+
+    monkeypatch.setattr(sockets, "_resolve", lambda *_: [(0, 0, 0, "", number) for number in range(5)])
+    monkeypatch.setattr(sockets, "_connect", connect)
+    backend = sockets.Backend(None)
+    backend.deadline = time.monotonic() + 100
+    backend.connect_tcp("api.corp.example", 443, timeout=10).close()
+    assert given == [pytest.approx(10 / left, abs=1) for left in (5, 4, 3, 2)]
+
+
+def test_a_host_of_which_only_the_last_address_answers_is_reached(emulator, monkeypatch):
+    resolve = socket.getaddrinfo
+
+    def several(_host: str, port: int, **options: object) -> object:
+        if options.get("flags"):
+            raise socket.gaierror
+        return [resolve("127.0.0.1", each, type=socket.SOCK_STREAM)[0] for each in (9, port)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", several)
+    with client_at(f"http://localhost:{emulator.port}", retry_for=5, key=emulator.api_key) as client:
+        assert len(read(client).records) == 30
+        assert client.requests == 1

@@ -1,0 +1,304 @@
+"""Proxies, firewalls and sign-in pages are told from the API, and called what they are."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import pytest
+from support.clients import SLACK, client_at, raw_server, read, refused_once, says, timed
+from support.networks import HttpProxy, SocksProxy, listening, read_head, tls_front
+
+from etl.errors import (
+    ConfigurationError,
+    CredentialsRefused,
+    EtlError,
+    NeverReadable,
+    NotTheApi,
+    ProxyRefused,
+    Unreachable,
+)
+from etl.extract import transport
+from etl.extract.transport import Route
+
+if TYPE_CHECKING:
+    import socket
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("kind", ["http", "socks5"])
+def test_a_proxy_that_refuses_the_connection_is_named(scheme, kind, monkeypatch):
+    monkeypatch.setenv("ALL_PROXY", f"{kind}://me:canary@127.0.0.1:9")
+    with client_at(f"{scheme}://api.corp.example") as client, pytest.raises(Unreachable) as caught:
+        read(client)
+    assert "the proxy that ALL_PROXY names refused the connection (127.0.0.1:9)" in str(caught.value)
+    assert "canary" not in str(caught.value)
+    assert client.requests > 1
+
+
+def test_the_host_of_a_proxy_that_nobody_knows_is_named(monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.invalid:3128")
+    words = r"the proxy that HTTPS_PROXY names \(proxy.invalid:3128\): the host name cannot be resolved"
+    with client_at("https://api.corp.example") as client, pytest.raises(Unreachable, match=words):
+        read(client)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize(
+    "login, words",
+    [
+        ("", "asks for a user and a password: set ALL_PROXY to http://user:password@host:port"),
+        ("me:canary@", "refused the user and the password in ALL_PROXY"),
+    ],
+)
+def test_a_proxy_that_wants_a_password_is_told_at_once(scheme, login, words, monkeypatch):
+    with HttpProxy(user="me:s%cret word").serve() as port:
+        monkeypatch.setenv("ALL_PROXY", f"http://{login}127.0.0.1:{port}")
+        with client_at(f"{scheme}://api.corp.example", retry_for=60) as client:
+            line = refused_once(client, ProxyRefused, words)
+    assert "canary" not in line
+
+
+@pytest.mark.parametrize("name", ["through a proxy", "through a tunnel"])
+def test_a_proxys_password_is_sent_to_it_and_to_nobody_else(name, authority, emulator, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.path))
+    proxy = HttpProxy(user="me:s%cret word")
+    with contextlib.ExitStack() as stack:
+        port = stack.enter_context(proxy.serve())
+        monkeypatch.setenv("ALL_PROXY", f"http://me:s%25cret%20word@127.0.0.1:{port}")
+        url = emulator.base_url
+        if name == "through a tunnel":
+            url = stack.enter_context(tls_front(emulator.port, authority.context()))
+        client = stack.enter_context(client_at(url, retry_for=5, key=emulator.api_key))
+        assert len(read(client).records) == 30
+    is_tunnel = name == "through a tunnel"
+    assert any(b"Proxy-Authorization" in head for head in proxy.heads)
+    # What goes through a tunnel is for the API alone.
+    assert any(emulator.api_key.encode() in head for head in proxy.heads) is not is_tunnel
+
+
+def test_a_407_without_a_proxy_of_ours_is_no_refused_key():
+    with raw_server(says(b"", 407)) as url, client_at(url, retry_for=60) as client:
+        refused_once(client, ProxyRefused, "a proxy on the way asks for a user and a password")
+
+
+@pytest.mark.parametrize(
+    "status, is_final",
+    [
+        ("403 No", True),
+        ("405 No", True),
+        ("451 No", True),
+        ("502 Bad", False),
+        ("503 Busy", False),
+        ("429 Slow", False),
+    ],
+)
+def test_a_proxy_that_connects_nobody_is_named_and_asked_again_only_if_that_may_help(
+    status, is_final, monkeypatch
+):
+    with HttpProxy(refuses_with=status).serve() as port:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
+        with client_at("https://api.corp.example", retry_for=60 if is_final else 0.4) as client:
+            if is_final:
+                words = "refuses to connect to https://api.corp.example", f"(HTTP {status[:3]})", "NO_PROXY"
+                refused_once(client, ProxyRefused, "the proxy that HTTPS_PROXY names", *words)
+                return
+            words = rf"HTTPS_PROXY names could not connect to https://api.corp.example \(HTTP {status[:3]}\)"
+            with pytest.raises(Unreachable, match=words):
+                read(client)
+            assert client.requests > 1
+
+
+@pytest.mark.parametrize(
+    "proxy, login, error, words",
+    [
+        (SocksProxy(user="me:pw"), "", ProxyRefused, "asks for a user and a password"),
+        (SocksProxy(user="me:pw"), "me:canary@", ProxyRefused, "refused the user and the password"),
+        (SocksProxy(user="me:pw", reply=2), "me:pw@", ProxyRefused, "not allowed"),
+        (SocksProxy(reply=4), "", Unreachable, "connect to http://api.corp.example (Host unreachable)"),
+    ],
+)
+def test_what_a_socks_proxy_refuses_is_told(proxy, login, error, words, monkeypatch):
+    with proxy.serve() as port:
+        monkeypatch.setenv("ALL_PROXY", f"socks5://{login}127.0.0.1:{port}")
+        with client_at("http://api.corp.example") as client, pytest.raises(error) as caught:
+            read(client)
+    assert words in str(caught.value)
+    assert "the proxy that ALL_PROXY names" in str(caught.value)
+    assert "canary" not in str(caught.value)
+
+
+def test_a_socks_proxy_is_logged_without_its_password(emulator, monkeypatch, caplog):
+    caplog.set_level("DEBUG")
+    with SocksProxy(user="me:canary-password").serve() as port:
+        monkeypatch.setenv("ALL_PROXY", f"socks5://me:canary-password@127.0.0.1:{port}")
+        with client_at(emulator.base_url, retry_for=5, key=emulator.api_key) as client:
+            assert len(read(client).records) == 30
+    assert "socks5" in caplog.text
+    assert "canary" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "said", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x05", b"", b"\x05\x01\x02\x03\x04" * 99]
+)
+def test_a_socks_proxy_that_speaks_otherwise_is_named(said, monkeypatch):
+    with raw_server(lambda peer, _is_over: peer.sendall(said)) as url:
+        monkeypatch.setenv("ALL_PROXY", url.replace("http", "socks5"))
+        error = pytest.raises((Unreachable, ProxyRefused), match="the proxy that ALL_PROXY names")
+        with client_at("http://api.corp.example") as client, error:
+            read(client)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 405, 410, 422])
+@pytest.mark.parametrize(
+    "body, kind",
+    [
+        (b"<!DOCTYPE html><html><title>Sign in</title></html>", "text/html"),
+        (b"\n<HTML>Blocked by policy</HTML>", "text/plain"),
+        (b"Blocked by policy", "text/html; charset=utf-8"),
+    ],
+)
+def test_a_page_of_html_is_no_answer_of_the_api_and_no_refused_key(status, body, kind):
+    with raw_server(says(body, status, kind=kind)) as url, client_at(url, retry_for=60) as client:
+        for fetch in (read, lambda client: client.fetch_detail("x")):
+            with timed(0, SLACK), pytest.raises(NotTheApi) as caught:
+                fetch(client)
+            assert caught.value.exit_code == 1
+            assert f"answered instead of the API (HTML, HTTP {status})" in str(caught.value)
+        assert client.requests == 2
+
+
+@pytest.mark.parametrize("status", [200, 429, 500, 502, 503, 511])
+def test_a_page_of_html_that_may_pass_is_asked_for_again_and_then_called_that(status):
+    page = says(b"<html>Sign in</html>", status, kind="text/html")
+    with raw_server(page) as url, client_at(url) as client:
+        words = rf"a proxy, firewall or sign-in page answered instead of the API \(HTML, HTTP {status}\)"
+        with pytest.raises(Unreachable, match=words) as caught:
+            read(client)
+        assert type(caught.value) is (NeverReadable if status == 200 else Unreachable)
+        assert client.requests > 1
+
+
+def test_a_page_of_html_through_a_proxy_names_the_proxy(monkeypatch):
+    with raw_server(says(b"<html>Blocked</html>", 403, kind="text/html")) as url:
+        monkeypatch.setenv("HTTP_PROXY", url)
+        error = pytest.raises(NotTheApi, match=r"HTTP 403, through the proxy that HTTP_PROXY names\)")
+        with client_at("http://api.corp.example") as client, error:
+            read(client)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize("kind", ["application/json", "text/html"])
+def test_a_key_that_the_api_itself_refuses_stays_that(status, kind):
+    with raw_server(says(b'{"message":"no"}', status, kind=kind)) as url, client_at(url) as client:
+        refused_once(client, CredentialsRefused, f"refused the API key (HTTP {status})")
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "http://[::1",
+        "http://[x]/",
+        "http://h:x/",
+        "https://login.corp.example/?to=x",
+        "//portal.example/",
+        "https://me:canary@login.corp.example/",
+        "javascript:0",
+        "//256.1.1.1/",
+        "//xn--/",
+        f"/{'x' * 70_000}",
+    ],
+)
+def test_a_redirect_elsewhere_is_named_and_never_followed(location):
+    with (
+        raw_server(says(b"", 302, f"Location: {location}")) as url,
+        client_at(url) as client,
+        pytest.raises(EtlError, match=r"redirects to (another host|what is no address)") as caught,
+    ):
+        read(client)
+    assert client.requests == 1
+    assert "canary" not in str(caught.value)
+    if "login" in location:
+        assert "redirects to another host, https://login.corp.example, which was not sent the key" in str(
+            caught.value
+        )
+        assert "if it is the sign-in page of a network or proxy, sign in there" in str(caught.value)
+        assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize(
+    "location, target",
+    [
+        ("/a b?c=d e#f", b"/a%20b?c=d%20e"),
+        ("{url}//x", b"//x"),
+        ("?limit=1", b"/streaming/ai/tasks?limit=1"),
+        ("{url}", b"/"),
+        ("/\u00fc%C3%BC", b"/%FC%C3%BC"),
+        ("{url_with_user}/x", b"/x"),
+    ],
+)
+def test_a_redirect_within_the_origin_is_followed_whatever_it_is_written_like(location, target):
+    heads = []
+
+    def answer(peer: socket.socket) -> None:
+        heads.append(read_head(peer))
+        at = f"127.0.0.1:{peer.getsockname()[1]}"
+        to = f"Location: {location.format(url=f'http://{at}', url_with_user=f'http://me:secret@{at}')}"
+        body = b'{"count":0,"results":[]}'
+        head = "HTTP/1.1 200 X" if len(heads) > 1 else f"HTTP/1.1 302 X\r\n{to}"
+        sent = f"{head}\r\nSet-Cookie: a=b\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        peer.sendall(sent.encode("latin-1") + body)
+
+    with listening(answer) as port, client_at(f"http://127.0.0.1:{port}") as client:
+        assert read(client).count == 0
+    assert heads[1].split(b" ")[1] == target
+    assert b"\r\nAuthorization: APIKey 1$abcdef\r\n" in heads[1]
+    assert b"cookie" not in heads[1].lower()
+
+
+@pytest.mark.parametrize("host", ["256.1.1.1", "\u2603.example", "xn--", "xn--a.example"])
+def test_a_host_that_no_url_can_have_is_refused_before_anything_is_asked(host):
+    with pytest.raises(ConfigurationError, match="GCORE_BASE_URL") as caught:
+        client_at(f"http://{host}")
+    assert caught.value.exit_code == 3
+
+
+def test_a_connection_that_is_reset_or_closed_names_the_host():
+    with (
+        raw_server(lambda _peer, _is_over: None) as url,
+        client_at(url) as client,
+        pytest.raises(Unreachable, match=f"{url}: .*disconnected"),
+    ):
+        read(client)
+
+
+@pytest.mark.parametrize(
+    "url, is_warned",
+    [
+        ("http://api.corp.example:1", True),
+        ("http://8.8.8.8:1/x", True),
+        ("http://[2001:4860::1]:1", True),
+        ("HTTP://API.corp.example:2", True),
+        ("https://api.corp.example:1", False),
+        ("http://127.0.0.1:1", False),
+        ("http://localhost:1", False),
+        ("http://[::1]:1", False),
+        ("http://10.1.2.3:1", False),
+        ("http://emulator:1", False),
+        ("http://nas.local:1", False),
+    ],
+)
+def test_a_key_that_is_sent_unencrypted_to_a_distant_host_is_warned_of_once(url, is_warned, caplog):
+    transport.warn_if_unencrypted.cache_clear()
+    for _ in range(3):
+        client_at(url).close()
+    assert len([line for line in caplog.messages if "unencrypted" in line]) == is_warned
+
+
+def test_a_route_says_how_the_api_is_reached(authority):
+    assert str(Route.find("http://h", {})) == "http://h is asked directly, without a proxy"
+    environment = {"HTTPS_PROXY": "http://me:canary@p:1", "SSL_CERT_FILE": str(authority.path)}
+    assert str(Route.find("https://h", environment)) == (
+        "https://h is asked through the proxy that HTTPS_PROXY names (p:1); "
+        f"trusted are the certificates of SSL_CERT_FILE ({authority.path})"
+    )

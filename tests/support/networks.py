@@ -1,0 +1,224 @@
+"""What stands between a client and a server in real networks: proxies, and TLS with a CA of one's own."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import dataclasses
+import socket
+import ssl
+import threading
+from typing import TYPE_CHECKING
+
+import trustme
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+PATIENCE = 10.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Authority:
+    """A CA, and where its certificate is."""
+
+    ca: trustme.CA
+    path: Path
+
+    @classmethod
+    def make(cls, folder: Path) -> Authority:
+        """Make one, with its certificate in this folder."""
+        ca = trustme.CA()
+        path = folder / "company-ca.pem"
+        ca.cert_pem.write_to_path(path)
+        return cls(ca, path)
+
+    def context(self, *names: str, **options: object) -> ssl.SSLContext:
+        """Make what a server with a certificate for these names needs."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.ca.issue_cert(*(names or ("127.0.0.1", "localhost")), **options).configure_cert(context)  # type: ignore[arg-type]
+        return context
+
+
+@contextlib.contextmanager
+def secured(peer: socket.socket, context: ssl.SSLContext | None) -> Iterator[socket.socket]:
+    """Give a server's end of a connection once TLS is agreed on, if it is to be TLS; close it afterwards."""
+    with peer:
+        if context is None:
+            yield peer
+            return
+        with context.wrap_socket(peer, server_side=True) as inner:
+            yield inner
+
+
+@contextlib.contextmanager
+def listening(talk: Callable[[socket.socket], None], context: ssl.SSLContext | None = None) -> Iterator[int]:
+    """Call `talk` with each connection, on a thread of its own; gives the port."""
+
+    def serve(peer: socket.socket) -> None:
+        peer.settimeout(PATIENCE)
+        with contextlib.suppress(OSError), secured(peer, context) as inner:
+            talk(inner)
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+@contextlib.contextmanager
+def tls_front(port: int, context: ssl.SSLContext) -> Iterator[str]:
+    """Serve by TLS what a server on another port serves without; gives the address."""
+
+    def talk(peer: socket.socket) -> None:
+        with socket.create_connection(("127.0.0.1", port), PATIENCE) as server:
+            relay(peer, server)
+
+    with listening(talk, context) as front:
+        yield f"https://127.0.0.1:{front}"
+
+
+@dataclasses.dataclass(slots=True)
+class HttpProxy:
+    """A proxy as companies run them, which forwards requests and tunnels TLS; use `serve`."""
+
+    user: str = ""
+    refuses_with: str = ""
+    drips: bool = False
+    heads: list[bytes] = dataclasses.field(default_factory=list)
+
+    @contextlib.contextmanager
+    def serve(self, context: ssl.SSLContext | None = None) -> Iterator[int]:
+        """Give its port."""
+        with listening(self._talk, context) as port:
+            yield port
+
+    def _talk(self, peer: socket.socket) -> None:
+        head = read_head(peer)
+        self.heads.append(head)
+        method, target, _ = head.split(b" ", 2)
+        wanted = b"Proxy-Authorization: Basic " + base64.b64encode(self.user.encode())
+        if self.drips:
+            drip(peer)
+        elif self.user and wanted.lower() not in head.lower():
+            peer.sendall(
+                b"HTTP/1.1 407 Authenticate\r\nProxy-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n"
+            )
+        elif self.refuses_with:
+            peer.sendall(f"HTTP/1.1 {self.refuses_with}\r\nContent-Length: 0\r\n\r\n".encode())
+        elif method == b"CONNECT":
+            with connect(target.decode()) as server:
+                peer.sendall(b"HTTP/1.1 200 Established\r\n\r\n")
+                relay(peer, server)
+        else:
+            host = target.split(b"/")[2].decode()
+            with connect(host) as server:
+                server.sendall(head.replace(b"http://" + host.encode(), b"", 1))
+                relay(peer, server)
+
+
+@dataclasses.dataclass(slots=True)
+class SocksProxy:
+    """A SOCKS5 proxy, as `ssh -D` is one; use `serve`."""
+
+    user: str = ""
+    reply: int = 0
+    targets: list[str] = dataclasses.field(default_factory=list)
+
+    @contextlib.contextmanager
+    def serve(self, context: ssl.SSLContext | None = None) -> Iterator[int]:
+        """Give its port."""
+        with listening(self._talk, context) as port:
+            yield port
+
+    def _talk(self, peer: socket.socket) -> None:
+        method = 2 if self.user else 0
+        offered = read_exactly(peer, read_exactly(peer, 2)[1])
+        peer.sendall(bytes([5, method if method in offered else 255]))
+        if method not in offered:
+            return
+        if self.user:
+            name = read_exactly(peer, read_exactly(peer, 2)[1])
+            password = read_exactly(peer, read_exactly(peer, 1)[0])
+            is_right = f"{name.decode()}:{password.decode()}" == self.user
+            peer.sendall(bytes([1, 0 if is_right else 1]))
+            if not is_right:
+                return
+        *_, kind = read_exactly(peer, 4)
+        host = (
+            socket.inet_ntoa(read_exactly(peer, 4))
+            if kind == 1
+            else read_exactly(peer, read_exactly(peer, 1)[0]).decode()
+        )
+        target = f"{host}:{int.from_bytes(read_exactly(peer, 2))}"
+        self.targets.append(target)
+        peer.sendall(bytes([5, self.reply, 0, 1, 0, 0, 0, 0, 0, 0]))
+        if not self.reply:
+            with connect(target) as server:
+                relay(peer, server)
+
+
+def connect(target: str) -> socket.socket:
+    """Connect to `host:port`."""
+    host, _, port = target.rpartition(":")
+    return socket.create_connection((host.strip("[]"), int(port)), PATIENCE)
+
+
+def read_head(peer: socket.socket) -> bytes:
+    """Read to the end of a head; nothing follows it in a GET."""
+    head = b""
+    while b"\r\n\r\n" not in head:
+        received = peer.recv(65536)
+        if not received:
+            raise ConnectionError
+        head += received
+    return head
+
+
+def read_exactly(peer: socket.socket, size: int) -> bytes:
+    """Read so many bytes."""
+    data = b""
+    while len(data) < size:
+        received = peer.recv(size - len(data))
+        if not received:
+            raise ConnectionError
+        data += received
+    return data
+
+
+def drip(
+    peer: socket.socket, byte: bytes = b"X", times: int = 400, start: bytes = b"HTTP/1.1 200 OK\r\n"
+) -> None:
+    """Send a head without end, a byte now and then, until the other end has left."""
+    peer.sendall(start)
+    is_over = threading.Event()
+    for _ in range(times):
+        is_over.wait(0.02)
+        peer.sendall(byte)
+
+
+def relay(one: socket.socket, other: socket.socket) -> None:
+    """Pass on what each of two connections says to the other, until one ends."""
+
+    def pump(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+        for each in (source, target):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    thread = threading.Thread(target=pump, args=(one, other), daemon=True)
+    thread.start()
+    pump(other, one)
+    thread.join()

@@ -1,0 +1,188 @@
+"""Bodies, compressed in every way that was asked for, and none beyond the ceiling."""
+
+from __future__ import annotations
+
+import gzip
+import tracemalloc
+import zlib
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from etl.errors import BodyTooLarge
+from etl.extract.body import LARGE, MIB, OF_PAGE, OF_RESULT, Ceiling, is_html, read_body, read_error_body
+from etl.extract.retry import TransientError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+CODINGS = {
+    "": lambda data: data,
+    "identity": lambda data: data,
+    "gzip": gzip.compress,
+    "x-gzip": gzip.compress,
+    "GZIP": gzip.compress,
+    "deflate": zlib.compress,
+    "identity, deflate": lambda data: zlib.compress(data, wbits=-15),
+    " gzip ": lambda data: gzip.compress(data[:5]) + gzip.compress(b"") + gzip.compress(data[5:]) + bytes(9),
+}
+
+
+def read(
+    sent: bytes | Iterable[bytes], coding: str = "", ceiling: Ceiling = OF_RESULT, **headers: str
+) -> bytes:
+    stream = [sent] if isinstance(sent, bytes) else sent
+    return read_body(
+        iter(stream),
+        {"content-encoding": coding, **headers},
+        ceiling,
+        lambda: None,
+    )
+
+
+@given(st.binary(), st.sampled_from(list(CODINGS)), st.integers(1, 40))
+@example(b"123456", " gzip ", 1)
+def test_every_coding_that_was_asked_for_is_read_in_whatever_pieces_it_comes(data, coding, size):
+    sent = CODINGS[coding](data)
+    assert read([sent[start : start + size] for start in range(0, len(sent), size)], coding) == data
+
+
+def test_what_is_larger_than_a_piece_is_read_whole():
+    data = bytes(3 * MIB) + b"end"
+    assert read(gzip.compress(data), "gzip") == data
+
+
+@pytest.mark.parametrize(
+    "coding", ["br", "zstd", "compress", "gzip, gzip", "deflate, gzip", "gzip,br", "x" * 999]
+)
+def test_a_coding_that_nobody_asked_for_is_refused(coding):
+    with pytest.raises(TransientError, match="not asked for") as caught:
+        read(gzip.compress(gzip.compress(b"{}")), coding)
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+@pytest.mark.parametrize(
+    "sent", [b"{}", b'{"results":[]}', b"\x1f", b"\x1f\x8b\x08", b"\x78\x9c", b"\xff" * 99]
+)
+def test_what_is_not_in_its_coding_or_cut_short_cannot_be_decompressed(coding, sent):
+    with pytest.raises(TransientError, match="cannot be decompressed"):
+        read(sent, coding)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", " gzip "])
+def test_a_compressed_body_without_its_end_is_no_whole_one(coding):
+    sent = CODINGS[coding](bytes(range(256)) * 9)
+    with pytest.raises(TransientError, match="its end is missing"):
+        read(sent[: len(sent) // 2], coding)
+
+
+def bomb(coding: str) -> bytes:
+    """Make a body of twice what is allowed, in a few kilobytes."""
+    return CODINGS[coding](bytes(2 * OF_RESULT.size)) if coding else b""
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "identity, deflate"])
+def test_a_bomb_is_left_at_the_ceiling_however_it_is_sent(coding):
+    sent = bomb(coding)
+    tracemalloc.start()
+    with pytest.raises(BodyTooLarge, match="larger than the 64 MiB"):
+        read(sent, coding)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1.5 * OF_RESULT.size
+
+
+def test_chunks_without_end_are_left_at_the_ceiling():
+    sent = iter(lambda: bytes(MIB), None)
+    with pytest.raises(BodyTooLarge):
+        read(sent)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+def test_compressed_chunks_without_end_are_left_although_nothing_comes_of_them(coding):
+    head = b"\x1f\x8b\x08\x08\0\0\0\0\0\x03" if coding == "gzip" else b""
+    empty_blocks = b"\0\0\0\xff\xff" * 10_000
+
+    def sent():
+        yield head
+        while True:
+            yield empty_blocks if coding == "deflate" else b"x" * MIB
+
+    with pytest.raises(BodyTooLarge):
+        read(sent(), coding)
+
+
+@pytest.mark.parametrize("length", [str(OF_RESULT.size + 1), "9" * 15, "9" * 5000])
+@pytest.mark.parametrize("coding", ["", "gzip"])
+def test_a_length_beyond_the_ceiling_is_refused_before_anything_is_read(length, coding):
+    def sent():
+        raise AssertionError("it was read")
+        yield b""
+
+    with pytest.raises(BodyTooLarge, match="are announced"):
+        read(sent(), coding, **{"content-length": length})
+
+
+@pytest.mark.parametrize("length", ["", "2", "-1", "x", "²", str(OF_RESULT.size)])
+def test_other_lengths_are_none_of_its_business(length):
+    assert read(b"{}", **{"content-length": length}) == b"{}"
+
+
+def test_a_large_body_waits_for_its_turn_once_and_a_small_one_does_not():
+    waits = []
+    for size, expected in ((LARGE, 0), (3 * LARGE, 1)):
+        sent = iter([bytes(LARGE // 2)] * (2 * size // LARGE))
+        assert len(read_body(sent, {}, OF_PAGE, lambda: waits.append(1))) == size
+        assert len(waits) == expected
+
+
+def test_of_an_error_only_the_beginning_is_read():
+    assert len(read_error_body(iter(lambda: b"x" * 1000, None), {})) < MIB
+    assert read_error_body([b"oops"], {"content-encoding": "gzip"}) == b""
+    assert len(read_error_body([bomb("gzip")], {"content-encoding": "gzip"}))
+
+
+@pytest.mark.parametrize("piece", [b"[],", b"{},", b"0,", b"[[[[[", b'{"a":{},"b":[]},'])
+def test_a_body_of_countless_values_is_refused_before_it_is_decoded(piece):
+    sent = [piece * 10_000] * (10 * LARGE // len(piece) // 10_000)
+    for start in ([], [b" " * 2 * LARGE]):
+        with pytest.raises(BodyTooLarge, match="more than the 10,000 values"):
+            read([*start, *sent], ceiling=Ceiling(64 * MIB, 10_000))
+
+
+@pytest.mark.parametrize("body", [b'"' + b"x" * 2 * LARGE + b'"', b"[]," * 10_000, b"[]," * 400_000])
+def test_a_body_of_few_values_or_a_small_one_passes(body):
+    assert read(body, ceiling=Ceiling(64 * MIB, 800_000)) == body
+
+
+def test_a_body_that_is_refused_gives_its_memory_back_although_the_error_is_kept():
+    tracemalloc.start()
+    with pytest.raises(BodyTooLarge) as kept:
+        read(iter(lambda: bytes(MIB), None))
+    now, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept.value
+    assert now < 4 * MIB
+
+
+@pytest.mark.parametrize(
+    "body, kind, is_page",
+    [
+        (b"<!DOCTYPE html><title>Sign in</title>", "", True),
+        (b"\xef\xbb\xbf\r\n <HTML>", "application/json", True),
+        (b"<!-- proxy --><html>", "text/plain", True),
+        (b"<h1>no</h1>", "text/html; charset=utf-8", True),
+        (b"", "text/html", True),
+        (b"Access denied", "text/html", True),
+        (b'{"error":"no"}', "text/html", False),
+        (b" [1]", "text/html", False),
+        (b"<?xml version='1.0'?>", "application/xml", False),
+        (b"", "", False),
+        (b'{"a":"<html>"}', "application/json", False),
+    ],
+)
+def test_a_page_for_a_browser_is_told_from_an_answer(body, kind, is_page):
+    assert is_html(body, kind) is is_page
