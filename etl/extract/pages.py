@@ -15,7 +15,15 @@ import itertools
 import logging
 from typing import TYPE_CHECKING, Protocol
 
-from etl.errors import DriftingPages, NotThere, PageLoop, RequestRefused, RunawayScan, Unreachable
+from etl.errors import (
+    BodyTooLarge,
+    DriftingPages,
+    NotThere,
+    PageLoop,
+    RequestRefused,
+    RunawayScan,
+    Unreachable,
+)
 from etl.extract.page_size import HALVING_PATIENCE, is_size_to_blame
 from etl.extract.parallel import DaemonPool, await_result
 from etl.extract.payload import Page, SpoiltPage
@@ -149,6 +157,12 @@ class Walk:
             if self.own_size is not None:
                 raise
             self._limit = max(1, span.limit // 2)
+        except BodyTooLarge:
+            if self.own_size is not None or span.limit == 1:
+                raise
+            # Pages as long as this one are tried again, but not at once: each may take much to read.
+            self._limit = self._ceiling = span.limit // 2
+            self._calm = 0
         except (RequestRefused, Unreachable) as error:
             is_known = self._refusal is not None
             if self.own_size is not None or not is_size_to_blame(
@@ -269,7 +283,7 @@ class Walk:
         span = Span(position // limit + 1, limit)
         try:
             here = Slice.of(span, self._fetch(span))
-        except SpoiltPage:
+        except (SpoiltPage, BodyTooLarge):
             return NOTHING
         return here if here.size == len(here.page.records) else NOTHING
 

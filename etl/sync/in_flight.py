@@ -11,7 +11,7 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING
 
-from etl.errors import NeverReadable, NotThere, RequestRefused
+from etl.errors import BodyTooLarge, NeverReadable, NotThere, RequestRefused
 from etl.extract.parallel import DaemonPool, await_result
 from etl.extract.payload import Page, SpoiltPage
 
@@ -51,14 +51,14 @@ def iter_by_id(source: TaskSource, batches: Iterator[list[str]]) -> Iterator[tup
 
 def _ask(source: TaskSource, task_id: str) -> Callable[[], Page | None]:
     def ask() -> Page | None:
-        with contextlib.suppress(NotThere, RequestRefused, SpoiltPage):
+        with contextlib.suppress(NotThere, RequestRefused, SpoiltPage, BodyTooLarge):
             answer = source.fetch_page({"task_id": task_id}, page=1, limit=2)
             if is_shown(task_id, answer) or is_gone(task_id, answer):
                 return answer
         # The task itself tells its state, but a 404 of it may mean that its result has expired.
         try:
             return Page(records=(source.fetch_detail(task_id).task,), is_detail=True)
-        except (NotThere, RequestRefused, NeverReadable) as error:
+        except (NotThere, RequestRefused, NeverReadable, BodyTooLarge) as error:
             logger.warning("task %s could not be looked at again: %s", task_id, error)
             return None
 

@@ -9,7 +9,9 @@ from support.grids import one_in
 from support.worlds import a_world, query, settings_for, stored_states, true_states
 
 from etl.emulator import Behaviour, Fault, serve
-from etl.errors import RequestRefused, Unreachable
+from etl.errors import BodyTooLarge, RequestRefused, Unreachable
+from etl.extract.body import Ceiling
+from etl.extract.client import TOO_LARGE
 from etl.sync.doctor import examine
 from etl.sync.options import SyncOptions
 from etl.sync.run import utc_now
@@ -162,3 +164,47 @@ def test_the_doctor_says_which_pages_are_granted(sqlite_databases, behaviour, wo
         settings = settings_for(emulator, url, page_size=100)
         details = {finding.name: finding.detail for finding in examine(settings, now=utc_now)}
     assert words in details["pages"]
+
+
+def test_a_page_that_is_larger_than_is_read_is_halved_until_it_is_not(database_url, monkeypatch):
+    monkeypatch.setattr("etl.extract.client.OF_PAGE", Ceiling(20_000, 1_000_000))
+    world = a_world(400)
+    with serve(world) as emulator:
+        settings = settings_for(emulator, database_url, page_size=200)
+        for options in (TASKS_ALONE, FULL):
+            emulator.reset_log()
+            run_sync(settings, options)
+            assert stored_states(database_url) == true_states(world)
+            assert len(emulator.requests) < 60
+
+
+@pytest.mark.parametrize("places", [(0,), (97,), (199,), (97, 98), (0, 1, 2, 150, 199)], ids=str)
+def test_a_record_that_is_larger_than_is_read_costs_itself_alone(database_url, monkeypatch, places):
+    monkeypatch.setattr("etl.extract.client.OF_PAGE", Ceiling(300_000, 1_000_000))
+    world = a_world(200)
+    large = [sorted(world.tasks)[place] for place in places]
+    for task_id in large:
+        world.replace_raw(task_id, b'{"task_id":"%b","x":"%b"}' % (task_id.encode(), b" " * 300_000))
+    with serve(world) as emulator:
+        settings = settings_for(emulator, database_url, page_size=100)
+        for options in (TASKS_ALONE, FULL):
+            emulator.reset_log()
+            summary = run_sync(settings, options)
+            assert summary.rejected >= 1
+            assert stored_states(database_url).keys() == world.tasks.keys() - set(large)
+            # Longer pages are read again behind it.
+            assert len(emulator.requests) < 150 + 70 * len(places)
+    [(raw, reason)] = query(database_url, "SELECT raw, reason FROM rejected_records")
+    assert raw == TOO_LARGE.decode()
+    assert reason.startswith("the answer is larger than")
+
+
+def test_a_server_that_sends_too_much_whatever_is_asked_for_is_to_blame_itself(database_url, monkeypatch):
+    monkeypatch.setattr("etl.extract.client.OF_PAGE", Ceiling(10, 1_000_000))
+    with (
+        serve(a_world(30)) as emulator,
+        pytest.raises(BodyTooLarge, match="the answer is larger than"),
+    ):
+        run_sync(settings_for(emulator, database_url, page_size=100), TASKS_ALONE)
+    assert len(emulator.requests) < 20
+    assert query(database_url, "SELECT count(*) FROM rejected_records") == [(0,)]
