@@ -117,8 +117,8 @@ MECHANISMS = [
     Mechanism(
         "P7 bounded: batches are loaded as they come",
         "sync/intake.py",
-        "if records >= BATCH_ROWS or self._pending_bytes >= BATCH_BYTES:",
-        "if False:",
+        "is_large = records >= BATCH_ROWS or self._pending_bytes >= BATCH_BYTES",
+        "is_large = False",
         "integration/test_sync.py e2e/test_kill.py e2e/test_crash.py",
     ),
     Mechanism(
@@ -145,8 +145,8 @@ MECHANISMS = [
     Mechanism(
         "P10 no secret: texts are cleaned",
         "secret.py",
-        "        if not value:\n            return text\n",
-        "        return text\n",
+        "    for secret in _secrets:\n        text = secret.redact(text)\n    return text\n",
+        "    return text\n",
         "e2e/test_secrets.py",
     ),
     Mechanism(
@@ -157,18 +157,25 @@ MECHANISMS = [
         "integration/test_sync.py::test_a_mass_removal_is_doubted_until_it_is_allowed",
     ),
     Mechanism(
-        "P11 wrong account: its clients must be known",
+        "P11 one account: the first page decides whose the tasks are",
         "sync/account.py",
-        "if is_strange and not self._knows_ours():",
+        "if not self._is_ours(page):",
         "if False:",
-        "integration/test_sync.py::test_another_account_is_refused_before_anything_is_stored",
+        "integration/test_accounts.py::test_another_account_is_refused_with_or_without_clients",
     ),
     Mechanism(
         "P12 honest time: the watermark is the server's",
         "sync/run.py",
-        "watermark, served_at=clock.first_served_at, now",
-        "watermark, served_at=self._now(), now",
+        "next_watermark(before, served_at=served_at, now",
+        "next_watermark(before, served_at=self._now(), now",
         "integration/test_sync.py::test_the_watermark_is_the_servers_time_and_never_falls",
+    ),
+    Mechanism(
+        "P12 honest time: a watermark from a clock that was ahead is taken back",
+        "sync/run.py",
+        "before = covered if served_at is not None else state.watermark",
+        "before = state.watermark",
+        "integration/test_wrong_dates.py",
     ),
     Mechanism(
         "P12 honest time: a clock that contradicts a task dates nothing",
