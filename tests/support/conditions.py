@@ -82,6 +82,9 @@ CONDITIONS = {
     "memory": Condition(3, "names no file", _database("sqlite://")),
     "another database": Condition(3, "not supported", _database("mysql://u:canary@h/d")),
     "Postgres down": Condition(4, "refused", _database("postgresql://u:canary@127.0.0.1:1/d")),
+    "unknown option": Condition(
+        3, "no option 'pgbouncer': leave it out", _database("postgresql://u:canary@h/d?pgbouncer=true")
+    ),
     "no database": Condition(4, "no folder", _database("sqlite:////dev/null/x/y.db")),
     "newer schema": Condition(4, "upgrade gcore-etl", {}, _make_newer),
     "other tables": Condition(4, "belongs to another program", {}, _make_strange),
