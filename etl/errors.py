@@ -28,7 +28,8 @@ EtlError
 │   ├── NoTablesError
 │   ├── SchemaTooNewError
 │   ├── SchemaOutdatedError
-│   └── ForeignTablesError
+│   ├── ForeignTablesError
+│   └── TransactionPooler
 ├── ExportError               a file cannot be written                  exit 1
 │   └── UnsuitableExport      no such format, filter or period of it    exit 2
 ├── RecordsRejected           with --strict: records were set aside     exit 5
@@ -215,6 +216,17 @@ class SchemaOutdatedError(DatabaseError):
 
 class ForeignTablesError(DatabaseError):
     """Tables with our names that we did not make."""
+
+
+class TransactionPooler(DatabaseError):
+    """A pooler hands out another session for each transaction, so that no lock of a session holds."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the database is behind a pooler, such as PgBouncer in transaction mode, that may "
+            "give each transaction another session, so that no lock keeps a second writer out: "
+            "connect to Postgres directly, or use a pool in session mode"
+        )
 
 
 class ExportError(EtlError):

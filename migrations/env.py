@@ -38,12 +38,13 @@ def migrate(connection: Connection) -> None:
 if "connection" in context.config.attributes:
     migrate(context.config.attributes["connection"])
 else:  # the plain `alembic` command, in a checkout
-    from etl.database import changing_schema, database_errors, open_engine
+    from etl.database import changing_schema
     from etl.settings import Settings
+    from etl.sync.session import writing
 
     with (
-        database_errors(),
-        open_engine(Settings.load().database_url).begin() as own_connection,
+        writing(Settings.load().database_url) as own_connection,
+        own_connection.begin(),
         changing_schema(own_connection, is_downgrade=context.config.cmd_opts.cmd[0] is command.downgrade),
     ):
         migrate(own_connection)

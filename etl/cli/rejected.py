@@ -56,13 +56,12 @@ def retry(*, database_url: str | None, wait: bool, as_json: bool) -> None:
 
     What is loaded, and what is stored by now, is taken off the list.
     """
-    from etl.database import ensure_schema
     from etl.sync.rejected import retry_rejected
-    from etl.sync.session import writing
+    from etl.sync.session import ensure_writable, writing
 
     url = load_settings(database_url=database_url).database_url
     with writing(url, wait=wait) as connection, connection.begin():
-        ensure_schema(connection, migrate=False)
+        ensure_writable(connection, migrate=False)
         outcome = retry_rejected(connection)
     if as_json:
         say_json(outcome)

@@ -2,6 +2,11 @@
 
 from etl.database.driver_errors import database_errors, explain
 from etl.database.engine import describe, file_of, open_engine
+from etl.database.privileges import (
+    missing_privileges_named,
+    refuse_without_rights_to_sync,
+    refuse_without_rights_to_upgrade,
+)
 from etl.database.reading import reading
 from etl.database.schema import (
     changing_schema,
@@ -13,10 +18,13 @@ from etl.database.schema import (
     migrations_dir,
     upgrade,
 )
+from etl.database.sequences import catch_up_sequences, sequences_behind
+from etl.database.session import exact_reading, lasting_session, location_of
 from etl.database.sqlite import connect_sqlite, refuse_unwritable
 from etl.database.sqlite_readers import may_stay_open, refuse_changed
 
 __all__ = [
+    "catch_up_sequences",
     "changing_schema",
     "check",
     "connect_sqlite",
@@ -25,14 +33,21 @@ __all__ = [
     "describe",
     "downgrade",
     "ensure_schema",
+    "exact_reading",
     "explain",
     "file_of",
     "head_revision",
+    "lasting_session",
+    "location_of",
     "may_stay_open",
     "migrations_dir",
+    "missing_privileges_named",
     "open_engine",
     "reading",
     "refuse_changed",
     "refuse_unwritable",
+    "refuse_without_rights_to_sync",
+    "refuse_without_rights_to_upgrade",
+    "sequences_behind",
     "upgrade",
 ]

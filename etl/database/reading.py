@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from etl.database.driver_errors import database_errors
 from etl.database.engine import open_engine
+from etl.database.privileges import missing_privileges_named
 from etl.database.schema import ensure_schema
 
 if TYPE_CHECKING:
@@ -26,7 +27,11 @@ def reading(url: str, *, any_schema: bool = False) -> Iterator[Connection]:
     with database_errors():
         engine = open_engine(url, read_only=True)
         try:
-            with engine.connect() as connection, connection.begin():
+            with (
+                engine.connect() as connection,
+                missing_privileges_named(connection),
+                connection.begin(),
+            ):
                 if not any_schema:
                     ensure_schema(connection, migrate=False)
                 yield connection

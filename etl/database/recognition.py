@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import bindparam, text
 
 from etl import views
+from etl.database.search_path import refuse_spread
+from etl.database.session import location_of
 from etl.errors import ForeignTablesError
 
 if TYPE_CHECKING:
@@ -110,7 +112,8 @@ def current_revision(connection: Connection) -> str | None:
     """
     Return the revision of our schema, perhaps a newer release's; None where there is nothing of ours.
 
-    Raises ForeignTablesError where something of another program has the name of something of ours.
+    Raises ForeignTablesError where something of another program has the name of something of ours, and
+    DatabaseError where tables of ours are in other schemas.
     """
     found = _find(connection)
     revision = _stored_revision(connection, found)
@@ -123,6 +126,9 @@ def current_revision(connection: Connection) -> str | None:
     names = [name for name, (since, _) in _SIGNS.items() if since <= revision] if known else _LASTING
     strangers = found.strangers(names)
     if strangers and known:
+        location = location_of(connection)
+        if location is not None:
+            refuse_spread(connection, location, strangers)
         raise ForeignTablesError(
             _foreign(f"{', '.join(strangers)} not as gcore-etl made it at revision {revision}")
             + ", or restore a backup of yours"

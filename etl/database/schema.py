@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from etl import views
 from etl.database.driver_errors import explain
 from etl.database.own_views import drop_views, refuse_namesakes, replace_views
+from etl.database.privileges import refuse_without_rights_to_upgrade
 from etl.database.recognition import (
     TABLES,
     current_revision,
@@ -27,6 +29,7 @@ from etl.database.recognition import (
     migrations_dir,
     stored_revision,
 )
+from etl.database.session import location_of
 from etl.database.users_objects import users_objects_kept
 from etl.errors import DatabaseError, NoTablesError, SchemaOutdatedError, SchemaTooNewError
 
@@ -48,6 +51,8 @@ __all__ = [
     "migrations_dir",
     "upgrade",
 ]
+
+logger = logging.getLogger(__name__)
 
 # Before, SQLite could drop no column.
 _DROPS_COLUMNS = (3, 35)
@@ -133,7 +138,11 @@ def changing_schema(connection: Connection, *, is_downgrade: bool) -> Iterator[N
 def _migrate(connection: Connection, run: Callable[[Config, str], None], revision: str) -> None:
     from alembic import command, util  # noqa: PLC0415
 
-    _refuse_newer(current_revision(connection))
+    current = current_revision(connection)
+    _refuse_newer(current)
+    refuse_without_rights_to_upgrade(connection)
+    if current is None:
+        _warn_of_unused_copies(connection)
     try:
         with changing_schema(connection, is_downgrade=run is command.downgrade):
             run(_config(connection), revision)
@@ -147,6 +156,18 @@ def _migrate(connection: Connection, run: Callable[[Config, str], None], revisio
                 "restore a backup, or use another database (-d)"
             ) from error
         raise
+
+
+def _warn_of_unused_copies(connection: Connection) -> None:
+    location = location_of(connection)
+    if location is not None and location.schema is not None and location.unused:
+        logger.warning(
+            "a new copy begins in schema %s; the one in schema %s, further down the search_path, is not used "
+            "any more: to go on with that one, take %s out of the search_path",
+            location.schema.name,
+            location.unused[0],
+            location.schema.name,
+        )
 
 
 def _config(connection: Connection) -> Config:

@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pandas as pd
 import sqlalchemy as sa
 
-from etl.database import database_errors, ensure_schema, reading
+from etl.database import database_errors, ensure_schema, exact_reading, missing_privileges_named, reading
 from etl.errors import ConfigurationError
 from etl.frames.dtypes import as_stored, to_array
 from etl.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from etl.frames.dtypes import Array, DtypeBackend
     from etl.frames.relations import Enumeration, Relation
+
+    Exactly = Callable[[], AbstractContextManager[None]]
 
 Source: TypeAlias = str | sa.Engine | sa.Connection | None
 
@@ -38,12 +41,18 @@ def iter_blocks(  # noqa: PLR0913, PLR0917 (what a read is made of)
     """Give the columns of `size` rows at a time, all of one instant; of no rows, empty ones, once."""
     enumerations = {name: relation.enumerations[name] for name in names if name in relation.enumerations}
     types = [relation.columns[name].type for name in names]
-    with connected(source) as connection:
-        words = _words(connection, enumerations)
-        query = _select(relation, names, bounds, connection.dialect.name)
-        with connection.execute(query, execution_options={"yield_per": size}) as result:
+    with _opened(source) as (connection, reading_exactly):
+        with reading_exactly():
+            words = _words(connection, enumerations)
+            query = _select(relation, names, bounds, connection.dialect.name)
+            result = connection.execute(query, execution_options={"yield_per": size})
+        with result:
             is_first = True
-            while (rows := result.fetchmany(size)) or is_first:
+            while True:
+                with reading_exactly():
+                    rows = result.fetchmany(size)
+                if not rows and not is_first:
+                    return
                 columns = zip(*rows, strict=True) if rows else [()] * len(names)
                 yield [
                     to_array(values, stored, words.get(name), backend)
@@ -59,12 +68,20 @@ def connected(source: Source) -> Iterator[sa.Connection]:
 
     An engine is used as it is, whoever made it: it may hold what its URL does not say. So is a
     connection, with its transaction: what is read over it twice is of one instant, if that sees only one.
+    Its settings are changed only while the block lasts.
     """
+    with _opened(source) as (connection, reading_exactly), reading_exactly():
+        yield connection
+
+
+@contextlib.contextmanager
+def _opened(source: Source) -> Iterator[tuple[sa.Connection, Exactly]]:
+    """Give a connection and what to read it in: a user's own must keep its settings in between."""
     if not isinstance(source, (str, sa.Engine, sa.Connection, type(None))):
         raise TypeError(f"{source!r} is neither a database URL nor a SQLAlchemy engine or connection")
     if not isinstance(source, (sa.Engine, sa.Connection)):
         with reading(Settings.load().database_url if source is None else source) as connection:
-            yield connection
+            yield connection, contextlib.nullcontext
         return
     dialect = source.dialect.name
     if dialect not in _READ_ONLY:
@@ -73,16 +90,24 @@ def connected(source: Source) -> Iterator[sa.Connection]:
         )
     if isinstance(source, sa.Connection):
         with database_errors():
-            ensure_schema(source, migrate=False)
-            yield source
+            yield source, _checked(source)
         return
-    with database_errors(), source.connect() as connection:
+    with database_errors(), source.connect() as connection, missing_privileges_named(connection):
         connection.execution_options(**_READ_ONLY[dialect])
         with connection.begin():
             if dialect == "sqlite":
                 _begin(connection)
-            ensure_schema(connection, migrate=False)
-            yield connection
+            with _checked(connection)():
+                yield connection, contextlib.nullcontext
+
+
+def _checked(connection: sa.Connection) -> Exactly:
+    """Return what to read over a user's connection in; raises DatabaseError if there is nothing to read."""
+    is_postgres = connection.dialect.name == "postgresql"
+    reading_exactly = exact_reading(connection) if is_postgres else contextlib.nullcontext
+    with reading_exactly():
+        ensure_schema(connection, migrate=False)
+    return reading_exactly
 
 
 def _begin(connection: sa.Connection) -> None:

@@ -32,7 +32,7 @@ class Forecast:
 
     `waiting` counts results that are neither archived nor given up, `never_asked` those of them whose turn
     has not come, `at_risk` those of these that a sync every `interval` will come too late for;
-    `first_lost_at` is when the API may delete the first that waits.
+    `first_lost_at` is when the API may delete the first that waits, at the earliest now.
     """
 
     waiting: int
@@ -41,13 +41,17 @@ class Forecast:
     first_lost_at: dt.datetime | None
     interval: dt.timedelta
 
+    @property
+    def every(self) -> str:
+        """Return the interval as a person would give it."""
+        return format_duration(_rounded(self.interval))
+
     def warning(self, per_run: int) -> str:
         """Say what will be lost, and what to do about it."""
-        every = format_duration(self.interval)
         return (
             f"{self.at_risk:,} of {self.waiting:,} results that wait may be deleted by the API before a sync "
-            f"gets to them, the first on {self.first_lost_at:%Y-%m-%d}: sync more often than every {every}, "
-            f"or raise --max-results (now {per_run:,})"
+            f"gets to them, the first on {self.first_lost_at:%Y-%m-%d}: sync more often than every "
+            f"{self.every}, or raise --max-results (now {per_run:,})"
         )
 
 
@@ -70,9 +74,17 @@ def read_forecast(
         waiting=never_asked.total() + again.total(),
         never_asked=never_asked.total(),
         at_risk=at_risk,
-        first_lost_at=_lost_at(days[0]) if days else None,
+        # A month may be over for one that is still there.
+        first_lost_at=max(now, _lost_at(days[0])) if days else None,
         interval=interval,
     )
+
+
+def _rounded(span: dt.timedelta) -> dt.timedelta:
+    """Round to whole days, hours, minutes or seconds: the largest of which there are at least two."""
+    units = (dt.timedelta(days=1), dt.timedelta(hours=1), dt.timedelta(minutes=1))
+    unit = next((unit for unit in units if span >= 2 * unit), dt.timedelta(seconds=1))
+    return max(round(span / unit), 1) * unit
 
 
 def _lost_at(day: str) -> dt.datetime:

@@ -15,6 +15,7 @@ from etl.load.indexes import missing_indexes
 from etl.settings import format_duration, hint_at_other_names, is_well_formed
 from etl.sync.clock import DOUBTFUL_SKEW
 from etl.sync.deadline import read_forecast
+from etl.sync.rehearsal import rehearse
 from etl.sync.session import make_client, writing
 from etl.sync.watermark import read_state
 
@@ -145,17 +146,10 @@ def _examine_database(
             differences = [each for each in check(connection) if each not in waiting]
             state = read_state(connection)
             forecast = read_forecast(connection, now(), per_run=settings.max_results)
-        _try_writing(settings.database_url)
-        yield Finding("database", is_good=True, detail=_WRITABLE)
-    except SyncRunning:
-        yield Finding("database", is_good=True, detail="a sync is writing to it just now")
+        yield _try_writing(settings.database_url)
     except (NoTablesError, SchemaOutdatedError) as error:
-        try:
-            _try_writing(settings.database_url, is_empty=isinstance(error, NoTablesError))
-        except EtlError as refusal:
-            yield _failure("database", refusal)
-        else:
-            yield Finding("database", is_good=True, detail=f"{error} (sync upgrades by itself)")
+        note = f"{error} (sync upgrades by itself)"
+        yield _try_writing(settings.database_url, note=note, is_empty=isinstance(error, NoTablesError))
         return None
     except EtlError as error:
         yield _failure("database", error)
@@ -170,22 +164,30 @@ def _examine_database(
     return state.date_filter
 
 
-def _try_writing(database_url: str, *, is_empty: bool = False) -> None:
-    """Raise what a sync would raise for want of a lock, a permission, room or a place for temporary files."""
+def _try_writing(database_url: str, *, note: str = _WRITABLE, is_empty: bool = False) -> Finding:
+    """Do what a sync does to the database and its files, take it back, and say how that went."""
     path = file_of(database_url)
-    if path is not None and is_empty:
-        try_creating(path)
-        return
-    with writing(database_url) as connection:
-        if path is not None:
-            try_writing(connection, path)
+    try:
+        if path is not None and is_empty:
+            try_creating(path)
+            return Finding("database", is_good=True, detail=note)
+        with writing(database_url) as connection:
+            if path is None:
+                note = f"{note}; the schema is {rehearse(connection)}"
+            else:
+                try_writing(connection, path)
+    except SyncRunning as error:
+        return Finding("database", is_good=True, detail=str(error))
+    except EtlError as error:
+        return _failure("database", error)
+    return Finding("database", is_good=True, detail=note)
 
 
 def _examine_results(forecast: Forecast, per_run: int) -> Finding:
     """Explain what is not archived. What may be lost is worth a word, and no failure of the set-up."""
     if not forecast.waiting:
         return Finding("results", is_good=True, detail="every result that can be had is archived")
-    every = format_duration(forecast.interval)
+    every = forecast.every
     detail = f"{forecast.waiting:,} wait to be archived; a sync every {every} fetches {per_run:,} of them"
     if forecast.first_lost_at is not None:
         detail += f"; the API may delete the first on {forecast.first_lost_at:%Y-%m-%d}"

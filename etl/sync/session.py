@@ -8,7 +8,16 @@ import tempfile
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from etl.database import database_errors, ensure_schema, file_of, open_engine
+from etl.database import (
+    catch_up_sequences,
+    database_errors,
+    ensure_schema,
+    file_of,
+    lasting_session,
+    missing_privileges_named,
+    open_engine,
+    refuse_without_rights_to_sync,
+)
 from etl.errors import DatabaseError, NoTablesError
 from etl.extract.client import Client
 from etl.files import NO_TEMPORARY_FOLDER, find_temporary_folder
@@ -50,8 +59,19 @@ def run_sync(  # noqa: PLR0913
         else:
             connection = stack.enter_context(writing(settings.database_url, wait=wait))
             with connection.begin():
-                ensure_schema(connection, migrate=migrate)
+                ensure_writable(connection, migrate=migrate)
         return Run(connection, client, settings, options, observe=observe, summary=summary).execute()
+
+
+def ensure_writable(connection: sa.Connection, *, migrate: bool) -> None:
+    """
+    Make sure, inside the caller's transaction, that the database is one that a sync can write to.
+
+    Raises DatabaseError that says why not: another schema than this release's, a missing privilege.
+    """
+    ensure_schema(connection, migrate=migrate)
+    refuse_without_rights_to_sync(connection)
+    catch_up_sequences(connection)
 
 
 def make_client(settings: Settings) -> Client:
@@ -68,7 +88,12 @@ def make_client(settings: Settings) -> Client:
 @contextlib.contextmanager
 def writing(database_url: str, *, wait: bool = False) -> Iterator[sa.Connection]:
     """Give the one connection that may write to this database, and let go of it all at the end."""
-    with database_errors(), _engine(database_url) as engine, writer(engine, wait=wait) as connection:
+    with (
+        database_errors(),
+        _engine(database_url) as engine,
+        writer(engine, wait=wait) as connection,
+        missing_privileges_named(connection, is_writer=True),
+    ):
         yield connection
 
 
@@ -108,10 +133,15 @@ def _temporary_folder(database_url: str) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _existing(database_url: str, *, read_only: bool) -> Iterator[sa.Connection]:
-    with _engine(database_url, read_only=read_only) as engine, engine.connect() as connection:
+    with (
+        _engine(database_url, read_only=read_only) as engine,
+        engine.connect() as connection,
+        missing_privileges_named(connection, is_writer=True),
+    ):
         with connection.begin():
             ensure_schema(connection, migrate=False)
-        yield connection
+        with lasting_session(connection):
+            yield connection
 
 
 @contextlib.contextmanager

@@ -109,10 +109,31 @@ MECHANISMS = [
     ),
     Mechanism(
         "P6 one writer: an advisory lock on Postgres",
-        "sync/lock.py",
-        'if connection.scalar(query, {"product": _PRODUCT}):',
+        "sync/advisory_lock.py",
+        'if connection.scalar(_LOCK, {"product": _PRODUCT}):',
         "if True:",
         "integration/test_sync.py::test_two_writers_never_interleave",
+    ),
+    Mechanism(
+        "P6 one writer: a pooler that shares sessions is found out",
+        "database/pooler.py",
+        "    if not keeps_session:\n",
+        "    if False:\n",
+        "integration/test_poolers.py",
+    ),
+    Mechanism(
+        "P6 one writer: all look for the copy in one schema",
+        "database/search_path.py",
+        "if schema.has_copy or (schema.may_create and not is_for_others):",
+        "if schema.has_copy or schema.may_create:",
+        "integration/test_postgres_schemas.py",
+    ),
+    Mechanism(
+        "P15 a good neighbour: settings end with their transaction",
+        "database/session.py",
+        "set_config('{name}', :{name}, true)",
+        "set_config('{name}', :{name}, false)",
+        "integration/test_postgres_settings.py integration/test_poolers.py",
     ),
     Mechanism(
         "P7 bounded: batches are loaded as they come",

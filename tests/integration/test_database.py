@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -217,7 +219,8 @@ def test_the_session_is_in_utc_and_names_itself(postgres_databases):
         engine = open_engine(url)
         with engine.connect() as connection:
             assert connection.scalar(text("SHOW time zone")) == "UTC"
-            assert connection.scalar(text("SHOW application_name")) == "gcore-etl"
+            name = f"gcore-etl {os.getpid()}@{socket.gethostname()}"
+            assert connection.scalar(text("SHOW application_name")) == name
         engine.dispose()
 
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 
 import pytest
+import sqlalchemy as sa
 from support.worlds import NOW, a_world, settings_for
 
+from etl.database import ensure_schema
 from etl.emulator import Behaviour, serve
+from etl.sync.deadline import Forecast
 from etl.sync.doctor import examine
 from etl.sync.options import SyncOptions
-from etl.sync.session import run_sync
+from etl.sync.runs import open_run
+from etl.sync.session import run_sync, writing
+from etl.sync.summary import RunSummary
 
 
 def say(emulator, database_url, **settings) -> dict[str, str]:
@@ -48,3 +54,59 @@ def test_what_waits_to_be_archived_is_explained(database_url):
 def test_an_empty_account_leaves_it_open(database_url):
     with serve(a_world(0)) as emulator:
         assert say(emulator, database_url)["date_created"].startswith("'unknown'")
+
+
+def test_a_span_between_syncs_is_rounded_for_a_person(database_url):
+    with serve(a_world()) as emulator:
+        settings = settings_for(emulator, database_url, max_results=50)
+        for seconds in (0, 49.012707, 98.025414):
+            run = RunSummary(started_at=NOW + dt.timedelta(seconds=seconds), mode="full")
+            with writing(database_url) as connection, connection.begin():
+                ensure_schema(connection)
+                open_run(connection, run)
+        run_sync(settings, SyncOptions(with_results=False))
+        with writing(database_url) as connection, connection.begin():
+            connection.execute(sa.text("DELETE FROM sync_runs WHERE run_id > 3"))
+        said = say(emulator, database_url, max_results=50)["results"]
+    assert "a sync every 49s fetches 50 of them" in said
+
+
+@pytest.mark.parametrize(
+    "seconds, expected",
+    [
+        (0.2, "1s"),
+        (49.012707, "49s"),
+        (119.6, "2m"),
+        (301.3, "5m"),
+        (3_601, "1h"),
+        (5_400.5, "90m"),
+        (86_399, "1d"),
+        (93_600, "26h"),
+        (400_000, "5d"),
+    ],
+)
+def test_a_person_reads_the_largest_unit_of_which_there_are_two(seconds, expected):
+    span = dt.timedelta(seconds=seconds)
+    found = Forecast(waiting=1, never_asked=1, at_risk=0, first_lost_at=None, interval=span)
+    assert found.every == expected
+
+
+def test_what_may_be_lost_by_now_is_not_promised_for_yesterday(database_url):
+    """The API keeps a result for a month: for 30 days or 31."""
+    with serve(a_world()) as emulator:
+        run_sync(settings_for(emulator, database_url), SyncOptions(with_results=False))
+        first = min(task.completed_at for task in emulator.world.tasks.values() if task.completed_at)
+        later = first + dt.timedelta(days=30, hours=20)
+        findings = examine(settings_for(emulator, database_url), now=lambda: later)
+        (said,) = [finding.detail for finding in findings if finding.name == "results"]
+    days = [dt.date.fromisoformat(day) for day in re.findall(r"\d{4}-\d\d-\d\d", said)]
+    assert days
+    assert min(days) >= later.date()
+
+
+def test_the_doctor_names_the_lock_holder_and_is_content(database_url):
+    with serve(a_world()) as emulator:
+        run_sync(settings_for(emulator, database_url), SyncOptions(with_results=False))
+        with writing(database_url):
+            said = say(emulator, database_url)["database"]
+    assert "another sync is writing to this database" in said

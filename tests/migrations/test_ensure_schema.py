@@ -20,6 +20,7 @@ from etl.errors import (
     SchemaOutdatedError,
     SchemaTooNewError,
 )
+from etl.sync.session import writing
 
 
 @pytest.fixture
@@ -149,6 +150,8 @@ def test_an_upgrade_that_fails_at_any_statement_leaves_nothing(empty):
     """All or nothing, on both databases: DDL is part of the transaction."""
     done = 0
     last = None
+    with empty.begin() as connection:  # the first transaction of a session asks more than the others
+        connection.execute(text("SELECT 1"))
 
     @event.listens_for(empty, "before_cursor_execute")
     def fail(*_args):
@@ -194,6 +197,20 @@ def test_a_process_that_is_killed_during_the_upgrade_leaves_nothing(database_url
         database.ensure_schema(connection)
         assert database.check(connection) == []
     engine.dispose()
+
+
+def test_the_plain_alembic_command_takes_the_writers_lock(migrated_url, monkeypatch):
+    monkeypatch.setenv("GCORE_ETL_DATABASE_URL", migrated_url)
+    with writing(migrated_url):
+        ended = subprocess.run(
+            [sys.executable, "-m", "alembic", "downgrade", "-1"],
+            cwd=Path(__file__).parents[2],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+    assert ended.returncode != 0
+    assert "another sync is writing to this database" in ended.stderr
 
 
 def test_the_plain_alembic_command_upgrades_too(database_url, monkeypatch):

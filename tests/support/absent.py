@@ -16,7 +16,7 @@ def give_up(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
-def require(program: str) -> None:
+def require(program: str, *, path: str | None = None) -> None:
     """End the test if there is no such program on the path."""
-    if shutil.which(program) is None:
+    if shutil.which(program, path=path) is None:
         give_up(f"there is no {program} here")

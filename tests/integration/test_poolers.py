@@ -1,0 +1,315 @@
+"""Behind the real PgBouncer: whoever writes needs a session of its own, whoever reads needs none."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import make_url
+from support.pooler import pooled
+from support.stored import store_result, store_task
+from support.worlds import a_world, settings_for
+
+from etl import frames
+from etl.database import open_engine, pooler, reading
+from etl.emulator import serve
+from etl.errors import DatabaseError, SyncRunning, TransactionPooler
+from etl.search import search
+from etl.sync import advisory_lock
+from etl.sync.doctor import examine
+from etl.sync.options import SyncOptions
+from etl.sync.run import utc_now
+from etl.sync.session import run_sync, writing
+from etl.sync.status import read_status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LOCKED = (
+    "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database"
+    " WHERE locktype = 'advisory' AND datname = current_database()"
+)
+
+
+@pytest.fixture
+def url(postgres_databases) -> Iterator[str]:
+    """Name a database at head, without a pooler."""
+    with postgres_databases.migrated() as url:
+        yield url
+
+
+def read_everything(url: str) -> None:
+    with reading(url) as connection:
+        read_status(connection)
+        search(connection, "hello", limit=5)
+    for _ in frames.tasks(url, chunksize=10):
+        pass
+
+
+def hold_sessions(url: str, number: int, stack: contextlib.ExitStack) -> list[psycopg.Connection]:
+    """Let others occupy sessions of the pool, each with an open transaction."""
+    others = []
+    for _ in range(number):
+        others.append(stack.enter_context(contextlib.closing(psycopg.connect(url))))
+        others[-1].execute("SELECT 1")
+        # The pooler closes sessions that are left in the middle of a transaction.
+        stack.callback(others[-1].rollback)
+    return others
+
+
+def warm(url: str, number: int) -> None:
+    """Let the pool have so many idle sessions."""
+    with contextlib.ExitStack() as stack:
+        hold_sessions(url, number, stack)
+
+
+SHARED = {
+    "an idle pool": {},
+    "a pool of one": {"default_pool_size": 1},
+    "sessions in turn": {"server_round_robin": 1},
+    "two sessions in turn": {"server_round_robin": 1, "default_pool_size": 2},
+    "another query at a reset": {"server_reset_query_always": 1},
+}
+
+
+@pytest.mark.parametrize("warmed", [0, 1, 2, 3])
+@pytest.mark.parametrize("name", SHARED)
+def test_transaction_mode_is_refused_whoever_else_is_there(url, name, warmed):
+    options = SHARED[name]
+    warmed = min(warmed, int(options.get("default_pool_size", warmed)))
+    with pooled(url, "transaction", **options) as through:
+        warm(through, warmed)
+        for _ in range(2):
+            with pytest.raises(TransactionPooler) as caught, writing(through):
+                pass
+            assert (caught.value.exit_code, "\n" in str(caught.value)) == (4, False)
+            assert "PgBouncer in transaction mode" in str(caught.value)
+            assert "connect to Postgres directly" in str(caught.value)
+    # Nothing is left that would keep the next one out.
+    with writing(url):
+        pass
+
+
+@pytest.mark.parametrize("warmed", [1, 2, 3, 6])
+@pytest.mark.parametrize("in_turn", [0, 1])
+def test_a_second_connection_is_enough_to_tell(url, in_turn, warmed):
+    """Without a look at the lock, or at what comes later."""
+    with pooled(url, "transaction", server_round_robin=in_turn) as through:
+        warm(through, warmed)
+        assert not keeps_session(through)
+    with pooled(url, "session", server_round_robin=in_turn) as through:
+        warm(through, warmed)
+        assert keeps_session(through)
+    assert keeps_session(url)
+
+
+def keeps_session(url: str) -> bool:
+    with contextlib.ExitStack() as stack:
+        engine = open_engine(url)
+        stack.callback(engine.dispose)
+        connection = stack.enter_context(engine.connect())
+        try:
+            pooler.find_pooler(connection)
+        except TransactionPooler:
+            return False
+    return True
+
+
+def test_transaction_mode_is_refused_while_others_are_busy(url):
+    """Case 02: they come and go over the same sessions."""
+    stop = threading.Event()
+
+    def be_busy(through: str) -> None:
+        with psycopg.connect(through, autocommit=True, prepare_threshold=None) as connection:
+            while not stop.is_set():
+                connection.execute("SELECT pg_sleep(0.001)")
+
+    with pooled(url, "transaction", default_pool_size=3) as through:
+        threads = [threading.Thread(target=be_busy, args=(through,)) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in range(5):
+                with pytest.raises(TransactionPooler), writing(through):
+                    pass
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+    assert execute(url, LOCKED) == [(0,)]
+
+
+def test_transaction_mode_is_refused_when_all_its_sessions_are_taken(url, monkeypatch):
+    """Whoever has no session of its own then waits for one, and cannot have waited before."""
+    monkeypatch.setattr(pooler, "_PATIENCE", 0.3)
+    plain = pooler._keeps_session
+    with pooled(url, "transaction", default_pool_size=2) as through, contextlib.ExitStack() as stack:
+
+        def keeps_session(*arguments):
+            hold_sessions(through, 2, stack)
+            return plain(*arguments)
+
+        monkeypatch.setattr(pooler, "_keeps_session", keeps_session)
+        with pytest.raises(TransactionPooler), writing(through):
+            pass
+
+
+def test_statement_mode_is_refused_by_whoever_writes_or_reads(url):
+    with pooled(url, "statement") as through:
+        for source in (writing, reading):
+            with pytest.raises(DatabaseError, match="in statement mode") as caught, source(through):
+                pass
+            assert (caught.value.exit_code, "\n" in str(caught.value)) == (4, False)
+
+
+@pytest.mark.parametrize("size", [1, 2, 20])
+def test_session_mode_works_like_the_server_itself(url, size, monkeypatch):
+    monkeypatch.setattr(pooler, "_PATIENCE", 0.5)
+    world = a_world(30)
+    with pooled(url, "session", default_pool_size=size) as through, serve(world) as emulator:
+        settings = settings_for(emulator, through)
+        for mode in (SyncOptions(), SyncOptions(is_full=True), SyncOptions(is_dry=True)):
+            run_sync(settings, mode)
+        assert [finding for finding in examine(settings, now=utc_now) if not finding.is_good] == []
+        with writing(through), pytest.raises(SyncRunning), writing(url):
+            pass
+        with writing(url), pytest.raises(SyncRunning), writing(through):
+            pass
+        read_everything(through)
+    assert execute(url, LOCKED) == [(0,)]
+
+
+def test_what_a_writer_sets_for_its_session_is_gone_with_it(url):
+    """Even where the pooler cleans nothing up."""
+    execute(url, f"ALTER DATABASE \"{make_url(url).database}\" SET idle_session_timeout = '50s'")
+    with pooled(url, "session", default_pool_size=2, server_reset_query="") as through:
+        before = sessions_of(through)
+        with serve(a_world(10)) as emulator:
+            run_sync(settings_for(emulator, through))
+            run_sync(settings_for(emulator, through), SyncOptions(is_dry=True))
+        assert sessions_of(through) == before
+        with writing(through) as connection, connection.begin():
+            assert connection.scalar(sa.text("SHOW idle_session_timeout")) == "0"
+
+
+def sessions_of(url: str) -> dict[int, list[tuple[str, ...]]]:
+    """Read what each session of a pool of two has been left with, by the server's process."""
+    with contextlib.ExitStack() as stack:
+        return dict(map(left_in, hold_sessions(url, 2, stack)))
+
+
+def left_in(session: psycopg.Connection) -> tuple[int, list[tuple[str, ...]]]:
+    ((pid,),) = session.execute("SELECT pg_backend_pid()").fetchall()
+    statement = (
+        "SELECT name, setting FROM pg_settings WHERE name <> 'application_name'"
+        " UNION ALL SELECT relname, 'temporary' FROM pg_class WHERE relpersistence = 't'"
+        " UNION ALL SELECT name, statement FROM pg_prepared_statements ORDER BY 1"
+    )
+    return pid, session.execute(statement).fetchall()
+
+
+def execute(url: str, statement: str) -> list[tuple[object, ...]]:
+    """Run one statement on the server itself, and give its rows."""
+    with psycopg.connect(url) as connection:
+        cursor = connection.execute(statement.encode())
+        return cursor.fetchall() if cursor.description else []
+
+
+@pytest.mark.parametrize("mode", ["transaction", "session"])
+def test_readers_leave_nothing_behind(url, mode):
+    """Case 01: another program on the same pool goes on writing."""
+    with serve(a_world(30)) as emulator:
+        run_sync(settings_for(emulator, url))
+        with pooled(url, mode, default_pool_size=2, server_reset_query="") as through:
+            before = sessions_of(through)
+            read_everything(through)
+            list(examine(settings_for(emulator, through), now=utc_now))
+            assert sessions_of(through) == before
+            with psycopg.connect(through) as other:
+                other.execute("CREATE TABLE app (i int)")
+            read_everything(through)
+
+
+def test_reading_takes_no_prepared_statements(url):
+    """Case 03: the sixth time, the driver would prepare one, which the next client of the session has too."""
+    with serve(a_world(30)) as emulator:
+        run_sync(settings_for(emulator, url))
+    with pooled(url, "transaction", default_pool_size=1) as through:
+        for _ in range(3):
+            with reading(through) as connection:
+                for _ in range(8):
+                    search(connection, "hello", limit=5)
+                    connection.execute(sa.text("SELECT count(*) FROM tasks WHERE status = :s"), {"s": "x"})
+        with psycopg.connect(through) as other:
+            assert dict(left_in(other)[1]).keys().isdisjoint({"_pg3_0"})
+
+
+def test_a_frame_is_of_one_instant_behind_a_pooler_too(url):
+    with pooled(url, "transaction", default_pool_size=5) as through:
+        with writing(url) as connection, connection.begin():
+            for number in range(10):
+                store_task(connection, str(number))
+        chunks = frames.tasks(through, chunksize=1)
+        next(chunks)
+        with writing(url) as connection, connection.begin():
+            connection.execute(sa.text("DELETE FROM tasks"))
+            store_result(connection, "1", "archived")
+        assert len(list(chunks)) == 9
+
+
+def test_a_dry_run_needs_a_session_too_and_says_so(url):
+    with (
+        serve(a_world(10)) as emulator,
+        pooled(url, "transaction") as through,
+        pytest.raises(TransactionPooler),
+    ):
+        run_sync(settings_for(emulator, through), SyncOptions(is_dry=True))
+
+
+def test_the_doctor_says_what_a_sync_would(url):
+    with serve(a_world(10)) as emulator:
+        run_sync(settings_for(emulator, url))
+        for mode, words in (("transaction", "in transaction mode"), ("statement", "in statement mode")):
+            with pooled(url, mode) as through:
+                settings = settings_for(emulator, through)
+                (found,) = [each for each in examine(settings, now=utc_now) if not each.is_good]
+                assert (found.name, found.exit_code, words in found.detail) == ("database", 4, True)
+
+
+def test_a_writer_that_gets_another_session_in_mid_run_writes_no_more(url, monkeypatch):
+    """The last resort, should the mode not have been found out at the start."""
+    monkeypatch.setattr(pooler, "_keeps_session", lambda *_: True)
+    with (
+        pooled(url, "transaction", default_pool_size=2) as through,
+        contextlib.ExitStack() as stack,
+        writing(through) as connection,
+    ):
+        with connection.begin():
+            backend = connection.scalar(sa.text("SELECT pg_backend_pid()"))
+        (other,) = hold_sessions(through, 1, stack)
+        assert left_in(other)[0] == backend
+        with pytest.raises(TransactionPooler), connection.begin():
+            store_task(connection)
+    assert execute(url, "SELECT count(*) FROM tasks") == [(0,)]
+
+
+def test_a_lock_that_somebody_elses_session_holds_already_is_no_lock(url, monkeypatch):
+    """An older release may have left it on a session of the pool, or another sync works over it now."""
+    monkeypatch.setattr(pooler, "_keeps_session", lambda *_: True)
+    with pooled(url, "transaction", default_pool_size=1) as through, psycopg.connect(through) as other:
+        other.execute("SELECT pg_advisory_lock(%s, hashtext('public'))", [advisory_lock._PRODUCT])
+        other.commit()
+        with pytest.raises(TransactionPooler), writing(through):
+            pass
+
+
+def test_options_in_the_url_are_explained_where_the_pooler_takes_none(url):
+    with pooled(url, "session") as through:
+        chosen = f"{through}?options=-csearch_path%3Dpublic"
+        with pytest.raises(Exception, match="ALTER ROLE … SET search_path") as caught, reading(chosen):
+            pass
+        assert caught.value.exit_code == 3

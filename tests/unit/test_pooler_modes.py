@@ -1,0 +1,80 @@
+"""How it is found out whether a connection keeps its session, over poolers of every temper."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+
+from etl.database import pooler
+
+MINE, OTHER = "mine", "other"
+
+
+class Pool:
+    """
+    Sessions as a pooler in transaction mode hands them out, or in session mode to keep.
+
+    The one that was used last comes first, or with `in_turn` last. After its use each takes so many further
+    questions, of whomever, to be `cleaned`.
+    """
+
+    def __init__(self, size: int, *, most: int, in_turn: bool, cleaned: int, for_good: bool) -> None:
+        self._idle = list(range(size))
+        self._made = size
+        self._most, self._in_turn, self._cleaned, self._for_good = most, in_turn, cleaned, for_good
+        self._unclean: list[tuple[int, int]] = []
+        self._held: dict[str, int] = {}
+        self._asked = 0
+
+    def ask(self, client: str, statements: bytes, *, must_answer: bool = False) -> int | None:
+        del must_answer
+        self._asked += 1
+        self.clean(self._asked)
+        session = self._held.pop(client, None)
+        if session is None:
+            session = self._take()
+        if session is None:
+            return None
+        if statements.startswith(b"BEGIN") or self._for_good:
+            self._held[client] = session
+        else:
+            self._unclean.append((self._asked + self._cleaned, session))
+        return session
+
+    def clean(self, until: float) -> None:
+        for at, session in [each for each in self._unclean if each[0] < until]:
+            self._unclean.remove((at, session))
+            self._idle.insert(len(self._idle) if self._in_turn else 0, session)
+
+    def _take(self) -> int | None:
+        if not self._idle and self._made < self._most:
+            self._idle, self._made = [self._made], self._made + 1
+        if not self._idle:
+            self.clean(float("inf"))  # whoever asks waits until one is free
+        return self._idle.pop(0) if self._idle else None
+
+
+def keeps_session(monkeypatch, pool: Pool) -> bool:
+    monkeypatch.setattr(pooler, "_ask", pool.ask)
+    monkeypatch.setattr(pooler, "_second_like", lambda _: contextlib.nullcontext(OTHER))
+    monkeypatch.setattr(pooler.time, "sleep", lambda _: pool.clean(float("inf")))
+    backend = pool.ask(MINE, b"SELECT")
+    return pooler._keeps_session(MINE, backend, None)
+
+
+@pytest.mark.parametrize("in_turn", [False, True])
+@pytest.mark.parametrize("cleaned", [0, 1, 2])
+@pytest.mark.parametrize("size", range(7))
+@pytest.mark.parametrize("most", [1, 2, 3, 20])
+def test_a_session_that_is_shared_is_found_out(monkeypatch, size, most, cleaned, in_turn):
+    pool = Pool(min(size, most), most=most, in_turn=in_turn, cleaned=cleaned, for_good=False)
+    assert not keeps_session(monkeypatch, pool)
+
+
+@pytest.mark.parametrize("in_turn", [False, True])
+@pytest.mark.parametrize("size", range(7))
+@pytest.mark.parametrize("most", [1, 2, 20])
+def test_a_session_that_is_kept_is_never_taken_for_one_that_is_shared(monkeypatch, size, most, in_turn):
+    pool = Pool(min(size, most), most=most, in_turn=in_turn, cleaned=0, for_good=True)
+    assert keeps_session(monkeypatch, pool)
