@@ -102,7 +102,7 @@ MECHANISMS = [
     ),
     Mechanism(
         "P6 one writer: a lock beside the SQLite file",
-        "sync/lock.py",
+        "sync/file_lock.py",
         "lock.acquire(poll_interval=_POLL_SECONDS)",
         "pass",
         "integration/test_sync.py::test_two_writers_never_interleave",
@@ -217,13 +217,14 @@ def test_without_its_mechanism_a_promise_is_seen_to_break(tmp_path, mechanism):
     text = file.read_text("utf-8")
     assert text.count(mechanism.on) == 1
     file.write_text(text.replace(mechanism.on, mechanism.off), "utf-8")
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
     imported = python(environment, "-c", "import etl; print(etl.__file__)")
     assert imported.stdout.startswith(str(tmp_path))
     tests = [f"tests/{each}" for each in mechanism.test.split()]
     ended = python(
         environment,
         *["-m", "pytest", "-x", "-q", "--tb=line", "-p", "no:cacheprovider", "-m", "not slow"],
+        *["-o", "pythonpath=tests"],  # the package of the checkout would come before the changed copy
         *tests,
     )
     assert ended.returncode == SOMETHING_FAILED, ended.stdout[-2000:] + ended.stderr[-2000:]
