@@ -84,9 +84,10 @@ def test_what_is_no_date_is_wrong_usage(sqlite_command, words, value):
     assert "write 2026-06-30" in check_wrong_usage(sqlite_command(*words.split(), value))
 
 
-@pytest.mark.parametrize("date", ["0001-01-01", "9999-12-31", "9999-12-31T23:59:59.999999Z"])
-@pytest.mark.parametrize(
-    "words",
+@one_in(
+    3,
+    "date, words",
+    ["0001-01-01", "9999-12-31", "9999-12-31T23:59:59.999999Z"],
     ["sync --no-results --since", "search a --since", "export tasks --until", "report -o - --until",
      "report -o - --since", "export task_daily --since", "report -o - --since 2026-01-01 --until"],
 )  # fmt: skip
@@ -103,9 +104,11 @@ def test_text_that_is_no_utf8_is_wrong_usage(command, words):
     assert "not written in UTF-8" in check_wrong_usage(command(*words.split(), f"a{BROKEN}b"))
 
 
-@pytest.mark.parametrize("words", ["db upgrade", "db downgrade --yes"])
-@pytest.mark.parametrize(
-    "revision", ["", "@", "head@x", "0001:0003", "0001,0002", "'; --", "../0001", BROKEN]
+@one_in(
+    2,
+    "words, revision",
+    ["db upgrade", "db downgrade --yes"],
+    ["", "@", "head@x", "0001:0003", "0001,0002", "'; --", "../0001", BROKEN],
 )
 def test_what_is_no_revision_is_wrong_usage_and_changes_nothing(command, words, revision):
     command("db", "upgrade")
@@ -123,8 +126,7 @@ ADDRESSES = {
 }
 
 
-@pytest.mark.parametrize("words", ["status", "sync", "doctor", "db upgrade", "explore --no-open"])
-@pytest.mark.parametrize("address", ADDRESSES)
+@one_in(2, "words, address", ["status", "sync", "doctor", "db upgrade", "explore --no-open"], ADDRESSES)
 def test_an_address_that_no_database_can_have_is_said_to_be_none(sqlite_command, words, address):
     line = check_wrong_usage(sqlite_command(*words.split(), "-d", address))
     assert ADDRESSES[address] in line

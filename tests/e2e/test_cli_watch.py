@@ -110,7 +110,7 @@ def test_a_failed_sync_is_reported_and_tried_again(sqlite_command, emulator):
 def test_while_another_sync_is_running_it_waits_for_its_next_turn(command):
     with watching(command, "--every", "0.3s", "--json") as process:
         read_object(process)
-        with writing(command.database_url):
+        with writing(command.database_url, wait=True):
             while (told := read_object(process))["status"] == "succeeded":
                 pass
             refused = command("sync")
