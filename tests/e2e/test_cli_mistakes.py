@@ -73,13 +73,13 @@ def test_a_number_that_is_too_small_or_too_large_is_wrong_usage(sqlite_command, 
     check_wrong_usage(sqlite_command(*words.split()))
 
 
-@one_in(2, "words, value", SPANNED, SPANS)
+@one_in(3, "words, value", SPANNED, SPANS)
 def test_what_is_no_duration_is_wrong_usage(sqlite_command, words, value):
     line = check_wrong_usage(sqlite_command(*words.split(), value))
     assert "90s" in line or "hundred years" in line or "calendar" in line
 
 
-@one_in(2, "words, value", DATED, DATES)
+@one_in(3, "words, value", DATED, DATES)
 def test_what_is_no_date_is_wrong_usage(sqlite_command, words, value):
     assert "write 2026-06-30" in check_wrong_usage(sqlite_command(*words.split(), value))
 
@@ -126,7 +126,7 @@ ADDRESSES = {
 }
 
 
-@one_in(2, "words, address", ["status", "sync", "doctor", "db upgrade", "explore --no-open"], ADDRESSES)
+@one_in(3, "words, address", ["status", "sync", "doctor", "db upgrade", "explore --no-open"], ADDRESSES)
 def test_an_address_that_no_database_can_have_is_said_to_be_none(sqlite_command, words, address):
     line = check_wrong_usage(sqlite_command(*words.split(), "-d", address))
     assert ADDRESSES[address] in line
@@ -189,7 +189,7 @@ SURROUNDINGS = {
 
 
 @one_in(
-    2,
+    3,
     "name, words",
     SURROUNDINGS,
     ["sync", "status", "report -o -", "search größe", "export tasks", "--help"],

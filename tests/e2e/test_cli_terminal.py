@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.absent import require
 from support.commands import error_of
+from support.grids import one_in
 from support.processes import BUFFERED, TIME
 from support.worlds import query
 
@@ -202,8 +203,12 @@ def run_redirected(command: Command, words: str, redirection: str, folder: Path)
     return done.returncode, said.read_text()
 
 
-@pytest.mark.parametrize("words", ["sync", "sync --json", "sync --dry-run", "db upgrade", "rejected retry"])
-@pytest.mark.parametrize("redirection", UNPRINTABLE)
+@one_in(
+    2,
+    "words, redirection",
+    ["sync", "sync --json", "sync --dry-run", "db upgrade", "rejected retry"],
+    UNPRINTABLE,
+)
 def test_what_cannot_be_printed_is_no_failure_of_what_was_done(sqlite_command, tmp_path, words, redirection):
     sqlite_command("sync")
     code, said = run_redirected(sqlite_command, words, redirection, tmp_path)
@@ -226,8 +231,12 @@ def test_a_sync_that_failed_ends_with_its_own_code_wherever_it_is_printed(
     assert line.startswith("Error: AI tasks are not enabled")
 
 
-@pytest.mark.parametrize("words", ["sync", "status", "sync --page-size 0", "sync --retry-for 0.1s"])
-@pytest.mark.parametrize("redirection", ["2>/dev/full", "2>&-", ">/dev/full 2>&1", ">&- 2>&-"])
+@one_in(
+    2,
+    "words, redirection",
+    ["sync", "status", "sync --page-size 0", "sync --retry-for 0.1s"],
+    ["2>/dev/full", "2>&-", ">/dev/full 2>&1", ">&- 2>&-"],
+)
 def test_where_nothing_can_be_said_the_code_is_still_right(
     sqlite_command, emulator, tmp_path, words, redirection
 ):

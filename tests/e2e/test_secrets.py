@@ -365,8 +365,12 @@ def test_our_own_words_stay_whole_whatever_a_password_is(sqlite_command, emulato
         assert without_numbers(ended.out) == without_numbers(plain.out)
 
 
-@pytest.mark.parametrize("word", ["gcore", "etl", "e", "GCORE_API_KEY", "check", "sync"])
-@pytest.mark.parametrize("condition", ["no database", "newer schema", "memory", "no base URL"])
+@one_in(
+    3,
+    "word, condition",
+    ["gcore", "etl", "e", "GCORE_API_KEY", "check", "sync"],
+    ["no database", "newer schema", "memory", "no base URL"],
+)
 def test_our_own_words_stay_whole_whatever_the_key_is(sqlite_command, emulator, word, condition):
     environment = meet(sqlite_command, emulator, condition)
     plain = sqlite_command("sync", **environment)
@@ -380,8 +384,7 @@ def without_numbers(text: str) -> str:
     return re.sub(r"[\d.]+", "0", text)
 
 
-@pytest.mark.parametrize("word", ["postgres", "gcore", "etl", "e", "install"])
-@pytest.mark.parametrize("words", ["sync", "status", "doctor"])
+@one_in(3, "word, words", ["postgres", "gcore", "etl", "e", "install"], ["sync", "status", "doctor"])
 def test_the_hint_about_a_missing_extra_stays_whole(sqlite_command, tmp_path, word, words):
     """Without psycopg, as after `pip install .`; the official image's password is `postgres`."""
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['psycopg'] = None\n")
