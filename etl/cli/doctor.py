@@ -28,5 +28,5 @@ def doctor(**options: str | None) -> None:
         show(f"{mark}  {finding.name:14}{clean_line(finding.detail)}")
         exit_codes[finding.name] = finding.exit_code
     # In the order in which a sync would meet them.
-    found = (exit_codes.get(name, 0) for name in ("key", "database", "schema", "API"))
+    found = (exit_codes.get(name, 0) for name in ("key", "database", "schema", "API", "account"))
     click.get_current_context().exit(next(filter(None, found), 0))

@@ -2,12 +2,13 @@
 
 from etl.database.driver_errors import database_errors, explain
 from etl.database.engine import describe, file_of, open_engine
+from etl.database.postgres import writer_named
 from etl.database.privileges import (
     missing_privileges_named,
     refuse_without_rights_to_sync,
     refuse_without_rights_to_upgrade,
 )
-from etl.database.reading import reading
+from etl.database.reading import connected, reading
 from etl.database.schema import (
     changing_schema,
     check,
@@ -28,6 +29,7 @@ __all__ = [
     "changing_schema",
     "check",
     "connect_sqlite",
+    "connected",
     "current_revision",
     "database_errors",
     "describe",
@@ -50,4 +52,5 @@ __all__ = [
     "refuse_without_rights_to_upgrade",
     "sequences_behind",
     "upgrade",
+    "writer_named",
 ]

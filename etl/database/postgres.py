@@ -7,7 +7,9 @@ on the server: a pooler may give each transaction another session.
 
 from __future__ import annotations
 
+import datetime as dt
 import os
+import re
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +32,9 @@ _DEFAULTS = {
     "keepalives_interval": "10",
     "keepalives_count": "6",
 }
+# Postgres cuts longer names, and the process and the time must not go.
+_MAX_NAME = 63
+_WRITER = re.compile(r"gcore-etl (\d+)@(\S+)(?: (\S+))?")
 
 
 def open_postgres(url: URL, text: str, *, read_only: bool) -> Engine:
@@ -68,8 +73,7 @@ def open_postgres(url: URL, text: str, *, read_only: bool) -> Engine:
 
 
 def _connect_args(url: URL, *, read_only: bool) -> dict[str, Any]:
-    # Others see who writes. A pid alone says little where containers share a database.
-    name = "gcore-etl" if read_only else f"gcore-etl {os.getpid()}@{socket.gethostname()}"
+    name = "gcore-etl" if read_only else _name_of_writer(dt.datetime.now(dt.UTC))
     defaults = {name: value for name, value in _DEFAULTS.items() if name not in url.query}
     return {
         **defaults,
@@ -77,6 +81,20 @@ def _connect_args(url: URL, *, read_only: bool) -> dict[str, Any]:
         "client_encoding": "utf8",
         "prepare_threshold": None,
     }
+
+
+def writer_named(application_name: str) -> tuple[str, str, dt.datetime | None] | None:
+    """Return process, host and start of the writer of this name; None if it is nobody's of ours."""
+    named = _WRITER.fullmatch(application_name)
+    if named is None:
+        return None
+    return named[1], named[2], dt.datetime.fromisoformat(named[3]) if named[3] else None
+
+
+def _name_of_writer(now: dt.datetime) -> str:
+    """Return what others see of a writer; a pid alone says little where containers share a database."""
+    since = f" {now:%Y-%m-%dT%H:%M:%SZ}"
+    return f"gcore-etl {os.getpid()}@{socket.gethostname()}"[: _MAX_NAME - len(since)] + since
 
 
 def _copy_rows(cursor: PostgresCursor, statement: str, parameters: Any, _context: object) -> bool:  # noqa: ANN401

@@ -101,8 +101,9 @@ def translate_postgres(error: DBAPIError) -> EtlError | None:
     if not has_answer and (is_operational or error.statement is None):
         return _about_connection(error)
     diagnosis = getattr(error.orig, "diag", None)
-    text = _line(getattr(diagnosis, "message_primary", None) or str(error.orig))
-    if "statement pooling mode" in text:
+    said = getattr(diagnosis, "message_primary", None) or str(error.orig)
+    text = _line(said)
+    if "statement pooling mode" in said:
         return DatabaseError(
             "the database is behind a pooler in statement mode, which takes no transactions: "
             "connect to Postgres directly, or use a pool in session mode"
@@ -124,11 +125,13 @@ def is_missing_privilege(error: DBAPIError) -> bool:
 
 
 def _about_connection(error: DBAPIError) -> EtlError:
-    text = _line(str(error.orig))
+    said = str(error.orig)
+    text = _line(said)
     if isinstance(error, ProgrammingError):  # the driver's own opinion of the options
         return ConfigurationError(f"the database cannot be used: {text}: {_OPTIONS}")
     for pattern, (kind, advice) in _CONNECTING.items():
-        if re.search(pattern, text):
+        # In what was said before it was cleaned: a password may be a word of it.
+        if re.search(pattern, " ".join(said.split())):
             return kind(f"the database cannot be used: {text}: {advice}")
     return DatabaseError(f"the database cannot be used: {text}")
 

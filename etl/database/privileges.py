@@ -81,8 +81,6 @@ def refuse_without_rights_to_upgrade(connection: Connection) -> None:
     if location is None:
         return
     schema, role = location.require_schema(), quoted(location.role)
-    if not schema.may_create:
-        _refuse(location, [f"GRANT CREATE ON SCHEMA {quoted(schema.name)} TO {role}"])
     statement = sa.text(
         f"SELECT DISTINCT pg_get_userbyid(relowner) FROM pg_catalog.pg_class WHERE {_IN_SCHEMA}"
         " AND relname IN :relations AND NOT pg_has_role(relowner, 'USAGE') ORDER BY 1"
@@ -94,6 +92,8 @@ def refuse_without_rights_to_upgrade(connection: Connection) -> None:
             f"the tables in schema {schema.name} belong to role {owners[0]}, which alone can upgrade them: "
             f"run gcore-etl db upgrade as that role, or GRANT {quoted(owners[0])} TO {role}"
         )
+    if not schema.may_create:
+        _refuse(location, [f"GRANT CREATE ON SCHEMA {quoted(schema.name)} TO {role}"])
 
 
 @contextlib.contextmanager

@@ -17,6 +17,18 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
+def connected(url: str) -> Iterator[Connection]:
+    """Give a connection that can only read, in no transaction yet. Raises DatabaseError if there is none."""
+    with database_errors():
+        engine = open_engine(url, read_only=True)
+        try:
+            with engine.connect() as connection, missing_privileges_named(connection):
+                yield connection
+        finally:
+            engine.dispose()
+
+
+@contextlib.contextmanager
 def reading(url: str, *, any_schema: bool = False) -> Iterator[Connection]:
     """
     Give a connection inside one read-only transaction, so that all it reads is of one instant.
@@ -24,16 +36,7 @@ def reading(url: str, *, any_schema: bool = False) -> Iterator[Connection]:
     Raises DatabaseError where there is no database, and, unless told `any_schema`, where its schema is not
     the one this release works with.
     """
-    with database_errors():
-        engine = open_engine(url, read_only=True)
-        try:
-            with (
-                engine.connect() as connection,
-                missing_privileges_named(connection),
-                connection.begin(),
-            ):
-                if not any_schema:
-                    ensure_schema(connection, migrate=False)
-                yield connection
-        finally:
-            engine.dispose()
+    with connected(url) as connection, connection.begin():
+        if not any_schema:
+            ensure_schema(connection, migrate=False)
+        yield connection

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import inspect, text
 
+from etl.database.schema import ensure_schema
 from etl.database.sqlite import refuse_unwritable
 from etl.errors import DatabaseError
 from etl.files import NO_TEMPORARY_FOLDER, find_temporary_folder
@@ -26,12 +27,13 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 def try_writing(connection: Connection, path: Path) -> None:
     """
-    Write a row, a temporary table and a temporary file, and roll all of it back.
+    Upgrade the schema, write a row, a temporary table and a temporary file, and roll all of it back.
 
     Raises DatabaseError, or what `database_errors` turns into one, as a sync would.
     """
     _try_room(Path(os.path.realpath(path)).parent)
     with connection.begin() as transaction:
+        ensure_schema(connection)
         if inspect(connection).has_table("sync_state"):
             connection.execute(text("UPDATE sync_state SET watermark = watermark"))
         if inspect(connection).has_table("sync_runs"):

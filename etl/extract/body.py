@@ -37,27 +37,28 @@ _SPEAKS_TLS = re.compile(rb"HTTPS (?:port|server)|SSL-enabled server port")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ceiling:
-    """How many bytes, decompressed, and how many values a body may have."""
+    """How many bytes, decompressed, and how many values a body may have that is a page or a result."""
 
     size: int
     values: int
+    what: str = "page"
 
     def check(self, size: int, what: str) -> None:
         """Raise BodyTooLarge if these are too many bytes."""
         if size > self.size:
-            most = f"the {self.size // MIB} MiB that are read of one"
+            most = f"the {self.size // MIB} MiB that are read of one {self.what}"
             raise BodyTooLarge(f"the answer is larger than {most}: {what}")
 
     def check_values(self, values: int) -> None:
         """Raise BodyTooLarge if these are more values than memory should hold."""
         if values > self.values:
-            most = f"the {self.values:,} values that are read of one"
+            most = f"the {self.values:,} values that are read of one {self.what}"
             raise BodyTooLarge(f"the answer holds more than {most}: in memory they would take far more")
 
 
 # A thousand tasks take up to five megabytes, the transcript of a day of speech takes ten. In memory a value
 # takes up to two hundred bytes, and may be two or three of text.
-OF_PAGE, OF_RESULT = Ceiling(32 * MIB, 1_000_000), Ceiling(64 * MIB, 3_000_000)
+OF_PAGE, OF_RESULT = Ceiling(32 * MIB, 1_000_000), Ceiling(64 * MIB, 3_000_000, "result")
 
 
 def read_body(

@@ -135,8 +135,13 @@ class Client:
         try:
             return self._get(TASKS_PATH, query, OF_PAGE, read, patience=patience)
         except BodyTooLarge as error:
-            if limit > 1 or page == BEYOND_ANY_END:
+            if limit > 1:
                 raise
+            if page == BEYOND_ANY_END:
+                raise BodyTooLarge(
+                    f"{self.base_url} sends too much whichever page is asked for: {error}: "
+                    "check GCORE_BASE_URL, and whether a proxy changes what the API sends"
+                ) from error
             # The record is to blame, unless the answer is as large where there can be no record.
             with contextlib.suppress(NotThere):
                 self.fetch_page(filters, page=BEYOND_ANY_END, limit=1, patience=patience)

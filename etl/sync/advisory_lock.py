@@ -9,13 +9,12 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import math
-import re
 import time
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from etl.database import lasting_session, location_of
+from etl.database import lasting_session, location_of, writer_named
 from etl.errors import SyncRunning, TransactionPooler
 from etl.sync.lock_holder import Holder, busy_message
 
@@ -27,7 +26,8 @@ _PRODUCT = 0x6763_6F72
 _POLL_SECONDS = 0.2
 _LOCK = sa.text("SELECT pg_try_advisory_lock(:product, hashtext(coalesce(current_schema(), '')))")
 _UNLOCK = sa.text("SELECT pg_advisory_unlock(:product, hashtext(coalesce(current_schema(), '')))")
-# A role that may not see much of other roles' sessions still sees these columns, without the time.
+# A role that may not see much of other roles' sessions still sees these columns, without `backend_start`.
+# Anybody may take a lock of these numbers, and several may share it.
 _HOLDER = sa.text(
     "SELECT pid, pid = pg_backend_pid() AS is_this_session, usename, application_name,"
     " to_char(backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') AS since"
@@ -35,8 +35,8 @@ _HOLDER = sa.text(
     " WHERE locktype = 'advisory' AND granted AND objsubid = 2 AND classid = :product"
     " AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())"
     " AND objid = CAST(CAST(hashtext(coalesce(current_schema(), '')) AS bigint) & 4294967295 AS oid)"
+    " ORDER BY is_this_session DESC, backend_start, pid LIMIT 1"
 )
-_NAMES_ITSELF = re.compile(r"gcore-etl (\d+)@(.+)")
 
 
 @contextlib.contextmanager
@@ -82,8 +82,8 @@ def _find_holder(connection: sa.Connection) -> Holder | None:
         # This process does not have it yet: the session was somebody else's, and may be so again.
         raise TransactionPooler
     since = row["since"] and dt.datetime.fromisoformat(row["since"]).replace(tzinfo=dt.UTC)
-    if named := _NAMES_ITSELF.fullmatch(row["application_name"] or ""):
-        return Holder(process=named[1], host=named[2], since=since)
+    if named := writer_named(row["application_name"] or ""):
+        return Holder(process=named[0], host=named[1], since=since or named[2])
     role = f", role {row['usename']}" if row["usename"] else ""
     return Holder(process=f"{row['pid']} of the server{role}", host=None, since=since)
 

@@ -207,7 +207,9 @@ def _asking(source: DetailSource, due: DueResult) -> Callable[[], Answer]:
             return Answer(due=due)
         except (RequestRefused, Unreachable, BodyTooLarge, NotTheApi) as error:
             if not source.stopping.is_set():
-                logger.warning("the result of task %s: %s", due.task_id, error)
+                logger.warning(
+                    "the result of task %s is skipped, and asked for again later: %s", due.task_id, error
+                )
             return Answer(due=due, is_failure=True, seconds=time.monotonic() - began)
 
     return ask

@@ -23,6 +23,8 @@ from etl.settings import format_duration
 # Who has synced only once may do so every day.
 USUAL_INTERVAL = dt.timedelta(days=1)
 _RECENT_RUNS = 10
+# Nobody syncs more often than this.
+_OFTEN = dt.timedelta(minutes=2)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,10 +50,12 @@ class Forecast:
 
     def warning(self, per_run: int) -> str:
         """Say what will be lost, and what to do about it."""
+        raise_it = f"raise --max-results (now {per_run:,})"
+        remedy = f"sync more often than every {self.every}, or {raise_it}"
         return (
             f"{self.at_risk:,} of {self.waiting:,} results that wait may be deleted by the API before a sync "
-            f"gets to them, the first on {self.first_lost_at:%Y-%m-%d}: sync more often than every "
-            f"{self.every}, or raise --max-results (now {per_run:,})"
+            f"gets to them, the first on {self.first_lost_at:%Y-%m-%d}: "
+            f"{remedy if self.interval > _OFTEN else raise_it}"
         )
 
 

@@ -6,13 +6,22 @@ import dataclasses
 import datetime as dt
 from typing import TYPE_CHECKING
 
-from etl.database import check, ensure_schema, file_of, reading
+from etl.database import check, connected, ensure_schema, file_of, reading
 from etl.database.trial import try_creating, try_writing
-from etl.errors import DatabaseError, EtlError, NoTablesError, SchemaOutdatedError, SyncRunning
+from etl.errors import (
+    AccountChanged,
+    ConfigurationError,
+    DatabaseError,
+    EtlError,
+    NoTablesError,
+    SchemaOutdatedError,
+    SyncRunning,
+)
 from etl.extract.date_filter import probe_date_filter
 from etl.extract.page_size import largest_page
 from etl.load.indexes import missing_indexes
 from etl.settings import format_duration, hint_at_other_names, is_well_formed
+from etl.sync.account import Account
 from etl.sync.clock import DOUBTFUL_SKEW
 from etl.sync.deadline import read_forecast
 from etl.sync.rehearsal import rehearse
@@ -54,7 +63,7 @@ class Finding:
 
 
 def examine(settings: Settings, *, now: Callable[[], dt.datetime]) -> Iterator[Finding]:
-    """Check the key, the API, the clock, the database, its schema, and what `date_created` means."""
+    """Check the key, the API, the clock, the account, the database, its schema, and `date_created`."""
     found = yield from _examine_source(settings, now)
     stored = yield from _examine_database(settings, now)
     yield _examine_date_filter(settings, found, stored)
@@ -76,6 +85,7 @@ def _examine_source(
             page = client.fetch_page({}, page=1, limit=1)
             verdict = probe_date_filter(client, page)
             pages = _examine_page_size(client, page, settings.page_size)
+            account = _examine_account(client, settings, page)
     except EtlError as error:
         yield _failure("API", error)
         return None
@@ -83,6 +93,7 @@ def _examine_source(
     yield Finding("API", is_good=True, detail=f"{settings.base_url} accepts the key and lists {count} tasks")
     yield pages
     yield _examine_clock(page.served_at, now())
+    yield from account
     return verdict
 
 
@@ -112,6 +123,27 @@ def _examine_page_size(client: Client, shown: Page, page_size: int) -> Finding:
     else:
         detail = f"pages of {page_size:,} tasks are accepted"
     return Finding("pages", is_good=True, detail=detail)
+
+
+def _examine_account(client: Client, settings: Settings, shown: Page) -> list[Finding]:
+    """Say whether the API shows the tasks of the account that is copied here, if any is."""
+    try:
+        with connected(settings.database_url) as connection:
+            with connection.begin():
+                ensure_schema(connection, migrate=False)
+                state = read_state(connection)
+            if not state.present_tasks:
+                return []
+            size = state.max_page_size or settings.page_size
+            account = Account(
+                connection, client, state.client_ids, has_tasks=True, page_size=size, may_change=False
+            )
+            account.check(shown)
+    except AccountChanged as error:
+        return [_failure("account", error)]
+    except (ConfigurationError, DatabaseError):
+        return []  # what is wrong with the database, its own checks say
+    return [Finding("account", is_good=True, detail="the API key belongs to the account that is copied here")]
 
 
 def _examine_clock(served_at: dt.datetime | None, now: dt.datetime) -> Finding:

@@ -6,6 +6,7 @@ import datetime as dt
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 
 from etl.database import (
     current_revision,
@@ -23,29 +24,46 @@ if TYPE_CHECKING:
 
 # No run has this number, so that none is skipped.
 _NO_RUN = 0
+# By SQLSTATE: no lock in time, or no end.
+_GIVEN_UP = {"55P03", "57014"}
 
 
 def rehearse(connection: Connection) -> str:
     """
     Do what a sync does before its first request, take it back, and return the schema in which it did that.
 
-    The connection must hold the writer's lock. Raises what a sync would raise. An upgrade of tables with
-    rows, which takes long and keeps readers out, is not tried: only whether this role could.
+    The connection must hold the writer's lock. Raises what a sync would raise. An upgrade keeps readers out:
+    it is given up, and taken for possible, where it has to wait for them or takes longer than a few seconds.
     """
     transaction = connection.begin()
     try:
-        current = current_revision(connection)
-        if current in {None, head_revision()}:
-            ensure_schema(connection)
-            refuse_without_rights_to_sync(connection)
-            sequences_behind(connection)
-            _write(connection)
-        else:
+        schema = str(connection.scalar(sa.text("SELECT current_schema()")))
+        if current_revision(connection) not in {None, head_revision()}:
             refuse_without_rights_to_upgrade(connection)
+            if not _upgrade(connection):
+                return schema
+        else:
+            ensure_schema(connection)
+        refuse_without_rights_to_sync(connection)
+        sequences_behind(connection)
+        _write(connection)
         SeenTasks(connection)
-        return str(connection.scalar(sa.text("SELECT current_schema()")))
     finally:
         transaction.rollback()
+    return schema
+
+
+def _upgrade(connection: Connection) -> bool:
+    """Upgrade; return False where that was given up, and with it the transaction."""
+    connection.exec_driver_sql("SET LOCAL lock_timeout = '2s'")
+    connection.exec_driver_sql("SET LOCAL statement_timeout = '10s'")
+    try:
+        ensure_schema(connection)
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) in _GIVEN_UP:
+            return False
+        raise
+    return True
 
 
 def _write(connection: Connection) -> None:

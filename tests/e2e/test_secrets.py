@@ -344,6 +344,21 @@ def test_a_password_is_not_shown_when_the_database_is_wrong(nursery, emulator, p
             check_ended(ended, PASSWORD, KEY)
 
 
+def test_the_advice_does_not_depend_on_the_password(nursery, emulator, postgres_databases):
+    """What the server says is looked up before it is cleaned, and a password may be a word of it."""
+    with postgres_databases.empty() as url:
+        host = urlsplit(url).netloc.rpartition("@")[2]
+        wrong = urlsplit(url)._replace(netloc=f"postgres:database@{host}", path="/nosuch").geturl()
+        for address, advice in {
+            wrong: "create it, or name another in the database URL",
+            "postgresql://u:refused@127.0.0.1:1/d": "check that the server is running and can be reached",
+        }.items():
+            ended = Command(nursery, environment_for(emulator, address))("status")
+            assert ended.code == 4
+            assert MASK in ended.err
+            assert ended.err.endswith(f": {advice}\n")
+
+
 # Passwords that people have, and words of the very messages in which they must not show.
 WORDS = (
     "postgres", "gcore", "etl", "e", "a", ":", "sync", "database", "install", "gcore-ai-tasks-etl",

@@ -5,12 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import re
 
+import psycopg
 import pytest
 import sqlalchemy as sa
+from support.conditions import execute
+from support.dumps import differences, read_dump
 from support.worlds import NOW, a_world, settings_for
 
-from etl.database import ensure_schema
+from etl.database import downgrade, ensure_schema
 from etl.emulator import Behaviour, serve
+from etl.errors import AccountChanged, DatabaseError
 from etl.sync.deadline import Forecast
 from etl.sync.doctor import examine
 from etl.sync.options import SyncOptions
@@ -110,3 +114,41 @@ def test_the_doctor_names_the_lock_holder_and_is_content(database_url):
         with writing(database_url):
             said = say(emulator, database_url)["database"]
     assert "another sync is writing to this database" in said
+
+
+def failures(emulator, database_url) -> list[tuple[str, int, str]]:
+    found = examine(settings_for(emulator, database_url), now=lambda: NOW)
+    return [(each.name, each.exit_code, each.detail) for each in found if each.exit_code]
+
+
+def test_the_key_of_another_account_is_noticed_as_a_sync_would(database_url):
+    with serve(a_world()) as emulator:
+        run_sync(settings_for(emulator, database_url), SyncOptions(with_results=False))
+        assert "the account that is copied here" in say(emulator, database_url)["account"]
+    with serve(a_world(20, seed=9, client_id=77)) as other:
+        with pytest.raises(AccountChanged) as caught:
+            run_sync(settings_for(other, database_url))
+        assert failures(other, database_url) == [("account", 3, str(caught.value))]
+
+
+def test_what_is_in_the_way_of_an_upgrade_is_named_as_by_a_sync(database_url):
+    with serve(a_world(5)) as emulator:
+        run_sync(settings_for(emulator, database_url), SyncOptions(with_results=False))
+        with writing(database_url) as connection, connection.begin():
+            downgrade(connection, "0008")
+        before = read_dump(database_url)
+        assert failures(emulator, database_url) == []
+        assert differences(read_dump(database_url), before) == []
+        execute(database_url, "CREATE TABLE task_waits (mine int)")
+        with pytest.raises(DatabaseError, match="task_waits") as caught:
+            run_sync(settings_for(emulator, database_url))
+        assert failures(emulator, database_url) == [("database", 4, str(caught.value))]
+
+
+def test_an_upgrade_that_would_wait_for_readers_is_not_waited_for(postgres_databases):
+    with postgres_databases.migrated() as url, serve(a_world(5)) as emulator:
+        with writing(url) as connection, connection.begin():
+            downgrade(connection, "0008")
+        with psycopg.connect(url) as reader:
+            reader.execute("SELECT count(*) FROM tasks")
+            assert failures(emulator, url) == []

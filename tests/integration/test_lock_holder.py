@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import os
 import re
@@ -64,19 +65,32 @@ def test_what_is_known_is_said(name):
     )
 
 
-def test_a_superuser_sees_process_host_and_time(url):
+@pytest.mark.parametrize("is_superuser", [True, False])
+def test_every_role_sees_process_host_and_time(url, is_superuser):
     before = dt.datetime.now(dt.UTC).replace(microsecond=0)
-    with writing(url):
-        line = told(url)
-    assert HERE in line
+    with a_role(url, *EVERYTHING) as own, writing(url):
+        line = told(url if is_superuser else own)
+    assert f"({HERE}, since " in line
     since = dt.datetime.fromisoformat(SINCE.search(line)[1]).replace(tzinfo=dt.UTC)
     assert before <= since <= dt.datetime.now(dt.UTC)
 
 
-def test_another_role_sees_process_and_host(url):
+def test_the_name_of_a_long_host_is_cut_and_not_the_time(url, monkeypatch):
+    monkeypatch.setattr(socket, "gethostname", lambda: "h" * 64)
     with a_role(url, *EVERYTHING) as own, writing(url):
         line = told(own)
-    assert f"({HERE})" in line
+    assert re.search(rf"\(process {os.getpid()} on h+, since ", line)
+
+
+def test_several_sessions_that_share_the_lock_are_waited_for(url):
+    """Anybody who may connect can take it; they are no sync of ours, but none of ours may write."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(2):
+            other = stack.enter_context(psycopg.connect(url))
+            other.execute("SELECT pg_advisory_lock_shared(%s, hashtext('public'))", [advisory_lock._PRODUCT])
+        assert "of the server, role " in told(url)
+    with writing(url):
+        pass
 
 
 def test_a_session_under_another_name_is_known_by_its_role_and_its_process_on_the_server(url):
