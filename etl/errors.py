@@ -17,6 +17,7 @@ EtlError
 │   ├── RequestRefused
 │   ├── NotThere              a 404 or 410: an answer to some questions
 │   ├── NotTheApi             something else on the way answered in its place
+│   ├── EmptyPage             there is something to be listed: not so long a page, perhaps
 │   ├── UnreadablePage
 │   │   ├── SpoiltPage        one record in it spoils the rest (in extract.payload)
 │   │   └── BodyTooLarge      it stays too large: fewer records at once may not be
@@ -113,8 +114,8 @@ class AccountChanged(ConfigurationError):
     def __init__(self, seen: list[int], known: list[int]) -> None:
         self.seen, self.known = seen, known
         super().__init__(
-            f"this database holds the tasks of client {_listed(known)}, the API key gives those of client "
-            f"{_listed(seen)}; nothing was stored: use another database (-d), another key, "
+            f"this database holds the tasks of {_clients(known)}, the API key gives those of "
+            f"{_clients(seen)}; nothing was stored: use another database (-d), another key, "
             "or --allow-account-change"
         )
 
@@ -159,6 +160,13 @@ class NotTheApi(SourceError):
             f"(HTML, HTTP {status_code}{f', through {proxy}' if proxy else ''}): "
             "open the address in a browser to see what it says; check GCORE_BASE_URL, if it is set"
         )
+
+
+class EmptyPage(SourceError):
+    """A first page without a record, from a list that has some."""
+
+    def __init__(self, count: int | None) -> None:
+        super().__init__("they come without a task" + (f", and a count of {count:,}" if count else ""))
 
 
 class UnreadablePage(SourceError):
@@ -262,6 +270,10 @@ class Interrupted(EtlError):
 
 class RecordError(EtlError):
     """One record cannot be loaded: park it and go on."""
+
+
+def _clients(numbers: list[int]) -> str:
+    return f"client {_listed(numbers)}" if numbers else "an account without client numbers"
 
 
 def _listed(numbers: list[int]) -> str:

@@ -22,6 +22,8 @@ _AGAIN_AFTER = 0.01  # seconds
 # Whoever is struck in one of these leaves a lock taken for ever, and whoever asks for it next waits as long.
 _TAKING_OR_RELEASING = frozenset({"__enter__", "__exit__", "_acquire_restore", "_release_save"})
 _MOST_DELAYS = 100
+# What Python says of a signal whose handler is gone by the time it is looked at.
+_IGNORED = "ignored due to race condition"
 
 
 def interruptible(note: str = "", *, signals: Iterable[signal.Signals] = STOP) -> Listener:
@@ -59,10 +61,10 @@ class Listener:
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
         if self._again is not None:
             self._again.cancel()
-        if self._handlers:
-            sys.unraisablehook = self._hook
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
+        if self._handlers:
+            sys.unraisablehook = self._hook
         # A driver that is interrupted in the middle complains in its own words.
         if error is not None and self._raised not in {None, error}:
             raise self._raised from error
@@ -89,6 +91,8 @@ class Listener:
 
     def _swallowed(self, what: UnraisableHookArgs) -> None:
         """Raise it again in a moment, if it struck in a destructor, out of which no exception comes."""
+        if isinstance(what.exc_value, OSError) and _IGNORED in str(what.exc_value):
+            return  # a second signal, that came before the first could be raised
         if self._raised is None or what.exc_value is not self._raised:
             self._hook(what)
             return

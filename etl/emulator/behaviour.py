@@ -69,8 +69,8 @@ class Behaviour:
     """From the nth list request on (the first is 1), this cap in place of `page_cap`."""
     page_limit: int | None = None
     """The largest page accepted; a larger `limit` is refused."""
-    page_refusal: Literal[400, 413, 422, 500, 503] = 400
-    """How it is refused."""
+    page_refusal: Literal[400, 404, 413, 414, 422, 500, 503, "empty"] = 400
+    """How it is refused: with a status, or with a page that has no task."""
     own_page_size: int | None = None
     """So many tasks are on a page, whatever `limit` says."""
     empty_list: Literal["empty", "404"] = "empty"

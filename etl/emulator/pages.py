@@ -29,7 +29,8 @@ def render_page(query: Query, index: Index, behaviour: Behaviour, cap: int) -> b
         raise PastTheEnd
     if behaviour.empty_list == "404" and not count:
         raise PastTheEnd
-    shown = _repeat(tasks, start, limit, behaviour)
+    is_refused = behaviour.page_limit is not None and query.limit > behaviour.page_limit
+    shown = [] if is_refused else _repeat(tasks, start, limit, behaviour)
     records = render_records(shown, index, behaviour)
     has_next = start + limit < count
     head = [

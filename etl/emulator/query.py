@@ -47,9 +47,9 @@ class Query:
 
 def parse_query(params: Mapping[str, str], behaviour: Behaviour) -> Query:
     """Understand the parameters as this server would, or refuse them."""
-    most = behaviour.page_limit
-    if most is not None and _whole(params, "limit", DEFAULT_LIMIT) > most:
-        raise BadParameter(f"limit must be <= {most}", behaviour.page_refusal)
+    most, refusal = behaviour.page_limit, behaviour.page_refusal
+    if most is not None and refusal != "empty" and _whole(params, "limit", DEFAULT_LIMIT) > most:
+        raise BadParameter(f"limit must be <= {most}", refusal)
     status = params.get("status") or None
     if status and status not in STATUSES and behaviour.unknown_status_rejected:
         raise BadParameter(f"status: {status!r} is not one of the available choices")

@@ -109,7 +109,8 @@ def _about_proxy(words: str, proxy: Proxy, base_url: str) -> Failure:
     status = int(match[0]) if (match := re.match(r"\d{3}\b", words)) else None
     if status == 407 or "sername/password" in words or "Requested" in words:  # noqa: PLR2004
         if proxy.user or proxy.password:
-            return ProxyRefused, f"{proxy} refused the user and the password in {proxy.variable}: check them"
+            words = f"{proxy} refused the user and the password in {proxy.variable}"
+            return ProxyRefused, f"{words}: check them, and that it accepts Basic authentication"
         url = f"{proxy.scheme}://user:password@host:port"
         return ProxyRefused, f"{proxy} asks for a user and a password: set {proxy.variable} to {url}"
     said = f"HTTP {status}" if status else clean(words.removeprefix(_BEFORE_SOCKS).rstrip("."))

@@ -9,7 +9,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from etl.errors import ConfigurationError, RequestRefused, SourceError
+from etl.errors import (
+    ConfigurationError,
+    EmptyPage,
+    NotTheApi,
+    NotThere,
+    RequestRefused,
+    SourceError,
+    Unreachable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,8 +25,8 @@ if TYPE_CHECKING:
     from etl.extract.pages import PageSource
     from etl.extract.payload import Page
 
-# What servers answer to a page size they do not like; they answer the same to a filter they do not know.
-SIZE_REFUSALS = frozenset({400, 413, 422})
+# What may come of asking for too many: a status, a page of a proxy, no answer at all, or an empty list.
+SIZE_FAILURES = (RequestRefused, NotThere, NotTheApi, Unreachable, EmptyPage)
 # Seconds for which a smaller page is retried: a server that fails on it too is asked for a smaller one still.
 HALVING_PATIENCE = 3.0
 
@@ -34,17 +42,23 @@ def is_size_to_blame(
     """
     Return whether a page of `limit` tasks failed with this error because it is so long.
 
-    It did if a page of one task succeeds now. `is_known` if one has before.
+    It did if a page of one task succeeds now. `is_known` if one has before. Servers, and what stands before
+    them, refuse what is too long with many statuses, and some of them refuse a filter with the same.
     """
-    if limit == 1 or (isinstance(error, RequestRefused) and error.status_code not in SIZE_REFUSALS):
+    if limit == 1 or not isinstance(error, SIZE_FAILURES):
         return False
-    if is_known:
+    if is_known and not isinstance(error, EmptyPage):
         return True
     try:
-        source.fetch_page(filters, page=1, limit=1, patience=HALVING_PATIENCE)
+        shown = source.fetch_page(filters, page=1, limit=1, patience=HALVING_PATIENCE)
     except (SourceError, ConfigurationError):
         return False
-    return True
+    return bool(shown.records) or not isinstance(error, EmptyPage)
+
+
+def is_doubtful(page: Page, filters: Mapping[str, str]) -> bool:
+    """Return whether a first page is empty though something is there, or may be, for all that is known."""
+    return not page.records and (page.count != 0 or filters.keys() <= {"ordering"})
 
 
 def largest_page(source: PageSource, page_size: int) -> tuple[Page, int, str | None]:
@@ -57,8 +71,12 @@ def largest_page(source: PageSource, page_size: int) -> tuple[Page, int, str | N
     limit, reason = page_size, None
     while True:
         try:
-            return source.fetch_page({}, page=1, limit=limit), limit, reason
-        except SourceError as error:
+            page = source.fetch_page({}, page=1, limit=limit)
+            error: SourceError = EmptyPage(page.count)
+            if not is_doubtful(page, {}) or not is_size_to_blame(error, source, {}, limit=limit):
+                return page, limit, reason
+        except SourceError as failure:
+            error = failure
             if not is_size_to_blame(error, source, {}, limit=limit, is_known=reason is not None):
                 raise
-            limit, reason = limit // 2, str(error)
+        limit, reason = limit // 2, str(error)

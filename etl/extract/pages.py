@@ -18,13 +18,12 @@ from typing import TYPE_CHECKING, Protocol
 from etl.errors import (
     BodyTooLarge,
     DriftingPages,
+    EmptyPage,
     NotThere,
     PageLoop,
-    RequestRefused,
     RunawayScan,
-    Unreachable,
 )
-from etl.extract.page_size import HALVING_PATIENCE, is_size_to_blame
+from etl.extract.page_size import HALVING_PATIENCE, SIZE_FAILURES, is_doubtful, is_size_to_blame
 from etl.extract.parallel import DaemonPool, await_result
 from etl.extract.payload import Page, SpoiltPage
 from etl.extract.slices import NOTHING, Slice
@@ -102,7 +101,8 @@ class Walk:
         self._proves_end = proves_end
         self._concurrency = source.concurrency if is_by_id else 1
         self._landmarks: dict[str | bytes, int] = {}
-        self._misses = self._returns = self._read = self._claimed = self._calm = 0
+        self._misses = self._returns = self._read = self._claimed = self._calm = self._advances = 0
+        self._furthest = ""
         self._stride = 0
 
     def __iter__(self) -> Iterator[Page]:
@@ -115,7 +115,7 @@ class Walk:
                 ahead.choose = self._choose
                 span, future = ahead.take(position, self._limit, count)
                 page = self._page_of(span, future)
-                if page is None:
+                if page is None or self._is_emptied(span, page):
                     continue
                 here, count = Slice.of(span, page), page.count
                 if self._is_own_size(here, last, position):
@@ -163,15 +163,26 @@ class Walk:
             # Pages as long as this one are tried again, but not at once: each may take much to read.
             self._limit = self._ceiling = span.limit // 2
             self._calm = 0
-        except (RequestRefused, Unreachable) as error:
-            is_known = self._refusal is not None
-            if self.own_size is not None or not is_size_to_blame(
-                error, self._source, self._filters, limit=span.limit, is_known=is_known
-            ):
+        except SIZE_FAILURES as error:
+            if not self._halve(span, error):
                 raise
-            self._refused_size, self._refusal = self._refused_size or self._limit, error
-            self._limit = self._ceiling = self._page_size = max(1, self._limit // 2)
         return None
+
+    def _is_emptied(self, span: Span, page: Page) -> bool:
+        """Return whether the first page is to be asked for again in a smaller size, as it shows nothing."""
+        return (
+            span.start == 0 and is_doubtful(page, self._filters) and self._halve(span, EmptyPage(page.count))
+        )
+
+    def _halve(self, span: Span, error: SourceError) -> bool:
+        """Ask for pages half as long from now on, and return True, if this came of the size of the page."""
+        if self.own_size is not None or not is_size_to_blame(
+            error, self._source, self._filters, limit=span.limit, is_known=self._refusal is not None
+        ):
+            return False
+        self._refused_size, self._refusal = self._refused_size or self._limit, error
+        self._limit = self._ceiling = self._page_size = max(1, self._limit // 2)
+        return True
 
     def _accept_size(self) -> None:
         """Note a size that is granted after larger ones were refused."""
@@ -283,7 +294,7 @@ class Walk:
         span = Span(position // limit + 1, limit)
         try:
             here = Slice.of(span, self._fetch(span))
-        except (SpoiltPage, BodyTooLarge):
+        except (SpoiltPage, BodyTooLarge, *SIZE_FAILURES):
             return NOTHING
         return here if here.size == len(here.page.records) else NOTHING
 
@@ -316,11 +327,22 @@ class Walk:
 
     def _miss(self) -> None:
         self._misses += 1
-        if self._misses > MOST_MISSES + self.slices:
+        if self._misses > MOST_MISSES + self._progress():
             raise DriftingPages(
                 f"the list of tasks moved under the cursor {self._misses} times; "
                 "try again when fewer tasks are being deleted"
             )
+
+    def _progress(self) -> int:
+        """
+        Return how many slices brought the walk further: it may step back as often, but not for ever.
+
+        In a list without order that cannot be seen; there it is no more than a list of this length may take.
+        """
+        if self.is_ordered:
+            return self._advances
+        most = RUNAWAY_FACTOR * (1 + self._claimed // self._ceiling) if self._claimed else self.slices
+        return min(self.slices, most)
 
     def _learn(self, here: Slice) -> None:
         """Take a first page shorter than asked, with more behind it, for the server's page size."""
@@ -356,6 +378,9 @@ class Walk:
     def _guard(self, here: Slice, news: int) -> None:
         """Notice a walk that comes by the same places again, or that never ends."""
         self.slices += 1
+        if here.last_id and here.last_id > self._furthest:
+            self._furthest = here.last_id
+            self._advances += 1
         landmarks = here.keys & self._landmarks.keys()
         came_back = any(self.slices - self._landmarks[key] > NEAR for key in landmarks)
         self._returns = self._returns + 1 if came_back else 0

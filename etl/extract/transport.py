@@ -106,9 +106,16 @@ class Transport(httpx.BaseTransport):
             port=request.url.port,
             target=request.url.raw_path,
         )
-        response = self._pool.handle_request(
-            httpcore.Request(request.method, url, headers=request.headers.raw, extensions=request.extensions)
-        )
+        try:
+            response = self._pool.handle_request(
+                httpcore.Request(
+                    request.method, url, headers=request.headers.raw, extensions=request.extensions
+                )
+            )
+        except BaseException:
+            # One that failed behind a proxy's CONNECT would keep the only place in the pool.
+            self._pool.close()
+            raise
         return _Response(response.status, headers=response.headers, stream=_Body(response))
 
     def close(self) -> None:

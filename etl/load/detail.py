@@ -13,31 +13,27 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from etl.extract.payload import CONTENT
+from etl.extract.payload import CONTENT, TaskPayload
 from etl.load.dialect import among
-from etl.models import TASKS
+from etl.load.transform import content_of
+from etl.models import TASKS, TERMINAL_STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from etl.extract.payload import TaskPayload
+    from etl.extract.payload import Task
 
 # Status and progress have a history, which lists tell.
 ADDABLE = tuple(name for name in CONTENT if name not in {"status", "progress"})
 _INSTANTS = {"started_at", "completed_at", "date_created"}
+_TIMES = ("started_at", "completed_at", "total_time_sec")
 # Members of these are added one by one.
 _OBJECTS = {"extra", "task_data"}
 
 
 def detail_of(page: TaskPayload) -> dict[str, Any]:
     """Return all that a task's own page says, as `tasks.detail` holds it."""
-    values = {name: getattr(page, name) for name in ADDABLE}
-    said = {
-        name: value.isoformat() if isinstance(value, dt.datetime) else value
-        for name, value in values.items()
-        if value is not None
-    }
-    return {"status": page.status, **said}
+    return {"status": page.status, **_as_json({name: getattr(page, name) for name in ADDABLE})}
 
 
 def completed(content: Mapping[Any, Any], detail: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -65,6 +61,22 @@ def left_out(content: Mapping[Any, Any], detail: Mapping[str, Any] | None) -> di
     return {"status": content["status"], **parts} if parts else None
 
 
+def detail_after(payload: Task, known: Mapping[Any, Any]) -> dict[str, Any] | None:
+    """
+    Return `tasks.detail` once this record has been seen of a task that is stored as `known`.
+
+    Times of a task that has ended in this status are not erased by a record that leaves them out.
+    """
+    if isinstance(payload, TaskPayload) and payload.is_detail:
+        return detail_of(payload)
+    content = content_of(payload)
+    detail = known["detail"]
+    if known["status"] == payload.status and payload.status in TERMINAL_STATUSES:
+        kept = {name: known[name] for name in _TIMES if content[name] is None and known[name] is not None}
+        detail = {"status": payload.status, **_said(detail, payload.status), **_as_json(kept)}
+    return left_out(content, detail)
+
+
 def add_details(connection: sa.Connection, pages: Sequence[TaskPayload], now: dt.datetime) -> None:
     """Store what the tasks' own pages say and lists leave out; the caller owns the transaction."""
     columns = [TASKS.c[name] for name in ("task_id", "status", "detail", *ADDABLE)]
@@ -88,6 +100,14 @@ def add_details(connection: sa.Connection, pages: Sequence[TaskPayload], now: dt
         values[TASKS.c.changed_at] = now
         statement = sa.update(TASKS).where(TASKS.c.task_id == sa.bindparam("id")).values(values)
         connection.execute(statement, changes)
+
+
+def _as_json(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: value.isoformat() if isinstance(value, dt.datetime) else value
+        for name, value in values.items()
+        if value is not None
+    }
 
 
 def _said(detail: Mapping[str, Any] | None, status: str | None) -> dict[str, Any]:

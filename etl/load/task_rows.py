@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from etl.extract.payload import CONTENT, TaskPayload
 from etl.load.bulk import encoder_for, insert_rows, update_rows
-from etl.load.detail import completed, detail_of, left_out
+from etl.load.detail import completed, detail_after, detail_of
 from etl.load.dialect import among
 from etl.load.transform import content_of, creation_bounds, encode_content, encode_values
 from etl.models import HISTORY, RESULTS, STATUSES_WITH_RESULT, TASKS, TERMINAL_STATUSES
@@ -114,12 +114,8 @@ class TaskWriter:
 
     def _changed_row(self, payload: Task, known: sa.RowMapping, *, is_archived: bool) -> Row:
         sighting, instant = self._sighting, self._encoder.instant
-        content = content_of(payload)
-        if isinstance(payload, TaskPayload) and payload.is_detail:
-            detail: dict[str, Any] | None = detail_of(payload)
-        else:
-            detail = left_out(content, known["detail"])
-        content = completed(content, detail)
+        detail = detail_after(payload, known)
+        content = completed(content_of(payload), detail)
         after = max(filter(None, (sighting.created_after, known["created_after"])), default=None)
         before = min(filter(None, (sighting.created_before, known["created_before"])), default=None)
         is_same = payload.status == known["status"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from etl.load.bulk import fetch_pairs
-from etl.load.detail import completed
+from etl.load.detail import completed, detail_after
 from etl.load.dialect import among
 from etl.load.task_rows import Sighting, TaskWriter
 from etl.load.transform import content_of, differs
@@ -104,4 +104,4 @@ def _rows(connection: sa.Connection, task_ids: list[str]) -> dict[str, sa.RowMap
 
 def _says_other(latest: Mapping[str, Task], row: sa.RowMapping) -> bool:
     payload = latest[row["task_id"]]
-    return differs(completed(content_of(payload), row["detail"]), row)
+    return differs(completed(content_of(payload), detail_after(payload, row)), row)

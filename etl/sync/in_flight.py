@@ -7,7 +7,6 @@ list no longer shows is asked for by id, and only the list, asked for just that 
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -51,14 +50,23 @@ def iter_by_id(source: TaskSource, batches: Iterator[list[str]]) -> Iterator[tup
 
 def _ask(source: TaskSource, task_id: str) -> Callable[[], Page | None]:
     def ask() -> Page | None:
-        with contextlib.suppress(NotThere, RequestRefused, SpoiltPage, BodyTooLarge):
+        gone = None
+        try:
             answer = source.fetch_page({"task_id": task_id}, page=1, limit=2)
             if is_shown(task_id, answer) or is_gone(task_id, answer):
                 return answer
+        except NotThere:
+            gone = Page(records=(), count=0)  # the list is there, and has nothing with this id
+        except (RequestRefused, SpoiltPage, BodyTooLarge):
+            pass
         # The task itself tells its state, but a 404 of it may mean that its result has expired.
         try:
             return Page(records=(source.fetch_detail(task_id).task,), is_detail=True)
-        except (NotThere, RequestRefused, NeverReadable, BodyTooLarge) as error:
+        except NotThere as error:
+            if gone is None:
+                logger.warning("task %s could not be looked at again: %s", task_id, error)
+            return gone
+        except (RequestRefused, NeverReadable, BodyTooLarge) as error:
             logger.warning("task %s could not be looked at again: %s", task_id, error)
             return None
 

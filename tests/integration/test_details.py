@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import json
 from typing import TYPE_CHECKING
@@ -155,6 +156,25 @@ def test_a_list_that_begins_to_show_times_is_believed(database_url):
         emulator.behaviour.record_shape = "older"
         run_sync(settings, FULL)
         assert stored_times(database_url).keys() == world.tasks.keys()
+
+
+@pytest.mark.parametrize("options", [SyncOptions(), FULL])
+@pytest.mark.parametrize("with_results", [True, False])
+def test_times_that_lists_showed_stay_where_they_no_longer_do(database_url, options, with_results):
+    world = a_world(60, arrivals_per_hour=20)
+    first = dataclasses.replace(FULL, with_results=with_results)
+    options = dataclasses.replace(options, with_results=with_results)
+    with serve(world, Behaviour()) as emulator:
+        settings = settings_for(emulator, database_url, lookback=dt.timedelta(days=30))
+        run_sync(settings, first)
+        truth = true_times(world)
+        emulator.behaviour.record_shape = "older"
+        run_sync(settings, options)
+        before = dump(database_url)
+        run_sync(settings, options)
+        assert dump(database_url) == before
+        found = stored_times(database_url)
+        assert {task_id: found[task_id] for task_id in truth} == truth
 
 
 def test_tasks_that_were_fetched_before_the_upgrade_are_completed_so_many_a_run(database_url):

@@ -25,7 +25,10 @@ def asked_sizes(emulator) -> list[int]:
     return [int(request.query["limit"]) for request in emulator.requests if "limit" in request.query]
 
 
-@one_in(2, "refusal, meaning", [400, 413, 422, 500, 503], ["gte", "day", "ignored"])
+REFUSALS = [400, 404, 413, 414, 422, 500, 503, "empty"]
+
+
+@one_in(2, "refusal, meaning", REFUSALS, ["gte", "day", "ignored"])
 def test_a_page_size_that_is_refused_is_halved_until_it_is_granted_and_remembered(
     database_url, caplog, refusal, meaning
 ):
@@ -208,3 +211,38 @@ def test_a_server_that_sends_too_much_whatever_is_asked_for_is_to_blame_itself(d
         run_sync(settings_for(emulator, database_url, page_size=100), TASKS_ALONE)
     assert len(emulator.requests) < 20
     assert query(database_url, "SELECT count(*) FROM rejected_records") == [(0,)]
+
+
+@pytest.mark.parametrize("count", ["ok", "null", "absent"])
+def test_tasks_are_not_taken_for_gone_where_pages_come_empty(database_url, count):
+    """Neither by the first sync, nor by one that knows better."""
+    world = a_world(40)
+    behaviour = Behaviour(page_limit=15, page_refusal="empty", count_is=count)
+    with serve(world, behaviour) as emulator:
+        settings = settings_for(emulator, database_url, page_size=100)
+        run_sync(settings, TASKS_ALONE)
+        assert stored_states(database_url) == true_states(world)
+        for options in (TASKS_ALONE, FULL):
+            run_sync(settings, options)
+            assert stored_states(database_url) == true_states(world)
+        assert query(database_url, "SELECT count(*) FROM tasks WHERE removed_at IS NOT NULL") == [(0,)]
+
+
+def test_the_doctor_finds_pages_that_come_empty(database_url):
+    with serve(a_world(40), Behaviour(page_limit=15, page_refusal="empty")) as emulator:
+        settings = settings_for(emulator, database_url, page_size=100)
+        (pages,) = [each for each in examine(settings, now=utc_now) if each.name == "pages"]
+    assert "pages of 100 tasks are refused" in pages.detail
+    assert "a sync reads 12 a page" in pages.detail
+
+
+def test_a_task_is_gone_where_the_list_answers_404_for_its_id(database_url):
+    world = a_world(20)
+    task_id = world.create()
+    with serve(world, Behaviour()) as emulator:
+        settings = settings_for(emulator, database_url)
+        run_sync(settings, TASKS_ALONE)
+        emulator.behaviour.empty_list = "404"
+        world.delete(task_id)
+        run_sync(settings, TASKS_ALONE)
+    assert query(database_url, "SELECT task_id FROM tasks WHERE removed_at IS NOT NULL") == [(task_id,)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from etl.errors import NotThere, PageLoop, RequestRefused, Unreachable
+from etl.errors import NotThere, PageLoop, RequestRefused, SourceError, Unreachable
 from etl.extract.pages import Walk
 from etl.extract.payload import Page, TaskPayload, UnusableRecord
 from etl.extract.scan import Scan
@@ -40,7 +41,7 @@ class MovingList:
         self, filters: Mapping[str, str], *, page: int, limit: int, patience: float | None = None
     ) -> Page:
         assert filters["ordering"] == "task_id" or limit == 1
-        assert patience is None or self.refuses is not None
+        assert patience is None or self.refuses is not None or limit == 1
         if self.refuses is not None and limit > self.refuses(self.requests):
             self.requests += 1
             raise self.refusal
@@ -249,10 +250,31 @@ def test_a_server_that_ignores_the_page_number_is_noticed():
         walk(source)
 
 
+@pytest.mark.parametrize("clamped_to", ["the first page", "the deepest that is granted"])
+@pytest.mark.parametrize("is_sorted", [True, False])
+def test_a_server_that_shows_nothing_beyond_a_depth_is_noticed(clamped_to, is_sorted):
+    """Whatever lies further down is answered with an earlier page, and the walk would go on for ever."""
+    source = MovingList(list(range(200)), 400)
+    if not is_sorted:
+        random.Random(1).shuffle(source.ids)
+    honest = source.fetch_page
+
+    def clamp(filters, *, page, limit, patience=None):
+        if page * limit > 100 and limit * (page - 1) < 200:
+            page = 1 if clamped_to == "the first page" else max(1, 100 // limit)
+        return honest(filters, page=page, limit=limit, patience=patience)
+
+    source.fetch_page = clamp
+    with contextlib.suppress(SourceError):
+        assert set(walk(source, proves_end=True)) == set(range(200))
+    assert source.requests < 2000
+
+
 def test_a_404_for_the_first_page_is_no_end():
     source = MovingList([], 10)
 
-    def refuse(_filters: Mapping[str, str], *, page: int, limit: int) -> Page:
+    def refuse(_filters: Mapping[str, str], *, page: int, limit: int, patience: float | None = None) -> Page:
+        assert patience is None or limit == 1
         raise NotThere(404, f"{page} {limit}")
 
     source.fetch_page = refuse

@@ -76,6 +76,15 @@ def hold_until_struck(lock: ThreadLock, seconds: float) -> None:
             pass
 
 
+def send_two_at_once() -> None:
+    both = [signal.SIGINT, signal.SIGTERM]
+    signal.pthread_sigmask(signal.SIG_BLOCK, both)
+    for number in both:
+        signal.raise_signal(number)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, both)
+    wait_in_vain()
+
+
 def complain() -> None:
     try:
         signal.raise_signal(signal.SIGTERM)
@@ -149,3 +158,9 @@ def test_another_error_that_nobody_can_raise_is_reported_as_ever(monkeypatch):
 def test_what_a_driver_makes_of_a_signal_is_still_that_signal():
     with pytest.raises(Interrupted), interruptible():
         complain()
+
+
+def test_two_signals_at_once_are_one_and_make_no_noise(capsys):
+    with pytest.raises(Interrupted), interruptible():
+        send_two_at_once()
+    assert capsys.readouterr().err == ""

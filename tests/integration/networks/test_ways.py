@@ -64,6 +64,21 @@ def test_the_api_is_reached_on_every_way(name, authority, emulator, monkeypatch)
         assert client.requests == 2
 
 
+@pytest.mark.parametrize("secure", [False, True])
+def test_a_tunnel_that_breaks_is_made_again(secure, authority, emulator, monkeypatch):
+    proxy = HttpProxy(fails=2)
+    with (
+        proxy.serve(authority.context() if secure else None) as port,
+        tls_front(emulator.port, authority.context()) as url,
+    ):
+        monkeypatch.setenv("HTTPS_PROXY", f"{'https://localhost' if secure else 'http://127.0.0.1'}:{port}")
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.path))
+        with client_at(url, retry_for=20, key=emulator.api_key) as client:
+            assert len(read(client).records) == 30
+            assert client.requests == 3
+    assert len(proxy.heads) == 3
+
+
 @pytest.mark.parametrize("dripping", ["head", "body", "nothing"])
 @pytest.mark.parametrize("name", WAYS)
 def test_a_deadline_holds_on_every_way(name, dripping, authority, monkeypatch):
