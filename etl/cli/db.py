@@ -114,5 +114,6 @@ def check(*, database_url: str | None) -> None:
             "run gcore-etl sync or gcore-etl db upgrade"
         )
     if differences:
-        raise DatabaseError(f"the schema differs from what this release expects in {len(differences)} places")
+        places = "1 place" if len(differences) == 1 else f"{len(differences)} places"
+        raise DatabaseError(f"the schema differs from what this release expects in {places}")
     say("the schema is what this release expects")

@@ -58,7 +58,7 @@ _ADVICE = {
 _OPTIONS = "check the options in the database URL and the PG… variables"
 _CONNECTING: dict[str, tuple[type[EtlError], str]] = {
     r"is bad: (?:invalid|definition of service|service file|syntax error)": (ConfigurationError, _OPTIONS),
-    r"unrecognized configuration parameter|invalid value for parameter|cannot be changed": (
+    r"unrecognized configuration parameter|invalid value for parameter|cannot be changed|requires a value": (
         ConfigurationError,
         _OPTIONS,
     ),

@@ -168,7 +168,8 @@ def quoted(name: str) -> str:
     """Return an identifier as SQL writes it, in quotes where it needs them."""
     from sqlalchemy.dialects import postgresql  # noqa: PLC0415 - takes long to load
 
-    dialect: sa.Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    # In the default style of its parameters it would double each %.
+    dialect: sa.Dialect = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
     return dialect.identifier_preparer.quote(name)
 
 

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from etl.database.pooler import find_pooler
 from etl.database.search_path import Location, locate, quoted
-from etl.errors import TransactionPooler
+from etl.errors import DatabaseError, TransactionPooler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -66,7 +66,12 @@ def prepare_transaction(connection: Connection, *, is_writer: bool) -> None:
         location = locate(connection)
         location.refuse_unusable()
         connection.info[_LOCATION] = location
-    backend = _set(connection, {**settings, "search_path": _only(location)})
+    backend, schema = _set(connection, {**settings, "search_path": _only(location)})
+    if is_writer and location.schema is not None and schema != location.schema.name:
+        # Tables would be made among the temporary ones, and be gone with the session.
+        raise DatabaseError(
+            f"schema {location.schema.name} was dropped or renamed, or may not be used any more: run again"
+        )
     if connection.info.get(_BACKEND, backend) != backend:
         raise TransactionPooler
 
@@ -117,7 +122,7 @@ def exact_reading(connection: Connection) -> Callable[[], AbstractContextManager
         return contextlib.nullcontext
     location = locate(connection)
     location.refuse_unusable()
-    wanted = {**_FORMATS, "search_path": _only(location)}
+    wanted = {**_FORMATS, "client_encoding": "UTF8", "search_path": _only(location)}
     return functools.partial(_setting_for_a_while, connection, wanted)
 
 
@@ -134,11 +139,12 @@ def _setting_for_a_while(connection: Connection, wanted: Mapping[str, str]) -> I
             _set(connection, before)
 
 
-def _set(connection: Connection, settings: Mapping[str, str]) -> int:
-    """Set these for the transaction, and return the number of the server's process."""
+def _set(connection: Connection, settings: Mapping[str, str]) -> tuple[int, str | None]:
+    """Set these for the transaction, and return the server's process and the schema where tables are made."""
     calls = ", ".join(f"set_config('{name}', :{name}, true)" for name in settings)
-    row = connection.execute(sa.text(f"SELECT pg_backend_pid(), {calls}"), settings).one()
-    return int(row[0])
+    statement = sa.text(f"SELECT pg_backend_pid(), {calls}, current_schema()")
+    row = connection.execute(statement, settings).one()
+    return int(row[0]), row[-1]
 
 
 def _only(location: Location) -> str:

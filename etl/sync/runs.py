@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from etl import __version__
+from etl.errors import DatabaseError
 from etl.models import RUNS
 
 if TYPE_CHECKING:
@@ -43,7 +44,13 @@ def open_run(connection: sa.Connection, summary: RunSummary) -> int:
         )
         .returning(RUNS.c.run_id)
     )
-    return int(inserted.scalar_one())
+    run_id = inserted.scalar_one_or_none()
+    if run_id is None:
+        raise DatabaseError(
+            "the database did not store the row of this run in sync_runs: a trigger or a rule that gcore-etl "
+            "did not make suppresses it; drop that"
+        )
+    return int(run_id)
 
 
 def save_counters(connection: sa.Connection, summary: RunSummary) -> None:

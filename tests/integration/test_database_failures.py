@@ -156,6 +156,19 @@ def test_a_users_own_constraint_is_named(url, emulator, name):
     assert "task_id" not in str(caught.value)
 
 
+def test_a_trigger_that_keeps_a_run_from_being_recorded_is_named(url, emulator):
+    as_superuser(
+        url,
+        "CREATE FUNCTION mute() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+        "CREATE TRIGGER mine BEFORE INSERT ON sync_runs FOR EACH ROW EXECUTE FUNCTION mute()",
+    )
+    with pytest.raises(
+        DatabaseError, match="did not store the row of this run in sync_runs: a trigger"
+    ) as caught:
+        run_sync(settings_for(emulator, url))
+    line_of(caught)
+
+
 # What a user may do to the tables while a sync is under way.
 ALTERED = {
     "a table dropped": "DROP TABLE tasks",

@@ -293,6 +293,31 @@ def test_what_the_line_says_to_run_is_enough(url):
         assert relations(url) == {"public": WHOLE}
 
 
+@pytest.mark.parametrize("name", ["100%", "a%sb", "%(a)s", 'a"b', "a:b"])
+def test_signs_of_other_languages_in_a_name_are_no_more_than_signs(url, name):
+    as_superuser(url, f"CREATE SCHEMA {Identifier(name).as_string(None)}")
+    own = with_path(url, name, "public")
+    with serve(a_world(5)) as emulator:
+        run_sync(settings_for(emulator, own))
+        assert relations(url) == {name: WHOLE}
+        assert run_sync(settings_for(emulator, own)).inserted == 0
+    assert len(frames.tasks(own)) == 5
+
+
+def test_a_schema_that_is_renamed_in_mid_run_ends_it(url):
+    """Postgres would make the tables among the temporary ones, which nobody finds again."""
+    as_superuser(url, "CREATE SCHEMA eu")
+    own, is_done = with_path(url, "eu", "public"), []
+    with serve(a_world(30)) as emulator:
+
+        def rename(*_: object) -> None:
+            if not is_done:
+                is_done.append(as_superuser(url, "ALTER SCHEMA eu RENAME TO us"))
+
+        with pytest.raises(DatabaseError, match="schema eu was dropped or renamed"):
+            run_sync(settings_for(emulator, own), observe=rename)
+
+
 @pytest.mark.parametrize("way", ["URL", "role", "database"])
 def test_a_name_of_whatever_characters_is_found(url, way):
     as_superuser(url, f"CREATE SCHEMA {Identifier(ODD).as_string(None)}")

@@ -201,6 +201,22 @@ def test_a_writer_writes_whatever_the_default_is(postgres_databases):
 VALUES = (0.1, 1 / 3, 1e-300, 123456789.123456789, 1e23, 2 / 3)
 
 
+def test_text_is_read_whole_over_a_connection_of_somebody_elses(postgres_databases):
+    with postgres_databases.migrated() as url:
+        engine = open_engine(url)
+        with engine.begin() as connection:
+            store_task(connection, "1", url="https://example.net/客.mp4")
+        engine.dispose()
+        plain = sa.create_engine(
+            make_url(url).set(drivername="postgresql+psycopg"), connect_args={"client_encoding": "LATIN1"}
+        )
+        assert list(frames.tasks(plain)["url"]) == ["https://example.net/客.mp4"]
+        with plain.connect() as connection:
+            assert list(frames.tasks(connection)["url"]) == ["https://example.net/客.mp4"]
+            assert connection.scalar(sa.text("SHOW client_encoding")) == "LATIN1"
+        plain.dispose()
+
+
 def test_numbers_keep_every_digit_over_a_connection_of_somebody_elses(postgres_databases):
     """They are rounded there by the session, and its owner wants it back as it was."""
     with postgres_databases.migrated() as url:

@@ -108,7 +108,7 @@ def test_a_session_that_may_only_read_can_check(migrated_url):
 @pytest.mark.parametrize(
     "damage, complaint",
     [
-        ("ALTER TABLE tasks ADD COLUMN mine TEXT", "remove_column: tasks"),
+        ("ALTER TABLE sync_state DROP COLUMN surplus", "add_column: sync_state"),
         ("DROP TABLE detections", "add_table: detections"),
         ("DROP INDEX ix_tasks_in_flight", "add_index: "),
         ("DROP VIEW freshness", "the view freshness is missing"),
@@ -121,11 +121,27 @@ def test_a_difference_is_found_and_named(engine, damage, complaint):
     assert difference.startswith(complaint)
 
 
-def test_tables_and_indexes_that_users_added_are_no_difference(engine):
+def test_what_users_added_is_no_difference(engine):
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE my_notes (task_id TEXT, note TEXT)"))
         connection.execute(text("CREATE INDEX my_index ON tasks (client_user_id)"))
+        connection.execute(text("ALTER TABLE tasks ADD COLUMN mine TEXT"))
+        connection.execute(text("ALTER TABLE sync_runs ADD COLUMN note TEXT DEFAULT 'none' NOT NULL"))
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("ALTER TABLE tasks ADD COLUMN number INT GENERATED ALWAYS AS IDENTITY"))
+            connection.execute(text("COMMENT ON COLUMN tasks.status IS 'mine'"))
+            connection.execute(text("COMMENT ON TABLE tasks IS 'mine'"))
         assert database.check(connection) == []
+
+
+def test_a_column_that_every_row_of_ours_would_have_to_fill_is_named(postgres_databases):
+    with postgres_databases.migrated() as url:
+        engine = database.open_engine(url)
+        with engine.begin() as connection:
+            connection.execute(text("ALTER TABLE tasks ADD COLUMN team TEXT NOT NULL"))
+            (difference,) = database.check(connection)
+        engine.dispose()
+    assert difference == "remove_column: tasks, tasks.team"
 
 
 def test_the_tables_that_are_called_ours_are_those_of_the_models():
