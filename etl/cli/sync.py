@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import logging
+import os
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -56,6 +57,9 @@ class Text(click.ParamType[str]):
         try:
             text.encode()
         except UnicodeEncodeError:
+            # In the locale C Python reads each byte beyond ASCII as something that stands for it.
+            with contextlib.suppress(UnicodeError):
+                return os.fsencode(text).decode()
             self.fail(f"{text!a} is not written in UTF-8", param, ctx)
         return text
 

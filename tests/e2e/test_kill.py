@@ -246,9 +246,7 @@ def kill_often(victim: Victim, number: int) -> None:
     print(f"kills: {number}")  # noqa: T201 - a figure of `make test-slow`
     for moment in choose_moments(victim, number):
         if isinstance(moment, Moment):
-            # By how its batches are divided in time, a run may have a statement less than the one before.
-            earlier = (dataclasses.replace(moment, number=number) for number in range(moment.number, 0, -1))
-            assert any(victim.kill(each) for each in earlier)
+            assert victim.kill(moment)
         else:
             seconds = moment
             while not victim.kill(seconds):

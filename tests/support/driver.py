@@ -44,6 +44,8 @@ LOADED = (
     "sqlalchemy.dialects.sqlite",
 )
 
+# What is counted by itself, and not by a part of its text.
+COUNTED = ("statement", "commit")
 READING = ("BEGIN", "PRAGMA", "SELECT", "SHOW", "select", "show")
 
 Order = dict[str, Any]
@@ -122,7 +124,8 @@ def watch(moment: dict[str, Any] | None, folder: Path) -> None:
         pass_by("statement", is_after=is_after)
         if not statement.lstrip().startswith(READING):
             written.append(statement)
-        if moment is not None and moment["what"] in statement:
+        # A statement may have the word `statement` in it, as one on a statement_timeout has.
+        if moment is not None and moment["what"] not in COUNTED and moment["what"] in statement:
             pass_by(moment["what"], is_after=is_after)
 
     def commit_and_count(_dialect: DefaultDialect, connection: PoolProxiedConnection) -> None:
