@@ -225,10 +225,17 @@ class Walk:
         try:
             return self._source.fetch_page(self._filters, page=span.page, limit=span.limit, **patience)
         except NotThere:
-            # The run has read the unfiltered list: with a filter, nothing is there to be listed.
-            if span.page == 1 and self._filters.keys() <= {"ordering"}:
+            # The run has read the unfiltered list: with a filter nothing is there, or not so many at once.
+            if span.page == 1 and (self._filters.keys() <= {"ordering"} or self._shows_one(span)):
                 raise
             return Page(records=(), count=0 if span.page == 1 else None)
+
+    def _shows_one(self, span: Span) -> bool:
+        """Return whether the list shows a task to whoever asks for one, though not for as many as this."""
+        try:
+            return span.limit > 1 and bool(self._source.fetch_page(self._filters, page=1, limit=1).records)
+        except NotThere:
+            return False
 
     def _is_misplaced(self, here: Slice, last: Slice, position: int) -> bool:
         """

@@ -71,3 +71,15 @@ def command(nursery: Nursery, emulator: Emulator, database_url: str) -> Command:
 def sqlite_command(nursery: Nursery, emulator: Emulator, tmp_path: object) -> Command:
     """Give the command with a database on SQLite that is not there yet, in an empty folder."""
     return Command(nursery, environment_for(emulator, f"sqlite:///{tmp_path}/tasks.db"))
+
+
+# What these are about is the same on both databases, and what differs between them is tried elsewhere.
+ALIKE = {"test_cli_mistakes", "test_cli_export", "test_cli_reports", "test_cli_search", "test_cli_json"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run what is alike on SQLite always, and on Postgres with the slow tests."""
+    for item in items:
+        case = getattr(item, "callspec", None)
+        if item.path.stem in ALIKE and case is not None and "postgres" in case.params.values():
+            item.add_marker(pytest.mark.slow)

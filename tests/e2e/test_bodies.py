@@ -55,7 +55,7 @@ HONEST = {
 
 
 @one_in(
-    4,
+    8,
     "megabytes, most, kind, databases",
     [(4, 165), (10, 270)],
     HONEST,

@@ -189,7 +189,7 @@ SURROUNDINGS = {
 
 
 @one_in(
-    3,
+    5,
     "name, words",
     SURROUNDINGS,
     ["sync", "status", "report -o -", "search größe", "export tasks", "--help"],

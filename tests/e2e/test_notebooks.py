@@ -105,7 +105,7 @@ def environment(tmp_path_factory) -> Iterator[pytest.MonkeyPatch]:
         yield patch
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
 def synced_url(request) -> Iterator[str]:
     databases = request.getfixturevalue(f"{request.param}_databases")
     with databases.migrated() as url:

@@ -28,7 +28,7 @@ def asked_sizes(emulator) -> list[int]:
 REFUSALS = [400, 404, 413, 414, 422, 500, 503, "empty"]
 
 
-@one_in(2, "refusal, meaning", REFUSALS, ["gte", "day", "ignored"])
+@one_in(3, "refusal, meaning", REFUSALS, ["gte", "day", "ignored"])
 def test_a_page_size_that_is_refused_is_halved_until_it_is_granted_and_remembered(
     database_url, caplog, refusal, meaning
 ):

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from support.grids import one_in
 from support.worlds import a_world, finished_world, query, settings_for
 
 from etl.emulator import Behaviour, Fault, serve
@@ -98,13 +99,13 @@ def test_a_full_sync_asks_for_all_that_were_not_there_and_writes_nothing_where_t
     assert (set(states(database_url).values()) == {"archived"}) == (answer is None)
 
 
-@pytest.mark.parametrize("kind", ["500", "503", "truncated_json", "html_200", "reset"])
+@one_in(3, "kind", ["500", "503", "truncated_json", "html_200", "reset"])
 def test_a_request_that_failed_is_repeated_by_the_next_sync_and_from_the_third_time_on_less_often(
     world, emulator, database_url, kind
 ):
     broken = min(world.tasks)
     emulator.inject(Fault(kind, times=10_000, match=broken))
-    settings = settings_for(emulator, database_url, retry_for=SECOND / 2)
+    settings = settings_for(emulator, database_url, retry_for=SECOND)
     for _ in range(3):
         run_sync(settings)
         assert set(asked(emulator)) >= {broken}
