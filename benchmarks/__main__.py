@@ -279,7 +279,7 @@ def questions(tasks: int, runs: int, kinds: tuple[str, ...]) -> None:
 
 @main.command()
 def page() -> None:
-    """Write docs/benchmarks.md and its plots anew, out of what was kept."""
+    """Regenerate docs/benchmarks.md and its plots from the saved results."""
     found = results.load()
     docs = results.FILE.parent
     growth = found["growth"]["entries"] + [each.without_version() for each in found["table"]["entries"]]
@@ -303,7 +303,7 @@ def page() -> None:
 @click.option("--tasks", default=100_000, show_default=True)
 @click.option("--kind", type=click.Choice(KINDS), default="sqlite", show_default=True)
 def stages(tasks: int, kind: str) -> None:
-    """Say how much CPU each stage of a first load takes."""
+    """Print how much CPU each stage of a first load takes."""
     from benchmarks.stages import measure_stages  # noqa: PLC0415 - it loads what it measures
 
     with served(tasks) as url, Databases() as databases:

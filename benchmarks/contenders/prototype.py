@@ -82,7 +82,7 @@ def row_of(task: Task) -> tuple[Any, ...]:
 
 
 def batches(url: str) -> Iterator[list[msgspec.Raw]]:
-    """Give the records, ten thousand at a time, fetching ahead."""
+    """Yield the records, ten thousand at a time, fetching ahead."""
     headers = {"Authorization": "APIKey 1$benchmark"}
     with (
         httpx.Client(base_url=url, headers=headers, timeout=60) as client,

@@ -70,7 +70,7 @@ QUESTIONS = {
     type=click.Path(dir_okay=False, path_type=Path),
     default="gcore_demo.db",
     show_default=True,
-    help="The SQLite file to make; one of an earlier demo is made anew.",
+    help="The SQLite file to create; one of an earlier demo is replaced.",
 )
 def demo(*, output: Path) -> None:
     """Run the main job with no account: an emulator, syncs while tasks progress, answers in SQL."""

@@ -13,7 +13,7 @@ _SHOWN_CHARACTERS = 60
 
 @click.group()
 def rejected() -> None:
-    """List the records that were set aside, and try to load them again."""
+    """List the records that were rejected, and try to load them again."""
 
 
 @rejected.command("list")
@@ -21,7 +21,7 @@ def rejected() -> None:
 @click.option("--limit", type=click.IntRange(1, 1_000_000), default=20, show_default=True, help="How many.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a record, with its whole text.")
 def list_(*, database_url: str | None, limit: int, as_json: bool) -> None:
-    """Show the records that were set aside, the newest first, and why."""
+    """Show the records that were rejected, the newest first, and why."""
     from etl.database import reading
     from etl.sync.rejected import iter_rejected
 

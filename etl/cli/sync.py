@@ -111,7 +111,7 @@ results_option = click.option(
 @click.option("--task-id", type=Words(), help="Only this task.")
 @source_options
 @results_option
-@click.option("--strict", is_flag=True, help="End with 5 if a record had to be set aside.")
+@click.option("--strict", is_flag=True, help="End with 5 if a record was rejected.")
 @click.option("--allow-mass-removal", is_flag=True, help="Believe it when most tasks are gone.")
 @click.option("--allow-account-change", is_flag=True, help="Take tasks of another account too.")
 @click.option("--dry-run", "is_dry", is_flag=True, help="Read and compare; write nothing at all.")
@@ -151,7 +151,7 @@ def reported(summary: Any, *, as_json: bool) -> Iterator[None]:  # noqa: ANN401
     """
     Print what the run in this block did; one that failed only for a program, with the error in it.
 
-    That records were rejected is said on stderr, whatever became of the run.
+    That records were rejected is said on stderr, however the run ended.
     """
     began_at = dt.datetime.now(dt.UTC)
     try:

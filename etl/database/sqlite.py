@@ -21,7 +21,7 @@ from sqlalchemy import URL, Connection, Engine, NullPool, QueuePool, create_engi
 
 from etl.database.sqlite_errors import advise, annotate, blame_for_reaching, blame_for_writing
 from etl.database.sqlite_readers import advice_on_change, connect_reader, refuse_changed
-from etl.database.sqlite_rest import LOCK_SECONDS, FileConnection, folder_to_itself
+from etl.database.sqlite_rest import FileConnection, folder_to_itself, open_file
 from etl.errors import ConfigurationError, DatabaseError, NoTablesError
 from etl.files import create_file, find_temporary_folder, is_usable_folder
 
@@ -179,14 +179,7 @@ def _connect_writer(path: Path) -> _Writer:
     except OSError as error:
         reason = blame_for_writing(path) or f"cannot be created: {error.strerror}"
         raise DatabaseError(f"the database {path} {reason}") from error
-    connection = sqlite3.connect(
-        f"{path.as_uri()}?mode=rw",
-        uri=True,
-        timeout=LOCK_SECONDS,
-        isolation_level=None,
-        check_same_thread=False,
-        factory=_Writer,
-    )
+    connection = open_file(path, "mode=rw", _Writer)
     try:
         is_new = connection.execute("PRAGMA page_count").fetchone() == (0,)
         if is_new:

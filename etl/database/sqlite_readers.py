@@ -22,7 +22,7 @@ import sys
 from pathlib import Path
 
 from etl.database.sqlite_errors import advise, beside, blame_for_reading
-from etl.database.sqlite_rest import LOCK_SECONDS, FileConnection, folder_at_rest
+from etl.database.sqlite_rest import FileConnection, folder_at_rest, open_file
 from etl.errors import DatabaseError
 from etl.files import exists, is_writable
 
@@ -106,14 +106,7 @@ def _at_rest(path: Path, rest: contextlib.ExitStack) -> Reader:
 
 
 def _open(path: Path, how: str) -> Reader:
-    connection = sqlite3.connect(
-        f"{path.as_uri()}?{how}",
-        uri=True,
-        timeout=LOCK_SECONDS,
-        isolation_level=None,
-        check_same_thread=False,
-        factory=Reader,
-    )
+    connection = open_file(path, how, Reader)
     try:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except BaseException:

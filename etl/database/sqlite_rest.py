@@ -13,7 +13,7 @@ import os
 import sqlite3
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +24,22 @@ if sys.platform != "win32":
 
 LOCK_SECONDS = 5.0
 _POLL_SECONDS = 0.02
+
+
+_C = TypeVar("_C", bound=sqlite3.Connection)
+
+
+def open_file(path: Path, how: str, kind: type[_C]) -> _C:
+    """Open a file with these options of its URI; the driver begins no transactions by itself."""
+    connection: _C = sqlite3.connect(
+        f"{path.as_uri()}?{how}",
+        uri=True,
+        timeout=LOCK_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+        factory=kind,
+    )
+    return connection
 
 
 class FileConnection(sqlite3.Connection):
