@@ -141,10 +141,14 @@ def _setting_for_a_while(connection: Connection, wanted: Mapping[str, str]) -> I
 
 def _set(connection: Connection, settings: Mapping[str, str]) -> tuple[int, str | None]:
     """Set these for the transaction, and return the server's process and the schema where tables are made."""
-    calls = ", ".join(f"set_config('{name}', :{name}, true)" for name in settings)
-    statement = sa.text(f"SELECT pg_backend_pid(), {calls}, current_schema()")
-    row = connection.execute(statement, settings).one()
+    row = connection.execute(_setting_statement(tuple(settings)), settings).one()
     return int(row[0]), row[-1]
+
+
+@functools.cache
+def _setting_statement(names: tuple[str, ...]) -> sa.TextClause:
+    calls = ", ".join(f"set_config('{name}', :{name}, true)" for name in names)
+    return sa.text(f"SELECT pg_backend_pid(), {calls}, current_schema()")
 
 
 def _only(location: Location) -> str:
