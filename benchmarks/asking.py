@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.year import NOW
 from etl import views
 from etl.database import open_engine
-from etl.questions import questions
+from etl.queries import saved_queries
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -23,7 +23,7 @@ DASHBOARD = Path(__file__).parents[1] / "docs" / "grafana-dashboard.json"
 def queries(dialect: str, *, since: dt.datetime, until: dt.datetime = NOW) -> dict[str, str]:
     """Return every query by its name; those of the dashboard are about `since` to `until`."""
     found = {f"view {name}": f"SELECT * FROM {name}" for name in views.NAMES}
-    found |= {f"question {each.name}": each.sql[dialect] for each in questions()}
+    found |= {f"question {each.name}": each.sql[dialect] for each in saved_queries()}
     if dialect == "postgresql":
         bounds = f"BETWEEN '{since.isoformat()}' AND '{until.isoformat()}'"
         for panel in json.loads(DASHBOARD.read_text(encoding="utf-8"))["panels"]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from benchmarks.source import NOW
 from etl.database import ensure_schema, open_engine
 from etl.load.bulk import encoder_for, insert_rows
-from etl.load.transcripts import index_transcripts
+from etl.load.transcript_index import index_transcripts
 from etl.models import METADATA
 from etl.search import search
 

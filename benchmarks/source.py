@@ -94,7 +94,7 @@ def _found(pattern: re.Pattern[bytes], line: bytes) -> str:
 
 
 @dataclasses.dataclass(slots=True)
-class Gate:
+class Middleware:
     """Seconds that an answer takes, and how many requests a second pass before the rest get a 429."""
 
     latency: float = 0.0
@@ -123,7 +123,7 @@ class Gate:
 class Source:
     """An HTTP/1.1 server on loopback, a thread for each connection."""
 
-    def __init__(self, records: Records, gate: Gate, page_cap: int) -> None:
+    def __init__(self, records: Records, gate: Middleware, page_cap: int) -> None:
         self._records, self._gate, self._page_cap = records, gate, page_cap
         self._results = render_results()
         self._listening = socket.create_server(("127.0.0.1", 0), backlog=128)
@@ -197,7 +197,7 @@ class Manner:
 
 def serve(path: Path, manner: Manner, started: Connection) -> None:
     """Serve a file of records; `started` is sent the address."""
-    gate = Gate(manner.latency, manner.rate)
+    gate = Middleware(manner.latency, manner.rate)
     source = Source(Records(path.read_bytes().splitlines()), gate, manner.page_cap)
     started.send(source.url)
     source.serve_forever()

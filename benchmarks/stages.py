@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 from etl.extract import client
 from etl.load import upsert
 from etl.settings import Settings, parse_api_key
-from etl.sync import run, session
+from etl.sync import api, run
 from etl.sync.options import SyncOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 STAGES = [
-    (session, "ensure_schema", "making the schema"),
+    (api, "ensure_schema", "making the schema"),
     (client.Client, "_exchange", "HTTP"),
-    (client, "parse_page", "reading JSON, with fingerprints"),
+    (client, "decode_page", "reading JSON, with fingerprints"),
     (upsert._Writer, "insert", "encoding and writing rows"),  # noqa: SLF001
     (upsert._Writer, "_row", "... of which encoding"),  # noqa: SLF001
     (upsert, "_compare", "looking up what is stored"),
@@ -46,5 +46,5 @@ def measure_stages(url: str, database: str) -> dict[str, float]:
         setattr(owner, name, timed(getattr(owner, name), label))
     started = time.process_time()
     settings = Settings(api_key=parse_api_key("1$benchmark"), base_url=url, database_url=database)
-    session.run_sync(settings, SyncOptions(with_results=False))
+    api.run_sync(settings, SyncOptions(with_results=False))
     return {**seconds, "all of it, without the imports": time.process_time() - started}

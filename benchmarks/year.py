@@ -162,7 +162,7 @@ class _Year:
         chance, number = self._chance, next(self._number)
         task_id = hashlib.md5(b"%d" % number, usedforsecurity=False).hexdigest()
         created = self._at(run) - chance.random() * STEP
-        life = plan_life(chance)
+        life = plan_lifecycle(chance)
         seen = list(self._observe(task_id, created, life))
         for at, each in seen:
             self._due[at].append(each)
@@ -261,7 +261,7 @@ class _Year:
         self._add("task_results", **result, result=as_json(found))
 
 
-def plan_life(chance: random.Random) -> _Life:
+def plan_lifecycle(chance: random.Random) -> _Life:
     """Plan one life: most wait some minutes, run some more and succeed."""
     moment = 0.0
     changes: list[tuple[float, str, int | None]] = [(moment, "PENDING", 0)]

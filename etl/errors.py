@@ -13,13 +13,13 @@ EtlError
 │   └── AccountChanged
 ├── SourceError               the API failed or broke its contract      exit 1
 │   ├── Unreachable
-│   │   └── NeverReadable     it answers, but never so that it can be read
+│   │   └── UndecodableResult     it answers, but never so that it can be read
 │   ├── RequestRefused
-│   ├── NotThere              a 404 or 410: an answer to some questions
+│   ├── NotFound              a 404 or 410: an answer to some questions
 │   ├── NotTheApi             something else on the way answered in its place
 │   ├── EmptyPage             there is something to be listed: not so long a page, perhaps
 │   ├── UnreadablePage
-│   │   ├── SpoiltPage        one record in it spoils the rest (in extract.payload)
+│   │   ├── CorruptPage        one record in it spoils the rest (in extract.payload)
 │   │   └── BodyTooLarge      it stays too large: fewer records at once may not be
 │   ├── PageLoop
 │   ├── RunawayScan
@@ -128,7 +128,7 @@ class Unreachable(SourceError):
     """No usable answer within the time allowed for one request."""
 
 
-class NeverReadable(Unreachable):
+class UndecodableResult(Unreachable):
     """Every answer within that time was none that can be read."""
 
 
@@ -140,7 +140,7 @@ class RequestRefused(SourceError):
         super().__init__(f"the API refused {path} (HTTP {status_code})" + (f": {message}" if message else ""))
 
 
-class NotThere(SourceError):
+class NotFound(SourceError):
     """A 404 or 410. Past the last page, and for an expired result, it is the answer and no failure."""
 
     def __init__(self, status_code: int, path: str) -> None:

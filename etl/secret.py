@@ -86,12 +86,12 @@ class Secret:
 _secrets: dict[Secret, None] = {}
 
 
-def keep_secret(*secrets: Secret | None) -> None:
+def register_secret(*secrets: Secret | None) -> None:
     """Mask these from now on wherever `clean` and `clean_line` are used."""
     _secrets.update(dict.fromkeys(secret for secret in secrets if secret is not None))
 
 
-def keep_password(url: str) -> None:
+def register_password(url: str) -> None:
     """
     Mask the passwords in the URL of a database or a proxy, as they are written there and as they are meant.
 
@@ -104,7 +104,7 @@ def keep_password(url: str) -> None:
     options = dict(parse_qsl(url.partition("?")[2]))
     for password in (login.partition(":")[2], *map(options.get, _PASSWORD_OPTIONS)):
         if password:
-            keep_secret(Secret(password), Secret(unquote(password)))
+            register_secret(Secret(password), Secret(unquote(password)))
 
 
 def clean(text: str) -> str:

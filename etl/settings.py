@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from etl.errors import ConfigurationError
-from etl.secret import Secret, keep_password, keep_secret
+from etl.secret import Secret, register_password, register_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-SLOWEST_RATE, FASTEST_RATE = 0.001, 1_000_000
+MIN_RATE, MAX_RATE = 0.001, 1_000_000
 # Each request under way has a thread and a connection of its own.
-MOST_CONCURRENCY = 100
+MAX_CONCURRENCY = 100
 # Files with variables, CI settings and word processors leave quotes where a shell takes them away.
 _CLOSING_QUOTES = {"'": "'", '"': '"', "`": "`", "\u2018": "\u2019", "\u201c": "\u201d", "\u00ab": "\u00bb"}
 # What is copied along: a line of a shell or of a file with variables, a header, its scheme.
@@ -158,8 +158,8 @@ def parse_rate(text: str) -> float:
         rate = float(text)
     except ValueError:
         raise ValueError(f"{text[:20]!r} is not a number") from None
-    if not SLOWEST_RATE <= rate <= FASTEST_RATE:
-        raise ValueError(f"must be between {SLOWEST_RATE} and {FASTEST_RATE:,} requests a second")
+    if not MIN_RATE <= rate <= MAX_RATE:
+        raise ValueError(f"must be between {MIN_RATE} and {MAX_RATE:,} requests a second")
     return rate
 
 
@@ -195,7 +195,7 @@ class Settings:
     )
     page_size: int = _setting("GCORE_ETL_PAGE_SIZE", parse_count, 1000)
     concurrency: int = _setting(
-        "GCORE_ETL_CONCURRENCY", functools.partial(parse_count, most=MOST_CONCURRENCY), 4
+        "GCORE_ETL_CONCURRENCY", functools.partial(parse_count, most=MAX_CONCURRENCY), 4
     )
     max_rate: float | None = _setting("GCORE_ETL_MAX_RATE", parse_rate, None)
     lookback: dt.timedelta = _setting("GCORE_ETL_LOOKBACK", parse_duration, dt.timedelta(hours=1))
@@ -205,8 +205,8 @@ class Settings:
     date_filter: str | None = _setting("GCORE_ETL_DATE_FILTER", parse_date_filter, None)
 
     def __post_init__(self) -> None:
-        keep_secret(self.api_key)
-        keep_password(self.database_url)
+        register_secret(self.api_key)
+        register_password(self.database_url)
 
     @classmethod
     def load(cls, environment: Mapping[str, str] | None = None, **options: Any) -> Settings:  # noqa: ANN401
@@ -259,13 +259,13 @@ def hint_at_other_names(environment: Mapping[str, str] | None = None) -> str:
     return "".join(f"; {hint}" for hint in hints)
 
 
-def keep_secrets_of(environment: Mapping[str, str]) -> None:
+def register_secrets_of(environment: Mapping[str, str]) -> None:
     """Mask from now on what the environment holds and no message may show, whether it can be used or not."""
     for name, value in environment.items():
         if name in _SECRET_VARIABLES:
-            keep_secret(Secret(value.strip()))
+            register_secret(Secret(value.strip()))
         elif name == "GCORE_ETL_DATABASE_URL" or name.lower().endswith("_proxy"):
-            keep_password(value)
+            register_password(value)
 
 
 def variables() -> dict[str, str]:

@@ -40,7 +40,7 @@ if "connection" in context.config.attributes:
 else:  # the plain `alembic` command, in a checkout
     from etl.database import changing_schema
     from etl.settings import Settings
-    from etl.sync.session import writing
+    from etl.sync.api import writing
 
     with (
         writing(Settings.load().database_url) as own_connection,

@@ -7,9 +7,9 @@ import sys
 from collections import deque
 from typing import TYPE_CHECKING
 
-from etl.extract.parallel import DaemonPool, await_result
+from etl.extract.daemon_pool import DaemonPool, await_result
 from etl.settings import Settings, parse_api_key
-from etl.sync.session import make_client
+from etl.sync.api import make_client
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

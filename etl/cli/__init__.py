@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import click
 
 from etl import __version__
-from etl.cli.console import complain, explain, note, set_up_logging
+from etl.cli.console import explain, note, print_error, set_up_logging
 from etl.errors import EtlError
-from etl.secret import keep_password, mask_logins
-from etl.settings import keep_secrets_of
+from etl.secret import mask_logins, register_password
+from etl.settings import register_secrets_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,10 +82,10 @@ class LazyGroup(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the options before the command."""
-        keep_secrets_of(os.environ)
+        register_secrets_of(os.environ)
         for word in args:
             if "://" in word:  # wherever it was typed, an error may repeat it
-                keep_password(word)
+                register_password(word)
         # What stdout's encoding cannot say is escaped; it is no reason to fail.
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")
@@ -118,14 +118,14 @@ def _in_one_line(context: click.Context) -> Iterator[None]:
     except click.UsageError as error:
         path = (error.ctx or context).command_path
         # It repeats what was typed, a database URL in the wrong place for one.
-        complain(f"{mask_logins(error.format_message()).rstrip('.')} (see {path} --help)")
+        print_error(f"{mask_logins(error.format_message()).rstrip('.')} (see {path} --help)")
         context.exit(error.exit_code)
     except click.Abort:
         note("")
-        complain("nothing was done, because nobody agreed: --yes does it without asking")
+        print_error("nothing was done, because nobody agreed: --yes does it without asking")
         context.exit(1)
     except KeyboardInterrupt:
-        complain("interrupted")
+        print_error("interrupted")
         context.exit(128 + signal.SIGINT)
     except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
         raise

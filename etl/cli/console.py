@@ -121,7 +121,7 @@ def note(text: str) -> None:
         click.echo(_stamped(text), err=True)
 
 
-def complain(message: str) -> None:
+def print_error(message: str) -> None:
     """Say on stderr, in one line, what is wrong."""
     note(f"Error: {clean_line(' '.join(message.split()))}")
 
@@ -130,7 +130,7 @@ def explain(error: Exception) -> None:
     """Say on stderr, in one line, what went wrong; with `--verbose`, after the traceback."""
     if logging.getLogger("etl").isEnabledFor(logging.INFO):
         note(clean("".join(traceback.format_exception(error)).rstrip("\n")))
-    complain(message_of(error))
+    print_error(message_of(error))
 
 
 def message_of(error: BaseException) -> str:

@@ -24,7 +24,7 @@ def db() -> None:
 
 @contextlib.contextmanager
 def _writing(database_url: str | None, *, wait: bool) -> Iterator[sa.Connection]:
-    from etl.sync.session import writing
+    from etl.sync.api import writing
 
     url = load_settings(database_url=database_url).database_url
     with writing(url, wait=wait) as connection, connection.begin():

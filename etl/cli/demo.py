@@ -123,8 +123,8 @@ def _clear(output: Path) -> None:
 
 def fill(database_url: str, *, now: dt.datetime) -> None:
     """Sync the tasks of the month before `now` into an empty database, while they progress; tell of each."""
+    from etl.sync.api import run_sync
     from etl.sync.options import SyncOptions
-    from etl.sync.session import run_sync
 
     package = import_emulator()
     world = package.World.seeded(TASKS, seed=SEED, now=now, span=SPAN, arrivals_per_hour=ARRIVALS_PER_HOUR)

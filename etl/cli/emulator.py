@@ -33,7 +33,7 @@ SWITCHES: dict[str, tuple[str, tuple[str, ...], str]] = {
     "--nulls": ("nulls", ("first", "last"), "Where tasks without a start stand in the default order."),
 }
 # Of anything in an hour or a second: what is more only keeps the machine busy.
-_MOST = 1_000_000
+_MAX = 1_000_000
 _DEMO_EXTRA = {"httptools", "sortedcontainers", "starlette", "uvicorn"}
 
 
@@ -124,10 +124,10 @@ def _switch_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--seed", type=int, default=7, show_default=True, help="Another number, another world.")
 @click.option("--client-id", type=int, default=2675, show_default=True, help="Whose tasks they are.")
 @click.option(
-    "--arrivals-per-hour", type=_Number(0, _MOST), default=60.0, show_default=True, help="New tasks."
+    "--arrivals-per-hour", type=_Number(0, _MAX), default=60.0, show_default=True, help="New tasks."
 )
 @click.option(
-    "--speed", type=_Number(0, _MOST), default=1.0, show_default=True, help="Seconds of theirs in one."
+    "--speed", type=_Number(0, _MAX), default=1.0, show_default=True, help="Seconds of theirs in one."
 )
 @click.option(
     "--page-cap", type=click.IntRange(1), default=1000, show_default=True, help="The largest page granted."
@@ -135,9 +135,7 @@ def _switch_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @_switch_options
 @allow_host_option
 @click.option("--latency", type=_Delay(), default=0.0, help="How late every answer is, such as 100ms.")
-@click.option(
-    "--rate-limit", type=_Number(0, _MOST, min_open=True), help="Requests a second; more get a 429."
-)
+@click.option("--rate-limit", type=_Number(0, _MAX, min_open=True), help="Requests a second; more get a 429.")
 @click.pass_context
 def emulator(  # noqa: PLR0913
     context: click.Context,

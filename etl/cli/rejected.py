@@ -23,7 +23,7 @@ def rejected() -> None:
 def list_(*, database_url: str | None, limit: int, as_json: bool) -> None:
     """Show the records that were rejected, the newest first, and why."""
     from etl.database import reading
-    from etl.sync.rejected import iter_rejected
+    from etl.sync.retry_rejected import iter_rejected
 
     with reading(load_settings(database_url=database_url).database_url) as connection:
         if as_json:
@@ -56,8 +56,8 @@ def retry(*, database_url: str | None, wait: bool, as_json: bool) -> None:
 
     What is loaded, and what is stored by now, is taken off the list.
     """
-    from etl.sync.rejected import retry_rejected
-    from etl.sync.session import ensure_writable, writing
+    from etl.sync.api import ensure_writable, writing
+    from etl.sync.retry_rejected import retry_rejected
 
     url = load_settings(database_url=database_url).database_url
     with writing(url, wait=wait) as connection, connection.begin():

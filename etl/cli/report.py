@@ -77,9 +77,9 @@ def import_report(*files: Path | None) -> ModuleType:
 
 def write(output: Path, make: Callable[[], str]) -> None:
     """Write the page that is made, or nothing under that name; where that cannot be, it is not even made."""
-    from etl.export.targets import opened
+    from etl.export.targets import open_output
 
-    with opened(None if output == STDOUT else output) as file:
+    with open_output(None if output == STDOUT else output) as file:
         page = make().encode()
         file.write(page)
     if output != STDOUT:

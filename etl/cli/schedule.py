@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # How soon it is noticed that the machine was suspended.
-_LONGEST_NAP = 30.0
+_MAX_NAP = 30.0
 
 
 def seconds_since_boot() -> float:
@@ -42,7 +42,7 @@ class Schedule:
         """Return when the next turn is due."""
         self._due = max(self._due + self._every, self._clock())
         while (left := self._due - self._clock()) > 0:
-            self._sleep(min(left, _LONGEST_NAP))
+            self._sleep(min(left, _MAX_NAP))
         # Who wakes a little late keeps the pace; who was suspended starts a new pace.
-        if left < -_LONGEST_NAP:
+        if left < -_MAX_NAP:
             self._due -= left

@@ -10,7 +10,7 @@ from etl.cli.console import show
 from etl.json_output import to_json
 
 if TYPE_CHECKING:
-    from etl.frames.describing import Description
+    from etl.frames.descriptions import Description
 
 
 @click.command()
@@ -22,7 +22,7 @@ def schema(*, name: str | None, as_json: bool) -> None:
 
     With NAME, only that one. All of it is the same on SQLite and Postgres; no database is asked.
     """
-    from etl.frames.describing import describe
+    from etl.frames.descriptions import describe
 
     described = describe()
     found = [each for each in described if name in {None, each.name}]

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
     from etl.search import Hit
 
-MOST_HITS = 1000
+MAX_HITS = 1000
 
 
 @click.command()
 @click.argument("text", type=Text())
 @click.option("--language", type=Text(), help="Only this language, as the API writes it: eng, ger, jpn.")
 @click.option("--since", type=Date(), help="Only tasks completed since this day or instant.")
-@click.option("--limit", type=click.IntRange(1, MOST_HITS), default=10, show_default=True, help="Most hits.")
+@click.option("--limit", type=click.IntRange(1, MAX_HITS), default=10, show_default=True, help="Most hits.")
 @database_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a hit, each on a line.")
 def search(  # noqa: PLR0913

@@ -21,7 +21,7 @@ HANG_UP = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()
 _AGAIN_AFTER = 0.01  # seconds
 # Whoever is struck in one of these leaves a lock taken for ever, and whoever asks for it next waits as long.
 _TAKING_OR_RELEASING = frozenset({"__enter__", "__exit__", "_acquire_restore", "_release_save"})
-_MOST_DELAYS = 100
+_MAX_DELAYS = 100
 # What Python says of a signal whose handler is gone by the time it is looked at.
 _IGNORED = "ignored due to race condition"
 
@@ -82,7 +82,7 @@ class Listener:
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         is_delicate = frame is not None and frame.f_code.co_name in _TAKING_OR_RELEASING
         # On a busy machine the next strike comes before this one is over, and would hit who is spared here.
-        if (is_delicate or self._is_sparing) and self._delays < _MOST_DELAYS:
+        if (is_delicate or self._is_sparing) and self._delays < _MAX_DELAYS:
             self._delays += 1
             before, self._is_sparing = self._is_sparing, True
             self._strike_again(number)

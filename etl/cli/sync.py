@@ -24,7 +24,7 @@ F = TypeVar("F")
 
 logger = logging.getLogger(__name__)
 
-LONGEST_WORDS = 1000
+MAX_WORDS = 1000
 KEPT = "what was loaded is kept, the next sync goes on from there"
 # From so many seconds on, minutes are said.
 LONG_WAIT = 120
@@ -70,8 +70,8 @@ class Words(Text):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ANN401
         """Take it, or say what is wrong with it; nothing at all would ask for everything."""
         words = super().convert(value, param, ctx)
-        if not words.strip() or len(words) > LONGEST_WORDS:
-            self.fail(f"1 to {LONGEST_WORDS:,} characters are needed", param, ctx)
+        if not words.strip() or len(words) > MAX_WORDS:
+            self.fail(f"1 to {MAX_WORDS:,} characters are needed", param, ctx)
         return words
 
 
@@ -114,7 +114,7 @@ results_option = click.option(
 @click.option("--strict", is_flag=True, help="End with 5 if a record was rejected.")
 @click.option("--allow-mass-removal", is_flag=True, help="Believe it when most tasks are gone.")
 @click.option("--allow-account-change", is_flag=True, help="Take tasks of another account too.")
-@click.option("--dry-run", "is_dry", is_flag=True, help="Read and compare; write nothing at all.")
+@click.option("--dry-run", "dry_run", is_flag=True, help="Read and compare; write nothing at all.")
 @click.option("--wait", is_flag=True, help="Wait for another sync to end.")
 @click.option("--no-migrate", is_flag=True, help="Refuse an older schema instead of upgrading it.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -124,8 +124,8 @@ def sync(*, strict: bool, wait: bool, no_migrate: bool, as_json: bool, **options
 
     The first sync reads everything; later ones read what is new, and look again at every unfinished task.
     """
+    from etl.sync.api import run_sync
     from etl.sync.options import SyncOptions
-    from etl.sync.session import run_sync
     from etl.sync.summary import RunSummary
 
     given = {name: options.pop(name) for name in Settings.__dataclass_fields__ if name in options}

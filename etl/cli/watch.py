@@ -69,8 +69,8 @@ def watch(*, every: dt.timedelta, as_json: bool, with_results: bool, **options: 
 def _sync_once(
     options: dict[str, str | None], every: dt.timedelta, *, as_json: bool, with_results: bool
 ) -> None:
+    from etl.sync.api import run_sync
     from etl.sync.options import SyncOptions
-    from etl.sync.session import run_sync
     from etl.sync.summary import RunSummary
 
     summary = RunSummary()

@@ -8,7 +8,7 @@ from etl.database.privileges import (
     refuse_without_rights_to_sync,
     refuse_without_rights_to_upgrade,
 )
-from etl.database.reading import connected, reading
+from etl.database.read_only import connected, reading
 from etl.database.schema import (
     changing_schema,
     check,
@@ -20,7 +20,7 @@ from etl.database.schema import (
     upgrade,
 )
 from etl.database.sequences import catch_up_sequences, sequences_behind
-from etl.database.session import exact_reading, lasting_session, location_of
+from etl.database.session_settings import exact_reading, lasting_session, location_of
 from etl.database.sqlite import connect_sqlite, refuse_unwritable
 from etl.database.sqlite_readers import may_stay_open, refuse_changed
 

@@ -11,7 +11,7 @@ from sqlalchemy.exc import ArgumentError
 from etl.database.postgres import POSTGRES_EXAMPLE, open_postgres
 from etl.database.sqlite import open_sqlite, parse_path
 from etl.errors import ConfigurationError
-from etl.secret import keep_password
+from etl.secret import register_password
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +29,7 @@ def open_engine(url: str, *, read_only: bool = False) -> Engine:
     DatabaseError where there is no place for the SQLite file, and NoTablesError, with `read_only`, where
     there is no file.
     """
-    keep_password(url)
+    register_password(url)
     path = file_of(url)
     if path is not None:
         return open_sqlite(path, read_only=read_only)

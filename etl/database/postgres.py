@@ -1,8 +1,8 @@
 """
 A Postgres URL becomes an engine.
 
-Nothing is set for a session, only for each transaction (`etl.database.session`), and no statement is prepared
-on the server: a pooler may give each transaction another session.
+Nothing is set for a session, only for each transaction (`etl.database.session_settings`), and no statement is
+prepared on the server: a pooler may give each transaction another session.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import ArgumentError
 
 from etl.database.postgres_url import check_url
-from etl.database.session import prepare_transaction
+from etl.database.session_settings import prepare_transaction
 from etl.errors import ConfigurationError
 
 if TYPE_CHECKING:

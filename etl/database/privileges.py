@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from etl import views
 from etl.database.postgres_errors import is_missing_privilege
 from etl.database.search_path import Location, locate, quoted
-from etl.database.session import location_of
+from etl.database.session_settings import location_of
 from etl.errors import DatabaseError
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ _TO_WRITE: Needs = _TO_READ | dict.fromkeys(_TO_SYNC, _PRIVILEGES)
 # The columns that number rows, and what counts for them.
 SEQUENCES = {"rejected_records": "rejected_id", "sync_runs": "run_id", "task_history": "history_id"}
 # More missing privileges than this are granted all at once.
-_MOST_NAMED = 3
+_MAX_NAMED = 3
 
 _IN_SCHEMA = "relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = :schema)"
 # A role may have been granted every column, but not the table.
@@ -121,7 +121,7 @@ def grants(connection: Connection, location: Location, needs: Needs) -> list[str
     for relation, privilege in _lacking(connection, location.schema.name, needs):
         lacking.setdefault(relation, []).append(privilege)
     statements = [f"GRANT {', '.join(what)} ON {schema}.{name} TO {role}" for name, what in lacking.items()]
-    if len(statements) > _MOST_NAMED:
+    if len(statements) > _MAX_NAMED:
         what = [each for each in _PRIVILEGES if any(each in some for some in lacking.values())]
         statements = [f"GRANT {', '.join(what)} ON ALL TABLES IN SCHEMA {schema} TO {role}"]
     if needs is _TO_READ:

@@ -16,7 +16,7 @@ from sqlalchemy import bindparam, text
 
 from etl import views
 from etl.database.search_path import refuse_spread
-from etl.database.session import location_of
+from etl.database.session_settings import location_of
 from etl.errors import ForeignTablesError
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ from etl.database.recognition import (
     migrations_dir,
     stored_revision,
 )
-from etl.database.session import location_of
+from etl.database.session_settings import location_of
 from etl.database.users_objects import users_objects_kept
 from etl.errors import DatabaseError, NoTablesError, SchemaOutdatedError, SchemaTooNewError
 

@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from etl.emulator.control import control_routes
 from etl.emulator.faults import error
-from etl.emulator.gate import Gate
+from etl.emulator.middleware import Middleware
 from etl.emulator.pages import PastTheEnd, render_page
 from etl.emulator.phrases import LANGUAGES
 from etl.emulator.query import BadParameter, parse_query
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp
 
+    from etl.emulator.raw_protocol import Answer
     from etl.emulator.server import Emulator
-    from etl.emulator.wire import Answer
 
 TASKS = "/streaming/ai/tasks"
 
@@ -45,7 +45,7 @@ def make_app(emulator: Emulator) -> ASGIApp:
     )
     app.router.redirect_slashes = False
     app.state.emulator = emulator
-    return Gate(app, emulator)
+    return Middleware(app, emulator)
 
 
 def _respond(answer: Answer) -> Response:

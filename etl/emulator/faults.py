@@ -9,8 +9,8 @@ from email.utils import format_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
+from etl.emulator.raw_protocol import Answer
 from etl.emulator.render import dump
-from etl.emulator.wire import Answer
 
 if TYPE_CHECKING:
     from etl.emulator.behaviour import Fault, RequestInfo

@@ -14,7 +14,7 @@ import uvicorn
 
 from etl.emulator.app import make_app
 from etl.emulator.behaviour import Behaviour, Fault, RequestInfo
-from etl.emulator.wire import Wire
+from etl.emulator.raw_protocol import RawProtocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -164,7 +164,7 @@ def serve(  # noqa: PLR0913
         emulator = Emulator(world, behaviour or Behaviour(), host, listener, api_key, allowed)
         config = uvicorn.Config(
             make_app(emulator),
-            http=Wire,
+            http=RawProtocol,
             ws="none",
             loop="asyncio",
             lifespan="off",

@@ -11,7 +11,7 @@ from etl.emulator.content import Json, make_error, make_result, make_task_data
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from etl.emulator.lives import Step
+    from etl.emulator.lifecycle import Step
 
 FINAL = frozenset({"SUCCESS", "FAILURE", "REVOKED"})
 STATUSES = FINAL | {"RECEIVED", "PENDING", "STARTED", "RETRY"}

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self
 
 from etl.emulator.content import KINDS
 from etl.emulator.index import Index
-from etl.emulator.lives import Step, plan_life
+from etl.emulator.lifecycle import Step, plan_lifecycle
 from etl.emulator.task import Task
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 NOON = dt.datetime(2026, 7, 1, 12, tzinfo=dt.UTC)
 _KIND_SHARES = (0.56, 0.68, 0.78, 0.88)  # of the kinds so far; the last has the rest
 # Planning a life takes longer than living it: from here on, lives repeat.
-_MOST_PLANS = 5000
+_MAX_PLANS = 5000
 _age_of = operator.attrgetter("age")
 # Some of the tasks are fresh, or a world of weeks would show almost nothing in flight.
 _FRESH, _FRESH_SECONDS = 0.08, 1800
@@ -135,10 +135,10 @@ class Timeline:
         return task
 
     def _plan(self) -> list[Step]:
-        if len(self._plans) < _MOST_PLANS:
-            self._plans.append(plan_life(self._dice))
+        if len(self._plans) < _MAX_PLANS:
+            self._plans.append(plan_lifecycle(self._dice))
             return self._plans[-1]
-        return self._plans[int(self._dice.random() * _MOST_PLANS)]
+        return self._plans[int(self._dice.random() * _MAX_PLANS)]
 
     def _live_on(self, task: Task) -> None:
         """Put the task's next step on the agenda, if there is one."""

@@ -38,7 +38,7 @@ _SETTINGS = {
     "allow_download": False,
 }
 _TEMPLATES = Path(__file__).with_name("templates")
-_MOST_HITS = 50
+_MAX_HITS = 50
 _NO_WORD = '""'  # FTS5 finds nothing by it
 
 
@@ -191,7 +191,7 @@ class _Knowledge:
 
     def _search(self, text: object) -> str:
         with reading(self._database_url) as connection:
-            hits = search(connection, _as_text(text), limit=_MOST_HITS)
+            hits = search(connection, _as_text(text), limit=_MAX_HITS)
         return to_json(hits)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from etl.frames.describing import describe
-from etl.questions import questions
+from etl.frames.descriptions import describe
+from etl.queries import saved_queries
 
 # What to count the values of, beside a table or view: columns of few values.
 FACETS = {
@@ -60,7 +60,7 @@ def site(database: str) -> dict[str, Any]:
     tables["alembic_version"] = {"hidden": True}
     book = {
         each.name: {"title": each.title, "description": each.note, "sql": each.sql["sqlite"]}
-        for each in questions()
+        for each in saved_queries()
     }
     return {
         "title": "Gcore AI tasks",

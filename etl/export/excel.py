@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     from etl.export.columns import Types
 
-MOST_UNITS = 32_767
-MOST_ROWS = 1_048_576
-MOST_DIGITS = 15
+MAX_UNITS = 32_767
+MAX_ROWS = 1_048_576
+MAX_DIGITS = 15
 CUT = " … [cut]"
 # The region's decimal sign goes with its list separator.
 _DECIMAL_SIGNS = {",": ".", ";": ",", "\t": "."}
@@ -48,11 +48,11 @@ _CONVERTED = re.compile(
     re.IGNORECASE,
 )
 # So long may a text inside a formula be.
-_LONGEST_LITERAL = 255
+_MAX_LITERAL = 255
 
 
 @dataclasses.dataclass(slots=True)
-class Losses:
+class ExcelLosses:
     """What did not fit into Excel: cells that were cut, and rows below the end of a sheet."""
 
     cells: int = 0
@@ -62,10 +62,10 @@ class Losses:
         """Return what to tell the user."""
         found = []
         if self.cells:
-            found.append(f"cells cut because Excel holds {MOST_UNITS:,} characters in each: {self.cells:,}")
+            found.append(f"cells cut because Excel holds {MAX_UNITS:,} characters in each: {self.cells:,}")
         if self.rows:
             found.append(
-                f"rows that Excel will leave out, as it reads {MOST_ROWS:,} of a file: {self.rows:,}; "
+                f"rows that Excel will leave out, as it reads {MAX_ROWS:,} of a file: {self.rows:,}; "
                 "export fewer with --since and --until, or several files with --partition-by"
             )
         return found
@@ -82,7 +82,7 @@ class ExcelWriter(CsvWriter):
 
     line_end = "\r\n"
 
-    def __init__(self, file: IO[bytes], types: Types, *, separator: str, losses: Losses) -> None:
+    def __init__(self, file: IO[bytes], types: Types, *, separator: str, losses: ExcelLosses) -> None:
         self.separator, self._losses, self._rows = separator, losses, 1
         self._decimal_sign = _DECIMAL_SIGNS[separator]
         file.write(b"\xef\xbb\xbf")
@@ -91,7 +91,7 @@ class ExcelWriter(CsvWriter):
     def write(self, frame: pd.DataFrame) -> None:
         """Add rows."""
         super().write(frame)
-        self._losses.rows += max(0, self._rows + len(frame) - max(self._rows, MOST_ROWS))
+        self._losses.rows += max(0, self._rows + len(frame) - max(self._rows, MAX_ROWS))
         self._rows += len(frame)
 
     def cells(self, column: pd.Series[Any], stored: TypeEngine[Any]) -> list[str | None]:
@@ -102,18 +102,18 @@ class ExcelWriter(CsvWriter):
         if isinstance(stored, sa.Double):
             return [None if text is None else text.replace(".", self._decimal_sign) for text in texts]
         if isinstance(stored, sa.Integer):
-            is_long = (text is not None and len(text.lstrip("-")) > MOST_DIGITS for text in texts)
+            is_long = (text is not None and len(text.lstrip("-")) > MAX_DIGITS for text in texts)
             return [f'="{text}"' if long else text for text, long in zip(texts, is_long, strict=True)]
         if isinstance(stored, (sa.Text, Json)):
             return [None if text is None else self._fitted(_as_text(text)) for text in texts]
         return texts
 
     def _fitted(self, text: str) -> str:
-        if 2 * len(text) <= MOST_UNITS or len(encoded := text.encode("utf-16-le")) <= 2 * MOST_UNITS:
+        if 2 * len(text) <= MAX_UNITS or len(encoded := text.encode("utf-16-le")) <= 2 * MAX_UNITS:
             return text
         self._losses.cells += 1
         # Half of a surrogate pair is dropped.
-        return encoded[: 2 * (MOST_UNITS - len(CUT))].decode("utf-16-le", "ignore") + CUT
+        return encoded[: 2 * (MAX_UNITS - len(CUT))].decode("utf-16-le", "ignore") + CUT
 
 
 def _as_text(text: str) -> str:
@@ -121,6 +121,6 @@ def _as_text(text: str) -> str:
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if _FORMULA.match(text):
         return f"'{text}"
-    if len(text) <= _LONGEST_LITERAL and _CONVERTED.fullmatch(text):
+    if len(text) <= _MAX_LITERAL and _CONVERTED.fullmatch(text):
         return f'="{text}"'
     return text

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from etl.errors import ExportError
-from etl.export.targets import opened
+from etl.export.targets import open_output
 from etl.files import make_folder
-from etl.frames.blocks import connected
-from etl.load.captions import as_srt, as_webvtt, has_cues, srt_of_webvtt
-from etl.load.dialect import among
+from etl.frames.chunks import connected
+from etl.load.dialect import is_any_of
+from etl.load.subtitle_formats import as_srt, as_webvtt, has_cues, srt_of_webvtt
 from etl.models import RESULTS, SUBTITLES, TASKS
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from etl.frames.blocks import Source
+    from etl.frames.chunks import Source
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def export_subtitles(  # noqa: PLR0913
             if not text:
                 skipped += 1
                 continue
-            with opened(folder / f"{file_name(task_id)}.{kind}") as file:
+            with open_output(folder / f"{file_name(task_id)}.{kind}") as file:
                 file.write(text.encode())
             written += 1
     if skipped:
@@ -113,7 +113,7 @@ def _iter_transcripts(
         last = found[-1].task_id
         lines = (
             sa.select(SUBTITLES)
-            .where(among(connection, SUBTITLES.c.task_id, [row.task_id for row in found]))
+            .where(is_any_of(connection, SUBTITLES.c.task_id, [row.task_id for row in found]))
             .order_by(*SUBTITLES.primary_key)
         )
         rows = itertools.groupby(connection.execute(lines).all(), operator.attrgetter("task_id"))

@@ -11,11 +11,11 @@ from typing import IO, TYPE_CHECKING, cast
 import sqlalchemy as sa
 
 from etl.errors import UnsuitableExport
-from etl.export.excel import ExcelWriter, Losses
-from etl.export.targets import opened, opened_folder, opened_part
+from etl.export.excel import ExcelLosses, ExcelWriter
+from etl.export.targets import open_folder, open_output, open_part
 from etl.export.writers import CsvWriter, NdjsonWriter, ParquetWriter
-from etl.frames import relations
-from etl.frames.reading import read
+from etl.frames import catalog
+from etl.frames.frame_reader import read
 from etl.models import RESULTS, TASKS
 
 if TYPE_CHECKING:
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 
     from etl.export.columns import Types
     from etl.export.writers import Writer
-    from etl.frames.blocks import Source
-    from etl.frames.relations import Relation
+    from etl.frames.catalog import Relation
+    from etl.frames.chunks import Source
     from etl.frames.times import Instant
 
 logger = logging.getLogger(__name__)
 
 _TABLES = (
-    *(relations.TASKS, relations.TASK_HISTORY, relations.RESULTS),
-    *(relations.SUBTITLES, relations.DETECTIONS, relations.RUNS),
+    *(catalog.TASKS, catalog.TASK_HISTORY, catalog.RESULTS),
+    *(catalog.SUBTITLES, catalog.DETECTIONS, catalog.RUNS),
 )
-RELATIONS = {relation.name: relation for relation in _TABLES} | relations.VIEWS
+RELATIONS = {relation.name: relation for relation in _TABLES} | catalog.VIEWS
 FORMATS = ("parquet", "csv", "ndjson")
 PERIODS = {"day": "%Y-%m-%d", "month": "%Y-%m"}
 # Where rows go that have no time. Not Hive's name for null: pandas cannot read a null there.
@@ -95,14 +95,14 @@ def export(  # noqa: PLR0913
     except ValueError as error:
         raise UnsuitableExport(str(error)) from error
     types = {each: column.type for each, column in relation.columns.items() if each != _AT}
-    losses = Losses()
+    losses = ExcelLosses()
     start = functools.partial(_start, types=types, kind=kind, excel_separator=excel_separator, losses=losses)
     if partition_by is None:
         rows = _write_file(frames, target, start)
     elif target is None:
         raise UnsuitableExport("--partition-by makes a folder: name it with -o")
     else:
-        with opened_folder(target, may_replace=may_replace) as folder:
+        with open_folder(target, may_replace=may_replace) as folder:
             rows = _write_parts(frames, folder, partition_by, kind, start)
     for warning in losses.warnings():
         logger.warning("%s", warning)
@@ -110,7 +110,7 @@ def export(  # noqa: PLR0913
 
 
 def _start(
-    file: IO[bytes], *, types: Types, kind: str, excel_separator: str | None, losses: Losses
+    file: IO[bytes], *, types: Types, kind: str, excel_separator: str | None, losses: ExcelLosses
 ) -> Writer:
     """Return what writes a file of this kind."""
     if excel_separator is not None:
@@ -160,7 +160,7 @@ def _write_file(
     frames: Iterator[pd.DataFrame], target: Path | None, start: Callable[[IO[bytes]], Writer]
 ) -> int:
     rows = 0
-    with opened(target) as file:
+    with open_output(target) as file:
         writer = start(file)
         for frame in frames:
             writer.write(frame)
@@ -184,7 +184,7 @@ def _write_parts(
                 if name != now:
                     stack.close()
                     now = name
-                    file = stack.enter_context(opened_part(folder, f"{key}={name}", f"part-0.{kind}"))
+                    file = stack.enter_context(open_part(folder, f"{key}={name}", f"part-0.{kind}"))
                     writer = start(file)
                     stack.callback(writer.close)
                 writer.write(part)

@@ -29,7 +29,7 @@ _SQLITE = b"SQLite format 3\0"
 
 
 @contextlib.contextmanager
-def opened(target: Path | None) -> Iterator[IO[bytes]]:
+def open_output(target: Path | None) -> Iterator[IO[bytes]]:
     """
     Open a file that takes its name when the block ends well; None is the standard output.
 
@@ -69,7 +69,7 @@ def opened(target: Path | None) -> Iterator[IO[bytes]]:
 
 
 @contextlib.contextmanager
-def opened_part(folder: Path, period: str, name: str) -> Iterator[IO[bytes]]:
+def open_part(folder: Path, period: str, name: str) -> Iterator[IO[bytes]]:
     """Open a new file in a new folder inside one that is being filled; their modes follow from that one's."""
     mode = permissions(folder)
     make_folder(folder / period, mode)
@@ -78,7 +78,7 @@ def opened_part(folder: Path, period: str, name: str) -> Iterator[IO[bytes]]:
 
 
 @contextlib.contextmanager
-def opened_folder(target: Path, *, may_replace: bool) -> Iterator[Path]:
+def open_folder(target: Path, *, may_replace: bool) -> Iterator[Path]:
     """
     Give a folder to fill that takes its name when the block ends well.
 

@@ -15,7 +15,7 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 from etl.errors import BodyTooLarge
-from etl.extract.jsontext import trimmed
+from etl.extract.lenient_json import trimmed
 from etl.extract.retry import TransientError
 
 if TYPE_CHECKING:
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 MIB = 1 << 20
 # Of an answer that is no success only the server's words matter.
-_MOST_BYTES_OF_ERROR = MIB // 16
+_MAX_BYTES_OF_ERROR = MIB // 16
 # Larger bodies are read one at a time.
 LARGE = MIB
 ACCEPTED = "gzip, deflate"
 _CODINGS = frozenset({"gzip", "x-gzip", "deflate"})
-_MOST_DIGITS = 30
+_MAX_DIGITS = 30
 _PIECE = 256 * 1024
 _OPENS_HTML = re.compile(rb"<(?:!doctype html|html|head|title|body|!--)", re.IGNORECASE)
 _OPENS_GZIP = b"\x1f\x8b"
@@ -71,7 +71,7 @@ def read_body(
     """
     length = headers.get("content-length", "")
     if length.isascii() and length.isdigit():
-        ceiling.check(int(length[:_MOST_DIGITS]), f"{length[:_MOST_DIGITS]} bytes are announced")
+        ceiling.check(int(length[:_MAX_DIGITS]), f"{length[:_MAX_DIGITS]} bytes are announced")
     values = 0
     # Closed, it gives its memory back, however long the error is kept that it ended with.
     with io.BytesIO() as buffer:
@@ -93,7 +93,7 @@ def read_error_body(sent: Iterable[bytes], headers: dict[str, str]) -> bytes:
     with contextlib.suppress(TransientError, BodyTooLarge):
         for piece in _pieces(sent, headers, OF_PAGE):
             body.write(piece)
-            if body.tell() > _MOST_BYTES_OF_ERROR:
+            if body.tell() > _MAX_BYTES_OF_ERROR:
                 break
     return body.getvalue()
 

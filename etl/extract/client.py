@@ -20,29 +20,29 @@ from etl.errors import (
     CredentialsRefused,
     FeatureDisabled,
     ForeignRedirect,
+    NotFound,
     NotTheApi,
-    NotThere,
     RequestRefused,
     SourceError,
     TlsRefused,
     Unreachable,
     UnreadablePage,
 )
-from etl.extract.answer import Answer
 from etl.extract.body import (
     ACCEPTED,
     OF_PAGE,
     OF_RESULT,
     wants_https,
 )
-from etl.extract.failures import explain, refused_by_proxy
-from etl.extract.pacer import Pacer
-from etl.extract.parse import parse_page
-from etl.extract.payload import Page, SpoiltPage, UnusableRecord
+from etl.extract.decode import decode_page
+from etl.extract.network_errors import explain, refused_by_proxy
+from etl.extract.payload import CorruptPage, Page, UnusableRecord
+from etl.extract.rate_limiter import RateLimiter
+from etl.extract.response import Response
 from etl.extract.result import read_detail
 from etl.extract.retry import Retrier, TransientError, is_transient, parse_retry_after
 from etl.extract.transport import Route, Session, Sessions, origin_of, redirected, warn_if_unencrypted
-from etl.secret import clean, keep_secret
+from etl.secret import clean, register_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -60,7 +60,7 @@ DETAIL_PATIENCE = 3.0
 BEYOND_ANY_END = 1_000_000_000
 # Is kept in place of a record that is larger than a page may be.
 TOO_LARGE = b"(too large to be read)"
-_MOST_REDIRECTS = 5
+_MAX_REDIRECTS = 5
 
 
 class Client:
@@ -79,12 +79,12 @@ class Client:
         self.base_url = base_url.rstrip("/")
         self.concurrency = concurrency
         self.stopping = threading.Event()
-        keep_secret(api_key)
+        register_secret(api_key)
         self._lock = threading.Lock()
         self._requests = 0
         self._is_enabled = False
-        self._pacer = Pacer(max_rate, self.stopping)
-        self._retrier = Retrier(retry_for, self.stopping, take_turn=self._pacer.wait)
+        self._limiter = RateLimiter(max_rate, self.stopping)
+        self._retrier = Retrier(retry_for, self.stopping, take_turn=self._limiter.wait)
         # A proxy or certificates that cannot be used are known from the start.
         self.route = Route.find(self.base_url)
         headers = {
@@ -122,15 +122,15 @@ class Client:
         Return one page of the list of tasks.
 
         `filters` are the parameters of the list except `page` (from 1) and `limit`; `patience` is for how
-        many seconds a failed request is retried, `retry_for` by default. Raises NotThere for a 404, which
-        some servers answer past the end; SpoiltPage if one record of several cannot be read, BodyTooLarge if
+        many seconds a failed request is retried, `retry_for` by default. Raises NotFound for a 404, which
+        some servers answer past the end; CorruptPage if one record of several cannot be read, BodyTooLarge if
         they are larger than is read (a single one is returned as an UnusableRecord); SourceError and
         ConfigurationError for what no retry cured.
         """
         query = {**filters, "page": str(page), "limit": str(limit)}
 
-        def read(answer: Answer) -> Page:
-            return parse_page(answer.body, answer.served_at, answer.received_at)
+        def read(answer: Response) -> Page:
+            return decode_page(answer.body, answer.served_at, answer.received_at)
 
         try:
             return self._get(TASKS_PATH, query, OF_PAGE, read, patience=patience)
@@ -143,23 +143,23 @@ class Client:
                     "check GCORE_BASE_URL, and whether a proxy changes what the API sends"
                 ) from error
             # The record is to blame, unless the answer is as large where there can be no record.
-            with contextlib.suppress(NotThere):
+            with contextlib.suppress(NotFound):
                 self.fetch_page(filters, page=BEYOND_ANY_END, limit=1, patience=patience)
             return Page(records=(UnusableRecord(TOO_LARGE, str(error)),))
-        except SpoiltPage:
+        except CorruptPage:
             if limit > 1:
                 raise
         # Before one record is taken for spoilt, it is looked at twice.
         try:
             return self._get(TASKS_PATH, query, OF_PAGE, read, patience=patience)
-        except SpoiltPage as error:
+        except CorruptPage as error:
             return error.page
 
     def fetch_detail(self, task_id: str) -> ResultPayload:
         """
         Return one task with its result.
 
-        A failed request is retried for a few seconds only, because the next sync asks again. Raises NotThere
+        A failed request is retried for a few seconds only, because the next sync asks again. Raises NotFound
         for a 404 or 410, which some servers answer for an expired result; otherwise what `fetch_page` raises.
         """
         path = f"{TASKS_PATH}/{quote(task_id, safe='')}"
@@ -172,7 +172,7 @@ class Client:
         path: str,
         query: Mapping[str, str],
         ceiling: Ceiling,
-        read: Callable[[Answer], T],
+        read: Callable[[Response], T],
         *,
         patience: float | None,
     ) -> T:
@@ -181,15 +181,15 @@ class Client:
             with contextlib.ExitStack() as turn:
                 answer = self._send(path, query, lambda url: self._exchange(url, deadline, ceiling, turn))
                 if answer.status_code == HTTPStatus.TOO_MANY_REQUESTS:
-                    self._pacer.refused()
+                    self._limiter.on_throttled()
                 else:
-                    self._pacer.passed()
+                    self._limiter.on_success()
                 if answer.status_code != HTTPStatus.OK:
                     self._refuse(answer, path)
                 self._is_enabled = True
                 try:
                     return read(answer)
-                except (SpoiltPage, BodyTooLarge):
+                except (CorruptPage, BodyTooLarge):
                     raise
                 except UnreadablePage as error:
                     words = self._not_the_api(answer) if answer.is_html else error
@@ -197,23 +197,23 @@ class Client:
 
         return self._retrier.call(attempt, f"GET {path}", patience=patience)
 
-    def _send(self, path: str, query: Mapping[str, str], exchange: Callable[[str], Answer]) -> Answer:
+    def _send(self, path: str, query: Mapping[str, str], exchange: Callable[[str], Response]) -> Response:
         url = f"{self.base_url}{path}" + (f"?{urlencode(query, quote_via=quote)}" if query else "")
-        for _ in range(_MOST_REDIRECTS):
+        for _ in range(_MAX_REDIRECTS):
             answer = exchange(url)
             if answer.location is None:
                 return answer
             url = self._redirected(url, answer.location)
         raise SourceError(f"{self.base_url} redirects in circles: check GCORE_BASE_URL")
 
-    def _exchange(self, url: str, deadline: float, ceiling: Ceiling, turn: contextlib.ExitStack) -> Answer:
+    def _exchange(self, url: str, deadline: float, ceiling: Ceiling, turn: contextlib.ExitStack) -> Response:
         with self._lock:
             self._requests += 1
         left = max(0.1, deadline - time.monotonic())
         with self._sessions.borrow(left) as session:
             try:
                 with session.get(url, deadline=time.monotonic() + left) as reply:
-                    return Answer(reply, ceiling, lambda: turn.enter_context(self._turn_for_large(session)))
+                    return Response(reply, ceiling, lambda: turn.enter_context(self._turn_for_large(session)))
             except session.errors as error:
                 kind, words = explain(error, self.route, session.backend)
                 raise kind(words) from None
@@ -241,10 +241,10 @@ class Client:
             raise ForeignRedirect(self.base_url, clean(shown))
         return target
 
-    def _not_the_api(self, answer: Answer) -> NotTheApi:
+    def _not_the_api(self, answer: Response) -> NotTheApi:
         return NotTheApi(answer.status_code, self.base_url, proxy=str(self.route.proxy or ""))
 
-    def _refuse(self, answer: Answer, path: str) -> NoReturn:
+    def _refuse(self, answer: Response, path: str) -> NoReturn:
         status = answer.status_code
         message = clean(answer.message())
         if is_transient(status):
@@ -264,7 +264,7 @@ class Client:
         if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             raise CredentialsRefused(status, self.base_url)
         if status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
-            raise NotThere(status, path)
+            raise NotFound(status, path)
         # Once the API has answered, a 422 is about what was asked for: a page size, a filter.
         if status == HTTPStatus.UNPROCESSABLE_ENTITY and not self._is_enabled:
             raise FeatureDisabled(message)

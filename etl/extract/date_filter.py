@@ -11,12 +11,12 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING
 
-from etl.errors import NotThere, RequestRefused
+from etl.errors import NotFound, RequestRefused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from etl.extract.pages import PageSource
+    from etl.extract.paginator import PageSource
     from etl.extract.payload import Page
 
 LONG_AGO = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
@@ -93,7 +93,7 @@ def shows_any(source: PageSource, filters: Mapping[str, str]) -> bool:
     """Tell whether a list holds anything; raises RequestRefused where the server knows no such filter."""
     try:
         page = source.fetch_page(filters, page=1, limit=1)
-    except NotThere:
+    except NotFound:
         return False
     return bool(page.records)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from etl.errors import RecordError
-from etl.extract.jsontext import DEEPEST, NumberText, escaped, is_shallow, loads, split_object, storable
+from etl.extract.lenient_json import MAX_DEPTH, NumberText, escaped, is_shallow, loads, split_object, storable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +42,7 @@ def members_of(raw: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
         else:
             if not isinstance(fields, dict):
                 raise RecordError("not an object")
-            if raw.count(b"[") + raw.count(b"{") < DEEPEST or is_shallow(fields):
+            if raw.count(b"[") + raw.count(b"{") < MAX_DEPTH or is_shallow(fields):
                 return fields, {}
     return _read_leniently(raw)
 

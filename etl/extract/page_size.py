@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from etl.errors import (
     ConfigurationError,
     EmptyPage,
+    NotFound,
     NotTheApi,
-    NotThere,
     RequestRefused,
     SourceError,
     Unreachable,
@@ -22,11 +22,11 @@ from etl.errors import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from etl.extract.pages import PageSource
+    from etl.extract.paginator import PageSource
     from etl.extract.payload import Page
 
 # What may come of asking for too many: a status, a page of a proxy, no answer at all, or an empty list.
-SIZE_FAILURES = (RequestRefused, NotThere, NotTheApi, Unreachable, EmptyPage)
+SIZE_FAILURES = (RequestRefused, NotFound, NotTheApi, Unreachable, EmptyPage)
 # Seconds for which a smaller page is retried: a server that fails on it too is asked for a smaller one still.
 HALVING_PATIENCE = 3.0
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from etl.extract.plain import PlainTask
 
-LONGEST_ID = 255
+MAX_ID = 255
 # A new number makes every stored fingerprint differ, so that a better parser reads old rows again.
 _PARSER = b"gcore-etl 1"
 
@@ -146,7 +146,7 @@ class Page:
         ]
 
 
-class SpoiltPage(UnreadablePage):
+class CorruptPage(UnreadablePage):
     """A whole page spoilt by one record; smaller ones will show which. `page` holds it all as one record."""
 
     def __init__(self, message: str, page: Page) -> None:

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from etl.extract.fields import sensible
-from etl.extract.payload import LONGEST_ID, fingerprint
+from etl.extract.payload import MAX_ID, fingerprint
 
 _Small = Annotated[int, Meta(gt=-(1 << 31), lt=1 << 31)]
 _Large = Annotated[int, Meta(gt=-(1 << 63), le=(1 << 63) - 1)]
@@ -111,14 +111,14 @@ def is_suspect(text: bytes) -> bool:
     return b"\\u" in text and _SUSPECT.search(text) is not None
 
 
-def read_plain(raw: bytes | msgspec.Raw) -> PlainTask | None:
+def decode_strict(raw: bytes | msgspec.Raw) -> PlainTask | None:
     """Read one record that is not suspect; None if it is not plain."""
     try:
         record = _decode(raw)
         data, times = record.task_data or _NO_DATA, record.processing_time or _NO_TIMES
         task_id, client_id = record.task_id, data.client_id
         started_at, completed_at, date_created = times.started_at, times.completed_at, record.date_created
-        if len(task_id) > LONGEST_ID or not task_id.isprintable() or not task_id.strip(" ."):
+        if len(task_id) > MAX_ID or not task_id.isprintable() or not task_id.strip(" ."):
             return None
         return PlainTask(
             task_id,

@@ -16,9 +16,9 @@ from typing import Any
 import msgspec
 
 from etl.errors import RecordError, UnreadablePage
+from etl.extract.decode import decode_leniently
 from etl.extract.fields import flag, json_array, members_of, number, readable, small_integer, text
-from etl.extract.jsontext import escaped, loads, split_object, storable
-from etl.extract.parse import read_leniently
+from etl.extract.lenient_json import escaped, loads, split_object, storable
 from etl.extract.payload import TaskPayload, fingerprint
 
 # Smaller bodies are read where they arrive, so that several are at once.
@@ -96,7 +96,7 @@ def _split(body: bytes) -> tuple[TaskPayload, bytes | memoryview]:
         members = _members(body)
         raw = members.pop("result", b"null")
         rest = b",".join(b"%b:%b" % (escaped(name).encode(), text) for name, text in members.items())
-        task = read_leniently(b"{%b}" % rest)
+        task = decode_leniently(b"{%b}" % rest)
     except (RecordError, ValueError) as error:
         raise UnreadablePage(f"the answer is no task: {error}") from None
     task = msgspec.structs.replace(task, fingerprint=fingerprint(body), size=len(body), is_detail=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import tenacity
 
-from etl.errors import NeverReadable, SourceError, Unreachable, UnreadablePage
+from etl.errors import SourceError, UndecodableResult, Unreachable, UnreadablePage
 
 if TYPE_CHECKING:
     import threading
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 RETRIED_STATUS_CODES = frozenset({408, 425, 429})  # and every 5xx
 FIRST_WAIT = 0.5
-LONGEST_WAIT = 30.0
+MAX_WAIT = 30.0
 
 
 class TransientError(SourceError):
@@ -106,7 +106,11 @@ class Retrier:
             failure = error.last_attempt.exception()
             asked = getattr(failure, "retry_after", None) or 0.0
             hint = f", and asks to wait {asked:.0f} s" if asked >= self._seconds else ""
-            kind = NeverReadable if isinstance(failure and failure.__cause__, UnreadablePage) else Unreachable
+            kind = (
+                UndecodableResult
+                if isinstance(failure and failure.__cause__, UnreadablePage)
+                else Unreachable
+            )
             setting = "; --retry-for sets how long one request is tried" if patience is None else ""
             raise kind(
                 f"{what}: {failure}{hint} (gave up after try {error.last_attempt.attempt_number}{setting})"
@@ -138,7 +142,7 @@ def _pause(state: tenacity.RetryCallState) -> float:
     asked = getattr(failure, "retry_after", None)
     if asked is not None:
         return float(asked) + random.uniform(0, 0.25)  # noqa: S311
-    ceiling = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(state.attempt_number - 1, 10))
+    ceiling = min(MAX_WAIT, FIRST_WAIT * 2.0 ** min(state.attempt_number - 1, 10))
     return random.uniform(ceiling / 2, ceiling)  # noqa: S311
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpcore
 
-from etl.extract.parallel import DaemonPool, await_result
+from etl.extract.daemon_pool import DaemonPool, await_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

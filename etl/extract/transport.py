@@ -24,10 +24,10 @@ from urllib.parse import quote, urljoin, urlsplit
 import httpcore
 
 from etl.errors import ConfigurationError, MissingExtra
-from etl.extract.answer import Reply
 from etl.extract.certificates import Trust, load_trust
 from etl.extract.lean_httpx import httpx
 from etl.extract.proxies import PORTS, Proxy, choose_proxy
+from etl.extract.response import RawResponse
 from etl.extract.retry import TransientError
 from etl.extract.sockets import Backend
 from etl.secret import MASK
@@ -160,7 +160,7 @@ class Session:
         )
 
     @contextlib.contextmanager
-    def get(self, url: str, *, deadline: float) -> Iterator[Reply]:
+    def get(self, url: str, *, deadline: float) -> Iterator[RawResponse]:
         """
         Send a request, and give the answer once its head is there; reading its body keeps the deadline, too.
 
@@ -169,7 +169,7 @@ class Session:
         self.backend.deadline = deadline
         try:
             with self._client.stream("GET", url) as response:
-                yield Reply(response.status_code, response.headers.raw, response.iter_raw())
+                yield RawResponse(response.status_code, response.headers.raw, response.iter_raw())
         except BaseException:
             self.backend.abandon()
             raise

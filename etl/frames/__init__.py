@@ -25,23 +25,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, overload
 
-from etl.frames import relations
-from etl.frames.finding import find_database
-from etl.frames.reading import read, reader
+from etl.frames import catalog
+from etl.frames.database_locator import find_database
+from etl.frames.frame_reader import frame_reader, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import pandas as pd
 
-    from etl.frames.blocks import Source
+    from etl.frames.chunks import Source
     from etl.frames.dtypes import DtypeBackend
     from etl.frames.times import Instant
 
 __all__ = ["detections", "find_database", "results", "runs", "subtitles", "task_history", "tasks", "view"]
 
 
-@reader
+@frame_reader
 def tasks(
     source: Source = None,
     *,
@@ -73,7 +73,7 @@ def tasks(
     release can read.
     """
     return read(
-        relations.TASKS,
+        catalog.TASKS,
         source,
         since=since,
         until=until,
@@ -83,7 +83,7 @@ def tasks(
     )
 
 
-@reader
+@frame_reader
 def task_history(
     source: Source = None,
     *,
@@ -100,7 +100,7 @@ def task_history(
     per cent. `since` and `until` compare `observed_at`. The other arguments and the errors: see `tasks`.
     """
     return read(
-        relations.TASK_HISTORY,
+        catalog.TASK_HISTORY,
         source,
         since=since,
         until=until,
@@ -110,7 +110,7 @@ def task_history(
     )
 
 
-@reader
+@frame_reader
 def results(
     source: Source = None,
     *,
@@ -128,7 +128,7 @@ def results(
     say, when it last changed. The other arguments and the errors: see `tasks`.
     """
     return read(
-        relations.RESULTS,
+        catalog.RESULTS,
         source,
         since=since,
         until=until,
@@ -138,7 +138,7 @@ def results(
     )
 
 
-@reader
+@frame_reader
 def subtitles(
     source: Source = None,
     *,
@@ -156,7 +156,7 @@ def subtitles(
     errors: see `tasks`.
     """
     return read(
-        relations.SUBTITLES,
+        catalog.SUBTITLES,
         source,
         since=since,
         until=until,
@@ -166,7 +166,7 @@ def subtitles(
     )
 
 
-@reader
+@frame_reader
 def detections(
     source: Source = None,
     *,
@@ -183,7 +183,7 @@ def detections(
     does not say, when it last changed. The other arguments and the errors: see `tasks`.
     """
     return read(
-        relations.DETECTIONS,
+        catalog.DETECTIONS,
         source,
         since=since,
         until=until,
@@ -193,7 +193,7 @@ def detections(
     )
 
 
-@reader
+@frame_reader
 def runs(
     source: Source = None,
     *,
@@ -210,7 +210,7 @@ def runs(
     `until` compare `started_at`. The other arguments and the errors: see `tasks`.
     """
     return read(
-        relations.RUNS,
+        catalog.RUNS,
         source,
         since=since,
         until=until,
@@ -266,9 +266,9 @@ def view(
     no time. A row in which it is null lies in no range. The other arguments and the
     errors: see `tasks`; the name of no view is a ValueError as well.
     """
-    relation = relations.VIEWS.get(name)
+    relation = catalog.VIEWS.get(name)
     if relation is None:
-        raise ValueError(f"there is no view {name!r}: there are {', '.join(relations.VIEWS)}")
+        raise ValueError(f"there is no view {name!r}: there are {', '.join(catalog.VIEWS)}")
     return read(
         relation,
         source,

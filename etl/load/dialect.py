@@ -30,16 +30,16 @@ def insert(connection: sa.Connection, table: sa.Table) -> postgresql.Insert | sq
 _BREAK = "\n"
 
 
-def among(
+def is_any_of(
     connection: sa.Connection, column: sa.ColumnElement[str], values: Iterable[str]
 ) -> sa.ColumnElement[bool]:
     """Test a column against many ids in one parameter, whatever their number."""
     if connection.dialect.name == "postgresql":
         return column == sa.any_(_array(values))
-    return column.in_(sa.select(each_of(connection, values)))
+    return column.in_(sa.select(as_rows(connection, values)))
 
 
-def each_of(connection: sa.Connection, values: Iterable[str]) -> sa.ColumnElement[str]:
+def as_rows(connection: sa.Connection, values: Iterable[str]) -> sa.ColumnElement[str]:
     """Give many ids as rows, in one parameter, whatever their number."""
     if connection.dialect.name == "postgresql":
         return sa.func.unnest(_array(values), type_=sa.Text)

@@ -11,11 +11,11 @@ import sqlalchemy as sa
 
 from etl.extract.result import fullness
 from etl.load.bulk import encoder_for, insert_rows, update_rows
-from etl.load.captions import as_webvtt, has_cues
-from etl.load.detail import add_details
-from etl.load.dialect import among
-from etl.load.transcripts import index_transcripts
-from etl.load.transform import CLOCK_GRAIN
+from etl.load.details import add_details
+from etl.load.dialect import is_any_of
+from etl.load.subtitle_formats import as_webvtt, has_cues
+from etl.load.transcript_index import index_transcripts
+from etl.load.transform import CLOCK_RESOLUTION
 from etl.models import DETAIL_DUE, DETECTIONS, RESULT_DUE, RESULTS, SUBTITLES, TASKS
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from etl.extract.result import ResultPayload
     from etl.load.bulk import Row
-    from etl.load.due import DueResult
-    from etl.load.transcripts import Lines
+    from etl.load.due_results import DueResult
+    from etl.load.transcript_index import Lines
 
 _COLUMNS = tuple(column.name for column in RESULTS.columns)
 # Answers are turned into rows so many bytes of them at a time: as rows they take many times their size.
@@ -32,7 +32,7 @@ PART_BYTES = 4 * 1024 * 1024
 _FROM_PAYLOAD = ("kind", "result", "detected", "speech_detected", "languages", "text", "vtt", "error")
 
 # Between two questions for a result that is not there yet: this long, and twice as long each time.
-FIRST_WAIT, LONGEST_WAIT = dt.timedelta(minutes=1), dt.timedelta(days=1)
+FIRST_WAIT, MAX_WAIT = dt.timedelta(minutes=1), dt.timedelta(days=1)
 # So many failures may be chance: the next sync asks again.
 TOLERATED_FAILURES = 2
 # Between two questions for the times of a task whose page could not be read.
@@ -40,7 +40,7 @@ DETAIL_WAIT = dt.timedelta(days=1)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class FetchedResult:
     """
     What the API said of a result: `found` is None if there is none, or if it failed to tell.
 
@@ -63,22 +63,24 @@ class Answer:
         return self.found.task.size if self.found else 0
 
 
-class Stored(NamedTuple):
+class ArchiveCounts(NamedTuple):
     """How many results are new, and how many of their lines have a time that makes no sense."""
 
     archived: int
     unreadable_times: int
 
 
-def store_results(connection: sa.Connection, answers: Sequence[Answer], now: dt.datetime) -> Stored:
+def store_results(
+    connection: sa.Connection, answers: Sequence[FetchedResult], now: dt.datetime
+) -> ArchiveCounts:
     """Store what was answered, and return what is new; the caller owns the transaction."""
     parts = [_store_part(connection, part, now) for part in _iter_parts(answers)]
-    return Stored(sum(part.archived for part in parts), sum(part.unreadable_times for part in parts))
+    return ArchiveCounts(sum(part.archived for part in parts), sum(part.unreadable_times for part in parts))
 
 
-def _iter_parts(answers: Sequence[Answer]) -> Iterator[Sequence[Answer]]:
+def _iter_parts(answers: Sequence[FetchedResult]) -> Iterator[Sequence[FetchedResult]]:
     """Yield at least one answer at a time, and more as long as they are small together."""
-    part: list[Answer] = []
+    part: list[FetchedResult] = []
     size = 0
     for answer in answers:
         if part and size + answer.size > PART_BYTES:
@@ -89,10 +91,12 @@ def _iter_parts(answers: Sequence[Answer]) -> Iterator[Sequence[Answer]]:
     yield part
 
 
-def _store_part(connection: sa.Connection, answers: Sequence[Answer], now: dt.datetime) -> Stored:
+def _store_part(
+    connection: sa.Connection, answers: Sequence[FetchedResult], now: dt.datetime
+) -> ArchiveCounts:
     answers = [_checked(answer) for answer in answers]
     task_ids = [answer.due.task_id for answer in answers]
-    query = sa.select(RESULTS).where(among(connection, RESULTS.c.task_id, task_ids))
+    query = sa.select(RESULTS).where(is_any_of(connection, RESULTS.c.task_id, task_ids))
     stored = {row["task_id"]: row for row in connection.execute(query).mappings()}
     new, again, archived = _rows_of(connection, answers, stored, now)
     _write(connection, new, again)
@@ -100,16 +104,16 @@ def _store_part(connection: sa.Connection, answers: Sequence[Answer], now: dt.da
     _write_parts(connection, archived, replaced)
     index_transcripts(connection, [(each.task.task_id, _lines(each)) for each in archived], replaced)
     # Asked for once, it is up to `task_results` when to ask again.
-    is_answered = among(connection, TASKS.c.task_id, task_ids)
+    is_answered = is_any_of(connection, TASKS.c.task_id, task_ids)
     connection.execute(sa.update(TASKS).where(is_answered, RESULT_DUE).values(is_result_due=False))
     _settle_details(connection, answers, now)
     cues = (cue for payload in archived for cue in payload.subtitles)
-    return Stored(len(archived), sum(None in (cue.start_seconds, cue.end_seconds) for cue in cues))
+    return ArchiveCounts(len(archived), sum(None in (cue.start_seconds, cue.end_seconds) for cue in cues))
 
 
 def _rows_of(
     connection: sa.Connection,
-    answers: Sequence[Answer],
+    answers: Sequence[FetchedResult],
     stored: Mapping[str, sa.RowMapping],
     now: dt.datetime,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[ResultPayload]]:
@@ -140,13 +144,13 @@ def _rows_of(
     return new, again, archived
 
 
-def _settle_details(connection: sa.Connection, answers: Sequence[Answer], now: dt.datetime) -> None:
+def _settle_details(connection: sa.Connection, answers: Sequence[FetchedResult], now: dt.datetime) -> None:
     """Store what the tasks' own pages add, and ask again later for those that could not be read."""
     add_details(connection, [answer.found.task for answer in answers if answer.found is not None], now)
     failed = [answer.due.task_id for answer in answers if answer.is_failure]
     settled = [answer.due.task_id for answer in answers if not answer.is_failure]
     for task_ids, due_at in ((settled, None), (failed, now + DETAIL_WAIT)):
-        is_due = sa.and_(DETAIL_DUE, among(connection, TASKS.c.task_id, task_ids))
+        is_due = sa.and_(DETAIL_DUE, is_any_of(connection, TASKS.c.task_id, task_ids))
         connection.execute(sa.update(TASKS).where(is_due).values(detail_due_at=due_at))
 
 
@@ -156,7 +160,7 @@ def _lines(payload: ResultPayload) -> Lines:
     return [] if payload.text is None else [(None, payload.text)]
 
 
-def _checked(answer: Answer) -> Answer:
+def _checked(answer: FetchedResult) -> FetchedResult:
     """Take the result of another task than the one asked for as no answer at all."""
     if answer.found is None or answer.found.task.task_id == answer.due.task_id:
         return answer
@@ -167,7 +171,7 @@ def _is_fuller(found: ResultPayload | None, known: sa.RowMapping) -> bool:
     return found is not None and fullness(found.result) > fullness(known["result"])
 
 
-def _row(answer: Answer, known: sa.RowMapping | None, now: dt.datetime) -> dict[str, Any]:
+def _row(answer: FetchedResult, known: sa.RowMapping | None, now: dt.datetime) -> dict[str, Any]:
     """Return the row of a result that is not archived yet."""
     row = {**dict.fromkeys(_COLUMNS), "task_id": answer.due.task_id, **_counts(answer, known)}
     if answer.found is not None:
@@ -182,7 +186,7 @@ def _row(answer: Answer, known: sa.RowMapping | None, now: dt.datetime) -> dict[
     return {**row, "state": state, "next_attempt_at": next_attempt_at}
 
 
-def _count(connection: sa.Connection, answer: Answer, known: sa.RowMapping, now: dt.datetime) -> None:
+def _count(connection: sa.Connection, answer: FetchedResult, known: sa.RowMapping, now: dt.datetime) -> None:
     """Note that there is nothing better yet than what is archived, perhaps of an earlier attempt."""
     counts = _counts(answer, known)
     next_attempt_at = None if answer.has_result else _next_attempt(answer, counts, now)
@@ -190,23 +194,23 @@ def _count(connection: sa.Connection, answer: Answer, known: sa.RowMapping, now:
     connection.execute(statement.values(**counts, next_attempt_at=next_attempt_at))
 
 
-def _counts(answer: Answer, known: sa.RowMapping | None) -> dict[str, int]:
+def _counts(answer: FetchedResult, known: sa.RowMapping | None) -> dict[str, int]:
     attempts, failures = 0, 0
     if known is not None and answer.due.is_again:
         attempts, failures = known["attempts"], known["failures"]
     return {"attempts": attempts + 1, "failures": failures + answer.is_failure}
 
 
-def _next_attempt(answer: Answer, counts: Mapping[str, Any], now: dt.datetime) -> dt.datetime | None:
+def _next_attempt(answer: FetchedResult, counts: Mapping[str, Any], now: dt.datetime) -> dt.datetime | None:
     """Return when to ask again for a result that is not there yet; None if the API has deleted it."""
-    if answer.due.is_past(now) and not answer.is_failure:
+    if answer.due.is_expired(now) and not answer.is_failure:
         return None
     attempts, failures = counts["attempts"], counts["failures"]
     times = failures - TOLERATED_FAILURES if answer.is_failure else attempts - failures
     if times <= 0:
-        return now - CLOCK_GRAIN  # the very next sync asks
+        return now - CLOCK_RESOLUTION  # the very next sync asks
     doubled: dt.timedelta = FIRST_WAIT * 2 ** min(times - 1, 11)
-    return now + min(LONGEST_WAIT, doubled)
+    return now + min(MAX_WAIT, doubled)
 
 
 def _write(connection: sa.Connection, new: list[dict[str, Any]], again: list[dict[str, Any]]) -> None:
@@ -230,7 +234,7 @@ def _write_parts(
     """Write the rows that results hold; those of results that were stored before go first."""
     for table, part in ((SUBTITLES, "subtitles"), (DETECTIONS, "detections")):
         if replaced:
-            connection.execute(sa.delete(table).where(among(connection, table.c.task_id, replaced)))
+            connection.execute(sa.delete(table).where(is_any_of(connection, table.c.task_id, replaced)))
         names = tuple(column.name for column in table.columns)
         values = operator.attrgetter(*names[2:])
         rows = (

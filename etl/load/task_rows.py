@@ -9,8 +9,8 @@ import sqlalchemy as sa
 
 from etl.extract.payload import CONTENT, TaskPayload
 from etl.load.bulk import encoder_for, insert_rows, update_rows
-from etl.load.detail import completed, detail_after, detail_of
-from etl.load.dialect import among
+from etl.load.details import completed, detail_after, detail_of
+from etl.load.dialect import is_any_of
 from etl.load.transform import content_of, creation_bounds, encode_content, encode_values
 from etl.models import HISTORY, RESULTS, STATUSES_WITH_RESULT, TASKS, TERMINAL_STATUSES
 
@@ -52,23 +52,23 @@ _DISCOVERED = sa.insert(HISTORY).from_select(
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Sighting:
+class Observation:
     """When and in which run the tasks were seen, and, as far as it is known, when they were created."""
 
     run_id: int
     observed_at: dt.datetime
     created_after: dt.datetime | None = None
     created_before: dt.datetime | None = None
-    is_dry: bool = False
+    dry_run: bool = False
 
 
 class TaskWriter:
     """Writes rows and the events that they cause, encoded for the driver."""
 
-    def __init__(self, connection: sa.Connection, sighting: Sighting) -> None:
-        self._connection, self._sighting = connection, sighting
+    def __init__(self, connection: sa.Connection, observation: Observation) -> None:
+        self._connection, self._sighting = connection, observation
         self._encoder = encoder_for(connection)
-        self._now = self._encoder.instant(sighting.observed_at)
+        self._now = self._encoder.instant(observation.observed_at)
 
     def insert(self, payloads: list[Task]) -> None:
         """Add tasks that are not stored yet."""
@@ -100,8 +100,8 @@ class TaskWriter:
         self._record(events)
 
     def _new_row(self, payload: Task) -> Row:
-        sighting = self._sighting
-        bounds = creation_bounds(payload.started_at, sighting.created_after, sighting.created_before)
+        observation = self._sighting
+        bounds = creation_bounds(payload.started_at, observation.created_after, observation.created_before)
         row = self._row(
             payload,
             encode_content(payload, self._encoder),
@@ -113,18 +113,18 @@ class TaskWriter:
         return (*row, self._now)
 
     def _changed_row(self, payload: Task, known: sa.RowMapping, *, is_archived: bool) -> Row:
-        sighting, instant = self._sighting, self._encoder.instant
+        observation, instant = self._sighting, self._encoder.instant
         detail = detail_after(payload, known)
         content = completed(content_of(payload), detail)
-        after = max(filter(None, (sighting.created_after, known["created_after"])), default=None)
-        before = min(filter(None, (sighting.created_before, known["created_before"])), default=None)
+        after = max(filter(None, (observation.created_after, known["created_after"])), default=None)
+        before = min(filter(None, (observation.created_before, known["created_before"])), default=None)
         is_same = payload.status == known["status"]
         is_due = known["is_result_due"] or not is_same
         if known["removed_at"] is not None:
             is_due = is_due or not is_archived
         due_at = known["detail_due_at"] if is_same else None
         if not is_same and _is_detail_due(payload):
-            due_at = sighting.observed_at
+            due_at = observation.observed_at
         return self._row(
             payload,
             encode_values([content[name] for name in CONTENT], self._encoder),
@@ -184,4 +184,4 @@ def _archived(connection: sa.Connection, task_ids: list[str]) -> set[str]:
     if not task_ids:
         return set()
     query = sa.select(RESULTS.c.task_id).where(RESULTS.c.state == "archived")
-    return set(connection.scalars(query.where(among(connection, RESULTS.c.task_id, task_ids))))
+    return set(connection.scalars(query.where(is_any_of(connection, RESULTS.c.task_id, task_ids))))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from etl.load.bulk import Encoder
 
 # The API shows some times in whole seconds, cut off.
-CLOCK_GRAIN = dt.timedelta(seconds=1)
+CLOCK_RESOLUTION = dt.timedelta(seconds=1)
 
 
 def content_of(payload: Task) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def creation_bounds(
     is true.
     """
     if started_at is not None:
-        started_by = started_at + CLOCK_GRAIN
+        started_by = started_at + CLOCK_RESOLUTION
         if created_before is None or started_by < created_before:
             created_before = started_by
     if created_after is not None and created_before is not None and created_after >= created_before:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from etl.load.bulk import fetch_pairs
-from etl.load.detail import completed, detail_after
-from etl.load.dialect import among
-from etl.load.task_rows import Sighting, TaskWriter
+from etl.load.details import completed, detail_after
+from etl.load.dialect import is_any_of
+from etl.load.task_rows import Observation, TaskWriter
 from etl.load.transform import content_of, differs
 from etl.models import TASKS
 
@@ -28,7 +28,7 @@ _CONTENT_COLUMNS = [column for column in TASKS.columns if column.name not in {"f
 
 
 @dataclasses.dataclass(slots=True)
-class Tally:
+class UpsertCounts:
     """What loading did to the tasks it was given."""
 
     inserted: int = 0
@@ -37,7 +37,9 @@ class Tally:
     reappeared: int = 0  # among the updated
 
 
-def upsert_tasks(connection: sa.Connection, payloads: Iterable[Task], sighting: Sighting) -> Tally:
+def upsert_tasks(
+    connection: sa.Connection, payloads: Iterable[Task], observation: Observation
+) -> UpsertCounts:
     """Make the stored tasks agree with `payloads`; of two with one id the last one counts."""
     latest = {payload.task_id: payload for payload in payloads}
     new, unlike = _compare(connection, latest)
@@ -45,17 +47,17 @@ def upsert_tasks(connection: sa.Connection, payloads: Iterable[Task], sighting: 
     # In the order of the source, so that the events are the same whatever the database's order is.
     unlike_rows = (stored[task_id] for task_id in unlike)
     changed = [row for row in unlike_rows if row["removed_at"] is not None or _says_other(latest, row)]
-    tally = Tally(
+    counts = UpsertCounts(
         inserted=len(new),
         updated=len(changed),
         unchanged=len(latest) - len(new) - len(changed),
         reappeared=sum(row["removed_at"] is not None for row in changed),
     )
-    if not sighting.is_dry:
-        writer = TaskWriter(connection, sighting)
+    if not observation.dry_run:
+        writer = TaskWriter(connection, observation)
         writer.insert([latest[task_id] for task_id in new])
         writer.update([(latest[row["task_id"]], row) for row in changed])
-    return tally
+    return counts
 
 
 def are_stored(connection: sa.Connection, payloads: Iterable[Task]) -> bool:
@@ -92,13 +94,13 @@ def _present_hashes(connection: sa.Connection, task_ids: Collection[str]) -> dic
         between = fetch_pairs(connection, query.where(is_between).limit(most))
         if len(between) < most:
             return between
-    return fetch_pairs(connection, query.where(among(connection, TASKS.c.task_id, task_ids)))
+    return fetch_pairs(connection, query.where(is_any_of(connection, TASKS.c.task_id, task_ids)))
 
 
 def _rows(connection: sa.Connection, task_ids: list[str]) -> dict[str, sa.RowMapping]:
     if not task_ids:
         return {}
-    query = sa.select(*_CONTENT_COLUMNS).where(among(connection, TASKS.c.task_id, task_ids))
+    query = sa.select(*_CONTENT_COLUMNS).where(is_any_of(connection, TASKS.c.task_id, task_ids))
     return {row["task_id"]: row for row in connection.execute(query).mappings()}
 
 

@@ -37,10 +37,10 @@ STATE = Table(
     Column("last_full_at", UtcDateTime),
     # Rows of `tasks` with no `removed_at`, kept up to date so that no run has to count them.
     Column("present_tasks", Integer, nullable=False, server_default="0"),
-    # What the count audit starts from: see etl/sync/balance.py.
+    # What the count audit starts from: see etl/sync/count_balance.py.
     Column("count_bias", Integer, nullable=False, server_default="0"),
     Column("surplus", Integer, nullable=False, server_default="0"),
-    # By which way of cutting words all transcripts can be searched: see etl/load/words.py.
+    # By which way of cutting words all transcripts can be searched: see etl/load/tokenizer.py.
     Column("words_version", Integer, nullable=False, server_default="0"),
     # This machine's time when the server's clock read `watermark`.
     Column("watermark_set_at", UtcDateTime),

@@ -17,7 +17,7 @@ from etl.report.figures import Figures, collect
 from etl.report.page import render
 
 if TYPE_CHECKING:
-    from etl.frames.blocks import Source
+    from etl.frames.chunks import Source
     from etl.frames.times import Instant
 
 __all__ = ["Figures", "collect", "render", "report"]

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from etl import frames
-from etl.frames.blocks import connected
+from etl.frames.chunks import connected
 from etl.frames.times import parse_range
-from etl.load.due import KEPT_AT_LEAST
+from etl.load.due_results import KEPT_AT_LEAST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import sqlalchemy as sa
 
-    from etl.frames.blocks import Source
+    from etl.frames.chunks import Source
     from etl.frames.times import Instant
 
 DAY = dt.timedelta(days=1)

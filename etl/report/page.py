@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from etl.report.figures import Figures
 
 # So many rows of a list; the page says how many there are.
-MOST_ROWS = 20
+MAX_ROWS = 20
 NOTHING = "\N{EN DASH}"
 # The control characters but tab and new line, and those that change the direction of what follows.
 _ILLEGIBLE = dict.fromkeys(
@@ -49,7 +49,7 @@ def render(figures: Figures) -> str:
         totals=totals.reset_index(),
         last_day=figures.until - DAY,
         plots={name: markupsafe.Markup(svg) for name, svg in draw(totals, period.days).items()},  # noqa: S704
-        most=MOST_ROWS,
+        most=MAX_ROWS,
         soon_days=SOON_DAYS,
         version=__version__,
         rows=_rows,

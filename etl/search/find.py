@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from etl.load.transcripts import MOST_WORDS, OVERLAP
-from etl.load.words import VERSION
+from etl.load.tokenizer import VERSION
+from etl.load.transcript_index import MAX_WORDS, OVERLAP
 from etl.models import PARTS, RESULTS, STATE, SUBTITLES, TASKS
 from etl.search.query import as_fts5, as_tsquery, parse_query
 from etl.search.snippet import Line, Moment, find_moment
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 # So many of the newest parts are ranked.
-MOST_RANKED = 500
+MAX_RANKED = 500
 # Parts of so many characters weigh a word at half of what a short one does.
 _LONG_PART = 2000
 
@@ -72,7 +72,7 @@ def search(
     parts = matching(terms)
     for condition in _conditions(connection, language, since):
         parts = parts.where(condition)
-    newest = connection.execute(parts.limit(MOST_RANKED)).mappings().all()
+    newest = connection.execute(parts.limit(MAX_RANKED)).mappings().all()
     is_scored = connection.dialect.name == "postgresql"
     best = sorted(
         newest, key=lambda row: row["score"] if is_scored else _score(row["score"], terms), reverse=True
@@ -183,6 +183,6 @@ def _read_lines(connection: sa.Connection, part: sa.RowMapping) -> list[Line]:
         sa.select(*columns)
         .where(SUBTITLES.c.task_id == part["task_id"], SUBTITLES.c.position >= part["first_position"])
         .order_by(SUBTITLES.c.position)
-        .limit(MOST_WORDS + OVERLAP)
+        .limit(MAX_WORDS + OVERLAP)
     )
     return [Line(text or "", start, end) for text, start, end in connection.execute(query)]

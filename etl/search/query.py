@@ -10,11 +10,11 @@ from __future__ import annotations
 import dataclasses
 import re
 
-from etl.load.transcripts import OVERLAP
-from etl.load.words import is_part_of_pairs, words_of
+from etl.load.tokenizer import is_part_of_pairs, tokenize
+from etl.load.transcript_index import OVERLAP
 
 # More would say nothing more; and a phrase must fit into what two parts of a transcript share.
-MOST_TERMS, MOST_WORDS = 32, OVERLAP
+MAX_TERMS, MAX_WORDS = 32, OVERLAP
 _TERM = re.compile(r'"([^"]*)"?|([^\s"]+)')
 # Between Hebrew letters this is no quotation mark, but part of an abbreviation.
 _GERSHAYIM = re.compile('(?<=[\u05d0-\u05ea])"(?=[\u05d0-\u05ea])')
@@ -40,7 +40,7 @@ def parse_query(text: str) -> list[Term]:
     """Read a query; without a word in it there are no terms."""
     terms: dict[Term, None] = {}
     for match in _TERM.finditer(_GERSHAYIM.sub("\u05f4", text)):
-        if len(terms) == MOST_TERMS:
+        if len(terms) == MAX_TERMS:
             break
         words = (match[1] if match[1] is not None else match[2]).rstrip()
         term = _read_term(words.rstrip("*"), has_star=words.endswith("*"))
@@ -50,12 +50,12 @@ def parse_query(text: str) -> list[Term]:
 
 
 def _read_term(text: str, *, has_star: bool) -> Term | None:
-    whole, part = words_of(text), words_of(text, may_go_on=True)
+    whole, part = tokenize(text), tokenize(text, may_go_on=True)
     if not whole:
         return None
     # One character of an unspaced script is where pairs begin; a run of them is a run of pairs.
     is_single = len(whole) == len(part) and len(part[-1]) == 1 and is_part_of_pairs(part[-1])
-    return Term(tuple(part[:MOST_WORDS]), is_prefix=has_star or is_single)
+    return Term(tuple(part[:MAX_WORDS]), is_prefix=has_star or is_single)
 
 
 def as_fts5(terms: list[Term]) -> str:

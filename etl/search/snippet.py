@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from etl.load.transcripts import MOST_WORDS
-from etl.load.words import Token, numbered_words_of, spans_of
+from etl.load.tokenizer import Token, token_spans, tokenize_with_positions
+from etl.load.transcript_index import MAX_WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # Of the text before and after what was found, so many characters are shown.
 AROUND = 60
 # Lines that a phrase may reach over, or that are shown behind it.
-_MOST_LINES = 4
+_MAX_LINES = 4
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def find_moment(lines: list[Line], terms: list[Term]) -> Moment:
         return Moment(Line("", None, None), "", 0)
     first, last = min(place.first for place in stretch), max(place.last for place in stretch)
     width = max(place.end for place in stretch) - min(place.start for place in stretch)
-    text = " ".join(line.text for line in lines[first : last + _MOST_LINES])
+    text = " ".join(line.text for line in lines[first : last + _MAX_LINES])
     return Moment(lines[first], mark(text, terms), width)
 
 
@@ -73,7 +73,7 @@ def mark(text: str, terms: list[Term]) -> str:
 
     There are brackets about each term. Where they stand far apart, what is between them is left out.
     """
-    places = _find_places(spans_of(text), terms)
+    places = _find_places(token_spans(text), terms)
     marks = _merged((place.first, place.last) for place in places)
     windows = [(place.first - AROUND, place.last + AROUND) for place in _narrowest(places)]
     windows += [span for span in marks if any(span[0] < end and start < span[1] for start, end in windows)]
@@ -106,12 +106,12 @@ def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 def _tokens_of_part(lines: list[Line]) -> list[Token]:
     """Return the tokens of a part, numbered through all lines; where each begins and ends is its line."""
     tokens: list[Token] = []
-    most = MOST_WORDS
+    most = MAX_WORDS
     for owner, line in enumerate(lines):
         if len(tokens) >= most:
             break
         before = tokens[-1].number + 1 if tokens else 0
-        cut = numbered_words_of(line.text)
+        cut = tokenize_with_positions(line.text)
         tokens += [Token(word, owner, owner, before + number) for word, number in cut]
         # The part begins somewhere in its first line, and has so many words from there.
         most += 0 if owner else len(cut)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from etl.errors import AccountChanged, NotThere, RequestRefused, Unreachable, UnreadablePage
-from etl.extract.payload import SpoiltPage
-from etl.load.dialect import among
+from etl.errors import AccountChanged, NotFound, RequestRefused, Unreachable, UnreadablePage
+from etl.extract.payload import CorruptPage
+from etl.load.dialect import is_any_of
 from etl.models import IN_FLIGHT, TASKS
 from etl.sync.in_flight import is_shown
 
@@ -80,13 +80,13 @@ class Account:
         # Those may all be deleted by now; a longer page shows older tasks as well.
         try:
             page = self._source.fetch_page({}, page=1, limit=self._page_size)
-        except (NotThere, RequestRefused, SpoiltPage, Unreachable):
+        except (NotFound, RequestRefused, CorruptPage, Unreachable):
             return False
         return not self.client_ids.isdisjoint(_clients_of(page)) or self._is_any_stored(page)
 
     def _is_any_stored(self, page: Page) -> bool:
         query = sa.select(TASKS.c.task_id).where(TASKS.c.removed_at.is_(None))
-        query = query.where(among(self._connection, TASKS.c.task_id, page.ids))
+        query = query.where(is_any_of(self._connection, TASKS.c.task_id, page.ids))
         with self._connection.begin():
             return self._connection.execute(query.limit(1)).first() is not None
 
@@ -105,11 +105,11 @@ class Account:
 
     def _is_there(self, task_id: str) -> bool:
         """Return whether the source knows a task: the list says so, or else the task's own page."""
-        with contextlib.suppress(NotThere, RequestRefused, SpoiltPage):
+        with contextlib.suppress(NotFound, RequestRefused, CorruptPage):
             answer = self._source.fetch_page({"task_id": task_id}, page=1, limit=2)
             if is_shown(task_id, answer) or not answer.tasks:
                 return is_shown(task_id, answer)
-        with contextlib.suppress(NotThere, RequestRefused, UnreadablePage):
+        with contextlib.suppress(NotFound, RequestRefused, UnreadablePage):
             return self._source.fetch_detail(task_id).task.task_id == task_id
         return False
 

@@ -8,12 +8,12 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from etl.errors import BodyTooLarge, NotTheApi, NotThere, RequestRefused, Unreachable
-from etl.extract.parallel import DaemonPool, await_result
-from etl.load.due import an_archived_result, due_results
-from etl.load.results import Answer, store_results
-from etl.load.transcripts import iter_indexed
-from etl.sync.deadline import read_forecast
+from etl.errors import BodyTooLarge, NotFound, NotTheApi, RequestRefused, Unreachable
+from etl.extract.daemon_pool import DaemonPool, await_result
+from etl.load.due_results import an_archived_result, due_results
+from etl.load.results import FetchedResult, store_results
+from etl.load.transcript_index import iter_indexed
+from etl.sync.expiry_forecast import read_forecast
 from etl.sync.runs import save_counters
 from etl.sync.summary import Progress
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from etl.extract.result import ResultPayload
-    from etl.load.due import DueResult
-    from etl.load.results import Stored
+    from etl.load.due_results import DueResult
+    from etl.load.results import ArchiveCounts
     from etl.sync.summary import RunSummary
 
     class DetailSource(Protocol):
@@ -48,7 +48,7 @@ BATCH_RESULTS = 500
 BATCH_BYTES = 16 * 1024 * 1024
 BATCH_SECONDS = 2.0
 # A server that fails for some tasks may have its reasons; so many are asked before it is called down.
-FEW_FAILURES = 4
+ALLOWED_FAILURES = 4
 
 
 def archive_results(  # noqa: PLR0913
@@ -71,7 +71,7 @@ def archive_results(  # noqa: PLR0913
     `report` is called after each answer.
     """
 
-    def save(stored: Stored) -> None:
+    def save(stored: ArchiveCounts) -> None:
         summary.results_archived += stored.archived
         summary.unreadable_times += stored.unreadable_times
         save_counters(connection, summary)
@@ -99,17 +99,17 @@ def archive_results(  # noqa: PLR0913
 
 def iter_archived(
     connection: sa.Connection,
-    answers: Iterable[Answer],
+    answers: Iterable[FetchedResult],
     *,
     now: Callable[[], dt.datetime],
-    save: Callable[[Stored], None],
+    save: Callable[[ArchiveCounts], None],
 ) -> Iterator[int]:
     """
     Store answers in batches, and yield after each of them how many are done.
 
     `save` is called with what was stored inside the transaction of each batch.
     """
-    batch: list[Answer] = []
+    batch: list[FetchedResult] = []
     size, began = 0, time.monotonic()
     for done, answer in enumerate(answers, start=1):
         batch.append(answer)
@@ -127,7 +127,7 @@ def iter_archived(
 
 def _iter_answers(
     source: DetailSource, due: Sequence[DueResult], patience: float, *, witness: DueResult | None
-) -> Iterator[Answer]:
+) -> Iterator[FetchedResult]:
     """
     Ask, and yield the answers, until the failures among them have cost `patience` seconds of all threads.
 
@@ -137,12 +137,12 @@ def _iter_answers(
     answers = failures = 0
     seconds_lost = 0.0
     with DaemonPool(source.concurrency) as pool:
-        for answer in _Ahead(source, due, pool):
+        for answer in _ResultPrefetcher(source, due, pool):
             answers += 1
             if answer.is_failure:
                 failures += 1
                 seconds_lost += answer.seconds / source.concurrency
-            is_suspicious = failures == answers == FEW_FAILURES
+            is_suspicious = failures == answers == ALLOWED_FAILURES
             if is_suspicious and _asking(source, witness or due[-1])().is_failure:
                 raise Unreachable(
                     "the API fails to give one result after the other; the tasks themselves are stored"
@@ -153,7 +153,7 @@ def _iter_answers(
                 return
 
 
-class _Ahead:
+class _ResultPrefetcher:
     """
     Asks for results while others are being stored, until as much waits to be stored as a batch holds.
 
@@ -162,12 +162,12 @@ class _Ahead:
 
     def __init__(self, source: DetailSource, due: Iterable[DueResult], pool: DaemonPool) -> None:
         self._source, self._due, self._pool = source, iter(due), pool
-        self._asked: deque[Future[Answer]] = deque()
+        self._asked: deque[Future[FetchedResult]] = deque()
         self._unanswered = self._unstored_bytes = 0
         # An answer may be there before its future is watched: then this is entered twice.
         self._lock = threading.RLock()
 
-    def __iter__(self) -> Iterator[Answer]:
+    def __iter__(self) -> Iterator[FetchedResult]:
         while True:
             with self._lock:
                 self._ask()
@@ -191,25 +191,25 @@ class _Ahead:
             self._asked.append(future)
             future.add_done_callback(self._hear)
 
-    def _hear(self, future: Future[Answer]) -> None:
+    def _hear(self, future: Future[FetchedResult]) -> None:
         with self._lock:
             self._unanswered -= 1
             self._unstored_bytes += 0 if future.exception() else future.result().size
             self._ask()
 
 
-def _asking(source: DetailSource, due: DueResult) -> Callable[[], Answer]:
-    def ask() -> Answer:
+def _asking(source: DetailSource, due: DueResult) -> Callable[[], FetchedResult]:
+    def ask() -> FetchedResult:
         began = time.monotonic()
         try:
-            return Answer(due=due, found=source.fetch_detail(due.task_id))
-        except NotThere:
-            return Answer(due=due)
+            return FetchedResult(due=due, found=source.fetch_detail(due.task_id))
+        except NotFound:
+            return FetchedResult(due=due)
         except (RequestRefused, Unreachable, BodyTooLarge, NotTheApi) as error:
             if not source.stopping.is_set():
                 logger.warning(
                     "the result of task %s is skipped, and asked for again later: %s", due.task_id, error
                 )
-            return Answer(due=due, is_failure=True, seconds=time.monotonic() - began)
+            return FetchedResult(due=due, is_failure=True, seconds=time.monotonic() - began)
 
     return ask

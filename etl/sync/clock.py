@@ -17,7 +17,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from etl.load.transform import CLOCK_GRAIN
+from etl.load.transform import CLOCK_RESOLUTION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +57,7 @@ class SourceClock:
         self._bounds_creation = True
         self._has_warned = False
 
-    def hear(self, page: Page) -> None:
+    def observe(self, page: Page) -> None:
         """Learn from one more answer. They come in any order: some were asked for ahead of time."""
         latest = _latest(page)
         received_at = self._now()
@@ -71,16 +71,16 @@ class SourceClock:
         if served_at is not None and not self._is_plausible(served_at, received_at, latest):
             self._warn(served_at)
             served_at = None
-        if served_at is None or (latest is not None and latest > served_at + CLOCK_GRAIN):
-            self.doubt()
+        if served_at is None or (latest is not None and latest > served_at + CLOCK_RESOLUTION):
+            self.distrust()
         if served_at is not None:
             self._first = served_at if is_first else self._first
             self._samples.append(_Sample(served_at, served_at - received_at))
             if served_at not in self._agreed():
                 self._warn(served_at)
-                self.doubt()
+                self.distrust()
 
-    def doubt(self) -> None:
+    def distrust(self) -> None:
         """Take no bound from this clock: there is a task that was created later than it says."""
         self._bounds_creation = False
 
@@ -112,7 +112,7 @@ class SourceClock:
         late it really was.
         """
         latest = max(self._agreed(), default=None)
-        return latest + CLOCK_GRAIN if latest is not None and self._bounds_creation else None
+        return latest + CLOCK_RESOLUTION if latest is not None and self._bounds_creation else None
 
     def _is_plausible(
         self, served_at: dt.datetime, received_at: dt.datetime, latest: dt.datetime | None

@@ -22,11 +22,11 @@ from etl.extract.page_size import largest_page
 from etl.load.indexes import missing_indexes
 from etl.settings import format_duration, hint_at_other_names, is_well_formed
 from etl.sync.account import Account
+from etl.sync.api import make_client, writing
 from etl.sync.clock import DOUBTFUL_SKEW
-from etl.sync.deadline import read_forecast
+from etl.sync.expiry_forecast import read_forecast
 from etl.sync.rehearsal import rehearse
-from etl.sync.session import make_client, writing
-from etl.sync.watermark import read_state
+from etl.sync.state import read_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from etl.extract.client import Client
     from etl.extract.payload import Page
     from etl.settings import Settings
-    from etl.sync.deadline import Forecast
+    from etl.sync.expiry_forecast import Forecast
 
 # The watermark is the server's time; a clock that is further off is worth a word, and no failure.
 TOLERATED_SKEW = dt.timedelta(minutes=1)
@@ -83,7 +83,7 @@ def _examine_source(
         with make_client(settings) as client:
             yield Finding("network", is_good=True, detail=f"{client.route}{hint_at_other_names()}")
             page = client.fetch_page({}, page=1, limit=1)
-            verdict = probe_date_filter(client, page)
+            semantics = probe_date_filter(client, page)
             pages = _examine_page_size(client, page, settings.page_size)
             account = _examine_account(client, settings, page)
     except EtlError as error:
@@ -94,7 +94,7 @@ def _examine_source(
     yield pages
     yield _examine_clock(page.served_at, now())
     yield from account
-    return verdict
+    return semantics
 
 
 def _examine_key(settings: Settings) -> Finding:
@@ -230,13 +230,13 @@ def _examine_results(forecast: Forecast, per_run: int) -> Finding:
 
 def _examine_date_filter(settings: Settings, found: str | None, stored: str | None) -> Finding:
     """Explain the verdict. A wrong one is no failure: a sync notices, and finds out by itself."""
-    verdict, forced = found or stored or "unknown", settings.date_filter
-    detail = f"{MEANINGS[verdict]}; the lookback is {format_duration(settings.lookback)}"
+    semantics, forced = found or stored or "unknown", settings.date_filter
+    detail = f"{MEANINGS[semantics]}; the lookback is {format_duration(settings.lookback)}"
     if found is None and stored is not None:
         detail += "; so the last sync found"
     elif stored not in {None, "unknown", found}:
         detail += f"; the last sync took it for {stored!r}, the next will notice"
-    if forced not in {None, verdict}:
+    if forced not in {None, semantics}:
         detail += f"; --date-filter says {forced!r}: leave it out, unless you know better"
     return Finding("date_created", is_good=True, detail=detail)
 

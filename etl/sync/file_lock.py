@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _POLL_SECONDS = 0.2
-_MOST_BYTES = 1000  # of what a holder says of itself
+_MAX_BYTES = 1000  # of what a holder says of itself
 _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 _LOCKS = Path("/proc/locks")
 
@@ -84,7 +84,7 @@ class _HeldLock:
             note = {"process": str(os.getpid()), "host": socket.gethostname(), "since": now}
             os.ftruncate(descriptor, 0)
             os.lseek(descriptor, 0, os.SEEK_SET)
-            os.write(descriptor, json.dumps(note).encode()[:_MOST_BYTES])
+            os.write(descriptor, json.dumps(note).encode()[:_MAX_BYTES])
 
     def leave(self) -> None:
         """Take back what was written."""
@@ -123,7 +123,7 @@ def _holder_of(path: Path) -> Holder | None:
 def _read_note(path: Path) -> Holder | None:
     try:
         with path.open("rb") as file:
-            note = json.loads(file.read(_MOST_BYTES))
+            note = json.loads(file.read(_MAX_BYTES))
         since = dt.datetime.fromisoformat(note["since"])
         return Holder(process=str(note["process"]), host=str(note["host"]), since=since.astimezone(dt.UTC))
     except (OSError, ValueError, KeyError, TypeError):

@@ -10,17 +10,17 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from etl.errors import BodyTooLarge, NeverReadable, NotThere, RequestRefused
-from etl.extract.parallel import DaemonPool, await_result
-from etl.extract.payload import Page, SpoiltPage
+from etl.errors import BodyTooLarge, NotFound, RequestRefused, UndecodableResult
+from etl.extract.daemon_pool import DaemonPool, await_result
+from etl.extract.payload import CorruptPage, Page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Protocol
 
-    from etl.extract.pages import PageSource
+    from etl.extract.paginator import PageSource
     from etl.extract.result import ResultPayload
-    from etl.load.seen import SeenTasks
+    from etl.load.removals import SeenTasks
 
     class TaskSource(PageSource, Protocol):
         """What looking again at tasks needs of a client."""
@@ -55,18 +55,18 @@ def _ask(source: TaskSource, task_id: str) -> Callable[[], Page | None]:
             answer = source.fetch_page({"task_id": task_id}, page=1, limit=2)
             if is_shown(task_id, answer) or is_gone(task_id, answer):
                 return answer
-        except NotThere:
+        except NotFound:
             gone = Page(records=(), count=0)  # the list is there, and has nothing with this id
-        except (RequestRefused, SpoiltPage, BodyTooLarge):
+        except (RequestRefused, CorruptPage, BodyTooLarge):
             pass
         # The task itself tells its state, but a 404 of it may mean that its result has expired.
         try:
             return Page(records=(source.fetch_detail(task_id).task,), is_detail=True)
-        except NotThere as error:
+        except NotFound as error:
             if gone is None:
                 logger.warning("task %s could not be looked at again: %s", task_id, error)
             return gone
-        except (RequestRefused, NeverReadable, BodyTooLarge) as error:
+        except (RequestRefused, UndecodableResult, BodyTooLarge) as error:
             logger.warning("task %s could not be looked at again: %s", task_id, error)
             return None
 

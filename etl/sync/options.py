@@ -22,7 +22,7 @@ class SyncOptions:
     with_results: bool = True
     allow_mass_removal: bool = False
     allow_account_change: bool = False
-    is_dry: bool = False
+    dry_run: bool = False
     # When the next run is due, where a schedule says so.
     next_run_in: dt.timedelta | None = None
 

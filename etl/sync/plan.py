@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 
 from etl.errors import RequestRefused
 from etl.extract.date_filter import shows_any
-from etl.sync.verdict import Verdict
+from etl.sync.date_filter_semantics import DateFilterSemantics
 from etl.sync.window import EVERYTHING, Window, plan_window, window_since
 
 if TYPE_CHECKING:
     import datetime as dt
 
-    from etl.extract.pages import PageSource
+    from etl.extract.paginator import PageSource
     from etl.extract.payload import Page
     from etl.settings import Settings
+    from etl.sync.list_reader import ListReader
     from etl.sync.options import SyncOptions
-    from etl.sync.reading import Reader
-    from etl.sync.watermark import State
+    from etl.sync.state import SyncState
 
 
 class Plan:
@@ -32,7 +32,7 @@ class Plan:
     def __init__(  # noqa: PLR0913
         self,
         source: PageSource,
-        state: State,
+        state: SyncState,
         settings: Settings,
         options: SyncOptions,
         *,
@@ -40,17 +40,17 @@ class Plan:
         shown: Page,
         now: dt.datetime,
     ) -> None:
-        self.verdict = Verdict(source, shown, state, forced=settings.date_filter)
+        self.semantics = DateFilterSemantics(source, shown, state, forced=settings.date_filter)
         self._source, self._state, self._covered = source, state, covered
         self._lookback, self._options = settings.lookback, options
         self._shows_nothing, self._now = not shown.records, now
         if not options.filters:
-            self.verdict.find_out(now)
+            self.semantics.find_out(now)
 
-    def read(self, reader: Reader) -> Window:
+    def read(self, reader: ListReader) -> Window:
         """Read what is new; where `date_created` turns out not to mean what was thought, in another way."""
-        window, filters, before = self._choose(), self._options.filters, self.verdict.value
-        if filters or window.is_everything or not window.parts:
+        window, filters, before = self._choose(), self._options.filters, self.semantics.value
+        if filters or window.is_everything or not window.queries:
             reader.read_window(window, filters)
             return window
         # A day's list that holds anything shows by itself that it lets through what it should.
@@ -58,12 +58,12 @@ class Plan:
         try:
             asked = self._without_tomorrow(window) if shows_itself else window
             if not shows_itself:
-                self.verdict.verify(self._now)
-            if self.verdict.value == before and not reader.read_window(asked, {}) and shows_itself:
-                self.verdict.verify(self._now)
+                self.semantics.verify(self._now)
+            if self.semantics.value == before and not reader.read_window(asked, {}) and shows_itself:
+                self.semantics.verify(self._now)
         except RequestRefused:
             self.recheck(is_disproved=True)
-        if self.verdict.value != before:
+        if self.semantics.value != before:
             window = self._choose()
             reader.read_window(window, {})
         return window
@@ -74,24 +74,24 @@ class Plan:
 
         It is the server's tomorrow: if there are tasks on it, either its zone is ahead, or it keeps out none.
         """
-        *parts, tomorrow = window.parts
+        *queries, tomorrow = window.queries
         if not shows_any(self._source, tomorrow.filters):
-            return dataclasses.replace(window, parts=tuple(parts))
-        self.verdict.suspect(self._now)
+            return dataclasses.replace(window, queries=tuple(queries))
+        self.semantics.suspect(self._now)
         return window
 
     def recheck(self, *, is_disproved: bool = False) -> None:
         """Find out anew what `date_created` means: what was read does not fit."""
-        self.verdict.recheck(self._now, is_disproved=is_disproved)
+        self.semantics.recheck(self._now, is_disproved=is_disproved)
 
     def _choose(self) -> Window:
         """Choose what to read; everything, if the source shows no task while there are some here."""
-        verdict = self.verdict.value or "unknown"
+        semantics = self.semantics.value or "unknown"
         mode = self._options.mode(is_first=self._state.watermark is None)
         if self._state.present_tasks and self._shows_nothing and not self._options.filters:
             return EVERYTHING
         if self._options.since is not None:
-            return window_since(self._options.since, now=self._now, verdict=verdict)
+            return window_since(self._options.since, now=self._now, semantics=semantics)
         if mode != "incremental":
             return EVERYTHING
-        return plan_window(self._covered, lookback=self._lookback, now=self._now, verdict=verdict)
+        return plan_window(self._covered, lookback=self._lookback, now=self._now, semantics=semantics)

@@ -16,7 +16,7 @@ from etl.database import (
     refuse_without_rights_to_upgrade,
     sequences_behind,
 )
-from etl.load.seen import SeenTasks
+from etl.load.removals import SeenTasks
 from etl.models import RUNS, STATE
 
 if TYPE_CHECKING:

@@ -17,22 +17,22 @@ from typing import TYPE_CHECKING
 from etl.errors import Interrupted, MassRemoval, SourceError
 from etl.extract.date_filter import shows_later_than
 from etl.load.indexes import build_indexes
-from etl.load.seen import mark_all_removed, mark_removed, newest_start
-from etl.load.task_rows import Sighting
+from etl.load.removals import mark_all_removed, mark_removed, newest_start
+from etl.load.task_rows import Observation
 from etl.sync.account import Account
 from etl.sync.archive import archive_results
-from etl.sync.audit import Audit
-from etl.sync.balance import is_suspicious
+from etl.sync.batch import BatchLoader
 from etl.sync.clock import TOLERATED_DRIFT, SourceClock
-from etl.sync.failure import cause_of, line_about
-from etl.sync.intake import Intake
+from etl.sync.count_audit import CountAudit
+from etl.sync.count_balance import is_suspicious
+from etl.sync.date_filter_semantics import CHECKED_EVERY
+from etl.sync.list_reader import ListReader
 from etl.sync.lock import abandon_transaction
 from etl.sync.plan import Plan
-from etl.sync.reading import Reader
+from etl.sync.run_error import error_line, find_cause
 from etl.sync.runs import close_killed_runs, close_run, open_run, save_counters
+from etl.sync.state import SyncState, read_state, state_of_another_account, write_state
 from etl.sync.summary import Progress, RunSummary, ignore_progress
-from etl.sync.verdict import CHECKED_EVERY
-from etl.sync.watermark import State, read_state, state_of_another_account, write_state
 from etl.sync.window import covered_until, next_watermark
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from etl.extract.payload import Page
     from etl.settings import Settings
     from etl.sync.options import SyncOptions
+    from etl.sync.state import SyncState
     from etl.sync.summary import Observer
     from etl.sync.window import Window
 
@@ -87,12 +88,12 @@ class Run:
         """
         try:
             self._open()
-            self._look()
+            self._probe_source()
             self._commit(self._read())
             self._archive()
             self._close()
         except BaseException as error:
-            cause = cause_of(error)
+            cause = find_cause(error)
             self._fail(cause)
             if cause is not error:
                 raise cause from error
@@ -106,8 +107,8 @@ class Run:
             summary.started_at = self._now()
             summary.mode = options.mode(is_first=self._state.watermark is None)
             summary.watermark_before = summary.watermark = self._state.watermark
-            summary.dry_run = options.is_dry
-            if not options.is_dry:
+            summary.dry_run = options.dry_run
+            if not options.dry_run:
                 build_indexes(self._connection)
                 close_killed_runs(self._connection, summary.started_at)
                 summary.run_id = open_run(self._connection, summary)
@@ -120,7 +121,7 @@ class Run:
                 page_size=self._state.max_page_size or self._settings.page_size,
                 may_change=options.allow_account_change,
             )
-            self._intake = Intake(
+            self._loader = BatchLoader(
                 self._connection,
                 summary,
                 account=self._account,
@@ -135,16 +136,16 @@ class Run:
             return size
         return min(size, self._state.max_page_size or size)
 
-    def _look(self) -> None:
+    def _probe_source(self) -> None:
         """Ask for one task, whichever: the server's clock and the account come before any decision."""
         page = self._client.fetch_page({}, page=1, limit=1)
-        self._intake.look(page)
+        self._loader.observe(page)
         if self._account.is_changed:
             self._switch_account()
-        self._reader = Reader(
+        self._reader = ListReader(
             self._connection,
             self._client,
-            self._intake,
+            self._loader,
             page_size=self._page_size(),
             granted=self._state.granted_page_size,
             report=self._report,
@@ -161,10 +162,10 @@ class Run:
             now=served_at or self._now(),
         )
         self._check_clock()
-        self._audit = Audit(
+        self._audit = CountAudit(
             self._connection,
             self._client,
-            self._intake,
+            self._loader,
             self._reader,
             self._state,
             shown=page,
@@ -184,9 +185,9 @@ class Run:
             self._state = state_of_another_account(connection, before, self._account.client_ids)
             if self.summary.dry_run:
                 return
-            sighting = Sighting(run_id=self.summary.run_id or 0, observed_at=self._clock.observed_at())
-            self.summary.removed = mark_all_removed(connection, sighting)
-            self._intake.present = 0
+            observation = Observation(run_id=self.summary.run_id or 0, observed_at=self._clock.observed_at())
+            self.summary.removed = mark_all_removed(connection, observation)
+            self._loader.present = 0
             write_state(connection, before, self._state)
             save_counters(connection, self.summary)
 
@@ -205,16 +206,16 @@ class Run:
 
     def _check_clock(self) -> None:
         """Ask for tasks from after now, where the filter can tell: the source's clock may be behind."""
-        served_at, verdict = self._clock.first_served_at, self._plan.verdict
-        if verdict.value in {None, "unknown"}:
-            self._clock.doubt()
-        elif verdict.value == "gte":
+        served_at, semantics = self._clock.first_served_at, self._plan.semantics
+        if semantics.value in {None, "unknown"}:
+            self._clock.distrust()
+        elif semantics.value == "gte":
             if served_at is not None:
                 if not shows_later_than(self._client, served_at):
                     return
-                self._clock.doubt()
+                self._clock.distrust()
             if not self._options.filters:
-                verdict.suspect(served_at or self._now())
+                semantics.suspect(served_at or self._now())
 
     def _read(self) -> Window:
         """Read what is new, and what turned out to be missing; give the window that was read."""
@@ -225,10 +226,10 @@ class Run:
             self._reader.read_in_flight()
             if not self.summary.dry_run:
                 self._audit.settle(window, has_new=bool(self.summary.inserted))
-                if self._audit.has_missed or self._intake.is_contradicted:
+                if self._audit.has_missed or self._loader.is_filter_violated:
                     self._plan.recheck()
             self.summary.audit = self._audit.outcome
-        self.summary.date_filter = self._plan.verdict.value
+        self.summary.date_filter = self._plan.semantics.value
         return window
 
     def _report(self, page: Page) -> None:
@@ -239,10 +240,10 @@ class Run:
         summary, connection = self.summary, self._connection
         with connection.begin():
             is_complete = self._audit.is_complete
-            missing = self._intake.seen.count_missing() if is_complete else len(self._reader.gone)
+            missing = self._loader.seen.count_missing() if is_complete else len(self._reader.gone)
         state = self._audit.close(missing)
         with summary.uncounted_on_failure(), connection.begin():
-            self._intake.load()
+            self._loader.load()
             self._remove(missing)
             after = self._advance(window, state)
             self._count()
@@ -289,20 +290,20 @@ class Run:
         """Mark what this run proved to be gone, or raise MassRemoval if that is suspiciously much."""
         if not missing:
             return
-        present = self._intake.present
+        present = self._loader.present
         is_allowed = self._options.allow_mass_removal or self._account.is_changed
         if is_suspicious(missing, present) and not is_allowed:
             raise MassRemoval(missing, present)
         self.summary.removed += missing
-        self._intake.add_present(-missing)
+        self._loader.add_present(-missing)
         if self.summary.dry_run:
             return
         if self._audit.is_complete:
-            self._intake.seen.mark_missing(self._intake.sighting())
+            self._loader.seen.mark_missing(self._loader.observation())
         else:
-            mark_removed(self._connection, self._reader.gone, self._intake.sighting())
+            mark_removed(self._connection, self._reader.gone, self._loader.observation())
 
-    def _advance(self, window: Window, state: State) -> State:
+    def _advance(self, window: Window, state: SyncState) -> SyncState:
         """Say where the next run starts: further on, if this one read all since the old watermark."""
         watermark, set_at, clock = state.watermark, state.watermark_set_at, self._clock
         served_at = clock.first_served_at
@@ -319,10 +320,10 @@ class Run:
             state,
             watermark=watermark,
             watermark_set_at=set_at,
-            date_filter=self._plan.verdict.found,
-            date_filter_checked_at=self._plan.verdict.checked_at,
+            date_filter=self._plan.semantics.found,
+            date_filter_checked_at=self._plan.semantics.checked_at,
             client_ids=self._account.client_ids,
-            present_tasks=self._intake.present,
+            present_tasks=self._loader.present,
             granted_page_size=self._reader.granted,
             last_full_at=self._clock.observed_at() if self._audit.is_complete else state.last_full_at,
         )
@@ -332,7 +333,7 @@ class Run:
         summary = self.summary
         was_stopped = isinstance(error, (Interrupted, KeyboardInterrupt))
         summary.status = "interrupted" if was_stopped else "failed"
-        summary.error = line_about(error)
+        summary.error = error_line(error)
         self._count()
         self._client.stopping.set()
         # A connection that was lost took the lock with it: the next run closes this one.
@@ -351,7 +352,7 @@ class Run:
         abandon_transaction(self._connection)
         # Whoever interrupts does not want to wait for one more batch.
         if isinstance(error, SourceError):
-            self._intake.flush()
+            self._loader.flush()
         with self._connection.begin():
             if isinstance(error, SourceError):
                 build_indexes(self._connection)

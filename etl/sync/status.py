@@ -8,9 +8,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from etl.load.seen import count_in_flight
+from etl.load.removals import count_in_flight
 from etl.models import REJECTED, RUNS, TASKS
-from etl.sync.watermark import read_state
+from etl.sync.state import read_state
 
 SOON = dt.timedelta(days=7)
 

@@ -13,11 +13,11 @@ _A_DAY = dt.timedelta(days=1)
 # Half a day, and the fourteen hours by which the server's zone may be ahead.
 _DAY_BEFORE_NOON = dt.timedelta(hours=26)
 # Beyond it, reading everything costs no more.
-MOST_DAYS = 100
+MAX_DAYS = 100
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Part:
+class ListQuery:
     """One list to read: its parameters, and the time after which whatever is on it was created, if known."""
 
     filters: dict[str, str]
@@ -34,7 +34,7 @@ class Window:
     """
 
     start: dt.datetime | None
-    parts: tuple[Part, ...]
+    queries: tuple[ListQuery, ...]
 
     @property
     def is_everything(self) -> bool:
@@ -42,11 +42,11 @@ class Window:
         return self.start is None
 
 
-EVERYTHING = Window(start=None, parts=(Part({}),))
+EVERYTHING = Window(start=None, queries=(ListQuery({}),))
 
 
 def plan_window(
-    watermark: dt.datetime | None, *, lookback: dt.timedelta, now: dt.datetime | None, verdict: str
+    watermark: dt.datetime | None, *, lookback: dt.timedelta, now: dt.datetime | None, semantics: str
 ) -> Window:
     """
     Choose what an incremental run reads.
@@ -55,24 +55,24 @@ def plan_window(
     a while after it was created; rows read twice cost a request and nothing else. A watermark ahead of `now`,
     the server's time if it is known, would leave a gap, so the earlier of the two counts.
     """
-    if watermark is None or verdict == "unknown":
+    if watermark is None or semantics == "unknown":
         return EVERYTHING
     start = min(watermark, now or watermark) - lookback
-    return window_since(start, now=max(watermark, now or watermark), verdict=verdict)
+    return window_since(start, now=max(watermark, now or watermark), semantics=semantics)
 
 
-def window_since(start: dt.datetime, *, now: dt.datetime, verdict: str) -> Window:
+def window_since(start: dt.datetime, *, now: dt.datetime, semantics: str) -> Window:
     """Ask for what was created at or after `start`, in the way that the verdict allows."""
     start = max(start.astimezone(dt.UTC), LONG_AGO).replace(microsecond=0)
-    if verdict == "unknown":
+    if semantics == "unknown":
         return EVERYTHING
-    if verdict == "gte":
-        return Window(start=start, parts=(Part({"date_created": date_text(start)}, start),))
-    if verdict == "day":
+    if semantics == "gte":
+        return Window(start=start, queries=(ListQuery({"date_created": date_text(start)}, start),))
+    if semantics == "day":
         days = _days(start, now)
-        parts = (Part({"date_created": date_text(noon)}, noon - _DAY_BEFORE_NOON) for noon in days)
-        return Window(start=start, parts=tuple(parts)) if len(days) <= MOST_DAYS else EVERYTHING
-    return Window(start=start, parts=())
+        queries = (ListQuery({"date_created": date_text(noon)}, noon - _DAY_BEFORE_NOON) for noon in days)
+        return Window(start=start, queries=tuple(queries)) if len(days) <= MAX_DAYS else EVERYTHING
+    return Window(start=start, queries=())
 
 
 def _days(start: dt.datetime, now: dt.datetime) -> list[dt.datetime]:

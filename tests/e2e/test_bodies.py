@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SMALL = Body(detail(0, b'{"speech_detected":true,"concatenated_text":"hello"}'))
 # MB: what the command takes for anything, beside the largest body that is read.
-MOST_FOR_ONE_BODY = 200
+MAX_FOR_ONE_BODY = 200
 MEGABYTE = 1_000_000
 WORDS = [f"{number * 7919 % 100_003:05}" for number in range(500)]
 
@@ -109,7 +109,7 @@ def test_a_result_that_is_too_large_costs_a_line_and_the_next_one_is_fetched(dat
     assert sum("larger than the 64 MiB" in line for line in warnings) == 5
     assert sum("more than the 3,000,000 values" in line for line in warnings) == 1
     assert "trying again" not in ended.err
-    assert peak < MOST_FOR_ONE_BODY
+    assert peak < MAX_FOR_ONE_BODY
 
 
 PAGES = {
@@ -130,4 +130,4 @@ def test_a_page_that_is_too_large_ends_the_sync_with_a_line(page: str, sqlite_da
     assert words in line
     assert line.startswith(f"Error: {server} sends too much whichever page is asked for: the answer ")
     assert line.endswith(": check GCORE_BASE_URL, and whether a proxy changes what the API sends")
-    assert peak < MOST_FOR_ONE_BODY
+    assert peak < MAX_FOR_ONE_BODY

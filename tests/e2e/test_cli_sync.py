@@ -15,7 +15,7 @@ from support.processes import TIME
 from support.worlds import NOW, query, stored_states, true_states
 
 from etl.emulator import Fault, World, serve
-from etl.sync.session import writing
+from etl.sync.api import writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable

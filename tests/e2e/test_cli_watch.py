@@ -19,7 +19,7 @@ from support.processes import TIME, start_command, wait_until
 from support.worlds import query, stored_states, true_states
 
 from etl.emulator import Fault
-from etl.sync.session import writing
+from etl.sync.api import writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

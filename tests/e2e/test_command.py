@@ -15,7 +15,7 @@ from support.grids import one_in
 from support.worlds import a_world, query, settings_for, stored_states, true_states
 
 from etl.emulator import Behaviour, serve
-from etl.sync.session import run_sync, writing
+from etl.sync.api import run_sync, writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -33,7 +33,7 @@ from support.worlds import a_world, query, stored_states, true_states
 
 from etl.database import reading
 from etl.emulator import Behaviour, Fault, serve
-from etl.sync.session import writing
+from etl.sync.api import writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,7 @@ from support.worlds import query, sync_while_it_changes
 
 from etl import views
 from etl.database import open_engine
-from etl.frames.describing import describe
+from etl.frames.descriptions import describe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

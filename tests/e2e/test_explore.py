@@ -24,19 +24,19 @@ from support.processes import PATIENCE, start_command, wait_until
 from support.stored import store_task
 from support.worlds import query, sync_while_it_changes
 
-from etl import questions
+from etl import queries
 from etl.cli import explore as command
 from etl.database import open_engine, reading
 from etl.explore.site import FACETS
 from etl.explore.task_pages import OF_A_TASK
-from etl.frames.describing import describe
+from etl.frames.descriptions import describe
 from etl.search import search
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-QUESTIONS = questions.questions()
+QUESTIONS = queries.saved_queries()
 RELATIONS = describe()
 HOSTILE = "a/<b>&~?%"
 # There is no TLS here, and loading the certificates for it takes long.
@@ -87,7 +87,7 @@ def rows_of(address: str, **parameters: object) -> list[list[Any]]:
     return answer.json()["rows"]
 
 
-@pytest.mark.parametrize("question", QUESTIONS, ids=questions.NAMES)
+@pytest.mark.parametrize("question", QUESTIONS, ids=queries.NAMES)
 def test_each_canned_query_is_served_and_answers_what_sql_answers(base, url, question):
     assert question.title in fetch(f"{base}/{question.name}").text
     assert rows_of(f"{base}/{question.name}.json") == [

@@ -15,8 +15,8 @@ from support.processes import TIME, start_command
 from support.worlds import a_world, settings_for
 
 from etl.emulator import serve
+from etl.sync.api import run_sync
 from etl.sync.options import SyncOptions
-from etl.sync.session import run_sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

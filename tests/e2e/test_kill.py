@@ -35,8 +35,8 @@ from support.worlds import NOW, settings_for, stored_states, true_states
 from etl.database import downgrade
 from etl.database.schema import TABLES, known_revisions
 from etl.emulator import Behaviour, World, serve
+from etl.sync.api import run_sync, writing
 from etl.sync.options import SyncOptions
-from etl.sync.session import run_sync, writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

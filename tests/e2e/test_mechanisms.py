@@ -30,17 +30,17 @@ class Mechanism:
 MECHANISMS = [
     Mechanism(
         "P1 complete: neighbouring pages share a record",
-        "extract/pages.py",
-        "        if here.span.start == 0:\n            return True\n        shared",
-        "        if here.span.start >= 0:\n            return True\n        shared",
+        "extract/paginator.py",
+        "        if here.request.start == 0:\n            return True\n        shared",
+        "        if here.request.start >= 0:\n            return True\n        shared",
         "property/test_walk.py::test_what_was_there_throughout_is_never_missed",
     ),
     Mechanism(
         "P1 complete: the meaning of date_created is found out",
         "sync/window.py",
-        'if verdict == "unknown":\n        return EVERYTHING\n    if verdict == "gte"',
+        'if semantics == "unknown":\n        return EVERYTHING\n    if semantics == "gte"',
         "if True",
-        "unit/test_window.py",
+        "unit/sync/test_window.py",
     ),
     Mechanism(
         "P1 complete: the count audit",
@@ -87,7 +87,7 @@ MECHANISMS = [
     ),
     Mechanism(
         "P5 atomic: a batch and its counters are one transaction",
-        "sync/intake.py",
+        "sync/batch.py",
         "            self.load()\n            if self._summary.dry_run:",
         "            self.load()\n            self._connection.connection.commit()\n"
         "            if self._summary.dry_run:",
@@ -130,14 +130,14 @@ MECHANISMS = [
     ),
     Mechanism(
         "P15 a good neighbour: settings end with their transaction",
-        "database/session.py",
+        "database/session_settings.py",
         "set_config('{name}', :{name}, true)",
         "set_config('{name}', :{name}, false)",
         "integration/test_postgres_settings.py integration/test_poolers.py",
     ),
     Mechanism(
         "P7 bounded: batches are loaded as they come",
-        "sync/intake.py",
+        "sync/batch.py",
         "is_large = records >= BATCH_ROWS or self._pending_bytes >= BATCH_BYTES",
         "is_large = False",
         "integration/test_sync.py e2e/test_kill.py e2e/test_crash.py",
@@ -145,21 +145,21 @@ MECHANISMS = [
     Mechanism(
         "P8 proportional: an incremental run reads a window",
         "sync/window.py",
-        'return Window(start=start, parts=(Part({"date_created": date_text(start)}, start),))',
+        'return Window(start=start, queries=(ListQuery({"date_created": date_text(start)}, start),))',
         "return EVERYTHING",
         "integration/test_proportional.py",
     ),
     Mechanism(
         "P9 nothing dropped: a record without an id is set aside",
-        "load/rejected.py",
+        "load/rejected_records.py",
         "    if not rows:\n        return\n",
         "    return\n",
         "integration/test_sync.py::test_a_record_without_a_usable_id_is_set_aside_once",
     ),
     Mechanism(
         "P9 nothing dropped: what spoils a page is looked for in smaller pieces",
-        "extract/pages.py",
-        "return await_result(future)\n        except SpoiltPage:\n",
+        "extract/paginator.py",
+        "return await_result(future)\n        except CorruptPage:\n",
         "return await_result(future)\n        except ZeroDivisionError:\n",
         "integration/test_complete.py::test_one_record_that_spoils_its_page_costs_itself_alone",
     ),
@@ -172,7 +172,7 @@ MECHANISMS = [
     ),
     Mechanism(
         "P11 wrong account: a mass removal is doubted",
-        "sync/balance.py",
+        "sync/count_balance.py",
         "return missing >= present or",
         "return False and",
         "integration/test_sync.py::test_a_mass_removal_is_doubted_until_it_is_allowed",

@@ -15,7 +15,7 @@ from support.stored import NOON, store_task
 
 from etl import export
 from etl.database import ensure_schema
-from etl.sync.session import writing
+from etl.sync.api import writing
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,12 +9,12 @@ import pytest
 from support.book import PAGE, chapter, make_demo, page
 from support.stored import store_task
 
-from etl import questions
+from etl import queries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-QUESTIONS = questions.questions()
+QUESTIONS = queries.saved_queries()
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
@@ -24,7 +24,7 @@ def demo_url(request) -> Iterator[str]:
         yield url
 
 
-@pytest.mark.parametrize("question", QUESTIONS, ids=questions.NAMES)
+@pytest.mark.parametrize("question", QUESTIONS, ids=queries.NAMES)
 def test_the_page_shows_the_query_and_its_answer(demo_url, question):
     number = QUESTIONS.index(question) + 1
     expected = chapter(number, question, demo_url)
@@ -47,7 +47,7 @@ def test_nothing_else_is_on_the_page(demo_url):
 
 
 def test_there_are_twenty_and_each_has_its_file():
-    files = {path.stem for path in Path(questions.__file__).parent.glob("*.sql")}
+    files = {path.stem for path in Path(queries.__file__).parent.glob("*.sql")}
     assert len(QUESTIONS) == 20
-    assert files == set(questions.NAMES)
+    assert files == set(queries.NAMES)
     assert len({question.title for question in QUESTIONS}) == 20

@@ -13,8 +13,8 @@ from support.worlds import a_world, query, settings_for, stored_states, true_sta
 
 from etl.emulator import Behaviour, serve
 from etl.errors import AccountChanged, MassRemoval
+from etl.sync.api import run_sync
 from etl.sync.options import SyncOptions
-from etl.sync.session import run_sync
 
 if TYPE_CHECKING:
     from etl.emulator import World
@@ -217,7 +217,7 @@ def test_a_dry_run_switches_nothing(database_url):
     with serve(ours) as one, serve(theirs) as two:
         run_sync(settings_for(one, database_url), TASKS_ALONE)
         before = dump(database_url)
-        dry = SyncOptions(allow_account_change=True, with_results=False, is_dry=True)
+        dry = SyncOptions(allow_account_change=True, with_results=False, dry_run=True)
         summary = run_sync(settings_for(two, database_url), dry)
         assert (summary.inserted, summary.removed) == (40, 60)
         assert dump(database_url) == before

@@ -11,8 +11,8 @@ from support.worlds import a_world, query, settings_for
 
 from etl.emulator import Behaviour, Fault, serve
 from etl.errors import Unreachable
+from etl.sync.api import run_sync
 from etl.sync.options import SyncOptions
-from etl.sync.session import run_sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

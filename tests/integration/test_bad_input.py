@@ -16,12 +16,12 @@ from support.worlds import NOW, query, settings_for
 
 from etl.database import reading
 from etl.emulator import Behaviour, World, serve
-from etl.extract.parse import parse_page
+from etl.extract.decode import decode_page
 from etl.extract.result import parse_detail
 from etl.load.transform import CONTENT
 from etl.models import TASKS
+from etl.sync.api import run_sync
 from etl.sync.options import SyncOptions
-from etl.sync.session import run_sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -437,6 +437,6 @@ def test_records_that_are_no_json_are_set_aside_and_their_neighbours_stored(migr
 
 def test_a_byte_order_mark_before_a_page_or_a_task_is_no_part_of_it():
     mark, task = b"\xef\xbb\xbf", b'{"task_id":"a","result":{"error":"e"}}'
-    page = parse_page(mark + b'{"count":1,"next":null,"results":[%s]}' % task)
+    page = decode_page(mark + b'{"count":1,"next":null,"results":[%s]}' % task)
     assert ([record.task_id for record in page.records], page.count) == (["a"], 1)
     assert parse_detail(mark + task).error == "e"

@@ -20,13 +20,13 @@ from etl.errors import (
     CredentialsRefused,
     FeatureDisabled,
     ForeignRedirect,
-    NotThere,
+    NotFound,
     RequestRefused,
     SourceError,
 )
-from etl.extract.answer import parse_date
 from etl.extract.client import Client
 from etl.extract.payload import CONTENT
+from etl.extract.response import parse_date
 from etl.secret import Secret
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def test_the_key_goes_out_as_the_api_asks_for_it(emulator):
 
 
 def test_an_id_is_a_part_of_the_path_whatever_it_holds(emulator):
-    with client_for(emulator) as client, pytest.raises(NotThere, match="tasks/a%2Fb%3Fc%25"):
+    with client_for(emulator) as client, pytest.raises(NotFound, match="tasks/a%2Fb%3Fc%25"):
         client.fetch_detail("a/b?c%")
     assert (emulator.requests[0].path, emulator.requests[0].query) == (f"{TASKS}/a/b?c%", {})
 
@@ -84,10 +84,10 @@ FINAL: dict[int, tuple[type[Exception], int, str]] = {
     400: (RequestRefused, 1, r"refused /streaming/ai/tasks.* \(HTTP 400\): Bad Request"),
     401: (CredentialsRefused, 3, r"HTTP 401.*GCORE_API_KEY.*single quotes"),
     403: (CredentialsRefused, 3, r"HTTP 403.*GCORE_API_KEY"),
-    404: (NotThere, 1, r"HTTP 404.*GCORE_BASE_URL"),
+    404: (NotFound, 1, r"HTTP 404.*GCORE_BASE_URL"),
     405: (RequestRefused, 1, "HTTP 405"),
     409: (RequestRefused, 1, "HTTP 409"),
-    410: (NotThere, 1, "HTTP 410"),
+    410: (NotFound, 1, "HTTP 410"),
     422: (FeatureDisabled, 3, "not enabled for this account.*support"),
 }
 

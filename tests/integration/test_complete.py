@@ -13,8 +13,8 @@ from support.worlds import NOW, a_world, finished_world, query, settings_for, st
 
 from etl.emulator import Behaviour, serve
 from etl.errors import DriftingPages, EtlError, MassRemoval
+from etl.sync.api import run_sync
 from etl.sync.options import SyncOptions
-from etl.sync.session import run_sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

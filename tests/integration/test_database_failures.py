@@ -27,10 +27,10 @@ from etl import frames
 from etl.database import downgrade, reading, upgrade
 from etl.emulator import serve
 from etl.errors import ConfigurationError, DatabaseError, EtlError
+from etl.sync.api import run_sync, writing
 from etl.sync.doctor import examine
 from etl.sync.options import SyncOptions
 from etl.sync.run import utc_now
-from etl.sync.session import run_sync, writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,7 +79,7 @@ def test_an_encoding_that_cannot_hold_every_character_is_refused_before_anything
         settings = settings_for(emulator, other)
         calls = {
             "sync": lambda: run_sync(settings),
-            "dry run": lambda: run_sync(settings, SyncOptions(is_dry=True)),
+            "dry run": lambda: run_sync(settings, SyncOptions(dry_run=True)),
             "reading": lambda: frames.tasks(other),
         }
         for call in calls.values():
@@ -370,7 +370,7 @@ def test_a_standby_is_read_and_whoever_writes_is_told(emulator):
         assert len(frames.tasks(url)) == 30
         calls = {
             "a sync": lambda: run_sync(settings),
-            "a dry run": lambda: run_sync(settings, SyncOptions(is_dry=True)),
+            "a dry run": lambda: run_sync(settings, SyncOptions(dry_run=True)),
         }
         for call in calls.values():
             with pytest.raises(DatabaseError, match="name the primary server") as caught:

@@ -7,7 +7,7 @@ import datetime as dt
 import pytest
 from support.stored import store_result, store_task
 
-from etl.sync.deadline import read_forecast
+from etl.sync.expiry_forecast import read_forecast
 
 NOW = dt.datetime(2026, 6, 26, 12, tzinfo=dt.UTC)
 DAY = dt.timedelta(days=1)

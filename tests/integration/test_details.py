@@ -14,9 +14,9 @@ from support.worlds import a_world, finished_world, query, settings_for
 
 from etl.database import ensure_schema, open_engine, schema
 from etl.emulator import Behaviour, Fault, serve
-from etl.load.detail import ADDABLE, completed, left_out
+from etl.load.details import ADDABLE, completed, left_out
+from etl.sync.api import run_sync
 from etl.sync.options import SyncOptions
-from etl.sync.session import run_sync
 
 if TYPE_CHECKING:
     from etl.emulator import Emulator, World

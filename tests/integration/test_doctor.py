@@ -15,11 +15,11 @@ from support.worlds import NOW, a_world, settings_for
 from etl.database import downgrade, ensure_schema
 from etl.emulator import Behaviour, serve
 from etl.errors import AccountChanged, DatabaseError
-from etl.sync.deadline import Forecast
+from etl.sync.api import run_sync, writing
 from etl.sync.doctor import examine
+from etl.sync.expiry_forecast import Forecast
 from etl.sync.options import SyncOptions
 from etl.sync.runs import open_run
-from etl.sync.session import run_sync, writing
 from etl.sync.summary import RunSummary
 
 

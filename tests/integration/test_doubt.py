@@ -11,8 +11,8 @@ from support.stored import as_instant
 from support.worlds import NOW, a_world, query, settings_for, stored_states, true_states
 
 from etl.emulator import Behaviour, serve
+from etl.sync.api import run_sync
 from etl.sync.options import SyncOptions
-from etl.sync.session import run_sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

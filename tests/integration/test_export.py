@@ -29,7 +29,7 @@ from etl.export import FORMATS, RELATIONS, export
 from etl.export.subtitle_files import file_name
 from etl.export.tables import NOWHEN
 from etl.models import Json, UtcDateTime
-from etl.sync.session import run_sync
+from etl.sync.api import run_sync
 
 # Text that a spreadsheet, a shell or a file format might take for something else.
 HOSTILE = '=cmd|"/c calc"!A1,\n"quoted" -->\r\n\ttab 🎬 \u2028 <b>'

@@ -15,7 +15,7 @@ from etl import frames
 from etl.emulator import serve
 from etl.export import export_subtitles
 from etl.models import SUBTITLES
-from etl.sync.session import run_sync
+from etl.sync.api import run_sync
 
 SAID = 'AT&T & R&B <3 "Q&A" -->'
 VTT = "WEBVTT\n\n00:00:00.000 --> 00:00:02.000\nAT&amp;T as received\n"

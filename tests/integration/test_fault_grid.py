@@ -24,14 +24,14 @@ from etl.errors import (
     CredentialsRefused,
     EtlError,
     ForeignRedirect,
-    NeverReadable,
-    NotThere,
+    NotFound,
     RequestRefused,
     SourceError,
+    UndecodableResult,
     Unreachable,
 )
+from etl.sync.api import run_sync
 from etl.sync.options import SyncOptions
-from etl.sync.session import run_sync
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,14 +62,14 @@ PASSING = (
 ENDS: dict[str, type[EtlError]] = {
     "401": CredentialsRefused,
     "403": CredentialsRefused,
-    "404": NotThere,
+    "404": NotFound,
     "quote_key": RequestRefused,
     "redirect_other_origin": ForeignRedirect,
     "redirect_same_origin": SourceError,
     "429_seconds": Unreachable,
     "503": Unreachable,
     "reset": Unreachable,
-    "html_200": NeverReadable,
+    "html_200": UndecodableResult,
 }
 REFUSALS = ("401", "403", "404", "quote_key", "redirect_other_origin")
 LASTING = ("404", "quote_key", "redirect_same_origin", "429_seconds", "503")
@@ -173,7 +173,7 @@ def haste(monkeypatch: pytest.MonkeyPatch) -> None:
 def resignation(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give up after one try, because the next one would come too late."""
     monkeypatch.setattr("etl.extract.retry.FIRST_WAIT", 1000)
-    monkeypatch.setattr("etl.extract.retry.LONGEST_WAIT", 1000)
+    monkeypatch.setattr("etl.extract.retry.MAX_WAIT", 1000)
 
 
 def sync(emulator: Emulator, database_url: str, mode: str, *, with_results: bool) -> None:

@@ -23,8 +23,8 @@ from etl.database import open_engine
 from etl.emulator import Behaviour, serve
 from etl.errors import ConfigurationError, NoTablesError
 from etl.models import DETECTIONS, METADATA, RUNS, SUBTITLES, TASKS
+from etl.sync.api import run_sync, writing
 from etl.sync.options import SyncOptions
-from etl.sync.session import run_sync, writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

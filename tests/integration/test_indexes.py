@@ -11,10 +11,10 @@ from support.worlds import a_world, query, settings_for, stored_states, true_sta
 from etl.database import check, reading
 from etl.emulator import Behaviour, Fault, serve
 from etl.errors import EtlError, Interrupted
-from etl.sync import intake
+from etl.sync import batch
+from etl.sync.api import run_sync
 from etl.sync.doctor import examine
 from etl.sync.options import SyncOptions
-from etl.sync.session import run_sync
 
 TASKS_ALONE = SyncOptions(with_results=False)
 
@@ -26,7 +26,7 @@ def differences(url: str) -> list[str]:
 
 def interrupt_after(monkeypatch, batches: int) -> None:
     """End the run by a signal once so many batches are committed."""
-    flush = intake.Intake.flush
+    flush = batch.BatchLoader.flush
 
     def counted(self) -> None:
         nonlocal batches
@@ -35,8 +35,8 @@ def interrupt_after(monkeypatch, batches: int) -> None:
         if batches == 0:
             raise Interrupted(15)
 
-    monkeypatch.setattr(intake, "BATCH_ROWS", 50)
-    monkeypatch.setattr(intake.Intake, "flush", counted)
+    monkeypatch.setattr(batch, "BATCH_ROWS", 50)
+    monkeypatch.setattr(batch.BatchLoader, "flush", counted)
 
 
 def test_after_a_first_load_every_index_is_there(database_url):
@@ -67,7 +67,7 @@ def test_a_first_load_that_is_interrupted_is_indexed_by_the_next_run(database_ur
 
 
 def test_a_first_load_that_fails_is_indexed_by_itself(database_url, monkeypatch):
-    monkeypatch.setattr(intake, "BATCH_ROWS", 50)
+    monkeypatch.setattr(batch, "BATCH_ROWS", 50)
     fault = Fault("500", times=1000, after=8, match="list")
     with serve(a_world(), Behaviour(page_cap=50, faults=[fault])) as emulator:
         settings = settings_for(emulator, database_url, retry_for=dt.timedelta(seconds=2))

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 
-from etl.extract.parse import parse_task
+from etl.extract.decode import decode_task
 from etl.extract.payload import TaskPayload
 from etl.extract.result import parse_detail
-from etl.load.due import due_results
-from etl.load.results import Answer, store_results
-from etl.load.seen import SeenTasks, count_by_status, count_in_flight, mark_removed
-from etl.load.task_rows import Sighting
-from etl.load.upsert import Tally, are_stored, upsert_tasks
+from etl.load.due_results import due_results
+from etl.load.removals import SeenTasks, count_by_status, count_in_flight, mark_removed
+from etl.load.results import FetchedResult, store_results
+from etl.load.task_rows import Observation
+from etl.load.upsert import UpsertCounts, are_stored, upsert_tasks
 from etl.models import HISTORY, RESULTS, SUBTITLES, TASKS
-from etl.sync.session import writing
+from etl.sync.api import writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,14 +37,16 @@ def connection(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 
 def a_task(task_id: str = "t", **fields: Any) -> TaskPayload:
-    return parse_task(json.dumps({"task_id": task_id, **fields}).encode())
+    return decode_task(json.dumps({"task_id": task_id, **fields}).encode())
 
 
-def seen(at: dt.datetime = NOON, run_id: int = 1, **options: Any) -> Sighting:
-    return Sighting(run_id=run_id, observed_at=at, **options)
+def seen(at: dt.datetime = NOON, run_id: int = 1, **options: Any) -> Observation:
+    return Observation(run_id=run_id, observed_at=at, **options)
 
 
-def load(connection: sa.Connection, *payloads: TaskPayload, at: dt.datetime = NOON, **options: Any) -> Tally:
+def load(
+    connection: sa.Connection, *payloads: TaskPayload, at: dt.datetime = NOON, **options: Any
+) -> UpsertCounts:
     return upsert_tasks(connection, payloads, seen(at, **options))
 
 
@@ -70,7 +72,7 @@ def rows_written(connection: sa.Connection) -> int:
 def test_a_batch_of_nothing_asks_the_database_nothing(connection):
     asked = []
     sa.event.listen(connection, "before_cursor_execute", lambda *call: asked.append(call[2]))
-    assert load(connection) == Tally()
+    assert load(connection) == UpsertCounts()
     assert asked == []
     load(connection, a_task())
     assert asked
@@ -81,13 +83,13 @@ def test_only_rows_that_changed_are_written(connection):
     load(connection, *(a_task(task_id, **fields) for task_id, fields in tasks.items()))
     before = rows_written(connection)
     again = load(connection, *(a_task(task_id, **fields) for task_id, fields in tasks.items()), at=LATER)
-    assert again == Tally(unchanged=50)
+    assert again == UpsertCounts(unchanged=50)
     assert rows_written(connection) == before
     tasks["t7"] = {"status": "SUCCESS", "progress": 100}
     tasks["t8"]["task_data"] = {"url": "u"}
     tasks["new"] = {"status": "PENDING"}
-    tally = load(connection, *(a_task(task_id, **fields) for task_id, fields in tasks.items()), at=LATER)
-    assert tally == Tally(inserted=1, updated=2, unchanged=48)
+    counts = load(connection, *(a_task(task_id, **fields) for task_id, fields in tasks.items()), at=LATER)
+    assert counts == UpsertCounts(inserted=1, updated=2, unchanged=48)
     # Three tasks, and the events of two: a new url is no event.
     assert rows_written(connection) - before == 5
     changed = connection.scalars(sa.select(TASKS.c.task_id).where(TASKS.c.changed_at == LATER))
@@ -103,9 +105,9 @@ def test_the_same_in_other_words_is_not_written(connection):
         b'{ "task_data": {"client_id":5, "url":"k\\u00e4se"}, "w": [1E+23,1152921504606846976.0,true], '
         b'"progress": "50", "status": "STARTED", "task_id": "t" }'
     )
-    load(connection, parse_task(first))
+    load(connection, decode_task(first))
     before = rows_written(connection)
-    assert load(connection, parse_task(second), at=LATER) == Tally(unchanged=1)
+    assert load(connection, decode_task(second), at=LATER) == UpsertCounts(unchanged=1)
     assert rows_written(connection) == before
 
 
@@ -154,11 +156,11 @@ def test_of_several_sightings_in_one_batch_the_last_counts(connection):
     load(connection, a_task(status="PENDING"))
     states = (("STARTED", 10), ("PENDING", 10), ("STARTED", 80))
     sightings = [a_task(status=status, progress=progress) for status, progress in states]
-    assert load(connection, *sightings, a_task("other"), at=LATER) == Tally(inserted=1, updated=1)
+    assert load(connection, *sightings, a_task("other"), at=LATER) == UpsertCounts(inserted=1, updated=1)
     assert history(connection)[1:] == [("changed", "PENDING", None, "STARTED", 80)]
     back_again = (a_task(status="SUCCESS"), a_task(status="STARTED", progress=80))
     before = rows_written(connection)
-    assert load(connection, *back_again, at=LATER) == Tally(unchanged=1)
+    assert load(connection, *back_again, at=LATER) == UpsertCounts(unchanged=1)
     assert rows_written(connection) == before
 
 
@@ -170,11 +172,11 @@ def test_a_batch_of_ten_thousand_known_and_new_tasks_is_told_apart(connection):
             for number in numbers
         ]
 
-    assert load(connection, *batch(0, 1)) == Tally(inserted=10_000)
+    assert load(connection, *batch(0, 1)) == UpsertCounts(inserted=10_000)
     before = rows_written(connection)
-    assert load(connection, *batch(5000, 1), at=LATER) == Tally(inserted=5000, unchanged=5000)
+    assert load(connection, *batch(5000, 1), at=LATER) == UpsertCounts(inserted=5000, unchanged=5000)
     assert rows_written(connection) - before == 2 * 5000
-    assert load(connection, *batch(2500, 2), at=LATER) == Tally(updated=10_000)
+    assert load(connection, *batch(2500, 2), at=LATER) == UpsertCounts(updated=10_000)
     kinds = connection.execute(sa.select(HISTORY.c.event, sa.func.count()).group_by("event"))
     assert dict(kinds.all()) == {"discovered": 15_000, "changed": 10_000}
     states = connection.execute(sa.select(TASKS.c.progress, sa.func.count()).group_by("progress"))
@@ -194,15 +196,15 @@ def test_a_dry_load_counts_as_a_real_one_and_writes_nothing(connection):
     mark_removed(connection, ["gone"], seen())
     batch = [a_task("known", status="STARTED"), a_task("gone"), a_task("same"), a_task("new")]
     before = rows_written(connection)
-    dry = load(connection, *batch, is_dry=True)
-    assert dry == Tally(inserted=1, updated=2, unchanged=1, reappeared=1)
+    dry = load(connection, *batch, dry_run=True)
+    assert dry == UpsertCounts(inserted=1, updated=2, unchanged=1, reappeared=1)
     assert rows_written(connection) == before
     assert load(connection, *batch) == dry
 
 
 def test_an_empty_batch_is_no_work(connection):
     before = rows_written(connection)
-    assert load(connection) == Tally()
+    assert load(connection) == UpsertCounts()
     mark_removed(connection, iter(()), seen())
     assert rows_written(connection) == before
 
@@ -233,8 +235,8 @@ def test_what_is_removed_is_marked_with_its_last_state_and_kept(connection):
 def test_what_reappears_is_noticed_even_if_it_is_the_same_to_the_byte(connection, status):
     load(connection, a_task(status="STARTED", progress=30))
     mark_removed(connection, ["t"], seen(LATER))
-    tally = load(connection, a_task(status=status, progress=30), at=LATER + dt.timedelta(hours=1))
-    assert tally == Tally(updated=1, reappeared=1)
+    counts = load(connection, a_task(status=status, progress=30), at=LATER + dt.timedelta(hours=1))
+    assert counts == UpsertCounts(updated=1, reappeared=1)
     row = stored(connection)
     assert (row["removed_at"], row["first_seen_at"]) == (None, NOON)
     assert row["changed_at"] == LATER + dt.timedelta(hours=1)
@@ -286,7 +288,7 @@ def test_the_result_of_another_task_is_not_taken_for_the_one_asked_for(connectio
     load(connection, *(a_task(task_id, status="SUCCESS") for task_id in ("t", "other")))
     detail = {"task_id": "other", "status": "SUCCESS", "result": {"subtitles": [{"text": "a"}]}}
     found = parse_detail(json.dumps(detail).encode())
-    answers = [Answer(due=due, found=found) for due in due_results(connection, NOON, 10)]
+    answers = [FetchedResult(due=due, found=found) for due in due_results(connection, NOON, 10)]
     assert store_results(connection, answers, NOON).archived == 1
     states = connection.execute(sa.select(RESULTS.c.task_id, RESULTS.c.state).order_by(RESULTS.c.task_id))
     assert [tuple(row) for row in states] == [("other", "archived"), ("t", "unavailable")]
@@ -306,7 +308,9 @@ def test_every_id_finds_its_own_row(connection):
     ids = ["a'b", 'a"b\\', "%", "_", "käse-🎬", "5", "05", "null", "x" * 255, "x" * 254, " a ", "a", "A"]
     load(connection, *(a_task(task_id, url=task_id) for task_id in ids))
     before = rows_written(connection)
-    assert load(connection, *(a_task(task_id, url=task_id) for task_id in ids)) == Tally(unchanged=len(ids))
+    assert load(connection, *(a_task(task_id, url=task_id) for task_id in ids)) == UpsertCounts(
+        unchanged=len(ids)
+    )
     assert rows_written(connection) == before
     for number, task_id in enumerate(ids, start=1):
         mark_removed(connection, [task_id], seen(LATER))

@@ -15,8 +15,8 @@ from support.roles import a_role, role_of
 
 from etl.errors import SyncRunning
 from etl.sync import advisory_lock
+from etl.sync.api import writing
 from etl.sync.lock_holder import Holder, busy_message
-from etl.sync.session import writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

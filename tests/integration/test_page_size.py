@@ -12,10 +12,10 @@ from etl.emulator import Behaviour, Fault, serve
 from etl.errors import BodyTooLarge, RequestRefused, Unreachable
 from etl.extract.body import Ceiling
 from etl.extract.client import TOO_LARGE
+from etl.sync.api import run_sync
 from etl.sync.doctor import examine
 from etl.sync.options import SyncOptions
 from etl.sync.run import utc_now
-from etl.sync.session import run_sync
 
 TASKS_ALONE = SyncOptions(with_results=False)
 FULL = SyncOptions(is_full=True, with_results=False)

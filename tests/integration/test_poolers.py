@@ -20,10 +20,10 @@ from etl.emulator import serve
 from etl.errors import DatabaseError, SyncRunning, TransactionPooler
 from etl.search import search
 from etl.sync import advisory_lock
+from etl.sync.api import run_sync, writing
 from etl.sync.doctor import examine
 from etl.sync.options import SyncOptions
 from etl.sync.run import utc_now
-from etl.sync.session import run_sync, writing
 from etl.sync.status import read_status
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def test_session_mode_works_like_the_server_itself(url, size, monkeypatch):
     world = a_world(30)
     with pooled(url, "session", default_pool_size=size) as through, serve(world) as emulator:
         settings = settings_for(emulator, through)
-        for mode in (SyncOptions(), SyncOptions(is_full=True), SyncOptions(is_dry=True)):
+        for mode in (SyncOptions(), SyncOptions(is_full=True), SyncOptions(dry_run=True)):
             run_sync(settings, mode)
         assert [finding for finding in examine(settings, now=utc_now) if not finding.is_good] == []
         with writing(through), pytest.raises(SyncRunning), writing(url):
@@ -190,7 +190,7 @@ def test_what_a_writer_sets_for_its_session_is_gone_with_it(url):
         before = sessions_of(through)
         with serve(a_world(10)) as emulator:
             run_sync(settings_for(emulator, through))
-            run_sync(settings_for(emulator, through), SyncOptions(is_dry=True))
+            run_sync(settings_for(emulator, through), SyncOptions(dry_run=True))
         assert sessions_of(through) == before
         with writing(through) as connection, connection.begin():
             assert connection.scalar(sa.text("SHOW idle_session_timeout")) == "0"
@@ -267,7 +267,7 @@ def test_a_dry_run_needs_a_session_too_and_says_so(url):
         pooled(url, "transaction") as through,
         pytest.raises(TransactionPooler),
     ):
-        run_sync(settings_for(emulator, through), SyncOptions(is_dry=True))
+        run_sync(settings_for(emulator, through), SyncOptions(dry_run=True))
 
 
 def test_the_doctor_says_what_a_sync_would(url):

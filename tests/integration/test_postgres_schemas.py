@@ -21,10 +21,10 @@ from etl.database.privileges import RELATIONS
 from etl.database.search_path import Location, Schema
 from etl.emulator import serve
 from etl.errors import DatabaseError, NoTablesError, SyncRunning
+from etl.sync.api import run_sync, writing
 from etl.sync.doctor import examine
 from etl.sync.options import SyncOptions
 from etl.sync.run import utc_now
-from etl.sync.session import run_sync, writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,10 +19,10 @@ from etl import frames
 from etl.database import open_engine, reading
 from etl.emulator import serve
 from etl.errors import DatabaseError
+from etl.sync.api import comparing, run_sync, writing
 from etl.sync.doctor import examine
 from etl.sync.options import SyncOptions
 from etl.sync.run import utc_now
-from etl.sync.session import comparing, run_sync, writing
 from etl.sync.status import read_status
 
 if TYPE_CHECKING:

@@ -22,11 +22,11 @@ from etl.errors import DatabaseError
 from etl.export import export
 from etl.report import report
 from etl.search import search
+from etl.sync.api import ensure_writable, run_sync, writing
 from etl.sync.doctor import examine
 from etl.sync.options import SyncOptions
-from etl.sync.rejected import iter_rejected, retry_rejected
+from etl.sync.retry_rejected import iter_rejected, retry_rejected
 from etl.sync.run import utc_now
-from etl.sync.session import ensure_writable, run_sync, writing
 from etl.sync.status import read_status, recent_runs
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def test_a_read_only_role_reads_everything(url, emulator, tmp_path):
 def test_a_writer_needs_no_more_than_what_is_asked_of_it(url, emulator):
     with a_role(url, *WRITER) as own:
         settings = settings_for(emulator, own)
-        for mode in (SyncOptions(), SyncOptions(is_full=True), SyncOptions(is_dry=True)):
+        for mode in (SyncOptions(), SyncOptions(is_full=True), SyncOptions(dry_run=True)):
             run_sync(settings, mode)
             change(emulator)
         assert [finding for finding in examine(settings, now=utc_now) if finding.exit_code] == []
@@ -250,10 +250,10 @@ def test_a_dry_run_needs_to_read_and_to_make_temporary_tables(url, emulator):
     run_sync(settings_for(emulator, url))
     name = make_url(url).database
     with a_role(url, *READER) as own:
-        run_sync(settings_for(emulator, own), SyncOptions(is_dry=True))
+        run_sync(settings_for(emulator, own), SyncOptions(dry_run=True))
         as_superuser(url, f'REVOKE TEMPORARY ON DATABASE "{name}" FROM PUBLIC')
         with pytest.raises(DatabaseError, match=f"GRANT TEMPORARY ON DATABASE {name} TO"):
-            run_sync(settings_for(emulator, own), SyncOptions(is_dry=True))
+            run_sync(settings_for(emulator, own), SyncOptions(dry_run=True))
 
 
 def test_a_retry_of_rejected_records_is_told_too(url, emulator):

@@ -14,8 +14,8 @@ from sqlalchemy.engine import Engine
 from support.worlds import finished_world, settings_for, stored_states, true_states
 
 from etl.emulator import Behaviour, serve
+from etl.sync.api import run_sync
 from etl.sync.options import SyncOptions
-from etl.sync.session import run_sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

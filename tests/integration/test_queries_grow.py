@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 TASKS, RUNS = 800, 1600
 # Sorting takes a little more than twice as long for twice as many rows; comparing all with all, four times.
-MOST_GROWTH = 2.7
+MAX_GROWTH = 2.7
 # What is the same for any size, and would hide or feign growth where there is little else.
 CONSTANT = 3000
 SINCE = NOW - dt.timedelta(days=30)
@@ -74,7 +74,7 @@ def handled(node: dict[str, Any]) -> int:
 
 
 def assert_linear(small: int, large: int) -> None:
-    assert large <= MOST_GROWTH * small + CONSTANT, f"{small:,} for some, {large:,} for twice as many"
+    assert large <= MAX_GROWTH * small + CONSTANT, f"{small:,} for some, {large:,} for twice as many"
 
 
 @pytest.mark.parametrize("name", NAMES["sqlite"])

@@ -14,9 +14,9 @@ from etl.cli import cli
 from etl.emulator import Behaviour, serve
 from etl.extract.payload import fingerprint
 from etl.models import REJECTED
-from etl.sync import intake
+from etl.sync import batch
+from etl.sync.api import run_sync, writing
 from etl.sync.options import SyncOptions
-from etl.sync.session import run_sync, writing
 
 NOON = dt.datetime(2026, 6, 26, 12, tzinfo=dt.UTC)
 LOADABLE = '{"task_id":"a","status":"SUCCESS","progress":100,"task_data":{"client_id":5}}'
@@ -41,14 +41,14 @@ def test_records_that_cannot_be_loaded_fill_a_batch_as_well(migrated_url, monkey
     for number in range(40):
         world.add_raw(f"{number:08}-0000-4000-8000-000000000001", b'{"number":%d}' % number)
     kept = []
-    flush = intake.Intake.flush
+    flush = batch.BatchLoader.flush
 
     def counted(self) -> None:
         flush(self)
         kept.append(query(migrated_url, "SELECT count(*) FROM rejected_records")[0][0])
 
-    monkeypatch.setattr(intake, "BATCH_ROWS", 10)
-    monkeypatch.setattr(intake.Intake, "flush", counted)
+    monkeypatch.setattr(batch, "BATCH_ROWS", 10)
+    monkeypatch.setattr(batch.BatchLoader, "flush", counted)
     with serve(world, Behaviour(page_cap=10)) as emulator:
         assert run_sync(settings_for(emulator, migrated_url)).rejected == 40
     assert kept[0] < kept[-1] == 40

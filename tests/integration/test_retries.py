@@ -12,9 +12,9 @@ from support.worlds import a_world, finished_world, query, settings_for
 
 from etl.emulator import Behaviour, Fault, serve
 from etl.errors import Unreachable
-from etl.load.results import LONGEST_WAIT
+from etl.load.results import MAX_WAIT
+from etl.sync.api import run_sync
 from etl.sync.options import SyncOptions
-from etl.sync.session import run_sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,9 +75,9 @@ def test_a_result_that_is_not_there_yet_is_asked_for_after_a_minute_and_then_at_
         world.advance(2 * SECOND)
         run_sync(settings)
         assert asked(emulator) == [hidden]
-        wait = min(2 * wait, LONGEST_WAIT)
+        wait = min(2 * wait, MAX_WAIT)
     world.tasks[hidden].own_result = None
-    world.advance(LONGEST_WAIT + SECOND)
+    world.advance(MAX_WAIT + SECOND)
     assert run_sync(settings).results_archived == 1
 
 

@@ -10,7 +10,7 @@ from support.worlds import query
 
 from etl.cli import cli
 from etl.database import open_engine
-from etl.frames.describing import describe
+from etl.frames.descriptions import describe
 
 
 def test_every_table_and_view_is_described_as_it_is(databases):

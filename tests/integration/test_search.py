@@ -16,10 +16,10 @@ from support.worlds import a_world, query, settings_for
 from etl.database import open_engine, reading
 from etl.emulator import serve
 from etl.emulator.phrases import LANGUAGES
-from etl.load.transcripts import as_tsvector
+from etl.load.transcript_index import as_tsvector
 from etl.search import is_complete, search
 from etl.search.snippet import find_moment
-from etl.sync.session import run_sync
+from etl.sync.api import run_sync
 
 # What a person may type, and a database take for something else.
 ODD = [

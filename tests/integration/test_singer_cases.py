@@ -19,8 +19,8 @@ from support.worlds import NOW, query, settings_for
 from etl.database import reading
 from etl.emulator import Behaviour, World, serve
 from etl.models import HISTORY, TASKS
+from etl.sync.api import run_sync
 from etl.sync.options import SyncOptions
-from etl.sync.session import run_sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

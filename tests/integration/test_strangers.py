@@ -14,8 +14,8 @@ from support.stored import store_task
 from etl import frames
 from etl.database import file_of
 from etl.errors import DatabaseError
-from etl.load.seen import SeenTasks
-from etl.sync.session import comparing, writing
+from etl.load.removals import SeenTasks
+from etl.sync.api import comparing, writing
 
 
 @pytest.fixture(params=[0o755, 0o777])

@@ -19,8 +19,8 @@ from etl.errors import (
     SourceError,
     SyncRunning,
 )
+from etl.sync.api import run_sync, writing
 from etl.sync.options import SyncOptions
-from etl.sync.session import run_sync, writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -193,12 +193,12 @@ def test_two_writers_never_interleave(emulator, database_url):
 
 def test_a_dry_run_counts_and_writes_nothing(emulator, database_url):
     settings = settings_for(emulator, database_url)
-    summary = run_sync(settings, SyncOptions(is_dry=True))
+    summary = run_sync(settings, SyncOptions(dry_run=True))
     assert summary.inserted == 200
     run_sync(settings)
     emulator.world.advance(dt.timedelta(hours=3))
     before = dump(database_url)
-    dry = run_sync(settings, SyncOptions(is_dry=True))
+    dry = run_sync(settings, SyncOptions(dry_run=True))
     assert dump(database_url) == before
     wet = run_sync(settings)
     assert (dry.inserted, dry.updated) == (wet.inserted, wet.updated)

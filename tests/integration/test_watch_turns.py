@@ -33,7 +33,7 @@ from etl.errors import (
     SyncRunning,
     Unreachable,
 )
-from etl.sync import session
+from etl.sync import api
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,7 +50,7 @@ class Turns:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *turns: BaseException | Turn) -> None:
         self.left, self.done, self.waits = list(turns), 0, 0
-        monkeypatch.setattr(session, "run_sync", self._run)
+        monkeypatch.setattr(api, "run_sync", self._run)
         monkeypatch.setattr(watch, "Schedule", lambda _every: self)
 
     def wait(self) -> None:

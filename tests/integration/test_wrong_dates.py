@@ -11,9 +11,9 @@ from support.stored import as_instant
 from support.worlds import a_world, query, settings_for, stored_states, true_states
 
 from etl.emulator import Behaviour, serve
+from etl.sync.api import make_client, writing
 from etl.sync.options import SyncOptions
 from etl.sync.run import Run
-from etl.sync.session import make_client, writing
 
 if TYPE_CHECKING:
     from etl.emulator import Emulator, World

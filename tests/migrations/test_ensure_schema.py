@@ -20,7 +20,7 @@ from etl.errors import (
     SchemaOutdatedError,
     SchemaTooNewError,
 )
-from etl.sync.session import writing
+from etl.sync.api import writing
 
 
 @pytest.fixture

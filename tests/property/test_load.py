@@ -14,10 +14,10 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from etl.extract.decode import decode_task
 from etl.extract.fields import ORIGINALS
-from etl.extract.parse import parse_task
-from etl.load.seen import mark_removed
-from etl.load.task_rows import Sighting
+from etl.load.removals import mark_removed
+from etl.load.task_rows import Observation
 from etl.load.transform import content_of, differs
 from etl.load.upsert import upsert_tasks
 from etl.models import HISTORY, TASKS
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from etl.extract.payload import Task
 
 NOON = dt.datetime(2026, 6, 26, 12, tzinfo=dt.UTC)
-SIGHTING = Sighting(run_id=1, observed_at=NOON)
+SIGHTING = Observation(run_id=1, observed_at=NOON)
 FEW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 COLUMNS = {
     **{
@@ -49,7 +49,7 @@ class Removal:
 
 
 def to_payload(task_id: str, fields: dict[str, Any]) -> Task:
-    return parse_task(json.dumps({"task_id": task_id, **fields}).encode())
+    return decode_task(json.dumps({"task_id": task_id, **fields}).encode())
 
 
 task_ids = st.sampled_from(["a", "b", "c"])
@@ -174,7 +174,7 @@ def test_loading_the_present_state_again_writes_nothing(engine, happened):
         latest = {event.task_id: event for event in happened}
         present = [event for event in latest.values() if not isinstance(event, Removal)]
         before = read(connection, TASKS, "task_id"), read(connection, HISTORY, "history_id")
-        later = Sighting(run_id=2, observed_at=NOON + dt.timedelta(hours=1))
+        later = Observation(run_id=2, observed_at=NOON + dt.timedelta(hours=1))
         assert upsert_tasks(connection, present, later).unchanged == len(present)
         assert (read(connection, TASKS, "task_id"), read(connection, HISTORY, "history_id")) == before
         transaction.rollback()

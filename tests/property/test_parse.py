@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from etl.emulator import Behaviour, World
 from etl.emulator.render import dump, make_record
 from etl.errors import RecordError
-from etl.extract.parse import read_leniently
-from etl.extract.plain import is_suspect, read_plain
+from etl.extract.decode import decode_leniently
+from etl.extract.plain import decode_strict, is_suspect
 from etl.load.transform import content_of
 
 if TYPE_CHECKING:
@@ -91,10 +91,10 @@ def sorted_deeply(value: Any) -> Any:
 @given(RECORDS, st.booleans(), st.sampled_from([None, 1]))
 def test_what_is_read_as_plain_is_what_the_lenient_reader_reads(record, is_ascii, indent):
     raw = json.dumps(record, ensure_ascii=is_ascii, indent=indent).encode("utf-8", "surrogatepass")
-    plain = None if is_suspect(raw) else read_plain(raw)
+    plain = None if is_suspect(raw) else decode_strict(raw)
     if plain is None:
         return
-    assert in_order(plain) == in_order(read_leniently(raw))
+    assert in_order(plain) == in_order(decode_leniently(raw))
 
 
 @pytest.mark.parametrize("text", [*EASY_TIMES, *ODD_TIMES])
@@ -105,9 +105,9 @@ def test_both_readers_take_a_time_for_the_same(text):
         {"task_id": "a", "processing_time": times, "date_created": text},
     ):
         raw = msgspec.json.encode(record)
-        plain = read_plain(raw)
+        plain = decode_strict(raw)
         assert (plain is not None) >= (text in EASY_TIMES)
-        assert plain is None or in_order(plain) == in_order(read_leniently(raw))
+        assert plain is None or in_order(plain) == in_order(decode_leniently(raw))
 
 
 @pytest.mark.parametrize("created", [None, "date_created"])
@@ -115,9 +115,9 @@ def test_the_documented_records_are_plain(created):
     world = World.seeded(200)
     for task in world.tasks.values():
         raw = dump(make_record(task, Behaviour(creation_field=created)))
-        plain = read_plain(raw)
+        plain = decode_strict(raw)
         assert plain is not None
-        assert in_order(plain) == in_order(read_leniently(raw))
+        assert in_order(plain) == in_order(decode_leniently(raw))
 
 
 @pytest.mark.parametrize("name", ["task_id", "status", "task_data", "processing_time"])
@@ -131,13 +131,13 @@ def test_a_name_that_comes_twice_counts_for_both_readers_as_the_last(name):
         .replace(b"1", b"2")
     )
     twice = raw[:-1] + b',"%s":%s}' % (name.encode(), other)
-    assert read_plain(twice) != read_plain(raw)
-    assert in_order(read_plain(twice)) == in_order(read_leniently(twice))
+    assert decode_strict(twice) != decode_strict(raw)
+    assert in_order(decode_strict(twice)) == in_order(decode_leniently(twice))
 
 
 @pytest.mark.parametrize("task_id", ["", ".", "..", "\x00", " ", "a" * 256, "\n"])
 def test_an_id_that_names_no_task_is_refused_by_both(task_id):
     raw = msgspec.json.encode({"task_id": task_id})
-    assert is_suspect(raw) or read_plain(raw) is None
+    assert is_suspect(raw) or decode_strict(raw) is None
     with pytest.raises(RecordError):
-        read_leniently(raw)
+        decode_leniently(raw)

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from etl.errors import NotThere, PageLoop, RequestRefused, SourceError, Unreachable
-from etl.extract.pages import Walk
+from etl.errors import NotFound, PageLoop, RequestRefused, SourceError, Unreachable
+from etl.extract.complete_scan import CompleteScan
+from etl.extract.page_request import overlapping_request
+from etl.extract.paginator import Paginator
 from etl.extract.payload import Page, TaskPayload, UnusableRecord
-from etl.extract.scan import Scan
-from etl.extract.spans import overlapping_span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -53,7 +53,7 @@ class MovingList:
         limit = self.own_size or min(limit, self.caps(self.requests))
         found = self.ids[(page - 1) * limit : page * limit]
         if not found and page > 1 and self.is_404_past_the_end:
-            raise NotThere(404, "/streaming/ai/tasks")
+            raise NotFound(404, "/streaming/ai/tasks")
         return Page(
             records=tuple(TaskPayload(task_id=f"{each:06d}") for each in found),
             count=self.counts(len(self.ids), len(found)),
@@ -62,7 +62,7 @@ class MovingList:
 
 
 def walk(source: MovingList, page_size: int = 1000, **options) -> list[int]:
-    pages = Walk(source, {}, page_size=page_size, **options)
+    pages = Paginator(source, {}, page_size=page_size, **options)
     return [int(record.task_id) for page in pages for record in page.records]
 
 
@@ -146,7 +146,7 @@ def test_records_that_look_alike_join_no_pages():
         return Page(records=shown, count=len(records), has_next=page * limit < len(records))
 
     source.fetch_page = fetch
-    pages = Walk(source, {}, page_size=3, proves_end=True)
+    pages = Paginator(source, {}, page_size=3, proves_end=True)
     seen = {record.task_id for page in pages for record in page.records if isinstance(record, TaskPayload)}
     assert seen >= {f"{number:06d}" for number in range(2, 8)}
 
@@ -168,7 +168,7 @@ def test_a_page_size_that_is_refused_at_any_page_is_halved_until_it_is_granted(
     source.refuses = lambda request: falling[min(request // 7, len(falling) - 1)]
     if is_failure:
         source.refusal = Unreachable("HTTP 500")
-    pages = Walk(source, {}, page_size=page_size, proves_end=True)
+    pages = Paginator(source, {}, page_size=page_size, proves_end=True)
     assert {int(task.task_id) for page in pages for task in page.tasks} == set(range(count))
     assert pages.max_page_size is None or pages.max_page_size <= max(limits)
 
@@ -187,7 +187,7 @@ def test_pages_of_the_servers_own_size_are_read_whole_whatever_is_asked_for(
     source = MovingList(list(range(count)), cap=1000)
     source.own_size, source.concurrency = own_size, concurrency
     source.counts, source.names_next, source.is_404_past_the_end = COUNTS[counts], *ends
-    scan = Scan(source, {}, page_size=page_size)
+    scan = CompleteScan(source, {}, page_size=page_size)
     assert {int(task.task_id) for page in scan for task in page.tasks} == set(range(count))
 
 
@@ -237,7 +237,7 @@ def test_a_list_without_order_is_read_on_from_the_top_when_the_last_slice_went_t
 
     source = MovingList(ids, 10, start_some)
     source.ids, source.is_sorted = ids, False
-    pages = Scan(source, {}, page_size=10)
+    pages = CompleteScan(source, {}, page_size=10)
     assert {int(record.task_id) for page in pages for record in page.records} == set(range(200))
     assert source.requests < 5 * 30
 
@@ -275,10 +275,10 @@ def test_a_404_for_the_first_page_is_no_end():
 
     def refuse(_filters: Mapping[str, str], *, page: int, limit: int, patience: float | None = None) -> Page:
         assert patience is None or limit == 1
-        raise NotThere(404, f"{page} {limit}")
+        raise NotFound(404, f"{page} {limit}")
 
     source.fetch_page = refuse
-    with pytest.raises(NotThere):
+    with pytest.raises(NotFound):
         walk(source)
 
 
@@ -296,7 +296,7 @@ def test_overlapping_costs_little_where_pages_are_large():
 
 @given(st.integers(1, 100_000), st.integers(2, 1000))
 def test_the_next_page_begins_before_the_end_of_the_last_and_goes_beyond(position, granted):
-    span = overlapping_span(position, granted)
+    span = overlapping_request(position, granted)
     can_overlap = any(position % limit for limit in range(2, granted + 1))
     assert (span.start < position) == can_overlap
     assert position < span.end

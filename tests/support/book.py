@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from etl.cli.demo import fill
 from etl.database import reading
-from etl.questions import Question, questions
+from etl.queries import SavedQuery, saved_queries
 
 PAGE = Path(__file__).parents[2] / "docs" / "queries.md"
 # The demo runs now; here always then, so that its answers stay what they are.
@@ -25,7 +25,7 @@ same tasks up to the hour at which you run it: there, days, hours and what hangs
 On SQLite, `gcore-etl explore` shows all of them in a browser, on your own data. `gcore-etl schema` says what
 is in the views that they read. Spans are in seconds where the name does not say otherwise, times are in UTC.
 
-This page is made by `make docs` out of `etl/questions`; the tests run each query on both databases.
+This page is made by `make docs` out of `etl/queries`; the tests run each query on both databases.
 """
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}")
 
@@ -35,7 +35,7 @@ def make_demo(database_url: str) -> None:
     fill(database_url, now=NOON)
 
 
-def answer(database_url: str, question: Question) -> tuple[list[str], list[list[str]]]:
+def answer(database_url: str, question: SavedQuery) -> tuple[list[str], list[list[str]]]:
     """Give the names of the columns and the rows, as the page shows them."""
     with reading(database_url) as connection:
         result = connection.execute(sa.text(question.sql[connection.dialect.name]))
@@ -57,11 +57,11 @@ def shown(value: object) -> str:
 
 def page(database_url: str) -> str:
     """Give the page, with the answers of this database."""
-    chapters = [chapter(number, each, database_url) for number, each in enumerate(questions(), 1)]
+    chapters = [chapter(number, each, database_url) for number, each in enumerate(saved_queries(), 1)]
     return "\n".join([INTRODUCTION, *chapters])
 
 
-def chapter(number: int, question: Question, database_url: str) -> str:
+def chapter(number: int, question: SavedQuery, database_url: str) -> str:
     """Give the part of the page that is about one question."""
     sqlite, postgres = question.sql["sqlite"], question.sql["postgresql"]
     queries = [sqlite] if sqlite == postgres else [f"-- SQLite\n{sqlite}", f"-- Postgres\n{postgres}"]

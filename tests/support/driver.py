@@ -37,7 +37,7 @@ LOADED = (
     "etl.cli.sync",
     "etl.cli.watch",
     "etl.report",
-    "etl.sync.session",
+    "etl.sync.api",
     "httpcore",
     "psycopg",
     "sqlalchemy.dialects.postgresql.psycopg",

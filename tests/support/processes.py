@@ -36,7 +36,7 @@ PATIENCE = 60.0
 BUFFERED = {"PYTHONUNBUFFERED": ""}
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 # Of a process, so that a small world fills several batches.
-SMALL_BATCHES = {"etl.sync.intake.BATCH_ROWS": 20, "etl.sync.archive.BATCH_RESULTS": 10}
+SMALL_BATCHES = {"etl.sync.batch.BATCH_ROWS": 20, "etl.sync.archive.BATCH_RESULTS": 10}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

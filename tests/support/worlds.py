@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from etl.database import reading
 from etl.emulator import FINAL, World, serve
 from etl.settings import Settings, parse_api_key
+from etl.sync.api import run_sync
 from etl.sync.options import SyncOptions
-from etl.sync.session import run_sync
 
 if TYPE_CHECKING:
     from etl.emulator import Emulator

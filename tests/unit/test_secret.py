@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from etl import secret
-from etl.secret import MASK, SHORTEST_PIECE, Secret, clean, clean_line, keep_password, keep_secret
+from etl.secret import MASK, SHORTEST_PIECE, Secret, clean, clean_line, register_password, register_secret
 
 KEY = "1234$9f0c5be1d2a84f7793c6e0ab51d87f64c2e19a5b"
 # As keys are, but for the letter of the mask: with it, what is masked would show a piece of the key again.
@@ -159,7 +159,7 @@ def no_secrets(monkeypatch) -> None:
 @pytest.mark.parametrize("password", ["s3cr3t-Zk9wQ", "a%40b9cdefg"])
 @pytest.mark.usefixtures("no_secrets")
 def test_a_password_in_a_url_is_masked_as_it_is_written_and_as_it_is_meant(url, password):
-    keep_password(url.format(password))
+    register_password(url.format(password))
     for shown in (password, password.replace("%40", "@"), url.format(password)):
         assert shown not in clean(f"the server says: {shown}.")
         assert shown not in clean_line(f"the server says: {shown}.")
@@ -180,12 +180,12 @@ def test_a_password_in_any_url_is_masked_in_what_others_say():
     "url", ["sqlite:///a:b@c.db", "postgresql://user@host/d", "postgresql:///d", "", "x"]
 )
 def test_a_url_without_a_password_hides_nothing(url):
-    keep_password(url)
+    register_password(url)
     assert clean(f"at {url}") == f"at {url}"
 
 
 @pytest.mark.usefixtures("no_secrets")
 @given(st.text(CHARACTERS, max_size=20), st.text(st.characters(categories=["L", "Zs"]), max_size=60))
 def test_words_without_digits_are_never_masked_in_our_own_messages(value, words):
-    keep_secret(Secret(value))
+    register_secret(Secret(value))
     assert clean_line(words) == words

@@ -13,9 +13,9 @@ from etl.errors import (
     ConfigurationError,
     CredentialsRefused,
     EtlError,
-    NeverReadable,
     NotTheApi,
     ProxyRefused,
+    UndecodableResult,
     Unreachable,
 )
 from etl.extract import transport
@@ -175,7 +175,7 @@ def test_a_page_of_html_that_may_pass_is_asked_for_again_and_then_called_that(st
         words = rf"a proxy, firewall or sign-in page answered instead of the API \(HTML, HTTP {status}\)"
         with pytest.raises(Unreachable, match=words) as caught:
             read(client)
-        assert type(caught.value) is (NeverReadable if status == 200 else Unreachable)
+        assert type(caught.value) is (UndecodableResult if status == 200 else Unreachable)
         assert client.requests > 1
 
 

@@ -1,0 +1,135 @@
+"""
+What failed between here and the API, in words: the network, a certificate, or a proxy.
+
+A failure that no retry cures is a ConfigurationError, raised at once; the others are tried again.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import ssl
+from typing import TYPE_CHECKING
+
+import httpcore
+
+from etl.errors import CertificateNotTrusted, EtlError, ProxyRefused, TlsRefused
+from etl.extract.retry import TransientError, is_transient
+from etl.secret import clean
+
+if TYPE_CHECKING:
+    from etl.extract.proxies import Proxy
+    from etl.extract.sockets import Backend
+    from etl.extract.transport import Route
+
+Failure = tuple[type[EtlError], str]
+
+_MAX_REASON = 200
+_BEFORE_SOCKS = "Proxy Server could not connect: "
+# Of X509_V_ERR_…: what no other set of certificates would change.
+_EXPIRED, _NOT_YET_VALID, _OTHER_HOST, _OTHER_ADDRESS = 10, 9, 62, 64
+# What OpenSSL makes of an answer that is no TLS.
+_NOT_TLS = frozenset({
+    *("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "PACKET_LENGTH_TOO_LONG"),
+    *("RECORD_LAYER_FAILURE", "UNEXPECTED_MESSAGE", "BAD_RECORD_TYPE"),
+})  # fmt: skip
+# A fault of the moment, at the other end or on the way.
+_PASSING_ALERTS = frozenset({
+    *("TLSV1_ALERT_INTERNAL_ERROR", "TLSV1_ALERT_USER_CANCELLED", "SSLV3_ALERT_BAD_RECORD_MAC"),
+    *("DECRYPTION_FAILED_OR_BAD_RECORD_MAC", "SSLV3_ALERT_CLOSE_NOTIFY"),
+})  # fmt: skip
+# With TLS 1.3 the other end may refuse only after the handshake, in place of an answer.
+_LATE_REFUSAL = re.compile("ALERT_.*(?:CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED|HANDSHAKE_FAILURE)")
+
+
+def explain(error: Exception, route: Route, backend: Backend) -> Failure:
+    """Return the error of ours that this failure is, and what it says."""
+    cause = error.args[0] if error.args and isinstance(error.args[0], OSError) else None
+    who = str(route.proxy) if backend.peer_is_proxy else route.base_url
+    # The address is that of a server; of the proxy's URL nothing else may be shown.
+    where = f"{who} ({route.proxy.address})" if backend.peer_is_proxy and route.proxy else who
+    setting = route.proxy.variable if backend.peer_is_proxy and route.proxy else "GCORE_BASE_URL"
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        source = route.trust.source if route.trust else "no certificates"
+        return CertificateNotTrusted, f"{where}: {_about_certificate(cause, setting, source)}"
+    if isinstance(cause, ssl.SSLError) and (words := _about_tls(cause, setting, is_late=_is_late(error))):
+        return TlsRefused, f"{where}: {words}"
+    if isinstance(error, httpcore.RemoteProtocolError) and backend.heard_tls:
+        return TlsRefused, f"{where} expects TLS on this port: write https:// in {setting}"
+    if route.proxy and (
+        isinstance(error, httpcore.ProxyError) or type(error).__module__.startswith("socksio")
+    ):
+        return _about_proxy(str(error), route.proxy, route.base_url)
+    if isinstance(cause, ConnectionRefusedError) and backend.peer_is_proxy and route.proxy:
+        return TransientError, f"{route.proxy} refused the connection ({route.proxy.address})"
+    return TransientError, f"{where}: {_reason(error, cause)}"
+
+
+def refused_by_proxy(route: Route) -> Failure:
+    """Return what a 407 is that came in place of the API's answer."""
+    if route.proxy is not None:
+        return _about_proxy("407", route.proxy, route.base_url)
+    words = f"{route.base_url}: a proxy on the way asks for a user and a password (HTTP 407)"
+    return ProxyRefused, f"{words}: name it in HTTPS_PROXY as http://user:password@host:port"
+
+
+def _about_certificate(error: ssl.SSLCertVerificationError, setting: str, source: str) -> str:
+    what = f"the certificate is not trusted ({error.verify_message.rstrip('.')})"
+    if error.verify_code in {_EXPIRED, _NOT_YET_VALID}:
+        advice = "check this machine's clock; if it is right, the server's certificate has to be renewed"
+    elif error.verify_code in {_OTHER_HOST, _OTHER_ADDRESS}:
+        advice = f"check the host in {setting}; a proxy may answer in its place"
+    else:
+        advice = (
+            "if a company's proxy or server is behind it, set SSL_CERT_FILE to a file with the company's CA"
+        )
+    return f"{what}: {advice} (trusted are {source}; SSL_CERT_FILE names others)"
+
+
+def _about_tls(error: ssl.SSLError, setting: str, *, is_late: bool) -> str | None:
+    """Return why TLS can never succeed; None if it may."""
+    reason = error.reason or ""
+    if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)):
+        return None
+    if reason in _PASSING_ALERTS or (is_late and not _LATE_REFUSAL.search(reason)):
+        return None
+    if reason in _NOT_TLS:
+        return f"there is no TLS on this port: check the port in {setting}, or write http:// if that is meant"
+    shown = reason.replace("_", " ").lower() or "unknown reason"
+    return f"no TLS connection can be agreed on ({shown}): check {setting}, and what inspects TLS on the way"
+
+
+def _is_late(error: Exception) -> bool:
+    return not isinstance(error, httpcore.ConnectError)
+
+
+def _about_proxy(words: str, proxy: Proxy, base_url: str) -> Failure:
+    """Explain what a proxy answered when it was asked for a connection: a status, or words of SOCKS."""
+    status = int(match[0]) if (match := re.match(r"\d{3}\b", words)) else None
+    if status == 407 or "sername/password" in words or "Requested" in words:  # noqa: PLR2004
+        if proxy.user or proxy.password:
+            words = f"{proxy} refused the user and the password in {proxy.variable}"
+            return ProxyRefused, f"{words}: check them, and that it accepts Basic authentication"
+        url = f"{proxy.scheme}://user:password@host:port"
+        return ProxyRefused, f"{proxy} asks for a user and a password: set {proxy.variable} to {url}"
+    said = f"HTTP {status}" if status else clean(words.removeprefix(_BEFORE_SOCKS).rstrip("."))
+    is_refusal = "not allowed" in words if status is None else not is_transient(status)
+    if is_refusal:
+        words = f"{proxy} refuses to connect to {base_url} ({said})"
+        return ProxyRefused, f"{words}: ask whoever runs it to allow that, or name the host in NO_PROXY"
+    return TransientError, f"{proxy} could not connect to {base_url} ({said})"
+
+
+def _reason(error: Exception, cause: OSError | None) -> str:
+    if isinstance(error, httpcore.ConnectTimeout):
+        return "no connection in time"
+    if isinstance(error, httpcore.TimeoutException):
+        return "no answer in time"
+    if isinstance(cause, ssl.SSLEOFError):
+        return "the connection was closed while TLS was agreed on, which may not be spoken on this port"
+    if isinstance(cause, socket.gaierror):
+        return f"the host name cannot be resolved ({cause.strerror})"
+    if cause is not None and cause.errno and not isinstance(cause, ssl.SSLError):
+        return os.strerror(cause.errno)
+    return clean(" ".join(str(error).split())[:_MAX_REASON]) or type(error).__name__

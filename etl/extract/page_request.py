@@ -1,0 +1,93 @@
+"""Which slices of a list to ask for, so that each begins before the end of the last; a few at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Future
+
+    from etl.extract.daemon_pool import DaemonPool
+    from etl.extract.payload import Page
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PageRequest:
+    """A page number and a limit, and so a place in the list."""
+
+    page: int
+    limit: int
+
+    @property
+    def start(self) -> int:
+        """The position of its first record."""
+        return (self.page - 1) * self.limit
+
+    @property
+    def end(self) -> int:
+        """The position behind its last record."""
+        return self.page * self.limit
+
+
+def overlapping_request(position: int, granted: int) -> PageRequest:
+    """
+    Choose the page that begins before `position` and reaches furthest beyond it.
+
+    A page can only begin at a multiple of its limit, and the limit can be anything up to `granted`. A place
+    that all of these divide (2,520 for limits up to 10) allows no overlap: then the page begins right there.
+    """
+    if position <= 0:
+        return PageRequest(1, granted)
+    best, reach = PageRequest(position // granted + 1, granted), position
+    for limit in range(granted, 0, -1):
+        if position - 1 + limit <= reach:
+            break
+        page = (position - 1) // limit + 1
+        if page * limit > reach:
+            best, reach = PageRequest(page, limit), page * limit
+    return best
+
+
+def fixed_size_request(position: int, size: int) -> PageRequest:
+    """Return the page that holds `position` where the server alone decides how long pages are."""
+    return PageRequest(position // size + 1, size)
+
+
+# For each request under way, so many slices may wait to be read: a slow one, or a long commit, holds up none.
+PREFETCH_FACTOR = 2
+
+
+class Prefetcher:
+    """Keeps requests under way, or answered, beyond the place that is being read."""
+
+    def __init__(self, fetch: Callable[[PageRequest], Page], pool: DaemonPool, concurrency: int) -> None:
+        self.choose: Callable[[int, int], PageRequest] = overlapping_request
+        self._fetch, self._pool = fetch, pool
+        self._most = concurrency * PREFETCH_FACTOR if concurrency > 1 else 1
+        self._queue: deque[tuple[int, PageRequest, Future[Page]]] = deque()
+
+    def take(self, position: int, granted: int, count: int | None) -> tuple[PageRequest, Future[Page]]:
+        """
+        Give the slice that joins `position`; what was fetched for another place is dropped.
+
+        `count` is how long the list is said to be; nothing beyond it is asked for ahead of time.
+        """
+        if not self._queue or self._queue[0][0] != position or self._queue[0][1].limit > granted:
+            for _, _, future in self._queue:
+                future.cancel()
+            self._queue.clear()
+            self._send(position, granted)
+        while len(self._queue) < self._most:
+            last = self._queue[-1][1]
+            if count is not None and last.end >= count:
+                break
+            self._send(last.end, granted)
+        _, request, future = self._queue.popleft()
+        return request, future
+
+    def _send(self, position: int, granted: int) -> None:
+        request = self.choose(position, granted)
+        self._queue.append((position, request, self._pool.submit(lambda: self._fetch(request))))

@@ -1,0 +1,129 @@
+"""
+What only a task's own page says.
+
+Lists of the older shape leave out `processing_time`, and any list may leave out more. What the task's own
+page adds is stored twice: in its columns, and in `tasks.detail`, so that the next list record, which says
+nothing of it, does not erase it. It belongs to one status of the task, and is dropped when that changes.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from etl.extract.payload import CONTENT, TaskPayload
+from etl.load.dialect import is_any_of
+from etl.load.transform import content_of
+from etl.models import TASKS, TERMINAL_STATUSES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from etl.extract.payload import Task
+
+# Status and progress have a history, which lists tell.
+ADDABLE = tuple(name for name in CONTENT if name not in {"status", "progress"})
+_INSTANTS = {"started_at", "completed_at", "date_created"}
+_TIMES = ("started_at", "completed_at", "total_time_sec")
+# Members of these are added one by one.
+_OBJECTS = {"extra", "task_data"}
+
+
+def detail_of(page: TaskPayload) -> dict[str, Any]:
+    """Return all that a task's own page says, as `tasks.detail` holds it."""
+    return {"status": page.status, **_as_json({name: getattr(page, name) for name in ADDABLE})}
+
+
+def completed(content: Mapping[Any, Any], detail: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the content of a list record, with what only the task's own page said of the same status."""
+    content = dict(content)
+    for name, value in _said(detail, content["status"]).items():
+        if name in _OBJECTS:
+            content[name] = {**value, **(content[name] or {})}
+        elif content[name] is None:
+            content[name] = dt.datetime.fromisoformat(value) if name in _INSTANTS else value
+    return content
+
+
+def left_out(content: Mapping[Any, Any], detail: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return the part of a detail that this content of a list record leaves out; None if that is nothing."""
+    parts = {}
+    for name, value in _said(detail, content["status"]).items():
+        part = value
+        if name in _OBJECTS:
+            part = {key: each for key, each in value.items() if key not in (content[name] or {})} or None
+        elif content[name] is not None:
+            part = None
+        if part is not None:
+            parts[name] = part
+    return {"status": content["status"], **parts} if parts else None
+
+
+def detail_after(payload: Task, known: Mapping[Any, Any]) -> dict[str, Any] | None:
+    """
+    Return `tasks.detail` once this record has been seen of a task that is stored as `known`.
+
+    Times of a task that has ended in this status are not erased by a record that leaves them out.
+    """
+    if isinstance(payload, TaskPayload) and payload.is_detail:
+        return detail_of(payload)
+    content = content_of(payload)
+    detail = known["detail"]
+    if known["status"] == payload.status and payload.status in TERMINAL_STATUSES:
+        kept = {name: known[name] for name in _TIMES if content[name] is None and known[name] is not None}
+        detail = {"status": payload.status, **_said(detail, payload.status), **_as_json(kept)}
+    return left_out(content, detail)
+
+
+def add_details(connection: sa.Connection, pages: Sequence[TaskPayload], now: dt.datetime) -> None:
+    """Store what the tasks' own pages say and lists leave out; the caller owns the transaction."""
+    columns = [TASKS.c[name] for name in ("task_id", "status", "detail", *ADDABLE)]
+    task_ids = [page.task_id for page in pages]
+    query = sa.select(*columns).where(is_any_of(connection, TASKS.c.task_id, task_ids))
+    stored = {row["task_id"]: row for row in connection.execute(query).mappings()}
+    changes = []
+    for page in pages:
+        row = stored.get(page.task_id)
+        if row is None or row["status"] != page.status:
+            continue
+        listed = _listed(row)
+        # An earlier page may have said more.
+        detail = left_out(listed, {**_said(row["detail"], page.status), **detail_of(page)})
+        if detail != row["detail"]:
+            content = completed(listed, detail)
+            changes.append({f"new_{name}": content[name] for name in ADDABLE})
+            changes[-1] |= {"new_detail": detail, "id": page.task_id}
+    if changes:
+        values: dict[Any, Any] = {TASKS.c[name]: sa.bindparam(f"new_{name}") for name in (*ADDABLE, "detail")}
+        values[TASKS.c.changed_at] = now
+        statement = sa.update(TASKS).where(TASKS.c.task_id == sa.bindparam("id")).values(values)
+        connection.execute(statement, changes)
+
+
+def _as_json(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: value.isoformat() if isinstance(value, dt.datetime) else value
+        for name, value in values.items()
+        if value is not None
+    }
+
+
+def _said(detail: Mapping[str, Any] | None, status: str | None) -> dict[str, Any]:
+    """Return what a detail says of a task in this status, by column."""
+    if detail is None or detail["status"] != status:
+        return {}
+    return {name: value for name, value in detail.items() if name != "status"}
+
+
+def _listed(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return the content of a stored row as lists say it."""
+    content = {name: row[name] for name in ("status", *ADDABLE)}
+    for name, value in _said(row["detail"], row["status"]).items():
+        content[name] = (
+            {key: each for key, each in content[name].items() if key not in value} or None
+            if name in _OBJECTS
+            else None
+        )
+    return content

@@ -1,0 +1,51 @@
+"""Park the records that could not be loaded: each once, with its text and the reason."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from etl.extract.payload import fingerprint
+from etl.load.dialect import insert
+from etl.models import REJECTED
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Iterable
+
+    from etl.extract.payload import UnusableRecord
+
+
+def reject(
+    connection: sa.Connection,
+    records: Iterable[UnusableRecord],
+    *,
+    run_id: int,
+    received_at: dt.datetime,
+) -> None:
+    r"""
+    Keep the records that are not kept yet.
+
+    The text is stored as it came; bytes that are no UTF-8, and U+0000, which Postgres refuses, are written
+    as `\xNN`.
+    """
+    rows = [
+        {
+            "run_id": run_id,
+            "received_at": received_at,
+            "reason": record.reason,
+            "raw": record.raw.decode("utf-8", "backslashreplace").replace("\x00", "\\x00"),
+            "raw_hash": fingerprint(record.raw),
+        }
+        for record in records
+    ]
+    if not rows:
+        return
+    statement = insert(connection, REJECTED).on_conflict_do_nothing(index_elements=["raw_hash"])
+    connection.execute(statement, rows)
+
+
+def count_rejected(connection: sa.Connection) -> int:
+    """Count the records set aside."""
+    return connection.scalar(sa.select(sa.func.count()).select_from(REJECTED)) or 0

@@ -1,0 +1,73 @@
+"""
+The query book: what people ask, in SQL, one `.sql` file each.
+
+Each begins with the question and a word on the answer, as comments. What follows is read by both databases;
+where they differ, there is one query under `-- SQLite:` and another under `-- Postgres:`. `docs/queries.md`
+shows them with their answers, `gcore-etl explore` serves them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+# In the order of the book.
+NAMES = (
+    "types",
+    "busiest_days",
+    "hours",
+    "at_once",
+    "run_times",
+    "waits",
+    "outliers",
+    "status_times",
+    "as_of",
+    "gone",
+    "success_by_language",
+    "hosts",
+    "errors",
+    "findings",
+    "labels",
+    "spoken",
+    "speech",
+    "minutes_by_month",
+    "users",
+    "to_fetch",
+)
+_TWO_QUERIES = re.compile(r"-- SQLite:\n(?P<sqlite>.*)-- Postgres:\n(?P<postgresql>.*)", re.DOTALL)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SavedQuery:
+    """What is asked, a word on the answer (maybe empty), and the query for `sqlite` and for `postgresql`."""
+
+    name: str
+    title: str
+    note: str
+    sql: dict[str, str]
+
+
+def saved_queries() -> list[SavedQuery]:
+    """Give all of them, in the order of the book."""
+    return [_read(name) for name in NAMES]
+
+
+def _read(name: str) -> SavedQuery:
+    title, text = Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8").split("\n", 1)
+    note, query = _split(text)
+    two = _TWO_QUERIES.fullmatch(query)
+    sql = two.groupdict() if two else {"sqlite": query, "postgresql": query}
+    return SavedQuery(
+        name=name,
+        title=title.removeprefix("-- "),
+        note=note,
+        sql={dialect: each.strip() for dialect, each in sql.items()},
+    )
+
+
+def _split(text: str) -> tuple[str, str]:
+    """Take the comments at the beginning off."""
+    place = re.search(r"^(SELECT|WITH|-- SQLite:)", text, re.MULTILINE)
+    start = place.start() if place else 0
+    return " ".join(line.removeprefix("-- ") for line in text[:start].splitlines()), text[start:]

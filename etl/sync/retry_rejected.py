@@ -1,0 +1,86 @@
+"""The records that were set aside: what they are, and whether this release can load them after all."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from etl.extract.decode import decode_record
+from etl.extract.payload import UnusableRecord
+from etl.load.dialect import is_any_of
+from etl.load.task_rows import Observation
+from etl.load.upsert import upsert_tasks
+from etl.models import REJECTED, TASKS
+from etl.sync.state import add_present
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from etl.extract.payload import Record
+
+BATCH = 500
+
+
+@dataclasses.dataclass(slots=True)
+class RetryOutcome:
+    """What a retry did: `known` are records of tasks that are stored by now, which says at least as much."""
+
+    loaded: int = 0
+    known: int = 0
+    still_rejected: int = 0
+
+
+def iter_rejected(connection: sa.Connection, *, limit: int) -> Iterator[dict[str, Any]]:
+    """Give the last records that were set aside, the newest first, one dictionary a row."""
+    columns = [column for column in REJECTED.columns if column.name != "raw_hash"]
+    query = sa.select(*columns).order_by(REJECTED.c.rejected_id.desc()).limit(limit)
+    return (dict(row) for row in connection.execute(query).mappings())
+
+
+def retry_rejected(connection: sa.Connection) -> RetryOutcome:
+    """
+    Read every record anew, load those that can be loaded now, and keep the others as they are.
+
+    Loads them as what they were when they were received. The caller owns the transaction.
+    """
+    outcome = RetryOutcome()
+    for batch in _iter_batches(connection):
+        readable = [(row, record) for row in batch if not isinstance(record := _parse(row), UnusableRecord)]
+        stored = _stored(connection, [record.task_id for _, record in readable])
+        for row, record in readable:
+            if record.task_id in stored:
+                outcome.known += 1
+                continue
+            observation = Observation(run_id=row.run_id, observed_at=row.received_at)
+            counts = upsert_tasks(connection, [record], observation)
+            add_present(connection, counts.inserted)
+            outcome.loaded += counts.inserted
+            stored.add(record.task_id)
+        done = [row.rejected_id for row, _ in readable]
+        connection.execute(sa.delete(REJECTED).where(REJECTED.c.rejected_id.in_(done)))
+        outcome.still_rejected += len(batch) - len(readable)
+    return outcome
+
+
+def _iter_batches(connection: sa.Connection) -> Iterator[list[sa.Row[Any]]]:
+    after = 0
+    while True:
+        query = sa.select(REJECTED).where(REJECTED.c.rejected_id > after)
+        batch = list(connection.execute(query.order_by(REJECTED.c.rejected_id).limit(BATCH)))
+        if not batch:
+            return
+        yield batch
+        after = batch[-1].rejected_id
+
+
+def _parse(row: sa.Row[Any]) -> Record:
+    raw: str = row.raw
+    return decode_record(raw.encode())
+
+
+def _stored(connection: sa.Connection, task_ids: list[str]) -> set[str]:
+    return set(
+        connection.scalars(sa.select(TASKS.c.task_id).where(is_any_of(connection, TASKS.c.task_id, task_ids)))
+    )

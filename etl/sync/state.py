@@ -1,0 +1,85 @@
+"""The row of `sync_state`: read it whole, write only what changed."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from etl.load.rejected_records import count_rejected
+from etl.models import STATE
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SyncState:
+    """What the last runs left for the next one."""
+
+    watermark: dt.datetime | None = None
+    date_filter: str | None = None
+    date_filter_checked_at: dt.datetime | None = None
+    watermark_set_at: dt.datetime | None = None
+    granted_page_size: int | None = None
+    max_page_size: int | None = None
+    client_ids: frozenset[int] = frozenset()
+    last_full_at: dt.datetime | None = None
+    present_tasks: int = 0
+    count_bias: int = 0
+    surplus: int = 0
+
+
+def read_state(connection: sa.Connection) -> SyncState:
+    """Read where the sync stands."""
+    columns = [STATE.c[field.name] for field in dataclasses.fields(SyncState)]
+    row = connection.execute(sa.select(*columns)).mappings().one_or_none()
+    if row is None:
+        return SyncState()
+    return SyncState(**{**row, "client_ids": frozenset(row["client_ids"] or ())})
+
+
+def write_state(connection: sa.Connection, before: SyncState, after: SyncState) -> None:
+    """Store what is new."""
+    changes: dict[str, Any] = {
+        field.name: getattr(after, field.name)
+        for field in dataclasses.fields(SyncState)
+        if getattr(after, field.name) != getattr(before, field.name)
+    }
+    if "client_ids" in changes:
+        changes["client_ids"] = sorted(after.client_ids)
+    if changes:
+        connection.execute(sa.update(STATE).values(changes))
+
+
+def state_of_another_account(
+    connection: sa.Connection, state: SyncState, client_ids: frozenset[int]
+) -> SyncState:
+    """
+    Return where a sync stands that has stored nothing of this account yet.
+
+    Records that were rejected stay, and belong to the old account: the count audit takes them off.
+    """
+    return SyncState(
+        client_ids=client_ids,
+        granted_page_size=state.granted_page_size,
+        max_page_size=state.max_page_size,
+        count_bias=count_rejected(connection),
+    )
+
+
+def save_client_ids(connection: sa.Connection, client_ids: frozenset[int]) -> None:
+    """Store whose tasks these are, in the transaction that stores the tasks."""
+    connection.execute(sa.update(STATE).values(client_ids=sorted(client_ids)))
+
+
+def save_max_page_size(connection: sa.Connection, size: int) -> None:
+    """Store the largest page that the server accepts."""
+    connection.execute(sa.update(STATE).values(max_page_size=size))
+
+
+def add_present(connection: sa.Connection, number: int) -> None:
+    """Count tasks that came, or, below zero, went, in the transaction that stores them so."""
+    if number:
+        connection.execute(sa.update(STATE).values(present_tasks=STATE.c.present_tasks + number))

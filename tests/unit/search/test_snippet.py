@@ -1,0 +1,176 @@
+# ruff: noqa: RUF001
+"""Where in a transcript the terms of a query stand closest together, and what is shown of it."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from etl.load.tokenizer import token_spans, tokenize, tokenize_with_positions
+from etl.search.query import parse_query
+from etl.search.snippet import AROUND, Line, find_moment, mark
+
+
+def lines_of(*texts: str) -> list[Line]:
+    """Make lines that last a second each."""
+    return [Line(text, second, second + 1) for second, text in enumerate(texts)]
+
+
+def found(query: str, *texts: str) -> tuple[float | None, str]:
+    moment = find_moment(lines_of(*texts), parse_query(query))
+    return moment.line.start_seconds, moment.snippet
+
+
+CAMERA = (
+    "So the week began.",
+    "We talked of many small things, as one does.",
+    "Please turn the camera left.",
+)
+
+
+def test_the_narrowest_stretch_wins_as_in_quotes():
+    assert found("turn the camera", *CAMERA) == (2, "Please [turn] [the] [camera] left.")
+    assert found('"turn the camera"', *CAMERA) == (2, "Please [turn the camera] left.")
+    assert found("c'est là", "À la semaine prochaine", "là, mais", "oui, c’est là")[0] == 2
+
+
+@pytest.mark.parametrize(
+    "query, stretches, first",
+    [
+        # Of several that are equally narrow the first.
+        ("red door", ["a red", "red door", "door red", "red door"], 1),
+        # Words that repeat.
+        ("the the cat", ["the", "the dog the cat", "a cat the", "the cat"], 1),
+        ("the cat", ["the the the big cat", "the cat"], 1),
+        ("a b", ["a a a x b", "a b"], 1),
+        # In any order, over the end of a line, and of more lines.
+        ("door red", ["the door x red", "red|door"], 1),
+        ("one two three", ["one two x x three", "one|two|three"], 1),
+        # Phrases and beginnings.
+        ('"red door" house', ["red house door", "house x red door", "the red door house"], 2),
+        ("cam* turn", ["camel x turn", "turn camera"], 1),
+        # More than thirty words apart.
+        ("left right", ["left", f"left {'x ' * 50} right", f"left {'x ' * 40} right"], 2),
+        # A word, and the part of a word.
+        ("c'est est", ["est x cest", "c'est"], 1),
+        ("là c'est", ["cest bien là", "là c'est"], 1),
+        # Without spaces, and from right to left.
+        ("地图 城市", ["我们的城市很大, 没有地图", "城市地图"], 1),
+        ("เย็น น้ำ", ["เย็นมากและน้ำ", "น้ำเย็น"], 1),
+        ("冷たい 水", ["冷たい風と水", "冷たい水"], 1),
+        ("מים קרים", ["מים לא קרים", "מים קרים"], 1),
+    ],
+)
+def test_the_moment_is_where_the_terms_are_nearest_to_each_other(query, stretches, first):
+    lines = []
+    for second, stretch in enumerate(stretches):
+        lines += [Line(text, second, second + 1) for text in stretch.split("|")]
+        lines.append(Line("z " * 100, None, None))
+    assert find_moment(lines, parse_query(query)).line.start_seconds == first
+
+
+@given(
+    st.lists(st.lists(st.sampled_from("abcx"), max_size=6), max_size=8),
+    st.sets(st.sampled_from("abc"), min_size=1),
+)
+def test_no_stretch_is_narrower(texts, asked):
+    lines = lines_of(*map(" ".join, texts))
+    moment = find_moment(lines, parse_query(" ".join(sorted(asked))))
+    words = [(word, second) for second, text in enumerate(texts) for word in text]
+    there = asked & {word for word, _ in words}
+    if not there:
+        assert moment.snippet == ""
+        return
+    spans = [
+        (end - start, start)
+        for start, end in itertools.combinations(range(len(words) + 1), 2)
+        if there <= {word for word, _ in words[start:end]}
+    ]
+    width, start = min(spans)
+    assert (moment.width, moment.line.start_seconds) == (width, words[start][1])
+
+
+def test_the_work_grows_with_the_words_and_no_faster():
+    def steps(words: int) -> int:
+        """Count the lines of Python that run while terms are looked for that are said all the time."""
+        lines = lines_of("a " * words, "b " * words)
+        terms = parse_query("a b")
+        ran = 0
+
+        def count(*_) -> object:
+            nonlocal ran
+            ran += 1
+            return count
+
+        before = sys.gettrace()
+        sys.settrace(count)
+        try:
+            find_moment(lines, terms)
+        finally:
+            sys.settrace(before)
+        return ran
+
+    few, many = steps(200), steps(800)
+    assert few > 400
+    assert many < 5 * few
+
+
+def test_all_of_a_part_is_looked_through_that_begins_within_a_long_line():
+    texts = ["x " * 1500, "y " * 1800, "needle"]
+    assert found("needle", *texts)[0] == 2
+
+
+def test_a_snippet_shows_what_is_around():
+    text = f"{'before ' * 30}the needle {'after ' * 30}"
+    shown = mark(text, parse_query("needle"))
+    assert "[needle]" in shown
+    assert shown.startswith("…")
+    assert shown.endswith("…")
+    assert len(shown) < 150
+    assert mark("我们先看一下地图。", parse_query("地图")) == "我们先看一下[地图]。"
+
+
+def test_a_snippet_shows_every_term_and_leaves_out_what_is_between():
+    texts = ["alpha begins", *(f"line {number} of many" for number in range(200)), "and omega ends"]
+    second, shown = found("alpha omega", *texts)
+    assert second == 0
+    before, between, after = shown.partition(" … ")
+    assert between
+    assert before.startswith("[alpha] begins line 0")
+    assert after.endswith("and [omega] ends")
+    assert len(shown) < 4 * AROUND
+
+
+def test_brackets_are_about_words_as_they_are_written():
+    for text, query, shown in (
+        ("Mais c’est là.", "c'est", "Mais [c’est] là."),
+        ("Mais c’est là.", "est", "Mais c’[est] là."),
+        ("die Donau\u00addampf\u00adfahrt", "donaudampffahrt", "die [Donau\u00addampf\u00adfahrt]"),
+        ("ما می\u200cنوشیم", "مینوشیم", "ما [می\u200cنوشیم]"),
+        ("葛\U000e0100飾区", "葛飾", "[葛\U000e0100飾]区"),
+        ("the cafe\u0301s", "cafés", "the [cafe\u0301s]"),
+    ):
+        assert mark(text, parse_query(query)) == shown
+
+
+@given(st.text(max_size=60), st.text(max_size=10))
+def test_a_snippet_is_text_of_the_transcript(text, query):
+    terms = parse_query(query)
+    shown = mark(text, terms)
+    kept = shown.replace("[", "").replace("]", "")
+    if "…" not in text:
+        for piece in kept.split("…"):
+            assert " ".join(piece.split()) in " ".join(text.replace("[", "").replace("]", "").split())
+
+
+@given(st.text(st.sampled_from("ab'’ŉ´·\"צ\u200d東京é\u0301＇ 1.")))
+def test_words_are_numbered_in_the_order_of_the_text(text):
+    numbers = [number for _, number in tokenize_with_positions(text)]
+    assert sorted(numbers) == numbers
+    assert sorted(set(numbers)) == list(range(len(set(numbers))))
+    assert [word for word, _ in tokenize_with_positions(text)] == tokenize(text)
+    assert numbers == [token.number for token in token_spans(text)]

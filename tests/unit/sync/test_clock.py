@@ -1,0 +1,137 @@
+"""The source's time: what most answers agree on, and no single one of them."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from etl.extract.payload import Page, TaskPayload
+from etl.sync.clock import TOLERATED_DRIFT, SourceClock
+from etl.sync.window import covered_until, next_watermark
+
+NOON = dt.datetime(2026, 6, 26, 12, tzinfo=dt.UTC)
+SECOND, HOUR, DAY = dt.timedelta(seconds=1), dt.timedelta(hours=1), dt.timedelta(days=1)
+FAR_OFF = [dt.timedelta(days=days) for days in (-9000, -365, -2, 2, 365, 26_000)]
+NEAR_OFF = [dt.timedelta(hours=hours) for hours in (-20, -1, 1, 20)]
+
+
+class Machine:
+    """This machine's clock, a second further on at each look."""
+
+    def __init__(self, at: dt.datetime = NOON) -> None:
+        self.at = at
+
+    def __call__(self) -> dt.datetime:
+        self.at += SECOND
+        return self.at
+
+
+def hear(clock: SourceClock, machine: Machine, *skews: dt.timedelta | None, newest=None) -> None:
+    """Let the clock hear answers whose `Date` is so far off this machine's clock."""
+    for skew in skews:
+        served_at = None if skew is None else machine.at + SECOND + skew
+        tasks = () if newest is None else (TaskPayload(task_id="t", started_at=newest),)
+        clock.observe(Page(records=tasks, served_at=served_at))
+
+
+def a_clock(newest: dt.datetime | None = None) -> tuple[SourceClock, Machine]:
+    machine = Machine()
+    return SourceClock(machine, newest=newest), machine
+
+
+@pytest.mark.parametrize("skew", [*NEAR_OFF, dt.timedelta(0), dt.timedelta(days=-200)])
+def test_a_server_whose_answers_agree_is_believed_however_far_it_is_behind(skew):
+    clock, machine = a_clock()
+    hear(clock, machine, skew, skew, skew)
+    assert clock.first_served_at == NOON + SECOND + skew
+    assert clock.observed_at() == NOON + 3 * SECOND + skew
+
+
+@pytest.mark.parametrize("wrong", [*FAR_OFF, *NEAR_OFF])
+@pytest.mark.parametrize("place", [0, 1, 2, 4])
+def test_one_wrong_answer_among_several_tells_no_time(wrong, place):
+    clock, machine = a_clock(newest=NOON - HOUR)
+    skews = [dt.timedelta(0)] * 5
+    skews[place] = wrong
+    hear(clock, machine, *skews)
+    assert clock.observed_at() <= NOON + 5 * SECOND
+    assert clock.observed_at() >= NOON
+    assert clock.first_served_at <= NOON + SECOND
+    if place or wrong > dt.timedelta(0):
+        assert clock.first_served_at == NOON + SECOND
+
+
+@pytest.mark.parametrize("skew", [dt.timedelta(days=2), dt.timedelta(days=27_000)])
+def test_a_server_that_is_days_ahead_needs_a_task_to_confirm_it(skew):
+    clock, machine = a_clock(newest=NOON - HOUR)
+    hear(clock, machine, skew, skew)
+    assert clock.first_served_at is None
+    assert abs(clock.observed_at() - NOON) < DAY
+    clock, machine = a_clock()
+    hear(clock, machine, skew, skew, newest=NOON + skew - HOUR)
+    assert clock.first_served_at == NOON + SECOND + skew
+
+
+def test_an_answer_that_is_older_than_its_own_tasks_tells_no_time():
+    clock, machine = a_clock()
+    hear(clock, machine, -30 * DAY, newest=NOON - HOUR)
+    assert clock.first_served_at is None
+    assert clock.created_before() is None
+
+
+def test_a_task_from_the_far_future_discredits_no_server():
+    clock, machine = a_clock(newest=NOON + 9000 * DAY)
+    hear(clock, machine, dt.timedelta(0), dt.timedelta(0))
+    assert clock.first_served_at == NOON + SECOND
+
+
+def test_without_a_date_this_machine_tells_the_time_and_nothing_bounds_a_creation():
+    clock, machine = a_clock()
+    hear(clock, machine, None, None)
+    assert clock.first_served_at is None
+    assert clock.observed_at() == machine.at
+    assert clock.created_before() is None
+
+
+def test_an_answer_that_waited_to_be_looked_at_is_dated_by_when_it_came(monkeypatch):
+    """Pages are fetched ahead of time, and may wait for a long commit."""
+    clock, machine = a_clock()
+    hear(clock, machine, dt.timedelta(0), dt.timedelta(0))
+    monkeypatch.setattr("time.monotonic", lambda: 1000.0)
+    served_at = machine.at - 5 * dt.timedelta(minutes=1)
+    clock.observe(Page(records=(), served_at=served_at, received_at=1000.0 - 301))
+    assert clock.created_before() is not None
+
+
+instants = st.datetimes(dt.datetime(2020, 1, 1), dt.datetime(2040, 1, 1), timezones=st.just(dt.UTC))  # noqa: DTZ001
+passed = st.timedeltas(dt.timedelta(0), dt.timedelta(days=400))
+
+
+@given(instants, passed, st.timedeltas(-400 * DAY, 400 * DAY), st.timedeltas(-400 * DAY, 400 * DAY))
+def test_no_task_is_skipped_however_wrong_the_clock_of_the_last_run_was(start, between, skew, last_error):
+    """The last run began at `start` and read a `Date` that was off by `last_error`; this one a right one."""
+    watermark, set_at = start + last_error, start - skew
+    served_at, now = start + between, start + between - skew
+    covered = covered_until(watermark, set_at, served_at=served_at, now=now, tolerance=TOLERATED_DRIFT)
+    assert covered <= start + TOLERATED_DRIFT
+    if last_error <= dt.timedelta(0):
+        assert covered == watermark
+    following = next_watermark(covered, served_at=served_at, now=now, newest=None)
+    assert following == served_at
+
+
+@given(instants, passed, st.timedeltas(dt.timedelta(0), 400 * DAY))
+def test_a_machine_whose_clock_jumps_back_skips_nothing(start, between, jump):
+    now = start + between - jump
+    covered = covered_until(start, start, served_at=start + between, now=now, tolerance=TOLERATED_DRIFT)
+    assert covered == start
+
+
+@given(instants, instants, instants)
+def test_what_is_covered_never_lies_ahead_of_the_servers_clock(watermark, served_at, now):
+    for set_at in (None, now, watermark):
+        covered = covered_until(watermark, set_at, served_at=served_at, now=now, tolerance=TOLERATED_DRIFT)
+        assert covered <= served_at

@@ -1,0 +1,72 @@
+"""What a run asks for, and what it leaves for the next: no gap, and never back."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from etl.sync.window import EVERYTHING, next_watermark, plan_window
+
+# hypothesis wants its bounds naive, and makes them aware itself.
+FIRST, LAST = (dt.datetime(year, 1, 1, tzinfo=dt.UTC).replace(tzinfo=None) for year in (2020, 2040))
+instants = st.datetimes(FIRST, LAST, timezones=st.just(dt.UTC))
+spans = st.timedeltas(dt.timedelta(seconds=1), dt.timedelta(days=30))
+HOUR = dt.timedelta(hours=1)
+
+
+def test_without_a_watermark_everything_is_read():
+    assert plan_window(None, lookback=HOUR, now=None, semantics="gte") is EVERYTHING
+
+
+def test_without_a_verdict_everything_is_read():
+    watermark = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
+    assert plan_window(watermark, lookback=HOUR, now=None, semantics="unknown") is EVERYTHING
+
+
+@pytest.mark.parametrize("semantics", ["lte", "exact", "ignored", "rejected"])
+def test_a_filter_that_cuts_nothing_off_is_not_used(semantics):
+    watermark = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
+    window = plan_window(watermark, lookback=HOUR, now=None, semantics=semantics)
+    assert (window.queries, window.start) == ((), watermark - HOUR)
+
+
+@given(instants, spans, st.none() | instants)
+def test_a_window_begins_the_lookback_before_the_watermark_or_the_servers_time(watermark, lookback, now):
+    window = plan_window(watermark, lookback=lookback, now=now, semantics="gte")
+    latest = min(watermark, now or watermark) - lookback
+    assert dt.timedelta(0) <= latest - window.start < dt.timedelta(seconds=1)
+    (part,) = window.queries
+    assert dt.datetime.fromisoformat(part.filters["date_created"]) == window.start
+
+
+@given(
+    instants, spans, st.timedeltas(dt.timedelta(0), dt.timedelta(days=40)), st.integers(-14, 14), st.data()
+)
+def test_asked_day_by_day_no_instant_of_the_window_is_left_out_in_any_time_zone(
+    watermark, lookback, passed, offset, data
+):
+    now = watermark + passed
+    window = plan_window(watermark, lookback=lookback, now=now, semantics="day")
+    zone = dt.timezone(dt.timedelta(hours=offset))
+    asked = [
+        dt.datetime.fromisoformat(part.filters["date_created"]).astimezone(zone).date()
+        for part in window.queries
+    ]
+    assert len(set(asked)) == len(asked)
+    seconds = data.draw(st.floats(0, (now - window.start).total_seconds()))
+    assert (window.start + dt.timedelta(seconds=seconds)).astimezone(zone).date() in asked
+
+
+@given(st.none() | instants, st.none() | instants, instants, st.none() | instants)
+def test_the_watermark_never_falls(watermark, served_at, now, newest):
+    following = next_watermark(watermark, served_at=served_at, now=now, newest=newest)
+    assert watermark is None or following >= watermark
+
+
+@given(instants, st.none() | instants)
+def test_without_the_servers_clock_a_days_doubt_is_kept_and_the_tasks_own_times(now, newest):
+    reached = next_watermark(None, served_at=None, now=now, newest=newest)
+    assert reached == min(now - dt.timedelta(days=1), newest or now)
