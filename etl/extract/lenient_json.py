@@ -1,8 +1,8 @@
 """
-JSON as it really comes: read strictly and fast, or leniently and piece by piece.
+JSON that a strict parser rejects: NaN, lone surrogates, invalid UTF-8, numbers and nesting without end.
 
-msgspec reads a clean body. What it refuses (NaN, lone surrogates, bad UTF-8, numbers without end, nesting
-without end) is cut at its brackets, without recursion, so that one spoilt element costs itself alone.
+The standard library's decoder finds where each element of an array, or each member of an object, ends. So one
+odd value costs itself alone, as long as the text around it is JSON.
 """
 
 from __future__ import annotations
@@ -15,156 +15,116 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Strings first, so that brackets inside them do not count. Possessive, as to remember where else a string
-# might have ended would take a hundred bytes for each of its escapes.
-_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{},:]', re.DOTALL)
-_PAIRS = {b"{": b"}", b"[": b"]"}
 # Longer integers are kept as text: neither Python nor msgspec reads or writes them.
-_MAX_INTEGER = 4300
+_MAX_INTEGER_DIGITS = 4300
 MAX_DEPTH = 200
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-
-
-# What may stand between brackets, commas and colons, what a strict reader refuses included.
-_SCALAR = re.compile(rb"true|false|null|-?(?:NaN|Infinity|\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)")
+_BLANKS = re.compile(r"[ \t\n\r]*")
+# Strings first, so that brackets inside them do not count.
+_STRING_OR_BRACKET = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}]', re.DOTALL)
 
 
 class NumberText(str):
-    """The text of a number that is none, or that no reader takes. It stands where no text was."""
+    """The text of a number that has no value, or that no parser reads. It stands where no string was."""
 
     __slots__ = ()
 
 
 def trimmed(body: bytes) -> bytes:
-    """Give a text without the byte order mark and the blanks that may stand around it."""
+    """Return a text without a byte order mark and without surrounding white space."""
     return body.removeprefix(_BYTE_ORDER_MARK).strip()
 
 
-def check_grammar(body: bytes) -> None:
-    """
-    Raise ValueError unless this is JSON in its structure: what it is cut into is then what was meant.
-
-    One quote too few shifts every string behind it, and brackets alone may still seem to match.
-    """
-    if body[:1] not in _PAIRS:
-        raise ValueError("neither an object nor an array")
-    open_brackets: list[bytes] = []
-    # What stood last: nothing yet, an opening, a value (0), a comma, a colon, or a member's name (n).
-    last, position = b"", 0
-    for match in _TOKEN.finditer(body):
-        token = match[0]
-        if scalar := body[position : match.start()].strip():
-            last = _next(last, b"0", open_brackets, is_fit=_SCALAR.fullmatch(scalar) is not None)
-        position = match.end()
-        last = _next(last, token[:1], open_brackets)
-    if body[position:].strip() or open_brackets or last != b"0":
-        raise ValueError("the end is missing")
-
-
-def _next(last: bytes, kind: bytes, open_brackets: list[bytes], *, is_fit: bool = True) -> bytes:
-    """Give what stands last once `kind` stands there too; a string is a name where a name is due."""
-    inside = open_brackets[-1] if open_brackets else b""
-    if kind in (b"]", b"}"):
-        is_fit = is_fit and inside == kind and last in (b"0", b"[" if kind == b"]" else b"{")
-        if is_fit:
-            open_brackets.pop()
-        kind = b"0"
-    elif kind == b":":
-        is_fit = is_fit and last == b"n"
-    elif kind == b",":
-        is_fit = is_fit and last == b"0" and bool(inside)
-    elif inside == b"}" and last in (b"{", b","):
-        is_fit, kind = is_fit and kind == b'"', b"n"
-    else:
-        is_fit = is_fit and last in ((b"",) if not inside else (b":",) if inside == b"}" else (b"[", b","))
-        if kind in _PAIRS:
-            open_brackets.append(_PAIRS[kind])
-        else:
-            kind = b"0"
-    if not is_fit:
-        raise ValueError(f"unexpected {kind.decode()} after {last.decode() or 'nothing'}")
-    return kind
-
-
 def split_array(body: bytes) -> list[bytes]:
-    """Cut the text of an array into the texts of its elements. Raises ValueError if it is no whole array."""
-    body = trimmed(body)
-    elements = []
-    start = 1
-    for token, position in _cuts(body, b"["):
-        element = body[start:position].strip()
-        start = position + 1
-        if element:
-            elements.append(element)
-        elif token == b"," or elements:
-            raise ValueError(f"an element is missing at byte {position}")
-    return elements
+    """Return the texts of the elements of an array. Raises ValueError if the body is not an array."""
+    text = _decode(trimmed(body))
+    return [_encode(text[start:end]) for _, start, end in _iter_items(text, "[", "]")]
 
 
 def split_object(body: bytes) -> dict[str, bytes]:
     """
-    Cut the text of an object into the texts of its members; of two with one name the last one counts.
+    Return the texts of the members of an object by name; if a name occurs twice, the last one wins.
 
-    Raises ValueError if it is no whole object.
+    Raises ValueError if the body is not an object.
     """
-    body = trimmed(body)
-    members: dict[str, bytes] = {}
-    start, name = 1, None
-    for token, position in _cuts(body, b"{"):
-        piece = body[start:position].strip()
-        start = position + 1
-        if token == b":":
-            name = loads(piece) if name is None else None
-            if not isinstance(name, str):
-                raise ValueError(f"a member has no name at byte {position}")
-        elif name is not None and piece:
-            members[name] = piece
-            name = None
-        elif token == b"," or piece or members:
-            raise ValueError(f"a member has no value at byte {position}")
-    return members
+    text = _decode(trimmed(body))
+    return {name: _encode(text[start:end]) for name, start, end in _iter_items(text, "{", "}")}
 
 
-def _cuts(body: bytes, opening: bytes) -> Iterator[tuple[bytes, int]]:
-    """Give each separator that stands directly inside the outermost brackets, and the closing bracket."""
-    if body[:1] != opening:
-        raise ValueError(f"expected {opening.decode()} at the start")
-    open_brackets: list[bytes] = []
-    for match in _TOKEN.finditer(body):
-        token = match[0]
-        if token in _PAIRS:
-            open_brackets.append(_PAIRS[token])
-        elif token in (b",", b":"):
-            if len(open_brackets) == 1:
-                yield token, match.start()
-        elif token in (b"]", b"}"):
-            if open_brackets.pop() != token:
-                raise ValueError(f"unbalanced {token.decode()} at byte {match.start()}")
-            if not open_brackets:
-                yield token, match.start()
-                if match.end() != len(body):
-                    raise ValueError(f"something follows the end at byte {match.end()}")
-                return
-    raise ValueError("the end is missing")
+def _iter_items(text: str, opening: str, closing: str) -> Iterator[tuple[str, int, int]]:
+    """Yield the name of each member of an object, empty for elements of an array, and where its value is."""
+    if text[:1] != opening:
+        raise ValueError(f"expected {opening} at the start")
+    position = _skip_blanks(text, 1)
+    is_empty = text[position : position + 1] == closing
+    while not is_empty:
+        name = ""
+        if opening == "{":
+            if text[position : position + 1] != '"':
+                raise ValueError(f"expected the name of a member at character {position}")
+            name, position = _LENIENT.raw_decode(text, position)
+            position = _skip_mark(text, position, ":")
+        end = _end_of(text, position)
+        yield name, position, end
+        position = _skip_blanks(text, end)
+        if text[position : position + 1] == closing:
+            break
+        position = _skip_mark(text, position, ",")
+    if position + 1 != len(text):
+        raise ValueError(f"unexpected text after the end at character {position + 1}")
+
+
+def _end_of(text: str, start: int) -> int:
+    """Return where the value ends that begins here; json.JSONDecodeError is a ValueError."""
+    try:
+        return _LENIENT.raw_decode(text, start)[1]
+    except RecursionError:
+        pass
+    depth = 0
+    for match in _STRING_OR_BRACKET.finditer(text, start):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(match[0], 0)
+        if not depth:
+            return match.end()
+    raise ValueError(f"the end of the value at character {start} is missing")
+
+
+def _skip_mark(text: str, position: int, mark: str) -> int:
+    position = _skip_blanks(text, position)
+    if text[position : position + 1] != mark:
+        raise ValueError(f"expected {mark} at character {position}")
+    return _skip_blanks(text, position + 1)
+
+
+def _skip_blanks(text: str, position: int) -> int:
+    match = _BLANKS.match(text, position)
+    return match.end() if match else position
+
+
+def _decode(body: bytes) -> str:
+    return body.decode("utf-8", "surrogateescape")
+
+
+def _encode(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
 def loads(text: bytes) -> Any:  # noqa: ANN401
     """
-    Read JSON that a strict reader refuses.
+    Return the value of a JSON text that a strict parser may reject.
 
     NaN, infinities, numbers too large for a double and integers of over 4,300 digits become NumberText;
-    control characters in strings are taken; bytes that are no UTF-8 become lone surrogates (U+DC80 to
-    U+DCFF), from which they can be told. Raises ValueError for what is no JSON, or nested too deeply.
+    control characters in strings are accepted; invalid UTF-8 becomes lone surrogates (U+DC80 to U+DCFF),
+    which stand for the bytes. Raises ValueError for a text that is not JSON, or is nested too deeply.
     """
     try:
-        return _LENIENT.decode(text.decode("utf-8", "surrogateescape"))
+        return _LENIENT.decode(_decode(text))
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
 
 def _integer(digits: str) -> int | str:
-    return int(digits) if len(digits.lstrip("-")) <= _MAX_INTEGER else NumberText(digits)
+    return int(digits) if len(digits.lstrip("-")) <= _MAX_INTEGER_DIGITS else NumberText(digits)
 
 
 def _float(digits: str) -> float | str:
@@ -177,10 +137,9 @@ _LENIENT = json.JSONDecoder(parse_int=_integer, parse_float=_float, parse_consta
 
 def storable(value: Any, depth: int = 0) -> Any:  # noqa: ANN401
     """
-    Copy a JSON value with U+FFFD for every character that no database takes.
+    Return a copy of a JSON value with U+FFFD for every character that no database stores.
 
-    Raises ValueError if it is nested deeper than two hundred levels, which SQLite and Postgres refuse sooner
-    or later.
+    Raises ValueError if it is nested deeper than 200 levels: SQLite and Postgres have limits, too.
     """
     if isinstance(value, NumberText):
         return value
@@ -196,12 +155,12 @@ def storable(value: Any, depth: int = 0) -> Any:  # noqa: ANN401
 
 
 def is_shallow(value: Any, levels: int = MAX_DEPTH) -> bool:  # noqa: ANN401
-    """Return whether a JSON value is nested no deeper than so many levels below an outermost one."""
+    """Return whether a JSON value is nested at most `levels` deep below the outermost level."""
     items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     nested = (item for item in items if isinstance(item, (dict, list)))
     return levels >= 0 and all(is_shallow(item, levels - 1) for item in nested)
 
 
 def escaped(value: Any) -> str:  # noqa: ANN401
-    """Write JSON in ASCII: every character that a database might refuse is an escape, and nothing is lost."""
+    """Return a value as JSON in ASCII: characters that a database might reject are escaped, not lost."""
     return json.dumps(value, ensure_ascii=True, separators=(",", ":"))

@@ -1,117 +1,144 @@
-"""The shape of a page and of a task, once they are read."""
+"""The shape of a page and of a task, once they are decoded."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 import hashlib
-import operator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
+from msgspec import UNSET
 
 from etl.errors import UnreadablePage
+from etl.models import API_FIELDS, FieldKind
 
 if TYPE_CHECKING:
     import datetime as dt
+    from collections.abc import Mapping
 
-    from etl.extract.plain import PlainTask
+    from msgspec import UnsetType
 
-MAX_ID = 255
-# A new number makes every stored fingerprint differ, so that a better parser reads old rows again.
-_PARSER = b"gcore-etl 1"
+MAX_ID = 255  # characters
+# Another number makes every stored fingerprint differ, so that a better decoder reads old rows again.
+_DECODER = b"gcore-etl 1"
 
 
-# What the API says of a task, but its id; two sightings that agree in these are one state.
+# The columns of `tasks` that the API decides. Two observations that agree in these are of the same state.
+# First the members of the record, then those of its objects, then the objects themselves: as records are
+# decoded.
 CONTENT = (
-    "task_name",
-    "status",
-    "progress",
-    "url",
-    "category",
-    "audio_language",
-    "subtitles_language",
-    "stop_objects",
-    "client_id",
-    "client_user_id",
-    "client_entity_data",
-    "task_data",
-    "started_at",
-    "completed_at",
-    "total_time_sec",
-    "date_created",
+    *(
+        field.name
+        for parent in (None, "task_data", "processing_time")
+        for field in API_FIELDS
+        if field.parent == parent and field.kind is not FieldKind.OBJECT
+    ),
+    *sorted((field.name for field in API_FIELDS if field.kind is FieldKind.OBJECT), key="task_data".__ne__),
     "extra",
 )
-_content = operator.attrgetter(*CONTENT)
+_STATUS, _PROGRESS, _CLIENT_ID, _STARTED_AT, _COMPLETED_AT, _DATE_CREATED = map(
+    CONTENT.index, ("status", "progress", "client_id", "started_at", "completed_at", "date_created")
+)
 
 
 def fingerprint(raw: bytes | msgspec.Raw) -> bytes:
-    """Give 16 bytes that differ whenever a record's text does: equal ones need no further look."""
-    return hashlib.blake2b(raw, digest_size=16, person=_PARSER).digest()
+    """Return 16 bytes that differ whenever a record's text does: equal ones need no further comparison."""
+    return hashlib.blake2b(raw, digest_size=16, person=_DECODER).digest()
 
 
-class TaskPayload(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class TaskPayload(msgspec.Struct, frozen=True, gc=False):
     """
-    One task as one answer showed it; times in UTC, every text storable.
+    One task as one response showed it; times in UTC, every text storable.
 
-    `fingerprint` is that of the record's text, `size` its length in bytes; the text itself is not kept.
-    `shows_times` says whether the record had `processing_time` at all, `is_detail` whether it comes from the
-    task's own page.
+    `decoded` has the values of CONTENT, in its order, as the decoder left them. `fingerprint` is that of the
+    record's text, `size` its length in bytes; the text itself is not kept. `has_times` is whether the record
+    had `processing_time` at all, `is_detail` whether it is the task's own page.
     """
 
     task_id: str
-    task_name: str | None = None
-    status: str | None = None
-    progress: int | None = None
-    url: str | None = None
-    category: str | None = None
-    audio_language: str | None = None
-    subtitles_language: str | None = None
-    stop_objects: str | None = None
-    client_id: int | None = None
-    client_user_id: str | None = None
-    client_entity_data: str | None = None
-    task_data: dict[str, Any] | None = None
-    started_at: dt.datetime | None = None
-    completed_at: dt.datetime | None = None
-    total_time_sec: float | None = None
-    date_created: dt.datetime | None = None
-    extra: dict[str, Any] | None = None
+    decoded: tuple[Any, ...]
     fingerprint: bytes = b""
     size: int = 0
-    shows_times: bool = True
+    has_times: bool = True
     is_detail: bool = False
 
     def content(self) -> tuple[Any, ...]:
-        """Give the values of CONTENT, in its order."""
-        values: tuple[Any, ...] = _content(self)
-        return values
+        """Return the values of CONTENT, in its order; an object may be a struct with the same JSON."""
+        return tuple([None if value is UNSET else value for value in self.decoded])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the values of CONTENT by name."""
+        return {
+            name: msgspec.to_builtins(value) if isinstance(value, msgspec.Struct) else value
+            for name, value in zip(CONTENT, self.content(), strict=True)
+        }
+
+    @property
+    def status(self) -> str | None:
+        """The status of the task."""
+        status: str | None = self.decoded[_STATUS]
+        return status
+
+    @property
+    def progress(self) -> int | None:
+        """The progress in per cent."""
+        progress: int | None = self.decoded[_PROGRESS]
+        return progress
+
+    @property
+    def client_id(self) -> int | None:
+        """The client that the task belongs to."""
+        client_id: int | UnsetType | None = self.decoded[_CLIENT_ID]
+        return None if client_id is UNSET else client_id
+
+    @property
+    def started_at(self) -> dt.datetime | None:
+        """When processing started."""
+        moment: dt.datetime | None = self.decoded[_STARTED_AT]
+        return moment
+
+    @property
+    def completed_at(self) -> dt.datetime | None:
+        """When processing ended."""
+        moment: dt.datetime | None = self.decoded[_COMPLETED_AT]
+        return moment
+
+    @property
+    def date_created(self) -> dt.datetime | None:
+        """When the task was created, if the API says so."""
+        moment: dt.datetime | None = self.decoded[_DATE_CREATED]
+        return moment
+
+
+def task_payload(task_id: str, values: Mapping[str, Any] | None = None, **facts: Any) -> TaskPayload:  # noqa: ANN401
+    """Return a payload with these values of CONTENT by name; the others are null."""
+    return TaskPayload(task_id, tuple([(values or {}).get(name) for name in CONTENT]), **facts)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class UnusableRecord:
-    """A record that cannot be loaded: its text as it came, and why."""
+    """A record that cannot be loaded: its text as it was received, and the reason."""
 
     raw: bytes
     reason: str
 
     @property
     def size(self) -> int:
-        """How many bytes its text has."""
+        """The length of its text in bytes."""
         return len(self.raw)
 
 
-Task: TypeAlias = "TaskPayload | PlainTask"
-Record: TypeAlias = "TaskPayload | PlainTask | UnusableRecord"
+Record: TypeAlias = "TaskPayload | UnusableRecord"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Page:
     """
-    One answer to a list request: a slice of the list at one instant.
+    One response to a list request: a slice of the list at one instant.
 
-    `served_at` is the server's clock, `received_at` when the answer was here, on the monotonic clock.
-    `is_detail` if it is one task's own page instead, which may say more of the task than lists do.
+    `served_at` is the server's clock, `received_at` when the response arrived, on the monotonic clock.
+    `is_detail` if it is one task's own page instead, which may say more about the task than lists do.
     """
 
     records: tuple[Record, ...]
@@ -127,7 +154,7 @@ class Page:
         return [record for record in self.records if isinstance(record, UnusableRecord)]
 
     @functools.cached_property
-    def tasks(self) -> list[Task]:
+    def tasks(self) -> list[TaskPayload]:
         """The records that can be loaded, in order."""
         return [record for record in self.records if not isinstance(record, UnusableRecord)]
 
@@ -138,7 +165,7 @@ class Page:
 
     @functools.cached_property
     def keys(self) -> list[str | bytes]:
-        """What tells one record from another: its id, or its text where it has none."""
+        """What identifies each record: its id, or its text if it has none."""
         if not self.unusable:
             return [*self.ids]
         return [
@@ -147,7 +174,7 @@ class Page:
 
 
 class CorruptPage(UnreadablePage):
-    """A whole page spoilt by one record; smaller ones will show which. `page` holds it all as one record."""
+    """A page that one record makes unreadable; smaller pages show which. `page` holds it as one record."""
 
     def __init__(self, message: str, page: Page) -> None:
         self.page = page

@@ -16,15 +16,18 @@ from typing import Any
 import msgspec
 
 from etl.errors import RecordError, UnreadablePage
-from etl.extract.decode import decode_leniently
-from etl.extract.fields import flag, json_array, members_of, number, readable, small_integer, text
+from etl.extract.lenient import decode_leniently, members_of
 from etl.extract.lenient_json import escaped, loads, split_object, storable
 from etl.extract.payload import TaskPayload, fingerprint
+from etl.extract.values import flag, json_array, number, readable, small_integer, text
+from etl.models import TaskStatus, TaskType
 
 # Smaller bodies are read where they arrive, so that several are at once.
 PACKED_FROM = 1 << 20
 _QUICKEST = 1
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+# The `kind` of the result of a task that failed.
+FAILURE_KIND = "failure"
 _TIMECODE = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:[.,]\d+)?)")
 
 
@@ -165,9 +168,11 @@ def _read(raw: bytes) -> Any:  # noqa: ANN401
 
 
 def _kind(task: TaskPayload) -> str | None:
-    if task.status == "FAILURE":
-        return "failure"
-    return "transcription" if task.task_name == "transcription" else task.category or task.task_name
+    if task.status == TaskStatus.FAILURE:
+        return FAILURE_KIND
+    values = task.as_dict()
+    name: str | None = values["task_name"]
+    return name if name == TaskType.TRANSCRIPTION else values["category"] or name
 
 
 def _detected(result: dict[str, Any]) -> bool | None:

@@ -1,10 +1,9 @@
 """
-Many rows at once, as tuples of what the driver itself takes.
+Bulk inserts and updates of rows that are encoded for the driver already.
 
-SQLAlchemy's Core asks for every value of every row what is to be done with it; with the 25 columns of a task
-that costs more than the database does. So here, and only here, rows are encoded before they are handed over,
-and statements are plain text. They still run through the connection, whose events and errors are the same as
-everywhere else.
+SQLAlchemy's Core processes every value of every row; with the 25 columns of a task that takes longer than the
+database does. So here, and only here, rows are encoded first and statements are plain text. They still run
+through the connection, with the same events and errors as everywhere else.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
-# SQLite lets other threads run during a statement. With one for each row, the loading thread would wait for
-# them at every turn; with so many rows to each, pages are decoded meanwhile.
+# SQLite releases the interpreter lock during a statement. With one row per statement, the loading thread
+# would wait for the lock after each; with so many rows, other threads decode pages meanwhile.
 _ROWS_A_STATEMENT = 1000
 
 Row = tuple[Any, ...]
@@ -32,27 +31,27 @@ Names = tuple[str, ...]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Encoder:
-    """How a driver is given what it has no type for; None is NULL and is not to be encoded."""
+    """How the values of types that a driver does not know are encoded; None is NULL, and is not encoded."""
 
     instant: Callable[[dt.datetime], Any]
     document: Callable[[Any], Any] = as_json
 
 
 def encoder_for(connection: sa.Connection) -> Encoder:
-    """Give the encoder of the connection's driver."""
+    """Return the encoder of the connection's driver."""
     return _POSTGRES if connection.dialect.name == "postgresql" else _SQLITE
 
 
 def fetch_pairs(connection: sa.Connection, query: sa.Select[tuple[Any, Any]]) -> dict[Any, Any]:
-    """Give the rows of two columns, of text, numbers or bytes, as the driver gives them."""
+    """Return a mapping of the first of two columns to the second, as the driver returns them."""
     return dict(connection.execute(query).cursor.fetchall())
 
 
 def insert_rows(connection: sa.Connection, table: sa.Table, names: Names, rows: Iterable[Row]) -> None:
     """
-    Add rows that are not there yet: on Postgres by COPY, which the engine knows how to run.
+    Insert rows: on Postgres by COPY, which the engine knows how to run.
 
-    They may be made as they are asked for: that server stores the first while the others are made.
+    `rows` may be a generator: the server stores the first rows while the others are encoded.
     """
     waiting = iter(rows)
     first = next(waiting, None)
@@ -64,7 +63,7 @@ def insert_rows(connection: sa.Connection, table: sa.Table, names: Names, rows: 
         connection.exec_driver_sql(f"COPY {columns} FROM STDIN", (waiting,))
         return
     one = f"({', '.join('?' * len(names))})"
-    # Before 3.32 SQLite took no more than 999 values in a statement.
+    # Before 3.32 SQLite accepted at most 999 values per statement.
     driver: Any = connection.connection.driver_connection
     values = driver.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
     most = max(1, min(_ROWS_A_STATEMENT, values // len(names)))
@@ -78,7 +77,7 @@ def insert_rows(connection: sa.Connection, table: sa.Table, names: Names, rows: 
 
 
 def update_rows(connection: sa.Connection, table: sa.Table, names: Names, rows: list[Row]) -> None:
-    """Change rows that are there; the first name is that of the key."""
+    """Update rows; the first name is that of the key."""
     if not rows:
         return
     key, *others = names
@@ -89,7 +88,7 @@ def update_rows(connection: sa.Connection, table: sa.Table, names: Names, rows: 
 
 
 def _as_postgres_instant(value: dt.datetime) -> str:
-    # The driver would ask each value for its type, and then write the same.
+    # The driver would look up the type of each value, and then write the same.
     return f"{as_sqlite_instant(value)}+00"
 
 

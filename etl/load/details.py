@@ -1,9 +1,9 @@
 """
-What only a task's own page says.
+The values that only a task's own page has.
 
-Lists of the older shape leave out `processing_time`, and any list may leave out more. What the task's own
-page adds is stored twice: in its columns, and in `tasks.detail`, so that the next list record, which says
-nothing of it, does not erase it. It belongs to one status of the task, and is dropped when that changes.
+Lists of the older shape have no `processing_time`, and any list may omit more. What the task's own page adds
+is stored twice: in its columns, and in `tasks.detail`, so that the next list record, which omits it, does not
+erase it. It belongs to one status of the task, and is dropped when the status changes.
 """
 
 from __future__ import annotations
@@ -13,31 +13,31 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from etl.extract.payload import CONTENT, TaskPayload
+from etl.extract.payload import CONTENT
 from etl.load.dialect import is_any_of
-from etl.load.transform import content_of
-from etl.models import TASKS, TERMINAL_STATUSES
+from etl.models import API_FIELDS, TASKS, TERMINAL_STATUSES, FieldKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from etl.extract.payload import Task
+    from etl.extract.payload import TaskPayload
 
-# Status and progress have a history, which lists tell.
+# Status and progress have a history, which comes from lists.
 ADDABLE = tuple(name for name in CONTENT if name not in {"status", "progress"})
-_INSTANTS = {"started_at", "completed_at", "date_created"}
-_TIMES = ("started_at", "completed_at", "total_time_sec")
+_INSTANTS = {field.name for field in API_FIELDS if field.kind is FieldKind.INSTANT}
+_TIMES = tuple(field.name for field in API_FIELDS if field.parent == "processing_time")
 # Members of these are added one by one.
-_OBJECTS = {"extra", "task_data"}
+_OBJECTS = {"extra", *(field.name for field in API_FIELDS if field.kind is FieldKind.OBJECT)}
 
 
 def detail_of(page: TaskPayload) -> dict[str, Any]:
-    """Return all that a task's own page says, as `tasks.detail` holds it."""
-    return {"status": page.status, **_as_json({name: getattr(page, name) for name in ADDABLE})}
+    """Return the values of a task's own page, as `tasks.detail` stores them."""
+    values = page.as_dict()
+    return {"status": page.status, **_as_json({name: values[name] for name in ADDABLE})}
 
 
 def completed(content: Mapping[Any, Any], detail: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the content of a list record, with what only the task's own page said of the same status."""
+    """Return the content of a list record, completed with the detail if that belongs to the same status."""
     content = dict(content)
     for name, value in _said(detail, content["status"]).items():
         if name in _OBJECTS:
@@ -48,7 +48,7 @@ def completed(content: Mapping[Any, Any], detail: Mapping[str, Any] | None) -> d
 
 
 def left_out(content: Mapping[Any, Any], detail: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return the part of a detail that this content of a list record leaves out; None if that is nothing."""
+    """Return the part of a detail that the content of a list record omits; None if it omits nothing."""
     parts = {}
     for name, value in _said(detail, content["status"]).items():
         part = value
@@ -61,15 +61,15 @@ def left_out(content: Mapping[Any, Any], detail: Mapping[str, Any] | None) -> di
     return {"status": content["status"], **parts} if parts else None
 
 
-def detail_after(payload: Task, known: Mapping[Any, Any]) -> dict[str, Any] | None:
+def detail_after(payload: TaskPayload, known: Mapping[Any, Any]) -> dict[str, Any] | None:
     """
-    Return `tasks.detail` once this record has been seen of a task that is stored as `known`.
+    Return the new `tasks.detail` of a task that is stored as `known`.
 
-    Times of a task that has ended in this status are not erased by a record that leaves them out.
+    The times of a task in a terminal status are not erased by a record that omits them.
     """
-    if isinstance(payload, TaskPayload) and payload.is_detail:
+    if payload.is_detail:
         return detail_of(payload)
-    content = content_of(payload)
+    content = payload.as_dict()
     detail = known["detail"]
     if known["status"] == payload.status and payload.status in TERMINAL_STATUSES:
         kept = {name: known[name] for name in _TIMES if content[name] is None and known[name] is not None}
@@ -78,7 +78,7 @@ def detail_after(payload: Task, known: Mapping[Any, Any]) -> dict[str, Any] | No
 
 
 def add_details(connection: sa.Connection, pages: Sequence[TaskPayload], now: dt.datetime) -> None:
-    """Store what the tasks' own pages say and lists leave out; the caller owns the transaction."""
+    """Store what the tasks' own pages add to their lists; the caller owns the transaction."""
     columns = [TASKS.c[name] for name in ("task_id", "status", "detail", *ADDABLE)]
     task_ids = [page.task_id for page in pages]
     query = sa.select(*columns).where(is_any_of(connection, TASKS.c.task_id, task_ids))
@@ -89,7 +89,7 @@ def add_details(connection: sa.Connection, pages: Sequence[TaskPayload], now: dt
         if row is None or row["status"] != page.status:
             continue
         listed = _listed(row)
-        # An earlier page may have said more.
+        # An earlier page may have had more.
         detail = left_out(listed, {**_said(row["detail"], page.status), **detail_of(page)})
         if detail != row["detail"]:
             content = completed(listed, detail)
@@ -111,14 +111,14 @@ def _as_json(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _said(detail: Mapping[str, Any] | None, status: str | None) -> dict[str, Any]:
-    """Return what a detail says of a task in this status, by column."""
+    """Return the values of a detail that belong to this status, by column."""
     if detail is None or detail["status"] != status:
         return {}
     return {name: value for name, value in detail.items() if name != "status"}
 
 
 def _listed(row: Mapping[Any, Any]) -> dict[str, Any]:
-    """Return the content of a stored row as lists say it."""
+    """Return the content of a stored row without its detail."""
     content = {name: row[name] for name in ("status", *ADDABLE)}
     for name, value in _said(row["detail"], row["status"]).items():
         content[name] = (

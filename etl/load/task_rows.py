@@ -1,4 +1,4 @@
-"""Rows of `tasks`, and the history events that they cause, as the driver takes them."""
+"""Rows of `tasks` and the history events of their changes, encoded for the driver."""
 
 from __future__ import annotations
 
@@ -7,21 +7,29 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from etl.extract.payload import CONTENT, TaskPayload
+from etl.extract.payload import CONTENT
 from etl.load.bulk import encoder_for, insert_rows, update_rows
 from etl.load.details import completed, detail_after, detail_of
 from etl.load.dialect import is_any_of
-from etl.load.transform import content_of, creation_bounds, encode_content, encode_values
-from etl.models import HISTORY, RESULTS, STATUSES_WITH_RESULT, TASKS, TERMINAL_STATUSES
+from etl.load.transform import creation_bounds, encode_content
+from etl.models import (
+    HISTORY,
+    RESULTS,
+    STATUSES_WITH_RESULT,
+    TASKS,
+    TERMINAL_STATUSES,
+    HistoryEvent,
+    ResultState,
+)
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Iterable, Mapping
 
-    from etl.extract.payload import Task
+    from etl.extract.payload import TaskPayload
     from etl.load.bulk import Row
 
-# The order of the values in a row that is written.
+# The order of the values in a row.
 _CHANGES = (
     *("task_id", *CONTENT, "created_after", "created_before"),
     *("payload_hash", "is_result_due", "detail", "detail_due_at", "removed_at", "changed_at"),
@@ -33,7 +41,7 @@ _EVENT_NAMES = (
 )
 
 
-# SQLite numbers rows as they come, and copies what it has sooner than Python can say it again.
+# SQLite numbers rows in the order of insertion, and copies them faster than Python can send them again.
 _ROW = sa.literal_column("rowid", sa.Integer)
 _LAST_ROW = sa.select(sa.func.coalesce(sa.func.max(_ROW), 0)).select_from(TASKS)
 _DISCOVERED = sa.insert(HISTORY).from_select(
@@ -42,7 +50,7 @@ _DISCOVERED = sa.insert(HISTORY).from_select(
         TASKS.c.task_id,
         sa.bindparam("seen_in", type_=sa.Integer),
         sa.bindparam("seen_at", type_=HISTORY.c.observed_at.type),
-        sa.literal("discovered"),
+        sa.literal(HistoryEvent.DISCOVERED.value),
         TASKS.c.status,
         TASKS.c.progress,
     )
@@ -53,7 +61,7 @@ _DISCOVERED = sa.insert(HISTORY).from_select(
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """When and in which run the tasks were seen, and, as far as it is known, when they were created."""
+    """When and in which run tasks were observed, and the bounds on their creation that the list implies."""
 
     run_id: int
     observed_at: dt.datetime
@@ -63,29 +71,29 @@ class Observation:
 
 
 class TaskWriter:
-    """Writes rows and the events that they cause, encoded for the driver."""
+    """Writes rows and their history events, encoded for the driver. The caller owns the transaction."""
 
     def __init__(self, connection: sa.Connection, observation: Observation) -> None:
         self._connection, self._sighting = connection, observation
         self._encoder = encoder_for(connection)
         self._now = self._encoder.instant(observation.observed_at)
 
-    def insert(self, payloads: list[Task]) -> None:
-        """Add tasks that are not stored yet."""
+    def insert(self, payloads: list[TaskPayload]) -> None:
+        """Insert tasks that are not stored yet."""
         if not payloads:
             return
         rows = (self._new_row(payload) for payload in payloads)
         if self._connection.dialect.name == "postgresql":
             insert_rows(self._connection, TASKS, _NAMES, rows)
-            self._record(self._event(payload, "discovered", None, None) for payload in payloads)
+            self._record(self._event(payload, HistoryEvent.DISCOVERED, None, None) for payload in payloads)
         else:
             last_row = self._connection.scalar(_LAST_ROW)
             insert_rows(self._connection, TASKS, _NAMES, rows)
             seen = {"seen_in": self._sighting.run_id, "seen_at": self._sighting.observed_at}
             self._connection.execute(_DISCOVERED, {**seen, "last_row": last_row})
 
-    def update(self, changes: list[tuple[Task, sa.RowMapping]]) -> None:
-        """Change tasks that are stored, each given with its row."""
+    def update(self, changes: list[tuple[TaskPayload, sa.RowMapping]]) -> None:
+        """Update stored tasks, each given with its row."""
         rows, events = [], []
         back = [payload.task_id for payload, known in changes if known["removed_at"] is not None]
         archived = _archived(self._connection, back)
@@ -93,29 +101,29 @@ class TaskWriter:
             rows.append(self._changed_row(payload, known, is_archived=payload.task_id in archived))
             state = known["status"], known["progress"]
             if known["removed_at"] is not None:
-                events.append(self._event(payload, "reappeared", *state))
+                events.append(self._event(payload, HistoryEvent.REAPPEARED, *state))
             elif (payload.status, payload.progress) != state:
-                events.append(self._event(payload, "changed", *state))
+                events.append(self._event(payload, HistoryEvent.CHANGED, *state))
         update_rows(self._connection, TASKS, _CHANGES, rows)
         self._record(events)
 
-    def _new_row(self, payload: Task) -> Row:
+    def _new_row(self, payload: TaskPayload) -> Row:
         observation = self._sighting
         bounds = creation_bounds(payload.started_at, observation.created_after, observation.created_before)
         row = self._row(
             payload,
-            encode_content(payload, self._encoder),
+            encode_content(payload.content(), self._encoder),
             bounds,
             is_result_due=_has_result(payload.status),
-            detail=detail_of(payload) if isinstance(payload, TaskPayload) and payload.is_detail else None,
+            detail=detail_of(payload) if payload.is_detail else None,
             detail_due_at=self._now if _is_detail_due(payload) else None,
         )
         return (*row, self._now)
 
-    def _changed_row(self, payload: Task, known: sa.RowMapping, *, is_archived: bool) -> Row:
+    def _changed_row(self, payload: TaskPayload, known: sa.RowMapping, *, is_archived: bool) -> Row:
         observation, instant = self._sighting, self._encoder.instant
         detail = detail_after(payload, known)
-        content = completed(content_of(payload), detail)
+        content = completed(payload.as_dict(), detail)
         after = max(filter(None, (observation.created_after, known["created_after"])), default=None)
         before = min(filter(None, (observation.created_before, known["created_before"])), default=None)
         is_same = payload.status == known["status"]
@@ -127,7 +135,7 @@ class TaskWriter:
             due_at = observation.observed_at
         return self._row(
             payload,
-            encode_values([content[name] for name in CONTENT], self._encoder),
+            encode_content([content[name] for name in CONTENT], self._encoder),
             creation_bounds(content["started_at"], after, before),
             is_result_due=is_due and _has_result(payload.status),
             detail=detail,
@@ -136,8 +144,8 @@ class TaskWriter:
 
     def _row(  # noqa: PLR0913
         self,
-        payload: Task,
-        content: tuple[Any, ...],
+        payload: TaskPayload,
+        content: list[Any],
         bounds: tuple[dt.datetime | None, dt.datetime | None],
         *,
         is_result_due: bool,
@@ -159,10 +167,12 @@ class TaskWriter:
             self._now,
         )
 
-    def _event(self, payload: Task, kind: str, status: str | None, progress: int | None) -> Row:
+    def _event(
+        self, payload: TaskPayload, event: HistoryEvent, status: str | None, progress: int | None
+    ) -> Row:
         run_id = self._sighting.run_id
         return (
-            *(payload.task_id, run_id, self._now, kind),
+            *(payload.task_id, run_id, self._now, event.value),
             *(payload.status, payload.progress, status, progress),
         )
 
@@ -174,14 +184,14 @@ def _has_result(status: str | None) -> bool:
     return status in STATUSES_WITH_RESULT
 
 
-def _is_detail_due(payload: Task) -> bool:
-    """Return whether to ask for the task's own page: no list shows its times, and it has no result."""
+def _is_detail_due(payload: TaskPayload) -> bool:
+    """Return whether to fetch the task's own page: no list shows its times, and it has no result."""
     is_final = payload.status in TERMINAL_STATUSES and not _has_result(payload.status)
-    return is_final and not payload.shows_times and not payload.is_detail
+    return is_final and not payload.has_times and not payload.is_detail
 
 
 def _archived(connection: sa.Connection, task_ids: list[str]) -> set[str]:
     if not task_ids:
         return set()
-    query = sa.select(RESULTS.c.task_id).where(RESULTS.c.state == "archived")
+    query = sa.select(RESULTS.c.task_id).where(RESULTS.c.state == ResultState.ARCHIVED.value)
     return set(connection.scalars(query.where(is_any_of(connection, RESULTS.c.task_id, task_ids))))

@@ -1,4 +1,4 @@
-"""One payload in, one row out. Pure: no clock, no database."""
+"""The content of a task: encoded for a driver, or compared with a stored row. Pure functions."""
 
 from __future__ import annotations
 
@@ -6,57 +6,42 @@ import datetime as dt
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from etl.extract.payload import CONTENT
+from etl.models import TASKS, Json, UtcDateTime
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from etl.extract.payload import Task
     from etl.load.bulk import Encoder
 
-# The API shows some times in whole seconds, cut off.
+# The API shows some times in whole seconds, truncated.
 CLOCK_RESOLUTION = dt.timedelta(seconds=1)
 
-
-def content_of(payload: Task) -> dict[str, Any]:
-    """Give the columns that the API decides."""
-    content = dict(zip(CONTENT, payload.content(), strict=True))
-    if isinstance(content["task_data"], msgspec.Struct):
-        content["task_data"] = msgspec.to_builtins(content["task_data"])
-    return content
+_INSTANTS = tuple(place for place, name in enumerate(CONTENT) if isinstance(TASKS.c[name].type, UtcDateTime))
+_DOCUMENTS = tuple(place for place, name in enumerate(CONTENT) if isinstance(TASKS.c[name].type, Json))
 
 
-def encode_content(payload: Task, encoder: Encoder) -> tuple[Any, ...]:
-    """Return the values of these columns, in their order, as the driver takes them."""
-    return encode_values(payload.content(), encoder)
-
-
-def encode_values(content: Iterable[Any], encoder: Encoder) -> tuple[Any, ...]:
-    """Return the values of CONTENT as the driver takes them."""
-    instant, document = encoder.instant, encoder.document
-    *as_they_are, task_data, started_at, completed_at, total_time_sec, date_created, extra = content
-    return (
-        *as_they_are,
-        None if task_data is None else document(task_data),
-        None if started_at is None else instant(started_at),
-        None if completed_at is None else instant(completed_at),
-        total_time_sec,
-        None if date_created is None else instant(date_created),
-        None if extra is None else document(extra),
-    )
+def encode_content(content: Iterable[Any], encoder: Encoder) -> list[Any]:
+    """Return the values of CONTENT, in its order, as the driver accepts them."""
+    values = list(content)
+    for place in _INSTANTS:
+        if values[place] is not None:
+            values[place] = encoder.instant(values[place])
+    for place in _DOCUMENTS:
+        if values[place] is not None:
+            values[place] = encoder.document(values[place])
+    return values
 
 
 def creation_bounds(
     started_at: dt.datetime | None, created_after: dt.datetime | None, created_before: dt.datetime | None
 ) -> tuple[dt.datetime | None, dt.datetime | None]:
     """
-    Give the narrowest bounds on the creation time that hold.
+    Return the narrowest bounds on the creation time that are certain.
 
-    `created_after` is what the list said that showed the task, `created_before` when it was there already;
-    and it cannot have started before it was created. Where the two contradict each other, only the upper one
-    is true.
+    `created_after` is the filter of the list that showed the task, `created_before` a time at which it
+    existed already; and a task is created before it starts. If the two contradict each other, only the upper
+    one counts.
     """
     if started_at is not None:
         started_by = started_at + CLOCK_RESOLUTION
@@ -68,16 +53,16 @@ def creation_bounds(
 
 
 def differs(content: Mapping[str, Any], stored: Mapping[Any, Any]) -> bool:
-    """Tell whether a sighting says something else than the row that is stored."""
+    """Return whether the content of a record differs from that of the stored row."""
     return not all(_is_same(content[name], stored[name]) for name in CONTENT)
 
 
 def _is_same(one: Any, other: Any) -> bool:  # noqa: ANN401
     """
-    Compare two values, JSON or not.
+    Return whether two values are the same, JSON or not.
 
-    Unlike in Python, `true` is not 1; and 1e23 is 10 to the 23rd, as which Postgres gives it back, not the
-    double nearest to it.
+    Unlike in Python, `true` is not 1; and 1e23 is 10 to the 23rd, as Postgres returns it, not the nearest
+    double.
     """
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(_is_same(one[name], other[name]) for name in one)

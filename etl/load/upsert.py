@@ -1,8 +1,8 @@
 """
-Insert-or-update of tasks, with the history events that it causes.
+Upserts of tasks, with the history events of their changes.
 
-The caller owns the transaction and is the only writer; so what is read here holds until the commit, and only
-rows that change are written.
+The caller owns the transaction and is the only writer, so rows that are read here cannot change before the
+commit; and only rows that differ are written.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from etl.load.bulk import fetch_pairs
 from etl.load.details import completed, detail_after
 from etl.load.dialect import is_any_of
 from etl.load.task_rows import Observation, TaskWriter
-from etl.load.transform import content_of, differs
+from etl.load.transform import differs
 from etl.models import TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from etl.extract.payload import Task
+    from etl.extract.payload import TaskPayload
 
 _CONTENT_COLUMNS = [column for column in TASKS.columns if column.name not in {"first_seen_at", "changed_at"}]
 
 
 @dataclasses.dataclass(slots=True)
 class UpsertCounts:
-    """What loading did to the tasks it was given."""
+    """The number of tasks that were inserted, updated and unchanged."""
 
     inserted: int = 0
     updated: int = 0
@@ -38,15 +38,15 @@ class UpsertCounts:
 
 
 def upsert_tasks(
-    connection: sa.Connection, payloads: Iterable[Task], observation: Observation
+    connection: sa.Connection, payloads: Iterable[TaskPayload], observation: Observation
 ) -> UpsertCounts:
-    """Make the stored tasks agree with `payloads`; of two with one id the last one counts."""
+    """Insert or update tasks; if two payloads have the same id, the last one wins."""
     latest = {payload.task_id: payload for payload in payloads}
     new, unlike = _compare(connection, latest)
     stored = _rows(connection, unlike)
     # In the order of the source, so that the events are the same whatever the database's order is.
     unlike_rows = (stored[task_id] for task_id in unlike)
-    changed = [row for row in unlike_rows if row["removed_at"] is not None or _says_other(latest, row)]
+    changed = [row for row in unlike_rows if row["removed_at"] is not None or _differs(latest, row)]
     counts = UpsertCounts(
         inserted=len(new),
         updated=len(changed),
@@ -60,14 +60,14 @@ def upsert_tasks(
     return counts
 
 
-def are_stored(connection: sa.Connection, payloads: Iterable[Task]) -> bool:
-    """Tell whether all of these are stored, present, and to the byte as they were seen last."""
+def are_stored(connection: sa.Connection, payloads: Iterable[TaskPayload]) -> bool:
+    """Return whether all of these are stored, not removed, and unchanged to the byte."""
     new, unlike = _compare(connection, {payload.task_id: payload for payload in payloads})
     return not new and not unlike
 
 
-def _compare(connection: sa.Connection, latest: Mapping[str, Task]) -> tuple[list[str], list[str]]:
-    """Give the ids that are not stored, and those that are removed or whose record differs in any byte."""
+def _compare(connection: sa.Connection, latest: Mapping[str, TaskPayload]) -> tuple[list[str], list[str]]:
+    """Return the ids that are not stored, and those that are removed or whose record differs in any byte."""
     stored = _present_hashes(connection, latest)
     given = {task_id: payload.fingerprint for task_id, payload in latest.items()}
     if stored == given:
@@ -78,11 +78,11 @@ def _compare(connection: sa.Connection, latest: Mapping[str, Task]) -> tuple[lis
 
 def _present_hashes(connection: sa.Connection, task_ids: Collection[str]) -> dict[str, bytes | None]:
     """
-    Give the fingerprint of those that are stored, None where the task is removed, and maybe of others.
+    Return the fingerprint of each stored task, None if it is removed; others may be among them.
 
-    In a batch that a list gives in order, all that is stored between the first and the last id are those very
-    tasks, or nothing, and one walk through them is quicker than many lookups. SQLite sorts as Python does, by
-    code points; how Postgres sorts is up to whoever made the database.
+    In an ordered batch the stored ids between the first and the last are usually those of the batch, and one
+    range scan is faster than many lookups. SQLite sorts by code points, as Python does; Postgres by the
+    collation of the database.
     """
     if not task_ids:
         return {}
@@ -104,6 +104,6 @@ def _rows(connection: sa.Connection, task_ids: list[str]) -> dict[str, sa.RowMap
     return {row["task_id"]: row for row in connection.execute(query).mappings()}
 
 
-def _says_other(latest: Mapping[str, Task], row: sa.RowMapping) -> bool:
+def _differs(latest: Mapping[str, TaskPayload], row: sa.RowMapping) -> bool:
     payload = latest[row["task_id"]]
-    return differs(completed(content_of(payload), detail_after(payload, row)), row)
+    return differs(completed(payload.as_dict(), detail_after(payload, row)), row)

@@ -1,25 +1,62 @@
-"""The tables as Python sees them. `migrations/` alone makes them; a test holds the two together."""
+"""
+The tables, as declarative classes. `migrations/` alone creates them; a test holds the two together.
 
-from etl.models.base import METADATA, Json, UtcDateTime
-from etl.models.bookkeeping import REJECTED, RUNS, STATE
-from etl.models.result import DETECTIONS, PARTS, RESULTS, SUBTITLES
+    from sqlalchemy import select
+    from sqlalchemy.orm import Session
+
+    from etl.models import Task, TaskStatus
+
+    with Session(engine) as session:
+        for task in session.scalars(select(Task).where(Task.status == TaskStatus.FAILURE)):
+            print(task.task_id, task.result.error if task.result else None)
+"""
+
+from etl.models.base import METADATA, Base, Json, UtcDateTime
+from etl.models.bookkeeping import REJECTED, RUNS, STATE, RejectedRecord, SyncRun, SyncStateRow
+from etl.models.enums import (
+    OPEN_STATUSES,
+    STATUSES_WITH_RESULT,
+    TERMINAL_STATUSES,
+    WAITING_STATUSES,
+    Category,
+    HistoryEvent,
+    ResultState,
+    RunMode,
+    RunStatus,
+    TaskStatus,
+    TaskType,
+)
+from etl.models.fields import ApiField, FieldKind
+from etl.models.result import (
+    DETECTIONS,
+    PARTS,
+    RESULTS,
+    SUBTITLES,
+    Detection,
+    Subtitle,
+    TaskResult,
+    TranscriptPart,
+)
 from etl.models.task import (
+    API_FIELDS,
     DETAIL_DUE,
     HISTORY,
     IN_FLIGHT,
     RESULT_DUE,
-    STATUSES_WITH_RESULT,
     TASKS,
-    TERMINAL_STATUSES,
+    Task,
+    TaskHistory,
     metadata_with_conditions,
 )
 
 __all__ = [
+    "API_FIELDS",
     "DETAIL_DUE",
     "DETECTIONS",
     "HISTORY",
     "IN_FLIGHT",
     "METADATA",
+    "OPEN_STATUSES",
     "PARTS",
     "REJECTED",
     "RESULTS",
@@ -30,7 +67,27 @@ __all__ = [
     "SUBTITLES",
     "TASKS",
     "TERMINAL_STATUSES",
+    "WAITING_STATUSES",
+    "ApiField",
+    "Base",
+    "Category",
+    "Detection",
+    "FieldKind",
+    "HistoryEvent",
     "Json",
+    "RejectedRecord",
+    "ResultState",
+    "RunMode",
+    "RunStatus",
+    "Subtitle",
+    "SyncRun",
+    "SyncStateRow",
+    "Task",
+    "TaskHistory",
+    "TaskResult",
+    "TaskStatus",
+    "TaskType",
+    "TranscriptPart",
     "UtcDateTime",
     "metadata_with_conditions",
 ]

@@ -1,11 +1,24 @@
-"""The metadata, how constraints are named, and the column types that differ between databases."""
+"""The declarative base, the names of constraints, and the column types that differ between databases."""
 
 import datetime as dt
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Integer, MetaData, Text, TypeDecorator
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    DateTime,
+    Dialect,
+    Double,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Text,
+    TypeDecorator,
+)
+from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeEngine
 
 # A constraint without a name cannot be dropped by a later migration.
@@ -15,8 +28,6 @@ NAMING_CONVENTION = {
     "ck": "ck_%(table_name)s_%(constraint_name)s",
     "pk": "pk_%(table_name)s",
 }
-METADATA = MetaData(naming_convention=NAMING_CONVENTION)
-
 # SQLite numbers rows by itself only where the column is an INTEGER, which there holds 64 bits anyway.
 BigSerial = BigInteger().with_variant(Integer(), "sqlite")
 
@@ -104,3 +115,26 @@ class Json(TypeDecorator[Any]):
     def process_result_value(self, value: Any | None, dialect: Dialect) -> Any:  # noqa: ANN401
         """Read the document."""
         return json.loads(value) if dialect.name == "sqlite" and value is not None else value
+
+
+class Base(DeclarativeBase):
+    """
+    The base of all models.
+
+    Rows are written by `etl.load` and `etl.sync` alone, through `__table__`; a user's `Session` reads them.
+    """
+
+    metadata = MetaData(naming_convention=NAMING_CONVENTION)
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        bool: Boolean(),
+        bytes: LargeBinary(),
+        dict[str, Any]: Json(),
+        dt.datetime: UtcDateTime(),
+        float: Double(),
+        int: Integer(),
+        list[Any]: Json(),
+        str: Text(),
+    }
+
+
+METADATA = Base.metadata

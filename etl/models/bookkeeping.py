@@ -1,64 +1,98 @@
-"""What the sync knows of itself: its runs, where it stands, and what it had to set aside."""
+"""What the sync records about itself: its runs, its state, and the records it rejected."""
 
-from sqlalchemy import CheckConstraint, Column, Integer, LargeBinary, Table, Text, UniqueConstraint
+from __future__ import annotations
 
-from etl.models.base import METADATA, Json, UtcDateTime
+import datetime as dt
+from typing import Any, cast
 
-_COUNTERS = (
-    *("requests", "pages", "tasks_seen", "inserted", "updated", "unchanged", "removed"),
-    *("results_archived", "rejected"),
-)
+from sqlalchemy import CheckConstraint, Table, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
 
-RUNS = Table(
-    "sync_runs",
-    METADATA,
-    Column("run_id", Integer, primary_key=True),
-    Column("started_at", UtcDateTime, nullable=False),
-    Column("finished_at", UtcDateTime),
-    Column("mode", Text, nullable=False),  # incremental, full, since, partial
-    Column("status", Text, nullable=False),  # running, succeeded, failed, interrupted
-    *(Column(name, Integer, nullable=False, server_default="0") for name in _COUNTERS),
-    Column("watermark_before", UtcDateTime),
-    Column("watermark_after", UtcDateTime),
-    Column("error", Text),
-    Column("version", Text),
-    info={"comment": "One row a run: written when it starts, closed when it ends."},
-)
+from etl.models.base import Base, Json
 
-STATE = Table(
-    "sync_state",
-    METADATA,
-    Column("state_id", Integer, primary_key=True, autoincrement=False, server_default="1"),
-    Column("watermark", UtcDateTime),
-    Column("date_filter", Text),
-    Column("date_filter_checked_at", UtcDateTime),
-    Column("granted_page_size", Integer),
-    Column("client_ids", Json),
-    Column("last_full_at", UtcDateTime),
+
+def _counter() -> Any:  # noqa: ANN401
+    return mapped_column(server_default="0")
+
+
+class SyncRun(Base):
+    """One row per run: inserted when it starts, closed when it ends."""
+
+    __tablename__ = "sync_runs"
+    __table_args__ = (
+        {"info": {"comment": "One row per run: inserted when it starts, closed when it ends."}},
+    )
+
+    run_id: Mapped[int] = mapped_column(primary_key=True)
+    started_at: Mapped[dt.datetime]
+    finished_at: Mapped[dt.datetime | None]
+    mode: Mapped[str]  # RunMode
+    status: Mapped[str]  # RunStatus
+    requests: Mapped[int] = _counter()
+    pages: Mapped[int] = _counter()
+    tasks_seen: Mapped[int] = _counter()
+    inserted: Mapped[int] = _counter()
+    updated: Mapped[int] = _counter()
+    unchanged: Mapped[int] = _counter()
+    removed: Mapped[int] = _counter()
+    results_archived: Mapped[int] = _counter()
+    rejected: Mapped[int] = _counter()
+    watermark_before: Mapped[dt.datetime | None]
+    watermark_after: Mapped[dt.datetime | None]
+    error: Mapped[str | None]
+    version: Mapped[str | None]
+
+
+class SyncStateRow(Base):
+    """The state that one run leaves for the next: exactly one row, inserted by the migration."""
+
+    __tablename__ = "sync_state"
+    __table_args__ = (
+        CheckConstraint("state_id = 1", name="one_row"),
+        {"info": {"comment": "The state that one run leaves for the next: exactly one row."}},
+    )
+
+    state_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, server_default="1")
+    watermark: Mapped[dt.datetime | None]
+    date_filter: Mapped[str | None]
+    date_filter_checked_at: Mapped[dt.datetime | None]
+    granted_page_size: Mapped[int | None]
+    client_ids: Mapped[list[int] | None] = mapped_column(Json)
+    last_full_at: Mapped[dt.datetime | None]
     # Rows of `tasks` with no `removed_at`, kept up to date so that no run has to count them.
-    Column("present_tasks", Integer, nullable=False, server_default="0"),
+    present_tasks: Mapped[int] = mapped_column(server_default="0")
     # What the count audit starts from: see etl/sync/count_balance.py.
-    Column("count_bias", Integer, nullable=False, server_default="0"),
-    Column("surplus", Integer, nullable=False, server_default="0"),
-    # By which way of cutting words all transcripts can be searched: see etl/load/tokenizer.py.
-    Column("words_version", Integer, nullable=False, server_default="0"),
+    count_bias: Mapped[int] = mapped_column(server_default="0")
+    surplus: Mapped[int] = mapped_column(server_default="0")
+    # The version of the tokenizer by which all transcripts can be searched: see etl/load/tokenizer.py.
+    words_version: Mapped[int] = mapped_column(server_default="0")
     # This machine's time when the server's clock read `watermark`.
-    Column("watermark_set_at", UtcDateTime),
+    watermark_set_at: Mapped[dt.datetime | None]
     # The largest page the server accepts, once it has refused a larger one.
-    Column("max_page_size", Integer),
-    CheckConstraint("state_id = 1", name="one_row"),
-    info={"comment": "Where the sync stands: exactly one row, which the migration puts there."},
-)
+    max_page_size: Mapped[int | None]
 
-REJECTED = Table(
-    "rejected_records",
-    METADATA,
-    Column("rejected_id", Integer, primary_key=True),
-    Column("run_id", Integer, nullable=False),
-    Column("received_at", UtcDateTime, nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("raw", Text, nullable=False),
-    Column("raw_hash", LargeBinary, nullable=False),  # 16 bytes
-    UniqueConstraint("raw_hash"),
-    info={"comment": "One row a record that could not be loaded, once however often it was seen."},
-)
+
+class RejectedRecord(Base):
+    """One row per record that could not be loaded, once however often it was received."""
+
+    __tablename__ = "rejected_records"
+    __table_args__ = (
+        UniqueConstraint("raw_hash"),
+        {
+            "info": {
+                "comment": "One row per record that could not be loaded, once however often it was received."
+            }
+        },
+    )
+
+    rejected_id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int]
+    received_at: Mapped[dt.datetime]
+    reason: Mapped[str]
+    raw: Mapped[str]
+    raw_hash: Mapped[bytes]  # 16 bytes
+
+
+RUNS = cast("Table", SyncRun.__table__)
+STATE = cast("Table", SyncStateRow.__table__)
+REJECTED = cast("Table", RejectedRecord.__table__)

@@ -1,69 +1,104 @@
 """What a finished task found: kept here for good, because the API deletes it after a month."""
 
-from sqlalchemy import Boolean, Column, Double, Index, Integer, Table, Text
+from __future__ import annotations
 
-from etl.models.base import METADATA, BigSerial, Json, UtcDateTime
+import datetime as dt
+from typing import Any, cast
 
-RESULTS = Table(
-    "task_results",
-    METADATA,
-    Column("task_id", Text, primary_key=True),
-    Column("state", Text, nullable=False),  # archived, unavailable, expired
-    Column("kind", Text),
-    Column("result", Json),
-    Column("detected", Boolean),
-    Column("speech_detected", Boolean),
-    Column("languages", Json),
-    Column("text", Text),
-    Column("vtt", Text),
-    Column("error", Text),
-    Column("fetched_at", UtcDateTime),
-    Column("attempts", Integer, nullable=False, server_default="0"),
-    Column("next_attempt_at", UtcDateTime),
+from sqlalchemy import Index, Table
+from sqlalchemy.orm import Mapped, mapped_column
+
+from etl.models.base import Base, BigSerial, Json
+
+
+class TaskResult(Base):
+    """One row per task in SUCCESS or FAILURE: its result, or the attempts to fetch it."""
+
+    __tablename__ = "task_results"
+    __table_args__ = (
+        Index("ix_task_results_state", "state", "next_attempt_at"),
+        {
+            "info": {
+                "comment": "One row per task in SUCCESS or FAILURE: its result, or the attempts to fetch it."
+            }
+        },
+    )
+
+    task_id: Mapped[str] = mapped_column(primary_key=True)
+    state: Mapped[str]  # ResultState
+    kind: Mapped[str | None]
+    result: Mapped[Any | None] = mapped_column(Json)
+    detected: Mapped[bool | None]
+    speech_detected: Mapped[bool | None]
+    languages: Mapped[list[Any] | None]
+    text: Mapped[str | None]
+    vtt: Mapped[str | None]
+    error: Mapped[str | None]
+    fetched_at: Mapped[dt.datetime | None]
+    attempts: Mapped[int] = mapped_column(server_default="0")
+    next_attempt_at: Mapped[dt.datetime | None]
     # Of the attempts, those that failed: neither a result nor the statement that there is none.
-    Column("failures", Integer, nullable=False, server_default="0"),
-    Index("ix_task_results_state", "state", "next_attempt_at"),
-    info={"comment": "One row a task in SUCCESS or FAILURE: its result, or how far we are from having it."},
-)
+    failures: Mapped[int] = mapped_column(server_default="0")
 
-SUBTITLES = Table(
-    "subtitles",
-    METADATA,
-    Column("task_id", Text, primary_key=True),
-    Column("position", Integer, primary_key=True),
-    Column("start_seconds", Double),
-    Column("end_seconds", Double),
-    Column("text", Text),
-    info={"comment": "One row a subtitle of a transcription, in the order of the result."},
-)
 
-# The table of the words is an FTS5 index on SQLite, and one with a tsvector on Postgres: it is not described
-# here, the migration makes it.
-PARTS = Table(
-    "transcript_parts",
-    METADATA,
-    Column("part_id", BigSerial, primary_key=True, autoincrement=False),
-    Column("task_id", Text, nullable=False),
+class Subtitle(Base):
+    """One row per subtitle of a transcription, in the order of the result; times are seconds."""
+
+    __tablename__ = "subtitles"
+    __table_args__ = (
+        {"info": {"comment": "One row per subtitle of a transcription, in the order of the result."}},
+    )
+
+    task_id: Mapped[str] = mapped_column(primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    start_seconds: Mapped[float | None]
+    end_seconds: Mapped[float | None]
+    text: Mapped[str | None]
+
+
+class TranscriptPart(Base):
+    """
+    One row per searchable part of a transcript.
+
+    Its tokens are in `transcript_words`, an FTS5 index on SQLite and a table with a tsvector on Postgres:
+    neither is described here, the migration makes it.
+    """
+
+    __tablename__ = "transcript_parts"
+    __table_args__ = (
+        Index("ix_transcript_parts_task_id", "task_id"),
+        {
+            "info": {
+                "comment": (
+                    "One row per searchable part of a transcript; its words are in `transcript_words`, "
+                    "under `part_id`.\n\n"
+                    "That table is an FTS5 index on SQLite, and one with a tsvector on Postgres: neither is "
+                    "described here, the\nmigration makes it."
+                )
+            }
+        },
+    )
+
+    part_id: Mapped[int] = mapped_column(BigSerial, primary_key=True, autoincrement=False)
+    task_id: Mapped[str]
     # The first subtitle in it; null where the transcript has none, and is one text.
-    Column("first_position", Integer),
-    Index("ix_transcript_parts_task_id", "task_id"),
-    info={
-        "comment": (
-            "One row a part of a transcript that can be searched; its words are in `transcript_words`, "
-            "under `part_id`.\n\n"
-            "That table is an FTS5 index on SQLite, and one with a tsvector on Postgres: neither is "
-            "described here, the\nmigration makes it."
-        )
-    },
-)
+    first_position: Mapped[int | None]
 
-DETECTIONS = Table(
-    "detections",
-    METADATA,
-    Column("task_id", Text, primary_key=True),
-    Column("position", Integer, primary_key=True),
-    Column("frame_number", Integer),
-    Column("label", Text),
-    Column("confidence", Double),
-    info={"comment": "One row a frame in which a moderation found something, in the order of the result."},
-)
+
+class Detection(Base):
+    """One row per frame in which a content moderation found something, in the order of the result."""
+
+    __tablename__ = "detections"
+    __table_args__ = ({"info": {"comment": "One row per frame in which a moderation found something."}},)
+
+    task_id: Mapped[str] = mapped_column(primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    frame_number: Mapped[int | None]
+    label: Mapped[str | None]
+    confidence: Mapped[float | None]
+
+
+RESULTS = cast("Table", TaskResult.__table__)
+SUBTITLES = cast("Table", Subtitle.__table__)
+PARTS = cast("Table", TranscriptPart.__table__)
+DETECTIONS = cast("Table", Detection.__table__)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
-    from etl.extract.payload import Page, Task, UnusableRecord
+    from etl.extract.payload import Page, TaskPayload, UnusableRecord
     from etl.sync.account import Account
     from etl.sync.clock import SourceClock
     from etl.sync.summary import RunSummary
@@ -55,7 +55,7 @@ class BatchLoader:
         self._account, self._clock = account, clock
         self._stored_client_ids = account.client_ids
         self._created_after: dt.datetime | None = None
-        self._pending: list[Task] = []
+        self._pending: list[TaskPayload] = []
         self._pending_rejected: list[UnusableRecord] = []
         self._pending_bytes = 0
         self._flushed_at = time.monotonic()

@@ -134,7 +134,7 @@ WRONG = {
     "sync --since 0001-01-01T00:00+14:00": "write 2026-06-30 or",
     "sync --full --since 2026-01-01": "--full reads everything",
     "sync --full --status FAILURE": "--full reads everything",
-    "sync --task-id EMPTY_SLICE": "1 to 1,000 characters",
+    "sync --task-id NOTHING": "1 to 1,000 characters",
     "sync --search ENDLESS": "1 to 1,000 characters",
     "sync --search BROKEN": "not written in UTF-8",
     "sync -d": "-d",
@@ -149,7 +149,7 @@ WRONG = {
 }
 
 
-STRANGE = {"EMPTY_SLICE": "", "ENDLESS": "x" * 1001, "BROKEN": "\udcff"}
+STRANGE = {"NOTHING": "", "ENDLESS": "x" * 1001, "BROKEN": "\udcff"}
 
 
 @pytest.mark.parametrize("words", WRONG)

@@ -17,8 +17,8 @@ from support.worlds import NOW, query, settings_for
 from etl.database import reading
 from etl.emulator import Behaviour, World, serve
 from etl.extract.decode import decode_page
+from etl.extract.payload import CONTENT
 from etl.extract.result import parse_detail
-from etl.load.transform import CONTENT
 from etl.models import TASKS
 from etl.sync.api import run_sync
 from etl.sync.options import SyncOptions

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from etl.extract.decode import decode_task
-from etl.extract.payload import TaskPayload
+from etl.extract.payload import TaskPayload, task_payload
 from etl.extract.result import parse_detail
 from etl.load.due_results import due_results
 from etl.load.removals import SeenTasks, count_by_status, count_in_flight, mark_removed
@@ -168,7 +168,7 @@ def test_a_batch_of_ten_thousand_known_and_new_tasks_is_told_apart(connection):
     def batch(first: int, progress: int) -> list[TaskPayload]:
         numbers = range(first, first + 10_000)
         return [
-            TaskPayload(task_id=f"{number:06d}", progress=progress, fingerprint=b"%d" % progress)
+            task_payload(f"{number:06d}", {"progress": progress}, fingerprint=b"%d" % progress)
             for number in numbers
         ]
 

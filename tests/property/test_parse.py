@@ -13,12 +13,11 @@ from hypothesis import strategies as st
 from etl.emulator import Behaviour, World
 from etl.emulator.render import dump, make_record
 from etl.errors import RecordError
-from etl.extract.decode import decode_leniently
-from etl.extract.plain import decode_strict, is_suspect
-from etl.load.transform import content_of
+from etl.extract.lenient import decode_leniently
+from etl.extract.strict import decode_strict, is_suspect
 
 if TYPE_CHECKING:
-    from etl.extract.payload import Task
+    from etl.extract.payload import TaskPayload
 
 TEXTS = st.text(max_size=12, alphabet=st.characters(exclude_categories=["Cs", "Cc"]))
 HARD_TEXTS = st.sampled_from(["\x00", "\ud800", "\U0001f600", "\\u0000", "7", "1e3"])
@@ -77,11 +76,11 @@ RECORDS = some_of(
 LOOKED_AT = ("client_id", "started_at", "completed_at", "date_created")
 
 
-def in_order(payload: Task) -> str:
+def in_order(payload: TaskPayload) -> str:
     """Write a payload so that 1, 1.0 and True differ, and the order of names makes no difference."""
     looked_at = payload.client_id, payload.started_at, payload.completed_at, payload.date_created
-    assert looked_at == tuple(content_of(payload)[name] for name in LOOKED_AT)
-    return repr((payload.task_id, sorted_deeply(content_of(payload)), payload.fingerprint, payload.size))
+    assert looked_at == tuple(payload.as_dict()[name] for name in LOOKED_AT)
+    return repr((payload.task_id, sorted_deeply(payload.as_dict()), payload.fingerprint, payload.size))
 
 
 def sorted_deeply(value: Any) -> Any:

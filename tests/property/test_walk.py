@@ -14,7 +14,7 @@ from etl.errors import NotFound, PageLoop, RequestRefused, SourceError, Unreacha
 from etl.extract.complete_scan import CompleteScan
 from etl.extract.page_request import overlapping_request
 from etl.extract.paginator import Paginator
-from etl.extract.payload import Page, TaskPayload, UnusableRecord
+from etl.extract.payload import Page, TaskPayload, UnusableRecord, task_payload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -55,7 +55,7 @@ class MovingList:
         if not found and page > 1 and self.is_404_past_the_end:
             raise NotFound(404, "/streaming/ai/tasks")
         return Page(
-            records=tuple(TaskPayload(task_id=f"{each:06d}") for each in found),
+            records=tuple(task_payload(f"{each:06d}") for each in found),
             count=self.counts(len(self.ids), len(found)),
             has_next=self.names_next and page * limit < len(self.ids),
         )
@@ -132,7 +132,7 @@ def test_a_page_size_cut_in_mid_walk_does_not_send_it_back_to_the_top():
 
 def test_records_that_look_alike_join_no_pages():
     """Three of the same text, without an id, stand behind the tasks 1, 2 and 4; while it is read, 0 goes."""
-    records = [TaskPayload(task_id=f"{number:06d}") for number in range(8)]
+    records = [task_payload(f"{number:06d}") for number in range(8)]
     for place in (2, 4, 7):
         records.insert(place, UnusableRecord(b"null", "not an object"))
     source = MovingList([], 3)

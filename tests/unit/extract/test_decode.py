@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 
 from etl.errors import RecordError, UnreadablePage
 from etl.extract.decode import decode_page, decode_task
-from etl.extract.fields import ORIGINALS
+from etl.extract.lenient import ORIGINALS
 from etl.extract.lenient_json import split_array, split_object
 from etl.extract.payload import CorruptPage, UnusableRecord
-from etl.load.transform import content_of
 
 ID = "aafe70c6-0000-0000-0000-327b65f7670f"
 
@@ -23,7 +22,7 @@ ID = "aafe70c6-0000-0000-0000-327b65f7670f"
 def parse(**fields: object) -> SimpleNamespace:
     """Give what is read, by the names of the columns."""
     task = decode_task(json.dumps({"task_id": ID, **fields}).encode())
-    return SimpleNamespace(task_id=task.task_id, **content_of(task))
+    return SimpleNamespace(task_id=task.task_id, **task.as_dict())
 
 
 def a_page(*records: bytes, **fields: object) -> bytes:
@@ -89,16 +88,16 @@ def test_a_record_without_a_usable_id_is_refused(task_id):
 
 def test_what_no_database_takes_is_replaced_and_its_original_kept():
     task = decode_task(b'{"task_id":"a","task_data":{"url":"x\\u0000y\\ud800"}}')
-    assert task.url == "x\ufffdy\ufffd"
-    assert task.extra == {ORIGINALS: {"task_data": '{"task_data":{"url":"x\\u0000y\\ud800"}}'}}
+    assert task.as_dict()["url"] == "x\ufffdy\ufffd"
+    assert task.as_dict()["extra"] == {ORIGINALS: {"task_data": '{"task_data":{"url":"x\\u0000y\\ud800"}}'}}
 
 
 def test_so_it_is_in_a_page_whose_other_records_are_plain():
     first, second = decode_page(
         a_page(b'{"task_id":"a","status":"x\\u0000"}', b'{"task_id":"b","status":"y"}')
     ).tasks
-    assert content_of(first)["status"] == "x\ufffd"
-    assert content_of(second)["status"] == "y"
+    assert first.as_dict()["status"] == "x\ufffd"
+    assert second.as_dict()["status"] == "y"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from etl.errors import NotFound
 from etl.extract.complete_scan import CompleteScan
-from etl.extract.payload import Page, TaskPayload
+from etl.extract.payload import Page, task_payload
 
 GRANTED = 9
 
@@ -28,7 +28,7 @@ class BlinkingList:
         shown = task_ids[start : start + limit]
         if not shown and page > 1:
             raise NotFound(404, "/streaming/ai/tasks")
-        records = tuple(TaskPayload(task_id=task_id) for task_id in shown)
+        records = tuple(task_payload(task_id) for task_id in shown)
         return Page(records=records, count=len(task_ids) + 7, has_next=start + limit < len(task_ids))
 
 

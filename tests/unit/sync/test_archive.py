@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from etl.extract.daemon_pool import DaemonPool
-from etl.extract.payload import TaskPayload
+from etl.extract.payload import task_payload
 from etl.extract.result import ResultPayload
 from etl.load.due_results import DueResult
 from etl.sync import archive
@@ -29,7 +29,7 @@ class Details:
 
     def fetch_detail(self, task_id: str) -> ResultPayload:
         self.asked += 1
-        return ResultPayload(task=TaskPayload(task_id=task_id, size=self._size), kind=None, result={"a": 1})
+        return ResultPayload(task=task_payload(task_id, size=self._size), kind=None, result={"a": 1})
 
 
 def settle(pool: DaemonPool, source: Details) -> None:

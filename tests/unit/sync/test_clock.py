@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from etl.extract.payload import Page, TaskPayload
+from etl.extract.payload import Page, task_payload
 from etl.sync.clock import TOLERATED_DRIFT, SourceClock
 from etl.sync.window import covered_until, next_watermark
 
@@ -33,7 +33,7 @@ def hear(clock: SourceClock, machine: Machine, *skews: dt.timedelta | None, newe
     """Let the clock hear answers whose `Date` is so far off this machine's clock."""
     for skew in skews:
         served_at = None if skew is None else machine.at + SECOND + skew
-        tasks = () if newest is None else (TaskPayload(task_id="t", started_at=newest),)
+        tasks = () if newest is None else (task_payload("t", {"started_at": newest}),)
         clock.observe(Page(records=tasks, served_at=served_at))
 
 
