@@ -77,7 +77,7 @@ def test_times_that_no_list_shows_are_taken_from_the_tasks_own_pages(database_ur
 @pytest.mark.parametrize("options", [SyncOptions(), FULL])
 def test_what_a_page_said_is_neither_erased_nor_written_again_by_the_next_sync(database_url, options):
     world = finished_world(50)
-    with serve(world, Behaviour(record_shape="older", extra_detail_fields={"priority": 5})) as emulator:
+    with serve(world, Behaviour(record_shape="older", extra_detail_fields={"shard": 5})) as emulator:
         settings = settings_for(emulator, database_url)
         run_sync(settings)
         before = dump(database_url)
@@ -92,7 +92,7 @@ def test_what_a_page_said_is_neither_erased_nor_written_again_by_the_next_sync(d
 def test_a_change_of_something_else_keeps_what_a_page_said(database_url):
     """The record's text differs, so it is compared; what it says of times is still nothing."""
     world = finished_world(30)
-    with serve(world, Behaviour(record_shape="older", extra_detail_fields={"priority": 5})) as emulator:
+    with serve(world, Behaviour(record_shape="older", extra_detail_fields={"shard": 5})) as emulator:
         settings = settings_for(emulator, database_url)
         run_sync(settings)
         emulator.behaviour.extra_fields = {"colour": "blue"}
@@ -100,7 +100,7 @@ def test_a_change_of_something_else_keeps_what_a_page_said(database_url):
         assert stored_times(database_url) == true_times(world)
         extras = query(database_url, "SELECT CAST(extra AS TEXT) FROM tasks WHERE status <> 'REVOKED'")
         assert {frozenset(json.loads(extra).items()) for (extra,) in extras} == {
-            frozenset({"priority": 5, "colour": "blue"}.items())
+            frozenset({"shard": 5, "colour": "blue"}.items())
         }
         emulator.behaviour.extra_fields = {}
         run_sync(settings, FULL)
@@ -109,11 +109,11 @@ def test_a_change_of_something_else_keeps_what_a_page_said(database_url):
 
 def test_a_field_that_only_the_page_has_lands_in_extra(database_url):
     world = finished_world(30)
-    with serve(world, Behaviour(extra_detail_fields={"priority": 5})) as emulator:
+    with serve(world, Behaviour(extra_detail_fields={"shard": 5})) as emulator:
         settings = settings_for(emulator, database_url)
         run_sync(settings)
         extras = query(database_url, "SELECT CAST(extra AS TEXT) FROM tasks WHERE status <> 'REVOKED'")
-        assert {extra for (extra,) in extras} <= {'{"priority":5}', '{"priority": 5}'}
+        assert {extra for (extra,) in extras} <= {'{"shard":5}', '{"shard": 5}'}
         before = dump(database_url)
         assert run_sync(settings, FULL).updated == 0
         assert dump(database_url) == before

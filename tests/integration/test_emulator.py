@@ -251,11 +251,11 @@ def test_what_has_not_happened_is_null_or_absent(emulator, client):
 
 
 def test_unknown_fields_appear_everywhere(emulator, client):
-    emulator.behaviour.extra_fields = {"priority": "low"}
+    emulator.behaviour.extra_fields = {"shard": "low"}
     emulator.behaviour.extra_processing_time = {"queued_sec": 4}
     emulator.behaviour.creation_field = "created_at"
     for record in client.get(TASKS).json()["results"]:
-        assert record["priority"] == "low"
+        assert record["shard"] == "low"
         assert record["processing_time"]["queued_sec"] == 4
         truth = emulator.world.tasks[record["task_id"]].created_at
         assert dt.datetime.fromisoformat(record["created_at"]) == truth

@@ -22,7 +22,7 @@ from etl import frames, views
 from etl.database import open_engine
 from etl.emulator import Behaviour, serve
 from etl.errors import ConfigurationError, NoTablesError
-from etl.models import DETECTIONS, METADATA, RUNS, SUBTITLES, TASKS
+from etl.models import API_FIELDS, DETECTIONS, METADATA, RUNS, SUBTITLES, TASKS, FieldKind
 from etl.sync.api import run_sync, writing
 from etl.sync.options import SyncOptions
 
@@ -63,7 +63,19 @@ NAMES = {
     " created_at day valid_from valid_to failed_at expires_at"
     " last_at first_at synced_at watermark last_full_at",
 }
-DTYPES = {name: dtype for dtype, names in NAMES.items() for name in names.split()}
+# A field of the API that is not listed above has the dtype of its kind.
+OF_KIND = {
+    FieldKind.TEXT: "string",
+    FieldKind.SMALL_INTEGER: "Int64",
+    FieldKind.INTEGER: "Int64",
+    FieldKind.NUMBER: "float64",
+    FieldKind.BOOLEAN: "boolean",
+    FieldKind.INSTANT: UTC,
+    FieldKind.OBJECT: "object",
+}
+DTYPES = {field.name: OF_KIND[field.kind] for field in API_FIELDS} | {
+    name: dtype for dtype, names in NAMES.items() for name in names.split()
+}
 
 
 def read(name: str, *arguments, **options):

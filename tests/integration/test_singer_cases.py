@@ -315,12 +315,12 @@ def test_new_fields_appear_in_the_task_its_data_and_its_times(source):
         status="STARTED",
         task_data={"url": "u", "fps": 25},
         processing_time={**start, "queue": ["a"]},
-        priority={"level": 3},
+        shard={"level": 3},
     )
     assert source.sync().updated == 1
     grown = {
         "task_data": {"url": "u", "fps": 25},
-        "extra": {"priority": {"level": 3}, "processing_time": {"queue": ["a"]}},
+        "extra": {"shard": {"level": 3}, "processing_time": {"queue": ["a"]}},
     }
     assert stored(source.url) == {ID: {**row, **grown, "changed_at": NOW + dt.timedelta(hours=1)}}
     source.show(ID, status="STARTED", task_data={"url": "u"}, processing_time=start)

@@ -52,8 +52,8 @@ def test_the_older_shape_is_read():
 
 
 def test_unknown_fields_are_kept_inside_processing_time_too():
-    task = parse(priority=3, processing_time={"queue": "a", "started_at": None})
-    assert task.extra == {"priority": 3, "processing_time": {"queue": "a"}}
+    task = parse(shard=3, processing_time={"queue": "a", "started_at": None})
+    assert task.extra == {"shard": 3, "processing_time": {"queue": "a"}}
 
 
 @pytest.mark.parametrize(
