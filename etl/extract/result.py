@@ -1,8 +1,8 @@
 """
-The result of a finished task as the detail call sends it, in every spelling that is known.
+The result of a finished task, as the detail request returns it.
 
-Facts: https://gcore.com/docs/api-reference/streaming/ai/get-ai-task-result; the older spellings are those of
-the same page until 2026.
+Field names: https://gcore.com/docs/api-reference/streaming/ai/get-ai-task-result; the older names are those
+of the same page until 2026, and both are read.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from etl.extract.payload import TaskPayload, fingerprint
 from etl.extract.values import flag, json_array, number, readable, small_integer, text
 from etl.models import TaskStatus, TaskType
 
-# Smaller bodies are read where they arrive, so that several are at once.
+# Smaller bodies are parsed by the thread that received them, several at a time.
 PACKED_FROM = 1 << 20
 _QUICKEST = 1
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -33,7 +33,7 @@ _TIMECODE = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:[.,]\d+)?)")
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Subtitle:
-    """One line of a transcript; its times are seconds from the start of the video, None where senseless."""
+    """One subtitle of a transcript; times are seconds from the start of the video, None if unreadable."""
 
     start_seconds: float | None
     end_seconds: float | None
@@ -42,7 +42,7 @@ class Subtitle:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Detection:
-    """One frame in which something was found; `confidence` is between 0 and 1."""
+    """One frame with a detection; `confidence` is between 0 and 1."""
 
     frame_number: int | None
     label: str | None
@@ -52,10 +52,10 @@ class Detection:
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ResultPayload:
     """
-    What one task found. `result` is the whole of it; None if the answer held none, or an empty one.
+    The result of one task. `result` is the whole document; None if the response had none, or an empty one.
 
-    A large one is `packed` until it is to be stored: compressed text, beside which only `task` and `kind` are
-    known. As values it is many times that.
+    A large result is `packed` until it is stored: compressed text, with only `task` and `kind` parsed.
+    Parsed, it would take many times the memory.
     """
 
     task: TaskPayload
@@ -72,12 +72,12 @@ class ResultPayload:
     packed: bytes | None = dataclasses.field(default=None, repr=False)
 
     def unpacked(self) -> ResultPayload:
-        """Return it with all that it holds."""
+        """Return the payload with its result parsed."""
         return self if self.packed is None else _with_result(self.task, zlib.decompress(self.packed))
 
 
 def read_detail(body: bytes) -> ResultPayload:
-    """Read a task with its result like `parse_detail`, but leave a large result packed."""
+    """Return a task with its result, as `parse_detail` does, but leave a large result packed."""
     if len(body) < PACKED_FROM:
         return parse_detail(body)
     task, raw = _split(body)
@@ -86,15 +86,15 @@ def read_detail(body: bytes) -> ResultPayload:
 
 def parse_detail(body: bytes) -> ResultPayload:
     """
-    Read a task with its result.
+    Return a task with its result.
 
-    Raises UnreadablePage if the body is no task: cut short, no JSON, or JSON of another shape.
+    Raises UnreadablePage if the body is not a task: truncated, not JSON, or JSON of another shape.
     """
     return _with_result(*_split(body))
 
 
 def _split(body: bytes) -> tuple[TaskPayload, bytes | memoryview]:
-    """Return the task, read, and the text of its result, which is not looked into."""
+    """Return the task, and the text of its result unparsed."""
     try:
         members = _members(body)
         raw = members.pop("result", b"null")
@@ -107,12 +107,12 @@ def _split(body: bytes) -> tuple[TaskPayload, bytes | memoryview]:
 
 
 def _members(body: bytes) -> dict[str, Any]:
-    """Cut an object into the texts of its members, at once where it is clean and else piece by piece."""
+    """Return the texts of the members of an object."""
     try:
         members = _decode_members(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return dict(split_object(body))
-    # The quick decoder lets some characters pass that are none.
+    # The strict decoder lets some invalid characters pass.
     return members if all(map(str.isprintable, members)) else dict(split_object(body))
 
 
@@ -133,13 +133,13 @@ def _with_result(task: TaskPayload, raw: bytes | memoryview) -> ResultPayload:
         text=readable(result.get("concatenated_text"), text),
         vtt=readable(result.get("vttContent"), text),
         error=readable(result.get("error"), text),
-        subtitles=tuple(_subtitle(cue) for cue in _objects(result.get("subtitles"))),
+        subtitles=tuple(_subtitle(item) for item in _objects(result.get("subtitles"))),
         detections=tuple(_detection(frame) for frame in _objects(result.get("frames"))),
     )
 
 
 def fullness(value: Any) -> int:  # noqa: ANN401
-    """Count what a JSON value says; null, empty text and empty brackets, however deep, say nothing."""
+    """Return the number of scalars in a JSON value, without null and empty strings."""
     if isinstance(value, dict):
         return sum(fullness(item) for item in value.values())
     if isinstance(value, list):
@@ -148,7 +148,7 @@ def fullness(value: Any) -> int:  # noqa: ANN401
 
 
 def timecode(value: Any) -> float:  # noqa: ANN401
-    """Read `HH:mm:ss.fff`, hours optional, as seconds."""
+    """Return `HH:mm:ss.fff`, hours optional, in seconds."""
     match = _TIMECODE.fullmatch(text(value).strip())
     if match is None:
         raise ValueError(value)
@@ -157,7 +157,7 @@ def timecode(value: Any) -> float:  # noqa: ANN401
 
 
 def _read(raw: bytes) -> Any:  # noqa: ANN401
-    """Read it whole; what no database can hold as JSON is kept as its text."""
+    """Return the parsed result; what no database can store as JSON is kept as text."""
     try:
         if raw.startswith(b"{"):
             fields, unreadable = members_of(raw)
@@ -184,11 +184,11 @@ def _detected(result: dict[str, Any]) -> bool | None:
     return any(flags) if flags else None
 
 
-def _subtitle(cue: dict[str, Any]) -> Subtitle:
+def _subtitle(item: dict[str, Any]) -> Subtitle:
     return Subtitle(
-        start_seconds=readable(cue.get("start_time"), timecode),
-        end_seconds=readable(cue.get("end_time"), timecode),
-        text=readable(cue.get("text"), text),
+        start_seconds=readable(item.get("start_time"), timecode),
+        end_seconds=readable(item.get("end_time"), timecode),
+        text=readable(item.get("text"), text),
     )
 
 

@@ -35,30 +35,30 @@ _encode_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=
 
 
 def as_json(value: Any) -> str:  # noqa: ANN401
-    """Write a document that was read from JSON, and so holds nothing that is none."""
+    """Return a value that was parsed from JSON as compact JSON."""
     try:
         return msgspec.json.encode(value).decode()
     except TypeError:
-        # A subclass of str, perhaps.
+        # msgspec does not accept subclasses of str.
         return _encode_json(value)
 
 
 def as_sqlite_instant(value: dt.datetime) -> str:
     """
-    Write an aware instant in UTC with all six digits of the second, always.
+    Return an aware timestamp in UTC, always with six digits of the second.
 
-    So it sorts as it happened, and SQLite's own date functions read it.
+    Such texts sort by time, and SQLite's date functions read them.
     """
     if value.tzinfo is not dt.UTC:
         value = value.astimezone(dt.UTC)
-    # A quarter of the time of `isoformat`, which asks the time zone for its offset.
+    # It takes a quarter of the time of `isoformat`.
     text: str = msgspec.to_builtins(value)
     return f"{text[:10]} {text[11:-1]}{'' if value.microsecond else '.000000'}"
 
 
 class UtcDateTime(TypeDecorator[dt.datetime]):
     """
-    An instant: aware and in UTC in Python, whatever the database makes of it.
+    A timestamp: aware and in UTC in Python.
 
     TIMESTAMPTZ on Postgres, text on SQLite.
     """
@@ -67,11 +67,11 @@ class UtcDateTime(TypeDecorator[dt.datetime]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Choose the column type."""
+        """Return the column type."""
         return dialect.type_descriptor(Text() if dialect.name == "sqlite" else DateTime(timezone=True))
 
     def process_bind_param(self, value: dt.datetime | None, dialect: Dialect) -> dt.datetime | str | None:
-        """Refuse an instant that does not say where it is: guessing a zone would store a lie."""
+        """Raise ValueError for a naive timestamp: its zone could only be guessed."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -79,7 +79,7 @@ class UtcDateTime(TypeDecorator[dt.datetime]):
         return as_sqlite_instant(value) if dialect.name == "sqlite" else value.astimezone(dt.UTC)
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> dt.datetime | None:  # noqa: ANN401
-        """Give the instant back in UTC, even from a session in another zone."""
+        """Return the timestamp in UTC, whatever the time zone of the session."""
         if value is None:
             return None
         if dialect.name == "sqlite":
@@ -92,28 +92,28 @@ class Json(TypeDecorator[Any]):
     """
     A JSON document; None is SQL's NULL.
 
-    JSONB on Postgres; compact UTF-8 text on SQLite, in a column declared TEXT: one declared JSON would get
-    numeric affinity there, and a document that is a bare number would come back as no text at all.
+    JSONB on Postgres; compact UTF-8 text on SQLite, in a column declared TEXT: a column declared JSON has
+    numeric affinity there, and would turn a document that is a bare number into a number.
     """
 
     impl = JSON
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Choose the column type."""
+        """Return the column type."""
         if dialect.name == "sqlite":
             return dialect.type_descriptor(Text())
-        # It takes long to load, which users of SQLite need not wait for.
+        # It takes long to import, and users of SQLite do not need it.
         from sqlalchemy.dialects.postgresql import JSONB  # noqa: PLC0415
 
         return dialect.type_descriptor(JSONB(none_as_null=True))
 
     def process_bind_param(self, value: Any | None, dialect: Dialect) -> Any:  # noqa: ANN401
-        """Write the document; NaN and infinity are no JSON and raise ValueError."""
+        """Return the document as text; raise ValueError for NaN and infinity."""
         return _encode_json(value) if dialect.name == "sqlite" and value is not None else value
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> Any:  # noqa: ANN401
-        """Read the document."""
+        """Return the parsed document."""
         return json.loads(value) if dialect.name == "sqlite" and value is not None else value
 
 
