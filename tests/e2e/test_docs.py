@@ -121,6 +121,15 @@ def test_the_sql_of_the_readme_runs(migrated_url, statement):
             connection.execute(sa.text(line.partition(" --")[0].rstrip("; "))).all()
 
 
+def test_every_class_named_in_the_chapter_on_models_exists():
+    if not hasattr(models, "Task"):
+        pytest.skip("the models are not declarative yet")
+    chapter = TEXTS["docs/python.md"].partition("\n## Models")[2].partition("\n## ")[0]
+    named = {span for span in code_spans(chapter) if re.fullmatch(r"[A-Z]\w+[a-z]", span)}
+    assert "Task" in named
+    assert {name for name in named - {"Session", "StrEnum", "None"} if not hasattr(models, name)} == set()
+
+
 PYTHON = [
     pytest.param(block, id=f"{name}-{number}")
     for name, text in TEXTS.items()
