@@ -1,4 +1,4 @@
-"""The dashboard for Grafana and the page on Metabase: every query in them runs on Postgres."""
+"""The Grafana dashboard and the Metabase page: every query in them runs on Postgres."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def url(postgres_databases) -> Iterator[str]:
             ended = dt.datetime.now(dt.UTC)
             new = {"task_name": TYPES[0], "status": "SUCCESS", "completed_at": ended}
             store_task(connection, "new", is_result_due=True, **new)
-            # Nobody knows what these two are: one ran and never waited that anybody knows, one only waited.
+            # Two tasks of unknown type: one with a known processing time only, one with a known wait only.
             store_task(connection, "ran", status="FAILURE", completed_at=ended, total_time_sec=5)
             store_task(connection, "waited", status="FAILURE", **dict.fromkeys(TIMES, ended))
             for task_id, error in (("ran", "  " + "long " * 20), ("waited", ":odd")):
@@ -48,7 +48,7 @@ def url(postgres_databases) -> Iterator[str]:
 
 
 def fill_in(text: str, since: dt.datetime, until: dt.datetime, types: list[str]) -> str:
-    """Do as Grafana does: what a macro is given ends at the first closing bracket, and values are a list."""
+    """Expand macros and variables like Grafana: an argument ends at the first bracket, `$type` is a list."""
     bounds = f"'{since:%Y-%m-%dT%H:%M:%SZ}' AND '{until:%Y-%m-%dT%H:%M:%SZ}'"
     text = re.sub(r"\$__timeFilter\(([^)]*)\)", rf"\1 BETWEEN {bounds}", text)
     return text.replace("$type", ",".join(f"'{each}'" for each in types))
@@ -65,7 +65,7 @@ def rows_of(url: str, title: str, since=RANGE[0], until=RANGE[1], types=TYPES):
 
 
 @pytest.mark.parametrize("title", TITLES)
-def test_each_panel_is_answered_in_the_form_that_it_draws(url, title):
+def test_each_panel_gets_rows_in_its_format(url, title):
     form, rows = rows_of(url, title)
     assert rows
     if form == "time_series":
@@ -78,7 +78,7 @@ def test_each_panel_is_answered_in_the_form_that_it_draws(url, title):
         assert rows_of(url, title, *(end - dt.timedelta(days=1000) for end in RANGE))[1] == []
 
 
-def test_the_panels_say_what_the_views_say(url):
+def test_panels_agree_with_the_views(url):
     _, finished = rows_of(url, "Tasks finished per day")
     ((succeeded, failed, revoked),) = query(
         url, "SELECT sum(succeeded), sum(failed), sum(revoked) FROM outcomes"
@@ -95,20 +95,20 @@ def test_the_panels_say_what_the_views_say(url):
         sum(row["value"] for row in created)
         == query(url, "SELECT sum(tasks) FROM task_daily WHERE day IS NOT NULL")[0][0]
     )
-    _, minutes = rows_of(url, "Minutes that tasks ran per day")
+    _, minutes = rows_of(url, "Processing minutes per day")
     ((processed,),) = query(url, "SELECT sum(processed_minutes) FROM minutes_daily")
     assert sum(row["succeeded"] + row["other"] for row in minutes) == pytest.approx(processed)
     ((succeeded,),) = query(url, "SELECT sum(succeeded_minutes) FROM minutes_daily")
     assert sum(row["succeeded"] for row in minutes) == pytest.approx(succeeded)
     for title, view in {"In flight": "in_flight", "Stalled": "stalls"}.items():
         assert list(rows_of(url, title)[1][0].values()) == [query(url, f"SELECT count(*) FROM {view}")[0][0]]
-    kinds = {row["error_kind"]: row["tasks"] for row in rows_of(url, "Why tasks failed")[1]}
+    kinds = {row["error_kind"]: row["tasks"] for row in rows_of(url, "Failures by cause")[1]}
     expected = query(
         url, "SELECT coalesce(error_kind, 'unknown'), sum(tasks) FROM failure_kinds GROUP BY error_kind"
     )
     assert kinds == dict(expected)
     assert {"", "long " * 15 + "long"[:3]} < set(kinds)
-    _, spans = rows_of(url, "How long tasks wait and run")
+    _, spans = rows_of(url, "Waiting and processing times")
     for column, view in {"ran": "task_durations", "waited": "task_waits"}.items():
         counted = query(url, f"SELECT task_name, category, n FROM {view}")
         shown = [(row["task_name"], row["category"], row[column]) for row in spans if row[column] is not None]
@@ -116,7 +116,7 @@ def test_the_panels_say_what_the_views_say(url):
     assert len(spans) == len({(row["task_name"], row["category"]) for row in spans})
 
 
-def test_the_dashboard_holds_together():
+def test_the_dashboard_is_consistent():
     assert len(set(TITLES)) == len(TITLES)
     assert len({panel["id"] for panel in PANELS}) == len(PANELS)
     assert all(panel["description"] for panel in PANELS)

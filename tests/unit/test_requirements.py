@@ -1,4 +1,4 @@
-"""The pinned sets: what a server installs is all it needs, pinned, hashed, and what the tests ran with."""
+"""The pinned requirements are complete, hashed, and the versions that the tests run with."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SETS = {"prod": ("postgres", "export"), "demo": ("demo",), "dev": ("all",), "uv"
 
 
 def pins(name: str) -> dict[str, set[str]]:
-    """Give the versions in a set by the names of the packages; for some there are several, by Python."""
+    """Return the pinned versions by package; some packages have several, depending on the Python version."""
     found: dict[str, set[str]] = {}
     for line in (ROOT / "requirements" / f"{name}.txt").read_text().splitlines():
         if match := re.match(r"([A-Za-z0-9._-]+)==(\S+)", line):
@@ -25,8 +25,8 @@ def pins(name: str) -> dict[str, set[str]]:
     return found
 
 
-def needed(extras: tuple[str, ...]) -> set[str]:
-    """Give the packages that the project and these extras need, with what those need here."""
+def required(extras: tuple[str, ...]) -> set[str]:
+    """Return the packages that the project and these extras require, including transitive requirements."""
     listed = [
         *PROJECT["dependencies"],
         *(each for name in extras for each in PROJECT["optional-dependencies"][name]),
@@ -43,7 +43,7 @@ def needed(extras: tuple[str, ...]) -> set[str]:
         found.add(name)
         try:
             further = map(Requirement, distribution(name).requires or [])
-        except PackageNotFoundError:  # of another platform
+        except PackageNotFoundError:  # for another platform
             continue
         for each in further:
             marker, known = each.marker, [{"extra": extra} for extra in ("", *requirement.extras)]
@@ -53,16 +53,18 @@ def needed(extras: tuple[str, ...]) -> set[str]:
 
 
 @pytest.mark.parametrize("name, extras", [pair for pair in SETS.items() if pair[1]])
-def test_each_set_has_all_that_is_needed(name, extras):
-    assert needed(extras) - pins(name).keys() == set()
+def test_each_file_pins_everything_that_is_required(name, extras):
+    assert required(extras) - pins(name).keys() == set()
 
 
-def test_what_a_server_needs_has_nothing_besides():
-    assert pins("prod").keys() - needed(SETS["prod"]) <= {"tzdata", "colorama"}, "of other platforms at most"
+def test_the_requirements_of_a_server_contain_nothing_else():
+    assert pins("prod").keys() - required(SETS["prod"]) <= {"tzdata", "colorama"}, (
+        "only packages for other platforms"
+    )
 
 
 @pytest.mark.parametrize("name", ["prod", "demo"])
-def test_the_sets_agree_with_what_the_tests_run_with(name):
+def test_all_files_pin_the_versions_that_the_tests_run_with(name):
     dev = pins("dev")
     assert {
         package: versions for package, versions in pins(name).items() if dev.get(package) != versions
@@ -70,14 +72,14 @@ def test_the_sets_agree_with_what_the_tests_run_with(name):
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_every_pin_has_a_hash_and_no_set_names_a_registry(name):
+def test_every_pin_has_a_hash_and_no_file_names_a_registry(name):
     text = (ROOT / "requirements" / f"{name}.txt").read_text()
     logical = text.replace("\\\n", " ").splitlines()
     assert [line for line in logical if "==" in line and "--hash=sha256:" not in line] == []
     assert [line for line in logical if re.search(r"://|--(extra-)?index-url|--find-links", line)] == []
 
 
-def test_make_lock_makes_every_set_that_there_is():
+def test_make_lock_generates_every_file():
     makefile = (ROOT / "Makefile").read_text()
     made = set(re.findall(r"-o requirements/(\w+)\.txt", makefile))
     assert made == {path.stem for path in (ROOT / "requirements").glob("*.txt")} == SETS.keys()
