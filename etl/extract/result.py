@@ -20,14 +20,12 @@ from etl.extract.lenient import decode_leniently, members_of
 from etl.extract.lenient_json import escaped, loads, split_object, storable
 from etl.extract.payload import TaskPayload, fingerprint
 from etl.extract.values import flag, json_array, number, readable, small_integer, text
-from etl.models import TaskStatus, TaskType
+from etl.models import ResultKind, TaskStatus, TaskType
 
 # Smaller bodies are parsed by the thread that received them, several at a time.
 PACKED_FROM = 1 << 20
 _QUICKEST = 1
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-# The `kind` of the result of a task that failed.
-FAILURE_KIND = "failure"
 _TIMECODE = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:[.,]\d+)?)")
 
 
@@ -169,7 +167,7 @@ def _read(raw: bytes) -> Any:  # noqa: ANN401
 
 def _kind(task: TaskPayload) -> str | None:
     if task.status == TaskStatus.FAILURE:
-        return FAILURE_KIND
+        return ResultKind.FAILURE.value
     values = task.as_dict()
     name: str | None = values["task_name"]
     return name if name == TaskType.TRANSCRIPTION else values["category"] or name

@@ -50,6 +50,17 @@ class ResultState(StrEnum):
     EXPIRED = "expired"
 
 
+class ResultKind(StrEnum):
+    """What a result holds: a transcription, detections of one category, or the error of a failed task."""
+
+    TRANSCRIPTION = TaskType.TRANSCRIPTION.value
+    NSFW = Category.NSFW.value
+    SOFT_NUDITY = Category.SOFT_NUDITY.value
+    HARD_NUDITY = Category.HARD_NUDITY.value
+    SPORT = Category.SPORT.value
+    FAILURE = "failure"
+
+
 class RunMode(StrEnum):
     """What a run reads."""
 
