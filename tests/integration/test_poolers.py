@@ -113,7 +113,7 @@ def keeps_session(url: str) -> bool:
         stack.callback(engine.dispose)
         connection = stack.enter_context(engine.connect())
         try:
-            pooler.find_pooler(connection)
+            pooler.detect_pooler(connection)
         except TransactionPooler:
             return False
     return True

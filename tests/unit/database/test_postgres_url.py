@@ -127,7 +127,7 @@ LEAKING = ["hun@h/d?ter2=x", "hunter2@h?hunter2=x", "a@hunter2@h/d?ssl=true", "x
 @pytest.mark.parametrize("written", LEAKING)
 def test_a_password_that_should_have_been_quoted_is_not_quoted_back(written):
     line = refused(f"postgresql://user:{written}@127.0.0.1/tasks")
-    assert "more than one @" in line or "is not one" in line
+    assert "more than one @" in line or "is malformed" in line
     assert "ter2" not in line
 
 
