@@ -11,7 +11,7 @@ import pandas as pd
 from etl import frames
 from etl.frames.chunks import connected
 from etl.frames.times import parse_range
-from etl.load.due_results import KEPT_AT_LEAST
+from etl.load.due_results import MIN_RETENTION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -188,7 +188,7 @@ class _Collector:
 
     def _expiring(self) -> pd.DataFrame:
         """Read what can still be fetched, and not all that was lost since the copy was begun."""
-        since = self._read_at - KEPT_AT_LEAST - DAY  # the database's clock may be another
+        since = self._read_at - MIN_RETENTION - DAY  # the database's clock may be another
         expiring = frames.view("results_expiring", self._connection, since=since)
         return expiring[expiring["days_left"] >= 0].sort_values("days_left")
 

@@ -145,7 +145,7 @@ def test_transaction_mode_is_refused_while_others_are_busy(url):
 
 def test_transaction_mode_is_refused_when_all_its_sessions_are_taken(url, monkeypatch):
     """Whoever has no session of its own then waits for one, and cannot have waited before."""
-    monkeypatch.setattr(pooler, "_PATIENCE", 0.3)
+    monkeypatch.setattr(pooler, "_TIMEOUT_SECONDS", 0.3)
     plain = pooler._keeps_session
     with pooled(url, "transaction", default_pool_size=2) as through, contextlib.ExitStack() as stack:
 
@@ -168,7 +168,7 @@ def test_statement_mode_is_refused_by_whoever_writes_or_reads(url):
 
 @pytest.mark.parametrize("size", [1, 2, 20])
 def test_session_mode_works_like_the_server_itself(url, size, monkeypatch):
-    monkeypatch.setattr(pooler, "_PATIENCE", 0.5)
+    monkeypatch.setattr(pooler, "_TIMEOUT_SECONDS", 0.5)
     world = a_world(30)
     with pooled(url, "session", default_pool_size=size) as through, serve(world) as emulator:
         settings = settings_for(emulator, through)

@@ -57,7 +57,7 @@ class Pool:
 
 def keeps_session(monkeypatch, pool: Pool) -> bool:
     monkeypatch.setattr(pooler, "_ask", pool.ask)
-    monkeypatch.setattr(pooler, "_second_like", lambda _: contextlib.nullcontext(OTHER))
+    monkeypatch.setattr(pooler, "_second_connection", lambda _: contextlib.nullcontext(OTHER))
     monkeypatch.setattr(pooler.time, "sleep", lambda _: pool.clean(float("inf")))
     backend = pool.ask(MINE, b"SELECT")
     return pooler._keeps_session(MINE, backend, None)

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from etl.extract.result import Subtitle
-from etl.load.subtitle_formats import as_srt, as_webvtt, has_cues, srt_of_webvtt
+from etl.load.subtitle_formats import as_srt, as_webvtt, has_subtitles, srt_of_webvtt
 
 
 def a_cue(start: float | None, end: float | None, text: str | None = "words") -> Subtitle:
@@ -100,9 +100,9 @@ def test_webvtt_becomes_subrip_without_its_escapes_and_tags():
 
 
 def test_a_file_without_a_subtitle_is_known():
-    assert has_cues(as_webvtt([a_cue(1, 2)]))
+    assert has_subtitles(as_webvtt([a_cue(1, 2)]))
     for nothing in (None, "", "WEBVTT", as_webvtt([]), as_webvtt([a_cue(None, None)])):
-        assert not has_cues(nothing)
+        assert not has_subtitles(nothing)
 
 
 @given(st.lists(st.text(), max_size=8))

@@ -37,7 +37,7 @@ def test_text_is_cut_and_folded(text):
 @pytest.mark.parametrize("text", CUT)
 def test_each_word_is_known_by_its_place(text):
     found = [" ".join(tokenize(text[token.start : token.end])) for token in token_spans(text)]
-    assert [token.word for token in token_spans(text)] == CUT[text].split()
+    assert [token.text for token in token_spans(text)] == CUT[text].split()
     # The characters of a pair, cut by themselves, are that pair and its second half.
     assert all(each.split(" ")[0] == word for each, word in zip(found, CUT[text].split(), strict=True))
 
@@ -77,7 +77,7 @@ def test_what_people_leave_out_makes_no_other_word(name):
     for other in others:
         assert tokenize(other) == tokenize(first), ascii(other)
         assert parse_query(other) == parse_query(first), ascii(other)
-        assert [token.word for token in token_spans(other)] == tokenize(first), ascii(other)
+        assert [token.text for token in token_spans(other)] == tokenize(first), ascii(other)
 
 
 # What is said, what finds it, and what does not.
