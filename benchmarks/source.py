@@ -20,7 +20,7 @@ import uuid
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
-from etl.emulator import FINAL, Behaviour, World
+from etl.emulator import TERMINAL, Behaviour, World
 from etl.emulator.render import dump, make_record
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def write_records(path: Path, number: int) -> None:
     """Write so many records of finished tasks, one a line; the same number gives the same file."""
     world = World.seeded(min(number, DISTINCT), seed=SEED, now=NOW, span=dt.timedelta(days=90))
     for task in list(world.tasks.values()):
-        if task.status not in FINAL:
+        if task.status not in TERMINAL:
             world.finish(task.task_id)
     rendered = [dump(make_record(task, Behaviour())) for task in world.tasks.values()]
     chance = random.Random(SEED)  # noqa: S311 - ids, not secrets
@@ -57,7 +57,7 @@ def render_results() -> list[bytes]:
     """Write some results of tasks that succeeded or failed: transcripts, detections, errors."""
     world = World.seeded(SOME_RESULTS, seed=SEED, now=NOW, span=dt.timedelta(days=20))
     for task in list(world.tasks.values()):
-        if task.status not in FINAL:
+        if task.status not in TERMINAL:
             world.finish(task.task_id)
     return [dump(task.result) for task in world.tasks.values() if task.result is not None]
 

@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 import httpx
 import pytest
 
-from etl.emulator import FINAL, Behaviour, Fault, World, serve
+from etl.emulator import TERMINAL, Behaviour, Fault, World, serve
 
 TASKS = "/streaming/ai/tasks"
 NOW = dt.datetime(2026, 7, 1, 12, tzinfo=dt.UTC)
@@ -482,4 +482,4 @@ def test_many_clients_may_ask_while_the_world_runs():
         assert emulator.served == 80
     assert not failures
     assert len(world.tasks) > 300
-    assert sum(task.status in FINAL for task in world.tasks.values()) > 280
+    assert sum(task.status in TERMINAL for task in world.tasks.values()) > 280

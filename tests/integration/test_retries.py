@@ -195,7 +195,7 @@ def test_the_result_of_a_new_attempt_is_waited_for_while_the_old_one_is_kept(dat
         settings = settings_for(emulator, database_url)
         run_sync(settings)
         task = world.tasks[task_id]
-        task.status, task.wire, task.own_result = "SUCCESS", None, {}
+        task.status, task.rendered, task.own_result = "SUCCESS", None, {}
         run_sync(settings, FULL)
         assert query(database_url, "SELECT state, kind FROM task_results") == [("archived", "failure")]
         task.own_result = None

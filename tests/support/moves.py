@@ -6,7 +6,7 @@ import datetime as dt
 import random
 from typing import TYPE_CHECKING
 
-from etl.emulator.task import FINAL, FOLLOWS
+from etl.emulator.task import TERMINAL, TRANSITIONS
 
 if TYPE_CHECKING:
     from etl.emulator.task import Task
@@ -77,7 +77,7 @@ class Mover:
         task = self._pick(is_open=True)
         if task is None:
             return
-        status = self._chance.choice(sorted(FOLLOWS.get(task.status, FINAL)))
+        status = self._chance.choice(sorted(TRANSITIONS.get(task.status, TERMINAL)))
         progress = 100 if status == "SUCCESS" else self._chance.randrange(100)
         with self.world.lock:
             self.world.set_progress(task.task_id, task.progress)
@@ -107,7 +107,7 @@ class Mover:
     def _pick(self, *, is_open: bool | None) -> Task | None:
         tasks = sorted(self.world.tasks.values(), key=lambda task: task.task_id)
         if is_open:
-            tasks = [task for task in tasks if task.status not in FINAL]
+            tasks = [task for task in tasks if task.status not in TERMINAL]
         return self._chance.choice(tasks) if tasks else None
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from etl.database import reading
-from etl.emulator import FINAL, World, serve
+from etl.emulator import TERMINAL, World, serve
 from etl.settings import Settings, parse_api_key
 from etl.sync.api import run_sync
 from etl.sync.options import SyncOptions
@@ -28,7 +28,7 @@ def finished_world(tasks: int) -> World:
     """Make a world in which every task is final, the last one hours ago."""
     world = a_world(tasks)
     for task in list(world.tasks.values()):
-        if task.status not in FINAL:
+        if task.status not in TERMINAL:
             world.finish(task.task_id)
     world.advance(dt.timedelta(hours=6))
     return world

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from etl.emulator import STATUSES, Behaviour, IllegalMove, World
-from etl.emulator.pages import PastTheEnd, render_page
+from etl.emulator import STATUSES, Behaviour, IllegalTransition, World
+from etl.emulator.pages import PageNotFound, render_page
 from etl.emulator.query import BadParameter, parse_query, select
 
 NOW = dt.datetime(2026, 7, 1, 12, tzinfo=dt.UTC)
@@ -164,13 +164,13 @@ def test_the_indexes_follow_every_change(acts):
 def do(world, act, number):
     ids = sorted(world.deleted if act == "revive" else world.tasks)
     if act == "create":
-        world.create(lives=number % 2 == 0)
+        world.create(has_plan=number % 2 == 0)
     elif act == "wait":
         world.advance(dt.timedelta(seconds=number % 4000))
     elif ids and act == "raw":
         world.replace_raw(ids[number % len(ids)], b'{"status": "STARTED", "task_data": {"task_name": "x"}}')
     elif ids:
-        with contextlib.suppress(IllegalMove):
+        with contextlib.suppress(IllegalTransition):
             getattr(world, act)(ids[number % len(ids)])
 
 
@@ -230,7 +230,7 @@ def test_past_the_end_is_an_empty_page_or_nothing_at_all():
     world, behaviour = World.seeded(20), Behaviour()
     past = parse_query({"page": "3", "limit": "10"}, behaviour)
     assert json.loads(render_page(past, world.index, behaviour, 1000))["results"] == []
-    with pytest.raises(PastTheEnd):
+    with pytest.raises(PageNotFound):
         render_page(past, world.index, Behaviour(past_end="404"), 1000)
     empty = render_page(parse_query({}, behaviour), World().index, Behaviour(past_end="404"), 1000)
     assert json.loads(empty) == {"count": 0, "next": None, "previous": None, "results": []}
@@ -244,9 +244,9 @@ def test_a_record_is_rendered_once_and_anew_when_its_task_or_the_shape_changes()
         return render_page(query, world.index, behaviour, 1000)
 
     first, task = show(), world.tasks[min(world.tasks)]
-    wire = task.wire
+    rendered = task.rendered
     assert show() == first
-    assert task.wire is wire
+    assert task.rendered is rendered
     world.set_status(task.task_id, "RETRY")
     assert b'"RETRY"' in show()
     behaviour.extra_fields["colour"] = "blue"

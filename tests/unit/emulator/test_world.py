@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from etl.emulator import FINAL, RESULT_KEPT_FOR, IllegalMove, World
+from etl.emulator import RESULT_KEPT_FOR, TERMINAL, IllegalTransition, World
 from etl.emulator.content import KINDS
 from etl.emulator.lifecycle import plan_lifecycle
 from etl.emulator.task import Task
@@ -47,7 +47,7 @@ def test_every_planned_life_goes_legal_ways_to_an_end(seed):
         assert 0 <= step.progress <= 100
         age, status, _ = step
         retries += status == "RETRY"
-    assert status in FINAL
+    assert status in TERMINAL
     assert retries <= 3
 
 
@@ -55,7 +55,7 @@ def test_every_planned_life_goes_legal_ways_to_an_end(seed):
 def test_growing_up_at_once_equals_living_step_by_step(seed, plan_seed, length):
     plan = plan_lifecycle(random.Random(plan_seed))[: length + 1]
     at_once, by_steps = (Task("id", "sport", seed, 1, NOW) for _ in range(2))
-    at_once.grow_up(plan)
+    at_once.apply_steps(plan)
     for step in plan:
         by_steps.move(step.status, NOW + dt.timedelta(seconds=step.age), step.progress)
     for field in ("status", "progress", "started_at", "completed_at"):
@@ -87,8 +87,10 @@ def test_a_task_keeps_its_first_start_and_its_end_while_time_passes():
             status, started, completed = seen.get(task.task_id, (task.status, None, None))
             assert started in {None, task.started_at}
             assert completed in {None, task.completed_at}
-            assert status == task.status or status not in FINAL
-            assert (task.completed_at is not None) == (task.status in FINAL and task.started_at is not None)
+            assert status == task.status or status not in TERMINAL
+            assert (task.completed_at is not None) == (
+                task.status in TERMINAL and task.started_at is not None
+            )
             changes.add((status, task.status))
             seen[task.task_id] = (task.status, task.started_at, task.completed_at)
     assert ("PENDING", "STARTED") in changes
@@ -103,7 +105,7 @@ def test_whatever_can_happen_to_a_task_has_happened_to_one():
     assert any(task.status == "REVOKED" and task.started_at is None for task in tasks)
     assert any(task.status == "REVOKED" and task.started_at is not None for task in tasks)
     assert len({task.result["error"][:20] for task in tasks if task.status == "FAILURE"}) >= 5
-    old = [t for t in tasks if t.status not in FINAL and t.created_at < NOW - dt.timedelta(hours=2)]
+    old = [t for t in tasks if t.status not in TERMINAL and t.created_at < NOW - dt.timedelta(hours=2)]
     assert old, "some tasks stay in flight for long"
 
 
@@ -127,7 +129,7 @@ def test_what_was_asked_for_is_as_various_as_clients_are():
 def test_starts_are_written_in_all_three_ways_and_mean_the_truth():
     shown = {}
     for task in World.seeded(300).tasks.values():
-        text = task.show_time(task.started_at)
+        text = task.format_time(task.started_at)
         if text is not None:
             assert dt.datetime.fromisoformat(text) == task.started_at
             shown[len(text.partition(".")[2])] = text
@@ -156,9 +158,9 @@ def test_the_time_it_takes_to_live_does_not_pass_in_the_world():
     clock = [0.0]
 
     class SlowWorld(World):
-        def _bear(self, *args, **options):
+        def _create_task(self, *args, **options):
             clock[0] += 5
-            return super()._bear(*args, **options)
+            return super()._create_task(*args, **options)
 
     world = SlowWorld.seeded(20, now=NOW, speed=1000, arrivals_per_hour=600, timer=lambda: clock[0])
     assert world.now == NOW
@@ -198,10 +200,10 @@ def test_a_task_lives_through_what_a_hand_does_to_it():
 
 def test_a_task_touched_by_hand_does_nothing_more_by_itself():
     world = World.seeded(0)
-    left, touched = world.create(lives=True), world.create(lives=True)
+    left, touched = world.create(has_plan=True), world.create(has_plan=True)
     world.set_progress(touched, 1)
     world.advance(dt.timedelta(days=20))
-    assert world.tasks[left].status in FINAL
+    assert world.tasks[left].status in TERMINAL
     assert (world.tasks[touched].status, world.tasks[touched].progress) == ("RECEIVED", 1)
 
 
@@ -211,7 +213,7 @@ def test_what_is_final_stays_final():
     world.revoke(task_id)
     assert world.tasks[task_id].completed_at is None
     for act in (world.start, world.finish, world.fail, world.revoke, world.retry, world.send_back):
-        with pytest.raises(IllegalMove, match="REVOKED"):
+        with pytest.raises(IllegalTransition, match="REVOKED"):
             act(task_id)
     world.set_status(task_id, "PAUSED")
     assert world.tasks[task_id].status == "PAUSED"
