@@ -203,9 +203,9 @@ def test_the_figures_at_the_top_are_those_of_sql(page, url, bounds):
         "expiring_soon": f"{expiring:,}",
     }
     notes = page.locator(".figure small").all_inner_texts()
-    assert f"95 %: {spell(np.percentile(runs, 95))}; known of {len(runs):,}" in notes
+    assert f"p95: {spell(np.percentile(runs, 95))}; n = {len(runs):,}" in notes
     if waits:
-        assert f"95 %: {spell(np.percentile(waits, 95))}; known of {len(waits):,}" in notes
+        assert f"p95: {spell(np.percentile(waits, 95))}; n = {len(waits):,}" in notes
 
 
 def test_every_day_is_drawn_and_listed_as_in_sql(page, url, bounds):
@@ -245,11 +245,11 @@ def test_the_tables_are_those_of_sql(page, url, bounds):
         types[type_of(task)].append(task)
         hosts[host_of(task)].append(task)
         if task["task_name"] == "transcription":
-            languages[task["audio_language"] or "left to automatic detection"].append(task)
+            languages[task["audio_language"] or "automatic detection"].append(task)
         if task["status"] == "FAILURE":
             known = (task["error"] or "").split(":")[0][:80].strip(" ")
             known = known.replace(ILLEGIBLE, "\ufffd\ufffd[31m" + 4 * "\ufffd")
-            errors[known or "unknown: no result copied"].append(task)
+            errors[known or "unknown: result not archived"].append(task)
     made = Counter(map(type_of, created))
     for name, *cells in table(page, "types"):
         failed = sum(task["status"] == "FAILURE" for task in types[name])
@@ -326,7 +326,7 @@ def test_it_can_be_read_on_a_phone_and_a_desk_by_day_and_by_night(browser, file,
 
 def test_it_can_be_used_from_the_keyboard(page):
     page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.textContent") == "To the figures"
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the figures"
     summary = page.locator("summary").first
     summary.focus()
     page.keyboard.press("Enter")
@@ -338,8 +338,8 @@ def test_a_screen_reader_hears_headings_figures_and_what_is_drawn(page):
     heard = page.locator("body").aria_snapshot()
     for expected in (
         'heading "Gcore AI tasks" [level=1]',
-        'heading "Why tasks failed" [level=2]',
-        'img "Tasks finished each day"',
+        'heading "Failures" [level=2]',
+        'img "Tasks finished per day"',
         "term: success rate",
     ):
         assert expected in heard
@@ -361,7 +361,7 @@ def test_a_copy_without_a_task_has_a_report_that_says_so(migrated_url, browser, 
         assert shown.pop("success_rate") == shown.pop("wait_p50") == shown.pop("run_p50") == "\N{EN DASH}"
         assert set(shown.values()) == {"0", "0.0"}
         assert "No sync has succeeded yet" in page.inner_text("header")
-        assert "No task failed in these days." in page.inner_text("main")
+        assert "No task failed in this period." in page.inner_text("main")
 
 
 # How days are put together does not depend on where they come from.
@@ -434,26 +434,28 @@ def test_the_last_thirty_days_are_thirty_and_end_today(migrated_url):
     assert len(figures.daily) == 30
     assert (figures.until - figures.since).days == 30
     assert figures.is_last_day_partial
-    assert f", the last day up to {figures.read_at:%H:%M}; all times in UTC" in render(figures)
+    assert f", the last day until {figures.read_at:%H:%M}; all times are in UTC" in render(figures)
     earlier = collect(migrated_url, until="2026-06-02T12:00")
     assert (earlier.since, earlier.until) == (dt.date(2026, 5, 4), dt.date(2026, 6, 3))
     assert not earlier.is_last_day_partial
-    assert "the last day up to" not in render(earlier)
+    assert "the last day until" not in render(earlier)
 
 
 def test_the_page_says_what_its_figures_are(page):
     shown = page.inner_text("body")
     assert "bill" not in shown.replace("Gcore bills the length of the analysed videos", "")
-    assert "processing time, not the length of videos" in shown
-    (languages,) = page.locator('[aria-label="By language asked for, as a table"] th').all_inner_texts()[:1]
-    assert languages == "language asked for"
+    assert "not the length of the videos" in shown
+    (languages,) = page.locator(
+        '[aria-label="Transcriptions by requested language, as a table"] th'
+    ).all_inner_texts()[:1]
+    assert languages == "requested language of transcriptions"
     heads = page.locator('table:has([data-table="findings"]) thead th').all_inner_texts()
-    assert heads == ["kind", "tasks", "tasks that found something"]
+    assert heads == ["kind", "tasks", "with detections"]
 
 
 @pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
 def test_the_demo_ends_at_the_present(database_url, monkeypatch):
-    """Whoever reads its report sees nothing that is yet to come."""
+    """Whoever reads its report sees nothing that is in the future."""
     clock = []
     monkeypatch.setattr(demo, "fill", lambda _url, *, now: clock.append(now))
     for step in ("_clear", "_answer", "_search", "write"):
@@ -493,8 +495,8 @@ def test_the_command_says_in_one_line_why_it_writes_no_page(nursery, migrated_ur
         (2, "until=0001-01-10 00:00:00+00:00 is more than", "-o", path, "--until", "0001-01-10"),
         (2, "until=9999-12-31 00:00:00+00:00 is more than", "-o", path, "--until", "9999-12-31"),
         (2, "since=9999-12-31 00:00:00+00:00 is more than", "-o", path, "--since", "9999-12-31"),
-        (2, "is yet to come", "-o", path, "--since", f"{dt.datetime.now(dt.UTC).date() + 2 * DAY}"),
-        (2, "does not lie after", "-o", path, "--since", "2026-06-01", "--until", "2026-06-01"),
+        (2, "is in the future", "-o", path, "--since", f"{dt.datetime.now(dt.UTC).date() + 2 * DAY}"),
+        (2, "is not later than", "-o", path, "--since", "2026-06-01", "--until", "2026-06-01"),
         (2, "names a folder", "-o", f"{tmp_path}/new/"),
         (2, "Missing option", "--since", "2026-06-02"),
     ):
