@@ -1,4 +1,4 @@
-"""How long a search takes among many transcripts, inside the process that asks."""
+"""The duration of searches in many transcripts, within one process."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ QUERIES = {
     "two common words": "word1 word2",
     "a phrase": '"word3 word5"',
     "a phrase of common words": '"word1 word2"',
-    "a beginning": "word12*",
-    "a common beginning": "wo*",
+    "a prefix": "word12*",
+    "a common prefix": "wo*",
     "Chinese": "地图",
     "one character": "图",
 }
@@ -36,7 +36,7 @@ _CHINESE = "我们先看一下地图雨停了孩子跑到院里下周再见大�
 
 
 def measure_searches(database: str, transcripts: int) -> Iterator[tuple[str, int, float]]:
-    """Give each query with the number of its hits and the median of its milliseconds."""
+    """Yield the name of each query, its number of hits, and its median duration in milliseconds."""
     engine = open_engine(database)
     with engine.begin() as connection:
         ensure_schema(connection)
