@@ -400,7 +400,7 @@ def test_notebook_04_moderation_findings(run):
         " WHERE state = 'archived' AND detected IS NOT NULL GROUP BY kind",
     )
     bars = executed.drawn("Results of content moderation")["bars"]
-    drawn = sorted(zip(bars["something found"], bars["nothing found"], strict=True))
+    drawn = sorted(zip(bars["with detections"], bars["without detections"], strict=True))
     assert drawn == sorted((found, number - found) for _, number, found in kinds)
     for kind, number, found in kinds:
         assert f"{kind}: detections in {found:,} of {number:,} results ({found / number:.1%})." in text
@@ -450,7 +450,7 @@ def test_notebook_05_transcripts_and_languages(run):
     )
     heard = {row[0]: json.loads(row[1]) if isinstance(row[1], str) else row[1] or [] for row in rows}
     counts = Counter(language for languages in heard.values() for language in languages)
-    (bars,) = executed.drawn("Languages spoken")["bars"].values()
+    (bars,) = executed.drawn("Languages by number")["bars"].values()
     assert bars == sorted(counts.values(), reverse=True)[:15]
     silent = sum(row[3] is not None and not row[3] for row in rows)
     assert f"{silent:,} of {len(rows):,} transcripts have no speech." in text
@@ -498,7 +498,7 @@ def test_notebook_06_cost(run):
     every = [days.get(day, (0, 0)) for day in span]
     others = [processed - succeeded for processed, succeeded in every]
     assert bars["succeeded"] == pytest.approx([succeeded for _, succeeded in every])
-    assert bars["other tasks"] == pytest.approx(others, abs=1e-6)
+    assert bars["other"] == pytest.approx(others, abs=1e-6)
     processed, succeeded = (sum(numbers) for numbers in zip(*every, strict=True))
     assert f"ran for {processed:,.1f} minutes, succeeded tasks for {succeeded:,.1f} (" in text
     check_lower_bound(executed)
@@ -508,7 +508,7 @@ def test_notebook_06_cost(run):
     assert not [ax for ax in executed.axes if "Cost" in ax["title"]]
 
     users: dict[str, float] = defaultdict(float)
-    vain: dict[str, list[float]] = defaultdict(list)
+    wasted: dict[str, list[float]] = defaultdict(list)
     for name, status, user, seconds in query(
         url,
         "SELECT tasks.task_name, tasks.status, client_user_id, duration_seconds FROM tasks"
@@ -516,13 +516,13 @@ def test_notebook_06_cost(run):
     ):
         users[user or "none"] += seconds / 60
         if status in {"FAILURE", "REVOKED"}:
-            vain[f"{name}, {status}"].append(seconds / 60)
+            wasted[f"{name}, {status}"].append(seconds / 60)
     (bars,) = executed.drawn("Processing time by user")["bars"].values()
     assert bars == pytest.approx(sorted(users.values(), reverse=True)[:12])
     (bars,) = executed.drawn("Processing time of failed")["bars"].values()
-    assert bars == pytest.approx([sum(minutes) for _, minutes in sorted(vain.items())])
-    number = sum(map(len, vain.values()))
-    total = sum(map(sum, vain.values()))
+    assert bars == pytest.approx([sum(minutes) for _, minutes in sorted(wasted.items())])
+    number = sum(map(len, wasted.values()))
+    total = sum(map(sum, wasted.values()))
     assert f"{number:,} failed or revoked tasks ran for {total:,.1f} minutes." in text
 
 
