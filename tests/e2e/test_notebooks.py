@@ -1,4 +1,4 @@
-"""The notebooks: committed clean, and run from top to bottom on a copy whose figures SQL knows."""
+"""The notebooks: committed without outputs, and run on a copy, with their figures compared with SQL."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ print(json.dumps([_tell(ax) for figure in _figures for ax in figure.axes], defau
 
 
 class Executed:
-    """What a notebook printed, showed and drew."""
+    """The output of a notebook: text, tables and plots."""
 
     def __init__(self, path: Path, database_url: str, outputs: list[NotebookNode], drawn: str) -> None:
         self.path, self.database_url, self.outputs = path, database_url, outputs
@@ -68,7 +68,7 @@ class Executed:
         self.axes: list[dict[str, Any]] = json.loads(drawn)
 
     def drawn(self, title: str) -> dict[str, Any]:
-        """Give the one plot whose title begins so."""
+        """Return the plot whose title begins with this text."""
         (ax,) = [ax for ax in self.axes if ax["title"].startswith(title)]
         return ax
 
@@ -98,7 +98,7 @@ def run_cells(notebook: NotebookNode, folder: Path) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def environment(tmp_path_factory) -> Iterator[pytest.MonkeyPatch]:
-    """Keep Jupyter and IPython out of the home of whoever runs the tests."""
+    """Keep Jupyter and IPython from using the home folder."""
     with pytest.MonkeyPatch.context() as patch:
         for variable in ("JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "IPYTHONDIR"):
             patch.setenv(variable, str(tmp_path_factory.mktemp(variable.lower())))
@@ -115,7 +115,7 @@ def synced_url(request) -> Iterator[str]:
 
 @pytest.fixture
 def run(synced_url, environment) -> Callable[[str], Executed]:
-    """Run the notebook of this name, and check what must hold of every one."""
+    """Run the notebook of this name, and check what applies to every notebook."""
     environment.setenv("GCORE_ETL_DATABASE_URL", synced_url)
 
     def run(name: str) -> Executed:
@@ -134,7 +134,7 @@ def run(synced_url, environment) -> Callable[[str], Executed]:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_is_committed_without_what_running_it_leaves(path):
+def test_a_notebook_is_committed_without_outputs(path):
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
@@ -250,7 +250,7 @@ def check_one_task(start_here):
 
 
 def dated(rows: list[tuple[Any, ...]]) -> dict[dt.date, tuple[int, ...]]:
-    """Read rows that begin with a day, and give every day between, too."""
+    """Return rows that begin with a day, with the missing days filled in."""
     found = {dt.date.fromisoformat(day): tuple(map(int, numbers)) for day, *numbers in rows if day}
     span = (max(found) - min(found)).days + 1
     days = [min(found) + dt.timedelta(days=number) for number in range(span)]
@@ -563,8 +563,8 @@ def test_a_bill_comes_from_the_lengths_of_the_videos(synced_url, environment, tm
 
 
 @pytest.mark.slow
-def test_the_queue_of_half_a_year_of_syncs_is_counted_at_once(sqlite_databases, environment):
-    """Comparing each sync with each stretch, the cell would take longer than a cell may."""
+def test_the_queue_of_half_a_year_of_syncs_is_counted_quickly(sqlite_databases, environment):
+    """Comparing each sync with each status span would exceed the time limit of a cell."""
     with sqlite_databases.migrated() as url:
         fill_year(url, tasks=50_000, runs=50_000)
         environment.setenv("GCORE_ETL_DATABASE_URL", url)
@@ -573,7 +573,7 @@ def test_the_queue_of_half_a_year_of_syncs_is_counted_at_once(sqlite_databases, 
 
 
 def execute_all(folder: Path) -> Executed:
-    """Run all in one kernel, which forgets all names between them: starting seven takes long."""
+    """Run all notebooks in one kernel, because starting seven takes long; names are reset between them."""
     one = nbformat.v4.new_notebook()
     for path in NOTEBOOKS:
         one.cells += [*nbformat.read(path, as_version=4).cells, nbformat.v4.new_code_cell("%reset -f")]
@@ -585,7 +585,7 @@ def execute_all(folder: Path) -> Executed:
     return executed
 
 
-def test_they_make_do_with_a_copy_that_no_sync_has_filled(sqlite_databases, environment, tmp_path):
+def test_they_run_on_an_empty_copy(sqlite_databases, environment, tmp_path):
     (tmp_path / "notebooks").mkdir()
     with sqlite_databases.migrated() as url:
         environment.setenv("GCORE_ETL_DATABASE_URL", url)
@@ -594,7 +594,7 @@ def test_they_make_do_with_a_copy_that_no_sync_has_filled(sqlite_databases, envi
         assert said in executed.text
 
 
-def test_they_find_the_demo_beside_their_folder_and_make_do_with_one_task(
+def test_they_find_the_demo_beside_their_folder_and_run_with_one_task(
     sqlite_databases, environment, tmp_path
 ):
     (tmp_path / "notebooks").mkdir()
@@ -617,7 +617,7 @@ def test_they_find_the_demo_beside_their_folder_and_make_do_with_one_task(
 
 
 def test_they_find_the_users_copy_from_the_folder_they_are_in(sqlite_databases, environment, tmp_path):
-    """Jupyter starts each kernel in the folder of the notebook, whatever folder it was started in itself."""
+    """Jupyter starts each kernel in the folder of the notebook."""
     (tmp_path / "notebooks").mkdir()
     first = nbformat.read(NOTEBOOKS[0], as_version=4)
     del first.cells[9:]
@@ -637,7 +637,7 @@ def test_they_find_the_users_copy_from_the_folder_they_are_in(sqlite_databases, 
         assert "No sync has succeeded yet." in executed.text
 
 
-def test_a_notebook_that_finds_no_copy_says_what_to_do(environment, tmp_path):
+def test_a_notebook_without_a_copy_says_what_to_do(environment, tmp_path):
     first = nbformat.read(NOTEBOOKS[0], as_version=4)
     del first.cells[4:]
     nbformat.write(first, tmp_path / "first.ipynb")
@@ -646,7 +646,7 @@ def test_a_notebook_that_finds_no_copy_says_what_to_do(environment, tmp_path):
         execute(tmp_path / "first.ipynb", "", tmp_path, keep_figures=False)
 
 
-def test_what_opens_notebooks_is_installed_with_them():
+def test_the_notebooks_extra_includes_jupyter():
     ended = subprocess.run(
         [sys.executable, "-m", "jupyter", "lab", "--version"], capture_output=True, check=False
     )

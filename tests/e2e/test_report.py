@@ -1,4 +1,4 @@
-"""The report, in a real browser: its figures are those of SQL, and everybody can read it."""
+"""The report in a real browser: correct figures, and accessible."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
 def url(request) -> Iterator[str]:
-    """Sync while tasks come, end and vanish; let one have a hostile URL and error, and one no known wait."""
+    """Sync a changing world; add tasks with hostile texts, and one without a known wait."""
     databases = request.getfixturevalue(f"{request.param}_databases")
     with databases.migrated() as url:
         world = sync_while_it_changes(url, max_results=200)
@@ -69,7 +69,7 @@ def url(request) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def days(url) -> tuple[dt.date, dt.date]:
-    """Give the range to ask for: all days but the first and the last two."""
+    """Return a range: all days except the first and the last two."""
     ends = sorted(task["ended_at"].date() for task in tasks_of(url) if task["ended_at"])
     return ends[0] + DAY, ends[-1] - DAY
 
@@ -91,7 +91,7 @@ def file(url, bounds, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def page(browser, file) -> Iterator[Page]:
-    """Open the page on a desk; whatever it complains of, or asks the network for, fails the test."""
+    """Open the page at desktop size; console messages and network requests fail the test."""
     with watched(browser, file, viewport={"width": 1200, "height": 900}) as page:
         yield page
 
@@ -111,7 +111,7 @@ def watched(browser, file, **options) -> Iterator[Page]:
 
 
 def tasks_of(url) -> list[dict[str, object]]:
-    """Read every task, by the tables alone but for the estimate of its creation."""
+    """Return every task, read from the tables, with its estimated creation time."""
     names = (
         "task_id task_name category status audio_language url created_at wait_seconds seconds ended_at error"
     )
@@ -140,7 +140,7 @@ def figures(page) -> dict[str, str]:
 
 
 def table(page, name) -> list[list[str]]:
-    """Read what is in a table, also where it is folded away."""
+    """Return the cells of a table, even if it is collapsed."""
     return page.eval_on_selector_all(
         f'[data-table="{name}"] tr', "rows => rows.map(row => [...row.cells].map(cell => cell.textContent))"
     )
@@ -169,7 +169,7 @@ def host_of(task) -> str:
     return urlsplit(task["url"] or "").hostname or "unknown"
 
 
-def test_the_figures_at_the_top_are_those_of_sql(page, url, bounds):
+def test_the_summary_matches_sql(page, url, bounds):
     tasks = tasks_of(url)
     created, finished = within(tasks, "created_at", bounds), within(tasks, "ended_at", bounds)
     counts = Counter(task["status"] for task in finished)
@@ -208,7 +208,7 @@ def test_the_figures_at_the_top_are_those_of_sql(page, url, bounds):
         assert f"p95: {spell(np.percentile(waits, 95))}; n = {len(waits):,}" in notes
 
 
-def test_every_day_is_drawn_and_listed_as_in_sql(page, url, bounds):
+def test_plots_and_tables_by_day_match_sql(page, url, bounds):
     tasks = tasks_of(url)
     days = [bounds[0] + number * DAY for number in range((bounds[1] - bounds[0]).days)]
     rows = {"finished": [], "rate": [], "created": [], "minutes": []}
@@ -237,7 +237,7 @@ def test_every_day_is_drawn_and_listed_as_in_sql(page, url, bounds):
     assert np.allclose(np.array(heights) / max(heights), values / max(values), atol=0.01)
 
 
-def test_the_tables_are_those_of_sql(page, url, bounds):
+def test_the_tables_match_sql(page, url, bounds):
     tasks = tasks_of(url)
     created, finished = within(tasks, "created_at", bounds), within(tasks, "ended_at", bounds)
     types, hosts, languages, errors = (defaultdict(list) for _ in range(4))
@@ -283,7 +283,7 @@ def test_the_tables_are_those_of_sql(page, url, bounds):
     ]
 
 
-def test_what_moderation_found_is_that_of_sql(page, url, bounds):
+def test_the_moderation_table_matches_sql(page, url, bounds):
     rows = query(
         url,
         "SELECT kind, count(*), sum(CASE WHEN detected THEN 1 ELSE 0 END) FROM task_results"
@@ -299,7 +299,7 @@ def test_what_moderation_found_is_that_of_sql(page, url, bounds):
     assert rows
 
 
-def test_hostile_text_stays_text(page, bounds, days):
+def test_hostile_text_is_escaped(page, bounds, days):
     assert page.evaluate("typeof hacked") == "undefined"
     assert page.locator("script").count() == 0
     assert page.locator("img").count() == 0
@@ -311,7 +311,7 @@ def test_hostile_text_stays_text(page, bounds, days):
 # How a page is laid out does not depend on where its figures come from.
 @pytest.mark.parametrize("url, bounds", [("sqlite", "whole")], indirect=True)
 @one_in(2, "scheme, width", ["light", "dark"], [320, 375, 1200])
-def test_it_can_be_read_on_a_phone_and_a_desk_by_day_and_by_night(browser, file, width, scheme):
+def test_it_is_legible_on_phone_and_desktop_in_light_and_dark_mode(browser, file, width, scheme):
     with watched(browser, file, viewport={"width": width, "height": 800}, color_scheme=scheme) as page:
         assert page.evaluate("document.documentElement.scrollWidth") == width
         paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -334,7 +334,7 @@ def test_it_can_be_used_from_the_keyboard(page):
     assert page.locator('[data-table="finished"]').is_visible()
 
 
-def test_a_screen_reader_hears_headings_figures_and_what_is_drawn(page):
+def test_a_screen_reader_gets_headings_figures_and_plots(page):
     heard = page.locator("body").aria_snapshot()
     for expected in (
         'heading "Gcore AI tasks" [level=1]',
@@ -353,7 +353,7 @@ def test_it_can_be_printed(page):
     assert page.pdf().startswith(b"%PDF")
 
 
-def test_a_copy_without_a_task_has_a_report_that_says_so(migrated_url, browser, tmp_path):
+def test_the_report_of_an_empty_copy_says_so(migrated_url, browser, tmp_path):
     file = tmp_path / "empty.html"
     file.write_text(report(migrated_url), encoding="utf-8")
     with watched(browser, file) as page:
@@ -378,7 +378,7 @@ def test_a_copy_without_a_task_has_a_report_that_says_so(migrated_url, browser, 
         (36_525, "year"),
     ],
 )
-def test_more_days_than_can_be_drawn_are_put_together(migrated_url, days, heading):
+def test_long_ranges_are_grouped_by_week_month_or_year(migrated_url, days, heading):
     since = dt.date(1984, 5, 1)
     every = [since + number * DAY for number in range(days)]
     engine = open_engine(migrated_url)
@@ -403,7 +403,7 @@ def test_more_days_than_can_be_drawn_are_put_together(migrated_url, days, headin
     assert len(page) < 300_000
 
 
-def test_what_expires_is_what_can_still_be_fetched_the_nearest_first(migrated_url):
+def test_expiring_results_are_those_that_can_still_be_fetched_in_order(migrated_url):
     now = dt.datetime.now(dt.UTC)
     engine = open_engine(migrated_url)
     with engine.begin() as connection:
@@ -416,7 +416,7 @@ def test_what_expires_is_what_can_still_be_fetched_the_nearest_first(migrated_ur
     assert figures.expiring_soon == 2
 
 
-def test_the_days_are_those_that_the_range_touches(migrated_url):
+def test_the_range_is_extended_to_whole_days(migrated_url):
     ahead = dt.timezone(dt.timedelta(hours=2))
     figures = collect(
         migrated_url,
@@ -427,7 +427,7 @@ def test_the_days_are_those_that_the_range_touches(migrated_url):
     assert list(figures.daily.index.strftime("%d")) == ["01", "02", "03"]
 
 
-def test_the_last_thirty_days_are_thirty_and_end_today(migrated_url):
+def test_the_default_range_is_thirty_days_until_today(migrated_url):
     before = dt.datetime.now(dt.UTC)
     figures = collect(migrated_url)
     assert before.date() <= figures.until - DAY <= dt.datetime.now(dt.UTC).date()
@@ -441,7 +441,7 @@ def test_the_last_thirty_days_are_thirty_and_end_today(migrated_url):
     assert "the last day until" not in render(earlier)
 
 
-def test_the_page_says_what_its_figures_are(page):
+def test_the_page_explains_its_figures(page):
     shown = page.inner_text("body")
     assert "bill" not in shown.replace("Gcore bills the length of the analysed videos", "")
     assert "not the length of the videos" in shown
@@ -455,7 +455,7 @@ def test_the_page_says_what_its_figures_are(page):
 
 @pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
 def test_the_demo_ends_at_the_present(database_url, monkeypatch):
-    """Whoever reads its report sees nothing that is in the future."""
+    """Nothing in its report is in the future."""
     clock = []
     monkeypatch.setattr(demo, "fill", lambda _url, *, now: clock.append(now))
     for step in ("_clear", "_answer", "_search", "write"):
@@ -484,7 +484,7 @@ def test_the_command_writes_the_page(nursery, migrated_url, tmp_path):
 
 
 @pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
-def test_the_command_says_in_one_line_why_it_writes_no_page(nursery, migrated_url, tmp_path):
+def test_the_command_fails_with_a_one_line_error(nursery, migrated_url, tmp_path):
     path = tmp_path / "page.html"
     for code, said, *wrong in (
         (1, "No such file or directory", "-o", tmp_path / "missing" / "page.html"),
@@ -506,7 +506,7 @@ def test_the_command_says_in_one_line_why_it_writes_no_page(nursery, migrated_ur
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_command_never_writes_over_a_copy(nursery, sqlite_databases, tmp_path):
+def test_the_command_never_overwrites_a_database(nursery, sqlite_databases, tmp_path):
     with sqlite_databases.migrated() as url:
         file = Path(open_engine(url).url.database)
         link = tmp_path / "link.html"
@@ -518,7 +518,7 @@ def test_the_command_never_writes_over_a_copy(nursery, sqlite_databases, tmp_pat
         assert file.read_bytes() == before
 
 
-def test_it_says_which_extra_is_missing(monkeypatch):
+def test_a_missing_extra_is_named(monkeypatch):
     def import_module(_name):
         raise ModuleNotFoundError(name="jinja2")
 
