@@ -50,15 +50,18 @@ def run(command: list[str], variables: dict[str, str], limit: float = LIMIT) -> 
     environment = {**os.environ, **variables}
     # Let Python cache compiled modules, as usual.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    with tempfile.TemporaryFile() as said, tempfile.TemporaryDirectory(prefix="gcore-etl-bench-") as scratch:
+    with (
+        tempfile.TemporaryFile() as output,
+        tempfile.TemporaryDirectory(prefix="gcore-etl-bench-") as scratch,
+    ):
         environment["TMPDIR"] = scratch
         started = time.perf_counter()
         process = subprocess.Popen(
             command,
             env=environment,
             stdin=subprocess.DEVNULL,
-            stdout=said,
-            stderr=said,
+            stdout=output,
+            stderr=output,
             start_new_session=True,
         )
         stopper = threading.Timer(limit, os.killpg, (process.pid, signal.SIGKILL))
@@ -68,8 +71,8 @@ def run(command: list[str], variables: dict[str, str], limit: float = LIMIT) -> 
         stopper.cancel()
         process.returncode = os.waitstatus_to_exitcode(status)
         if wall < limit and process.returncode:
-            said.seek(0)
-            raise ContenderFailed(f"{' '.join(command)}\n{said.read().decode(errors='replace')[-2000:]}")
+            output.seek(0)
+            raise ContenderFailed(f"{' '.join(command)}\n{output.read().decode(errors='replace')[-2000:]}")
     return Sample(min(wall, limit), usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 

@@ -85,12 +85,12 @@ def _fill(connection: sa.Connection, numbers: range, chance: random.Random, weig
 
 
 def _lines(number: int, chance: random.Random, weights: list[float]) -> list[tuple[int | None, str]]:
-    """Invent a transcript; every tenth is Chinese. Few words are said often, many seldom."""
+    """Return a random transcript with a Zipf distribution of words; every tenth one is Chinese."""
     each = WORDS_EACH // LINES_EACH
     if number % 10 == 0:
         return [(place, "".join(chance.choices(_CHINESE, k=2 * each))) for place in range(LINES_EACH)]
-    said = chance.choices(range(1, VOCABULARY + 1), cum_weights=weights, k=WORDS_EACH)
+    words = chance.choices(range(1, VOCABULARY + 1), cum_weights=weights, k=WORDS_EACH)
     return [
-        (place, " ".join(f"word{word}" for word in said[place * each : (place + 1) * each]))
+        (place, " ".join(f"word{word}" for word in words[place * each : (place + 1) * each]))
         for place in range(LINES_EACH)
     ]

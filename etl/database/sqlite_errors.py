@@ -141,7 +141,7 @@ def why_unreadable(path: Path) -> str | None:
     journal = Path(f"{path}-journal")
     if exists(journal):
         return (
-            f"cannot be read: a write to it was cut short, as {journal} says: run gcore-etl status "
+            f"cannot be read: a write was interrupted and left {journal}: run gcore-etl status "
             f"as {owner_of(path)}, which restores it"
         )
     return None

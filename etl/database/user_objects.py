@@ -90,7 +90,7 @@ def _conflicts_explained(command: str) -> Iterator[None]:
         if match is None:
             raise
         raise DatabaseError(
-            _refusal(f"the {match[1]} {match[2]} is in the way ({match[3]})", command)
+            _refusal(f"the {match[1]} {match[2]} prevents the change ({match[3]})", command)
         ) from error
     except DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) != _DEPENDENT_OBJECTS:

@@ -29,7 +29,6 @@ SOON_DAYS = 7
 _KIND_LENGTH = 80
 _COUNTS = ["finished", "succeeded", "failed", "revoked"]
 _MINUTES = ["processed_minutes", "succeeded_minutes"]
-_SPANS = ["wait_seconds", "duration_seconds"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
