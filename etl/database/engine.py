@@ -51,7 +51,7 @@ def file_of(url: str) -> Path | None:
 
 
 def describe(engine: Engine) -> str:
-    """Return the name of the database for people, without its password and options."""
+    """Return a display name of the database, without its password and options."""
     url = engine.url
     if engine.dialect.name == "sqlite":
         return str(url.database)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def connected(url: str) -> Iterator[Connection]:
-    """Yield a read-only connection that is not yet in a transaction. Raises DatabaseError if it cannot."""
+    """Yield a read-only connection, not yet in a transaction. Raises DatabaseError if it cannot connect."""
     with database_errors():
         engine = open_engine(url, read_only=True)
         try:

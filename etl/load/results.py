@@ -73,7 +73,7 @@ class ArchiveCounts(NamedTuple):
 def store_results(
     connection: sa.Connection, answers: Sequence[FetchedResult], now: dt.datetime
 ) -> ArchiveCounts:
-    """Store the answers. The caller owns the transaction."""
+    """Store the answers, and return what was archived. The caller owns the transaction."""
     parts = [_store_part(connection, part, now) for part in _iter_parts(answers)]
     return ArchiveCounts(sum(part.archived for part in parts), sum(part.unreadable_times for part in parts))
 
@@ -190,7 +190,7 @@ def _row(answer: FetchedResult, known: sa.RowMapping | None, now: dt.datetime) -
 def _update_attempts(
     connection: sa.Connection, answer: FetchedResult, known: sa.RowMapping, now: dt.datetime
 ) -> None:
-    """Keep the archived result, which is fuller than the answer, and update the counts of attempts."""
+    """Keep the archived result, which is at least as full as the answer, and update the attempts."""
     counts = _attempts(answer, known)
     next_attempt_at = None if answer.has_result else _next_attempt(answer, counts, now)
     statement = sa.update(RESULTS).where(RESULTS.c.task_id == answer.due.task_id)
