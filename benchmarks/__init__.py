@@ -1,1 +1,1 @@
-"""How fast, against what else there is. `python -m benchmarks --help` says what can be measured."""
+"""Benchmarks of gcore-etl and its alternatives. `python -m benchmarks --help` lists them."""

@@ -13,19 +13,19 @@ from benchmarks import field, pages, results
 from benchmarks.field import KINDS
 from benchmarks.measure import LIMIT, ContenderFailed, Databases, Sample, count_rows, figures, run, served
 from benchmarks.results import Entry, middle
-from benchmarks.source import Manner
+from benchmarks.source import SourceBehaviour
 
 AN_HOUR = 3600.0
-# Peers would take an hour for more.
+# The alternatives would take an hour for this number of tasks.
 SLOW_FROM = 1_000_000
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Measure gcore-etl against the bare minimum and against what else people use."""
+    """Measure gcore-etl against a bare prototype and against alternatives."""
 
 
-def measure(  # noqa: PLR0913 (what a measurement is made of)
+def measure(  # noqa: PLR0913
     contender: field.Contender,
     url: str,
     database: str,
@@ -34,11 +34,11 @@ def measure(  # noqa: PLR0913 (what a measurement is made of)
     again: bool = True,
     limit: float = LIMIT,
 ) -> list[Sample]:
-    """Run a contender on an empty database, and once more over the same source."""
+    """Return the samples of a run on an empty database, and of a second run on the same source."""
     samples = [run(*contender.start(url, database), limit)]
     if again:
         samples.append(run(*(contender.again or contender.start)(url, database), limit))
-    # One that was not waited for may have left anything.
+    # A run that was stopped at the limit may have stored only a part.
     found = expected if samples[-1].wall >= limit else count_rows(database)
     if found != expected:
         raise ContenderFailed(f"{contender.name} stored {found:,} of {expected:,} tasks")
@@ -50,7 +50,7 @@ def measure(  # noqa: PLR0913 (what a measurement is made of)
 @click.option("--rounds", default=3, show_default=True)
 @click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, default=KINDS)
 def quick(tasks: int, rounds: int, kinds: tuple[str, ...]) -> None:
-    """Give our time as a multiple of the bare prototype's: under a minute, ratios only."""
+    """Print our time as a multiple of the prototype's; takes less than a minute."""
     with served(tasks) as url, Databases() as databases:
         for kind in kinds:
             runs: dict[str, list[list[Sample]]] = {"ours": [], "bare": [], "hash": []}
@@ -71,12 +71,14 @@ def quick(tasks: int, rounds: int, kinds: tuple[str, ...]) -> None:
 
 @main.command()
 @click.option("--tasks", default=100_000, show_default=True)
-@click.option("--rounds", default=3, show_default=True, help="How often ours and the prototypes run.")
-@click.option("--peers/--no-peers", default=True, help="Run what other people use, too; once each.")
+@click.option(
+    "--rounds", default=3, show_default=True, help="Number of runs of gcore-etl and the prototypes."
+)
+@click.option("--peers/--no-peers", default=True, help="Also run the alternatives, once each.")
 @click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, default=KINDS)
-@click.option("--save", is_flag=True, help="Keep the figures in docs/benchmarks.json.")
+@click.option("--save", is_flag=True, help="Save the figures to docs/benchmarks.json.")
 def table(tasks: int, rounds: int, kinds: tuple[str, ...], *, peers: bool, save: bool) -> None:
-    """Load everything into an empty database, and once more, with each contender: seconds, MB."""
+    """Measure time and memory of two full loads by each contender."""
     entries = []
     with served(tasks) as url, Databases() as databases:
         for kind in kinds:
@@ -100,18 +102,23 @@ def table(tasks: int, rounds: int, kinds: tuple[str, ...], *, peers: bool, save:
 
 
 @main.command()
-@click.option("--large", default=1_000_000, show_default=True, help="For ours and the prototype alone.")
+@click.option(
+    "--large",
+    default=1_000_000,
+    show_default=True,
+    help="Number of tasks for gcore-etl and the prototype only.",
+)
 @click.option("--small", multiple=True, type=int, default=[1000, 10_000], show_default=True)
-@click.option("--peers/--no-peers", default=True, help="Run what other people use, too.")
+@click.option("--peers/--no-peers", default=True, help="Also run the alternatives.")
 @click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, default=KINDS)
-@click.option("--save", is_flag=True, help="Keep the figures in docs/benchmarks.json.")
+@click.option("--save", is_flag=True, help="Save the figures to docs/benchmarks.json.")
 def growth(large: int, small: tuple[int, ...], kinds: tuple[str, ...], *, peers: bool, save: bool) -> None:
-    """Load more and more: seconds and MB by the number of tasks. What lies between, `table` measures."""
+    """Measure time and memory by number of tasks, at sizes that `table` does not cover."""
     entries = []
     fast = [field.PROTOTYPE, field.OURS]
     for tasks in (*small, large):
         others = field.PEERS if peers and tasks < SLOW_FROM else []
-        # A million is a matter of minutes for a slow machine, and nobody is compared with there.
+        # The largest size takes minutes on a slow machine, and has no comparison.
         limit = LIMIT if tasks < large else AN_HOUR
         with served(tasks) as url, Databases() as databases:
             for kind in kinds:
@@ -125,30 +132,31 @@ def growth(large: int, small: tuple[int, ...], kinds: tuple[str, ...], *, peers:
 
 @main.command()
 def far() -> None:
-    """Read from a server that is far away, and from one that refuses what is too much."""
+    """Measure a source with a long latency, and one with a rate limit."""
     cases = [
-        ("100 ms away, 100 tasks a page", 100_000, Manner(latency=0.1, page_cap=100)),
-        ("20 requests a second, 100 tasks a page", 40_000, Manner(rate=20, page_cap=100)),
+        ("100 ms latency, 100 tasks per page", 100_000, SourceBehaviour(latency=0.1, page_cap=100)),
+        ("20 requests per second, 100 tasks per page", 40_000, SourceBehaviour(rate=20, page_cap=100)),
     ]
     with Databases() as databases:
-        for what, tasks, manner in cases:
-            with served(tasks, manner) as url:
+        for what, tasks, behaviour in cases:
+            with served(tasks, behaviour) as url:
                 sample = run(*field.OURS.start(url, databases.empty("sqlite")))
                 asked = figures(url)
             click.echo(
                 f"{what}: {sample.wall:.1f} s for {asked['passed']} requests "
-                f"({tasks / manner.page_cap:.0f} pages), {asked['refused']} refused, "
-                f"{asked['passed'] / sample.wall:.1f} a second; "
-                f"four at once, the latency alone takes {manner.latency * asked['passed'] / 4:.1f} s"
+                f"({tasks / behaviour.page_cap:.0f} pages), {asked['refused']} refused, "
+                f"{asked['passed'] / sample.wall:.1f} per second; "
+                f"with four concurrent requests, the latency alone takes "
+                f"{behaviour.latency * asked['passed'] / 4:.1f} s"
             )
 
 
 @main.command()
 @click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, default=KINDS)
 @click.option("--tasks", multiple=True, default=[1000, 10_000, 100_000, 1_000_000], show_default=True)
-@click.option("--save", is_flag=True, help="Keep the figures in docs/benchmarks.json.")
+@click.option("--save", is_flag=True, help="Save the figures to docs/benchmarks.json.")
 def history(kinds: tuple[str, ...], tasks: tuple[int, ...], *, save: bool) -> None:
-    """Sync when nothing is new, by the number of tasks that are stored."""
+    """Measure a sync without new tasks, by number of stored tasks."""
     rows = []
     with Databases() as databases:
         for number in tasks:
@@ -174,7 +182,7 @@ def _nothing_new(kind: str, tasks: int, url: str, database: str) -> dict[str, An
 @click.option("--rounds", default=3, show_default=True)
 @click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, default=KINDS)
 def archive(tasks: int, rounds: int, kinds: tuple[str, ...]) -> None:
-    """Archive every result, and fetch the same with the client alone: the ratio of the two."""
+    """Measure archiving every result against only fetching them."""
     with served(tasks) as url, Databases() as databases:
         listed = databases.empty("sqlite")
         run(*field.OURS.start(url, listed))
@@ -190,7 +198,7 @@ def archive(tasks: int, rounds: int, kinds: tuple[str, ...]) -> None:
             click.echo(
                 f"{kind:9} {number:,} results archived in {middle(whole, 'wall'):.1f} s and "
                 f"{middle(whole, 'memory'):.0f} MB; the client alone {middle(alone, 'wall'):.1f} s: "
-                f"{ratio:.0%} of its pace"
+                f"{ratio:.0%} of its speed"
             )
 
 
@@ -198,7 +206,7 @@ def archive(tasks: int, rounds: int, kinds: tuple[str, ...]) -> None:
 @click.option("--tasks", "sizes", default=(100_000, 1_000_000), multiple=True, show_default=True)
 @click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, default=KINDS)
 def export(sizes: tuple[int, ...], kinds: tuple[str, ...]) -> None:
-    """Export every task in every format: seconds, and memory by number of tasks."""
+    """Measure time and memory of an export in every format."""
     for tasks in sizes:
         with served(tasks) as url, Databases() as databases, tempfile.TemporaryDirectory() as folder:
             for kind in kinds:
@@ -217,10 +225,9 @@ def export(sizes: tuple[int, ...], kinds: tuple[str, ...]) -> None:
 @click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, default=KINDS)
 def frames(tasks: int, rounds: int, kinds: tuple[str, ...]) -> None:
     """
-    Read every task into a frame, and the same with pandas alone; and write a report of everything.
+    Measure reading every task into a DataFrame, against pandas alone, and a report.
 
-    Given are seconds, and MB at the peak and of what is held at the end, over those of a process that reads
-    nothing.
+    Time, peak memory and memory held at the end are given in excess of a process that reads nothing.
     """
     with served(tasks) as url, Databases() as databases, tempfile.TemporaryDirectory() as folder:
         for kind in kinds:
@@ -238,7 +245,7 @@ def frames(tasks: int, rounds: int, kinds: tuple[str, ...]) -> None:
                 wall, peak = middle(found[how], "wall") - start, middle(found[how], "memory") - floor
                 rest = held[how] - held["nothing"]
                 click.echo(
-                    f"{kind:9} {tasks:,} tasks {how:8} {wall:6.1f} s {peak:6.0f} MB at the peak, "
+                    f"{kind:9} {tasks:,} tasks {how:8} {wall:6.1f} s {peak:6.0f} MB peak, "
                     f"{rest:.0f} MB held: {peak / rest:.2f} times"
                 )
             report = run(*field.reporting(database, Path(folder) / "report.html"), limit=AN_HOUR)
@@ -251,8 +258,8 @@ def frames(tasks: int, rounds: int, kinds: tuple[str, ...]) -> None:
 @click.option("--transcripts", default=100_000, show_default=True)
 @click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, default=KINDS)
 def search(transcripts: int, kinds: tuple[str, ...]) -> None:
-    """Search many transcripts: milliseconds for rare words and for common ones."""
-    from benchmarks.searching import measure_searches  # noqa: PLC0415 - it loads what it measures
+    """Measure searches for rare and for common words."""
+    from benchmarks.searching import measure_searches  # noqa: PLC0415 - slow to import
 
     with Databases() as databases:
         for kind in kinds:
@@ -262,11 +269,11 @@ def search(transcripts: int, kinds: tuple[str, ...]) -> None:
 
 @main.command()
 @click.option("--tasks", default=1_000_000, show_default=True)
-@click.option("--runs", default=105_120, show_default=True, help="Syncs, five minutes apart.")
+@click.option("--runs", default=105_120, show_default=True, help="Number of syncs, five minutes apart.")
 @click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, default=KINDS)
 def questions(tasks: int, runs: int, kinds: tuple[str, ...]) -> None:
-    """Ask every view, question and dashboard panel of a year of syncs: seconds."""
-    from benchmarks.asking import measure_queries  # noqa: PLC0415 - it loads what it measures
+    """Measure every view, saved query and dashboard panel on a year of syncs."""
+    from benchmarks.asking import measure_queries  # noqa: PLC0415 - slow to import
     from benchmarks.year import NOW, fill_year  # noqa: PLC0415 - the same
 
     with Databases() as databases:
@@ -292,8 +299,8 @@ def page() -> None:
     }
     for name, part in parts.items():
         how = found[name]
-        said = f"`{how['command']}`, {how['date']}; {how['machine']}; {how['versions']}."
-        text = pages.fill(text, name, f"{said}\n\n{part}")
+        source = f"`{how['command']}`, {how['date']}; {how['machine']}; {how['versions']}."
+        text = pages.fill(text, name, f"{source}\n\n{part}")
     path.write_text(text, encoding="utf-8")
     pages.plot_growth(growth, docs / "benchmarks-growth.svg")
     pages.plot_history(found["history"]["rows"], docs / "benchmarks-history.svg")
@@ -303,8 +310,8 @@ def page() -> None:
 @click.option("--tasks", default=100_000, show_default=True)
 @click.option("--kind", type=click.Choice(KINDS), default="sqlite", show_default=True)
 def stages(tasks: int, kind: str) -> None:
-    """Print how much CPU each stage of a first load takes."""
-    from benchmarks.stages import measure_stages  # noqa: PLC0415 - it loads what it measures
+    """Print the CPU time of each stage of a first load."""
+    from benchmarks.stages import measure_stages  # noqa: PLC0415 - slow to import
 
     with served(tasks) as url, Databases() as databases:
         for label, seconds in measure_stages(url, databases.empty(kind)).items():

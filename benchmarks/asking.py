@@ -1,4 +1,4 @@
-"""How long it takes to ask what people ask: every view, the query book, and on Postgres the dashboard."""
+"""The duration of every view, every saved query, and on Postgres every dashboard panel."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DASHBOARD = Path(__file__).parents[1] / "docs" / "grafana-dashboard.json"
 
 
 def queries(dialect: str, *, since: dt.datetime, until: dt.datetime = NOW) -> dict[str, str]:
-    """Return every query by its name; those of the dashboard are about `since` to `until`."""
+    """Return every query by name; those of the dashboard cover `since` to `until`."""
     found = {f"view {name}": f"SELECT * FROM {name}" for name in views.NAMES}
     found |= {f"question {each.name}": each.sql[dialect] for each in saved_queries()}
     if dialect == "postgresql":
@@ -35,9 +35,9 @@ def queries(dialect: str, *, since: dt.datetime, until: dt.datetime = NOW) -> di
 
 def measure_queries(database: str, *, since: dt.datetime) -> Iterator[tuple[str, int, float]]:
     """
-    Ask each query and read its whole answer; return its name, the number of rows and the seconds.
+    Yield the name of each query, its number of rows, and its duration in seconds.
 
-    On SQLite, which works in this process, these are of CPU, whatever else the machine does.
+    On SQLite, which runs in this process, the duration is CPU time.
     """
     engine = open_engine(database, read_only=True)
     clock = time.process_time if engine.dialect.name == "sqlite" else time.perf_counter

@@ -1,4 +1,4 @@
-"""Who is measured, and how each is started."""
+"""The contenders, and the command of each."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ Started = tuple[list[str], dict[str, str]]
 @dataclasses.dataclass(frozen=True, slots=True)
 class Contender:
     """
-    One way to do the job.
+    A program to measure.
 
-    `start` gives command and variables for the address of the source and the URL of a database; `again` those
-    of a second run where they differ. `environment` names what it needs of its own, in `peers/`; `package`
-    gives the version; `kinds` are the databases that it can load into.
+    `start` returns its command and environment variables for the URLs of the source and the database; `again`
+    those of a second run, if they differ. `environment` is its own environment in `peers/`, `package` the
+    package whose version is shown, and `kinds` are the databases that it supports.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Contender:
     kinds: tuple[str, ...] = KINDS
 
     def version(self) -> str:
-        """Give name and version of what is measured, as far as it is somebody's package."""
+        """Return the name, with the version if it is a package."""
         if self.package is None:
             return self.name
         asked = f"import importlib.metadata as m; print(m.version({self.package!r}))"
@@ -48,7 +48,7 @@ class Contender:
 
 
 def python(environment: str | None) -> str:
-    """Give the interpreter of an environment, made if it is not there; None is the project's own."""
+    """Return the interpreter of an environment, which is created if necessary; None is the project's own."""
     if environment is None:
         return sys.executable
     folder = ROOT / ".venv" / "peers" / environment
@@ -80,21 +80,21 @@ def _with_results(url: str, database: str) -> Started:
 
 
 def exporting(database: str, target: Path) -> Started:
-    """Give the command that exports every task to a file, in the format of its name."""
+    """Return the command that exports every task to a file."""
     return [COMMAND, "export", "tasks", "-o", str(target)], {"GCORE_ETL_DATABASE_URL": database}
 
 
 def reporting(database: str, target: Path) -> Started:
-    """Give the command that writes a report of everything."""
+    """Return the command that writes a report of all tasks."""
     line = [COMMAND, "report", "-o", str(target), "--since", "2000-01-01"]
     return line, {"GCORE_ETL_DATABASE_URL": database}
 
 
 def reading(database: str, how: str, held: Path) -> Started:
     """
-    Give the command that reads every task into a frame: with `frames`, or pandas alone (`read_sql`).
+    Return the command that reads every task into a DataFrame: with `frames`, or pandas alone (`read_sql`).
 
-    Into the file `held` it writes the MB that it holds at its end.
+    It writes the memory in MB that it holds at its end to the file `held`.
     """
     return [python(None), str(HERE / "contenders" / "read_frames.py"), database, how, str(held)], {}
 

@@ -1,4 +1,4 @@
-"""Whole processes, measured from outside: wall seconds, CPU seconds, peak memory."""
+"""Measuring whole processes: wall time, CPU time and peak memory."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from benchmarks.source import Manner, serve, write_records
+from benchmarks.source import SourceBehaviour, serve, write_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-PLAIN = Manner()
-# Whoever has not done by then is not waited for.
+PLAIN = SourceBehaviour()
+# Longer runs are stopped.
 LIMIT = 60.0
 
 
 class ContenderFailed(Exception):
-    """A measured process ended with an error; the message holds what it said last."""
+    """A measured process failed; the message has the end of its output."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Sample:
-    """One run of one process: seconds, and MB of peak resident memory."""
+    """One run of one process: seconds, and peak resident memory in MB."""
 
     wall: float
     cpu: float
@@ -43,22 +43,25 @@ class Sample:
 
 def run(command: list[str], variables: dict[str, str], limit: float = LIMIT) -> Sample:
     """
-    Run a command to its end, or for `limit` seconds, which then are what it took.
+    Run a command to its end, or stop it after `limit` seconds, which is then its wall time.
 
-    Raises ContenderFailed if the end is not a good one.
+    Raises ContenderFailed if it fails.
     """
     environment = {**os.environ, **variables}
-    # As on any machine: modules are compiled once.
+    # Let Python cache compiled modules, as usual.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    with tempfile.TemporaryFile() as said, tempfile.TemporaryDirectory(prefix="gcore-etl-bench-") as scratch:
+    with (
+        tempfile.TemporaryFile() as output,
+        tempfile.TemporaryDirectory(prefix="gcore-etl-bench-") as scratch,
+    ):
         environment["TMPDIR"] = scratch
         started = time.perf_counter()
         process = subprocess.Popen(
             command,
             env=environment,
             stdin=subprocess.DEVNULL,
-            stdout=said,
-            stderr=said,
+            stdout=output,
+            stderr=output,
             start_new_session=True,
         )
         stopper = threading.Timer(limit, os.killpg, (process.pid, signal.SIGKILL))
@@ -68,14 +71,14 @@ def run(command: list[str], variables: dict[str, str], limit: float = LIMIT) -> 
         stopper.cancel()
         process.returncode = os.waitstatus_to_exitcode(status)
         if wall < limit and process.returncode:
-            said.seek(0)
-            raise ContenderFailed(f"{' '.join(command)}\n{said.read().decode(errors='replace')[-2000:]}")
+            output.seek(0)
+            raise ContenderFailed(f"{' '.join(command)}\n{output.read().decode(errors='replace')[-2000:]}")
     return Sample(min(wall, limit), usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
 @contextlib.contextmanager
-def served(number: int, manner: Manner = PLAIN) -> Iterator[str]:
-    """Serve so many records from a process of its own, and give its address."""
+def served(number: int, behaviour: SourceBehaviour = PLAIN) -> Iterator[str]:
+    """Serve this number of records from a process of its own; yield the URL."""
     path = _cache() / f"{number}.ndjson"
     if not path.exists():
         fresh = path.with_suffix(f".{uuid.uuid4().hex}")
@@ -83,7 +86,7 @@ def served(number: int, manner: Manner = PLAIN) -> Iterator[str]:
         fresh.rename(path)
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=serve, args=(path, manner, theirs), daemon=True)
+    process = context.Process(target=serve, args=(path, behaviour, theirs), daemon=True)
     process.start()
     try:
         yield ours.recv()
@@ -93,7 +96,7 @@ def served(number: int, manner: Manner = PLAIN) -> Iterator[str]:
 
 
 def figures(url: str) -> dict[str, int]:
-    """Ask the source how many requests it passed and refused."""
+    """Return the numbers of requests that the source passed and refused."""
     with urllib.request.urlopen(f"{url}/figures") as answer:  # noqa: S310 - our own server
         found: dict[str, int] = json.load(answer)
     return found
@@ -106,7 +109,7 @@ def _cache() -> Path:
 
 
 class Databases:
-    """Empty databases, SQLite files or of one Postgres server; all are gone when the context ends."""
+    """Empty SQLite and Postgres databases, which are deleted when the context ends."""
 
     def __init__(self) -> None:
         self._stack = contextlib.ExitStack()
@@ -120,11 +123,11 @@ class Databases:
         self._stack.close()
 
     def empty(self, kind: str) -> str:
-        """Give the URL of a new database, `sqlite` or `postgres`."""
+        """Return the URL of a new database, `sqlite` or `postgres`."""
         name = f"b{uuid.uuid4().hex[:12]}"
         if kind == "sqlite":
             return f"sqlite:///{self._folder / name}.db"
-        import psycopg  # noqa: PLC0415 - a run on SQLite alone needs none
+        import psycopg  # noqa: PLC0415 - not needed for SQLite
 
         server = self._server = self._server or self._start()
         with psycopg.connect(server, autocommit=True) as connection:
@@ -143,7 +146,7 @@ class Databases:
 
 
 def count_rows(database: str, table: str = "tasks") -> int:
-    """Count the rows of a table."""
+    """Return the number of rows of a table."""
     import sqlalchemy as sa  # noqa: PLC0415
 
     engine = sa.create_engine(database.replace("postgresql://", "postgresql+psycopg://"))

@@ -1,4 +1,4 @@
-"""The page in docs/, with its table and plots, out of what was measured."""
+"""The tables and plots of docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 
 OURS, BARE = "gcore-etl", "bare prototype"
 NAMES = {"sqlite": "SQLite", "postgres": "PostgreSQL"}
-# Readable on white and on black.
+# The minimum ratio of the heights of two labels.
 LABEL_APART = 1.22
+# Legible on white and on black.
 INK, ACCENT, QUIET = "#7d8590", "#d9480f", "#3b82c4"
 
 
 def table(entries: Iterable[Entry]) -> str:
-    """Write the entries as a Markdown table, the fastest first."""
+    """Return the entries as a Markdown table, the fastest first."""
     lines = [
         "| contender | database | first load, s | to ours | again, s | to ours | CPU, s | again | peak, MB |",
         "|---|---|--:|--:|--:|--:|--:|--:|--:|",
@@ -57,9 +58,9 @@ def _is(entry: Entry, name: str) -> bool:
 
 
 def growth_table(entries: Iterable[Entry]) -> str:
-    """Write how time and memory of each contender grow with the number of tasks."""
+    """Return a Markdown table of time and memory by number of tasks."""
     lines = [
-        "| contender | database | tasks | first load, s | µs a task | peak, MB |",
+        "| contender | database | tasks | first load, s | µs per task | peak, MB |",
         "|---|---|--:|--:|--:|--:|",
     ]
     for each in sorted(entries, key=lambda each: (each.kind != "sqlite", each.contender, each.tasks)):
@@ -72,7 +73,7 @@ def growth_table(entries: Iterable[Entry]) -> str:
 
 
 def history_table(rows: list[dict[str, Any]]) -> str:
-    """Write what a sync costs when nothing is new."""
+    """Return a Markdown table of the cost of a sync without new tasks."""
     lines = ["| database | tasks stored | requests | CPU, s | wall, s |", "|---|--:|--:|--:|--:|"]
     lines += [
         f"| {NAMES[row['kind']]} | {row['tasks']:,} | {row['requests']:.0f} | {row['cpu']:.2f} | "
@@ -83,7 +84,7 @@ def history_table(rows: list[dict[str, Any]]) -> str:
 
 
 def fill(page: str, marker: str, text: str) -> str:
-    """Replace what stands between the two lines of a marker."""
+    """Return the page with new text between the two lines of a marker."""
     start, end = f"<!-- {marker} -->", f"<!-- end of {marker} -->"
     before, rest = page.split(start)
     _, after = rest.split(end)
@@ -91,7 +92,7 @@ def fill(page: str, marker: str, text: str) -> str:
 
 
 def plot_growth(entries: list[Entry], file: Path) -> None:
-    """Draw seconds by number of tasks for each contender, a panel for each database."""
+    """Plot seconds by number of tasks for each contender, with a panel for each database."""
     plt = _pyplot()
     figure, panels = plt.subplots(1, 2, figsize=(14, 5.5), sharey=True, layout="constrained")
     for kind, panel in zip(KINDS, panels, strict=True):
@@ -127,7 +128,7 @@ def _colour(name: str) -> str:
 
 
 def _spread(ends: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
-    """Move the labels that stand at one place of a logarithmic scale apart, so that none covers another."""
+    """Return positions of the labels on a logarithmic scale at which none covers another."""
     found: dict[str, tuple[float, float]] = {}
     lowest: dict[float, float] = {}
     for name, (place, height) in sorted(ends.items(), key=lambda each: each[1][1]):
@@ -137,7 +138,7 @@ def _spread(ends: dict[str, tuple[float, float]]) -> dict[str, tuple[float, floa
 
 
 def plot_history(rows: list[dict[str, Any]], file: Path) -> None:
-    """Draw what a sync costs when nothing is new, by the number of tasks that are stored."""
+    """Plot the cost of a sync without new tasks by number of stored tasks."""
     plt = _pyplot()
     figure, panels = plt.subplots(1, 2, figsize=(11, 3.6), layout="constrained")
     for panel, name, label in zip(panels, ("requests", "cpu"), ("requests", "CPU seconds"), strict=True):
@@ -151,10 +152,10 @@ def plot_history(rows: list[dict[str, Any]], file: Path) -> None:
 
 
 def _pyplot() -> Any:  # noqa: ANN401
-    import matplotlib as mpl  # noqa: PLC0415 - only those who draw need it
+    import matplotlib as mpl  # noqa: PLC0415 - only needed for plots
 
     mpl.use("svg")
-    # The same figures give the same file.
+    # Makes the output reproducible.
     mpl.rcParams.update({"svg.hashsalt": "gcore-etl", "svg.fonttype": "none", "font.family": "sans-serif"})
     from matplotlib import pyplot as plt  # noqa: PLC0415
 

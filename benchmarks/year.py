@@ -1,8 +1,9 @@
 """
-A copy after a year of syncs: tasks, history, results and runs, written straight into the tables.
+A copy after a year of syncs: tasks, history, results and runs, inserted directly into the tables.
 
-Tasks wait, run in stages, fall back, are retried, fail, are cancelled before they start, hang for weeks,
-vanish and reappear; a sync sees the state at its own time. The same sizes and seed give the same rows.
+Tasks wait, run in stages, return to the queue, are retried, fail, are revoked, hang for weeks, are removed
+and reappear; a sync sees their state at its own time. The rows are reproducible for the same sizes and
+seed.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ if TYPE_CHECKING:
 
 NOW = dt.datetime(2026, 6, 26, 12, tzinfo=dt.UTC)
 STEP = dt.timedelta(minutes=5)
-# Syncs in a batch: a day's.
+# Syncs per batch: one day.
 _BATCH = 288
-_KEPT = dt.timedelta(days=30)
+_RETENTION = dt.timedelta(days=30)
 _KINDS = (
     ("transcription", None, 0.56),
     ("content-moderation", "nsfw", 0.12),
@@ -72,7 +73,7 @@ _COLUMNS = {table: tuple(names.split()) for table, names in _TABLES.items()}
 
 
 class _Seen(NamedTuple):
-    """What a sync sees of a task when it has changed."""
+    """A change of a task as seen by a sync."""
 
     task_id: str
     event: str
@@ -83,8 +84,8 @@ class _Seen(NamedTuple):
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
-class _Life:
-    """A task's life, in seconds from its creation: each change, the start and the end."""
+class _Lifecycle:
+    """The changes, start and end of a task, in seconds from its creation."""
 
     changes: list[tuple[float, str, int | None]]
     started: float | None
@@ -112,7 +113,7 @@ def fill_year(database: str, *, tasks: int, runs: int, now: dt.datetime = NOW, s
 
 
 class _Year:
-    """Tasks as they come, and what each sync sees of them."""
+    """Generates the tasks, and the changes that each sync sees."""
 
     def __init__(self, tasks: int, runs: int, now: dt.datetime, chance: random.Random) -> None:
         self._tasks, self._runs, self._now, self._chance = tasks, runs, now, chance
@@ -122,7 +123,7 @@ class _Year:
         self._rows: dict[str, list[Row]] = {}
 
     def store(self, connection: sa.Connection, runs: range) -> None:
-        """Put into the tables what these syncs see, and the tasks that come between them."""
+        """Insert the changes that these syncs see, and the tasks that are created between them."""
         self._rows = {table: [] for table in _COLUMNS}
         for run in runs:
             self._add_run(run)
@@ -162,15 +163,15 @@ class _Year:
         chance, number = self._chance, next(self._number)
         task_id = hashlib.md5(b"%d" % number, usedforsecurity=False).hexdigest()
         created = self._at(run) - chance.random() * STEP
-        life = plan_lifecycle(chance)
-        seen = list(self._observe(task_id, created, life))
+        lifecycle = plan_lifecycle(chance)
+        seen = list(self._observe(task_id, created, lifecycle))
         for at, each in seen:
             self._due[at].append(each)
         last_run, last = seen[-1]
         ((name, category),) = chance.choices([each[:2] for each in _KINDS], [each[2] for each in _KINDS])
         started, ended = (
             None if seconds is None or moment > self._now else moment
-            for seconds in (life.started, life.ended)
+            for seconds in (lifecycle.started, lifecycle.ended)
             for moment in [created + dt.timedelta(seconds=seconds or 0)]
         )
         if last.status not in {"SUCCESS", "FAILURE", "REVOKED"}:
@@ -205,10 +206,12 @@ class _Year:
         if has_result and not is_due and ended is not None:
             self._add_result(task_id, name, category, last.status, ended)
 
-    def _observe(self, task_id: str, created: dt.datetime, life: _Life) -> Iterator[tuple[int, _Seen]]:
-        """Give what the syncs see, and the number of each: of changes between two, the last."""
+    def _observe(
+        self, task_id: str, created: dt.datetime, lifecycle: _Lifecycle
+    ) -> Iterator[tuple[int, _Seen]]:
+        """Yield the number of each sync that sees a change, and the last change before it."""
         at_run: dict[int, tuple[str, int | None]] = {}
-        for seconds, status, progress in life.changes:
+        for seconds, status, progress in lifecycle.changes:
             run = max(1, math.ceil((created + dt.timedelta(seconds=seconds) - self._begin) / STEP))
             if run <= self._runs:
                 at_run[run] = (status, progress)
@@ -217,10 +220,10 @@ class _Year:
             yield run, _Seen(task_id, "changed" if before[0] else "discovered", *state, *before)
             before = state
         if self._chance.random() < 0.03:
-            gone = run + self._chance.randrange(1, self._runs // 9)
-            back = gone + self._chance.randrange(1, self._runs // 35)
-            if gone <= self._runs:
-                yield gone, _Seen(task_id, "removed", *state, *state)
+            removed = run + self._chance.randrange(1, self._runs // 9)
+            back = removed + self._chance.randrange(1, self._runs // 35)
+            if removed <= self._runs:
+                yield removed, _Seen(task_id, "removed", *state, *state)
                 if self._chance.random() < 0.3 and back <= self._runs:
                     yield back, _Seen(task_id, "reappeared", *state, *state)
 
@@ -230,7 +233,7 @@ class _Year:
         chance = self._chance
         result: dict[str, object] = {"task_id": task_id, "fetched_at": ended + STEP, "attempts": 1}
         if chance.random() < 0.02:
-            is_lost = self._now - ended > _KEPT
+            is_lost = self._now - ended > _RETENTION
             result["state"] = "expired" if is_lost else "unavailable"
             result["next_attempt_at"] = None if is_lost else self._now
             self._add("task_results", **result)
@@ -261,25 +264,25 @@ class _Year:
         self._add("task_results", **result, result=as_json(found))
 
 
-def plan_lifecycle(chance: random.Random) -> _Life:
-    """Plan one life: most wait some minutes, run some more and succeed."""
+def plan_lifecycle(chance: random.Random) -> _Lifecycle:
+    """Return a random lifecycle; most tasks wait a few minutes, run a few more, and succeed."""
     moment = 0.0
     changes: list[tuple[float, str, int | None]] = [(moment, "PENDING", 0)]
     moment += chance.expovariate(1 / 300)
-    dice = chance.random()
-    if dice < 0.02:
-        # Cancelled before it started, and not every such task has an end.
+    roll = chance.random()
+    if roll < 0.02:
+        # Revoked before it started; only some of these have a completion time.
         changes.append((moment, "REVOKED", 0))
-        return _Life(changes=changes, started=None, ended=moment if dice < 0.01 else None)
+        return _Lifecycle(changes=changes, started=None, ended=moment if roll < 0.01 else None)
     started = moment
     changes.append((moment, "STARTED", 0))
     for _ in range(chance.choices((0, 1, 2, 3), (0.05, 0.25, 0.35, 0.35))[0]):
         moment += chance.expovariate(1 / 600)
         status = chance.choices(("STARTED", "PENDING", "RETRY"), (0.85, 0.12, 0.03))[0]
         changes.append((moment, status, chance.randrange(1, 100)))
-    if dice > 0.9995:
-        return _Life(changes=changes, started=started, ended=None)  # it hangs
+    if roll > 0.9995:
+        return _Lifecycle(changes=changes, started=started, ended=None)  # it hangs
     moment += chance.expovariate(1 / 400)
     end = chance.choices(("SUCCESS", "FAILURE", "REVOKED"), (0.90, 0.08, 0.02))[0]
     changes.append((moment, end, 100 if end == "SUCCESS" else changes[-1][2]))
-    return _Life(changes=changes, started=started, ended=moment)
+    return _Lifecycle(changes=changes, started=started, ended=moment)

@@ -1,4 +1,4 @@
-"""Where alembic and the project meet: which connection to use, and what the schema should look like."""
+"""The Alembic environment: the connection to use, and the schema to compare with."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 def is_ours(item: SchemaItem, _name: object, kind: str, reflected: bool, twin: object) -> bool:  # noqa: FBT001
     """
-    Leave alone the tables and indexes that users added for themselves.
+    Return whether Alembic should compare an object.
 
-    So are the indexes that only the other database has.
+    Tables and indexes that users added are left out, and indexes that only the other database has.
     """
     if kind == "index" and item.info.get("dialect") not in {None, context.get_context().dialect.name}:
         return False
@@ -25,7 +25,7 @@ def is_ours(item: SchemaItem, _name: object, kind: str, reflected: bool, twin: o
 
 
 def migrate(connection: Connection) -> None:
-    """Run what alembic was asked for, inside the transaction of whoever called."""
+    """Run the migrations in the transaction of the caller."""
     context.configure(
         connection=connection,
         target_metadata=metadata_with_conditions(),

@@ -2,16 +2,16 @@
 ${message}.
 
 Before you write:
-- One concern a file. Name it NNNN_verb_object.py and give `--rev-id NNNN`, the next free number.
-- Import nothing from `etl`: models and views move on, a released migration must not. Never edit a released one.
-- It runs on SQLite and on Postgres, in the one transaction of the whole upgrade: no commit, no CONCURRENTLY.
+- One concern per file. Name it NNNN_verb_object.py and give `--rev-id NNNN`, the next free number.
+- Import nothing from `etl`: models and views change, released migrations must not. Never edit a released one.
+- It runs on SQLite and on Postgres, in the transaction of the whole upgrade: no commit, no CONCURRENTLY.
 - Change an existing table in place (`op.add_column`, `op.drop_column`), never with `op.batch_alter_table`: SQLite
-  would rebuild it, and what users have attached to it would be lost. A constraint needs a name.
-- Views are there while it upgrades, and changed after it: do not touch them.
+  would rebuild it, and users' triggers and views on it would be lost. A constraint needs a name.
+- Views exist during the upgrade, and are recreated after it: do not touch them.
 - Instants: TIMESTAMPTZ, on SQLite TEXT. JSON: JSONB, on SQLite TEXT. Spell the types out, as 0001 does.
 - Fill a new NOT NULL column of a table that has rows (a server default, or an UPDATE between two steps).
-- `downgrade` undoes the shape, not the data. `tests/migrations` runs each step up, down and up over rows.
-- Say in CHANGELOG.md what changes for users, and whether a `sync --full` is advised.
+- `downgrade` restores the schema, not the data. `tests/migrations` runs each step up, down and up over rows.
+- Describe in CHANGELOG.md what changes for users, and whether they should run `sync --full`.
 """
 
 import sqlalchemy as sa

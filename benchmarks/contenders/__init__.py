@@ -1,6 +1,5 @@
 """
-What is measured against: each a whole program, as somebody would write it who picks that way.
+The alternatives that gcore-etl is measured against, each a complete program as a user would write it.
 
-Each takes the address of the API and the URL of a database, brings the table `tasks` there up to date, and
-knows nothing of the others.
+Each takes the URLs of the API and of a database, and updates the table `tasks` there. They share no code.
 """

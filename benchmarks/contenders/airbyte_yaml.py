@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 os.environ |= {"DO_NOT_TRACK": "1", "AIRBYTE_OFFLINE_MODE": "1"}
-# It keeps its state in the folder it is started in.
+# PyAirbyte keeps its state in the current folder.
 os.chdir(tempfile.gettempdir())
 
 import airbyte as ab  # noqa: E402
@@ -17,12 +17,12 @@ from airbyte.caches import PostgresCache  # noqa: E402
 
 PAGE = 1000
 KINDS = {"task_id": "string", "status": "string", "progress": "integer"}
-# Its templates write null as the text None, so that what is nested stays so.
+# Templates would render null as the text None, so nested objects are not flattened.
 KINDS |= {"task_data": "object", "processing_time": "object"}
 
 
 def manifest(url: str) -> dict[str, Any]:
-    """Describe the source."""
+    """Return the declaration of the source."""
     properties = {name: {"type": ["null", kind]} for name, kind in KINDS.items()}
     stream = {
         "type": "DeclarativeStream",
@@ -78,10 +78,10 @@ def manifest(url: str) -> dict[str, Any]:
 
 
 def main(url: str, database: str) -> None:
-    """Copy everything."""
+    """Copy all tasks."""
     address = urlsplit(database)
     if not address.hostname:
-        # A socket, which the cache's own URL has no place for.
+        # The cache's own URL cannot contain a socket.
         os.environ["PGHOST"] = parse_qs(address.query)["host"][0]
     cache = PostgresCache(
         host=address.hostname or "",

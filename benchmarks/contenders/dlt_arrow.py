@@ -1,4 +1,4 @@
-"""dlt with a resource written by hand: pages fetched in parallel, flattened with Arrow, merged by task_id."""
+"""dlt with a custom resource: pages are fetched in parallel, flattened with Arrow, and merged by task_id."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ SCHEMA = pa.schema(
 
 
 def row_of(record: dict[str, Any]) -> dict[str, Any]:
-    """Flatten a record."""
+    """Return a flattened record."""
     values = {**record["task_data"], **record["processing_time"], **record}
     return {name: values.get(name) for name in SCHEMA.names}
 
 
 def main(url: str, database: str) -> None:
-    """Copy everything."""
+    """Copy all tasks."""
 
     @dlt.resource(name="tasks", primary_key="task_id", write_disposition="merge")
     def tasks() -> Iterator[pa.Table]:

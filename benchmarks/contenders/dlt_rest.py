@@ -1,4 +1,4 @@
-"""dlt with its declarative REST source, as its documentation shows it, or --tuned, with larger buffers."""
+"""dlt with its declarative REST source, as in its documentation, or with larger buffers (--tuned)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TUNING = {
 
 
 def main(url: str, database: str, *options: str) -> None:
-    """Copy everything."""
+    """Copy all tasks."""
     if "--tuned" in options:
         os.environ.update(TUNING)
     source = rest_api_source(

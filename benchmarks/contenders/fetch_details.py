@@ -1,4 +1,4 @@
-"""The client alone: fetches the detail of every task in a database, and throws it away."""
+"""The client alone: it fetches the details of every task in a database, and discards them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def main(url: str, database: str) -> None:
-    """Fetch four at a time, two answers waiting for each."""
+    """Fetch with four threads, and at most two pending responses for each."""
     settings = Settings(api_key=parse_api_key("1$benchmark"), base_url=url)
     connection = sqlite3.connect(database.removeprefix("sqlite:///"))
     waiting = connection.execute("SELECT task_id FROM tasks WHERE is_result_due ORDER BY completed_at")

@@ -1,4 +1,4 @@
-"""The script of a tutorial: httpx, page by page, and `Session.merge` for each task."""
+"""A script as in a tutorial: httpx, page by page, and `Session.merge` for each task."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PAGE = 1000
 
 
 class Base(DeclarativeBase):
-    """The tables."""
+    """The declarative base."""
 
 
 class Task(Base):
@@ -38,13 +38,13 @@ class Task(Base):
 
 
 def task_of(record: dict[str, Any]) -> Task:
-    """Take the columns out of a record."""
+    """Return the columns of a record."""
     values = {**record["task_data"], **record["processing_time"], **record}
     return Task(**{column.name: values.get(column.name) for column in Task.__table__.columns})
 
 
 def main(url: str, database: str) -> None:
-    """Copy everything."""
+    """Copy all tasks."""
     engine = create_engine(database.replace("postgresql://", "postgresql+psycopg://"))
     Base.metadata.create_all(engine)
     headers = {"Authorization": "APIKey 1$benchmark"}

@@ -1,4 +1,4 @@
-"""Where dlt loads to."""
+"""The destination of the dlt pipelines."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from sqlalchemy import make_url
 
 
 def pipeline_into(database: str) -> dlt.Pipeline:
-    """Make a pipeline into a SQLite file or a Postgres database, whose state is only there."""
+    """Return a pipeline to a SQLite file or a Postgres database that keeps its state only there."""
     if database.startswith("sqlite:"):
         destination, dataset = dlt.destinations.sqlalchemy(database), "main"
     else:
         url = make_url(database)
-        # A socket is named in the query, which dlt does not look at; in its own URLs hosts stand as they are.
+        # The path of a socket is in the query, which dlt ignores; its own URLs take it as the host.
         host = url.host or quote(str(url.query.get("host")), safe="")
         place = {"database": url.database, "username": url.username, "password": url.password or "none"}
         credentials = PostgresCredentials({**place, "host": host, "port": url.port or 5432})

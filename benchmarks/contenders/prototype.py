@@ -1,7 +1,7 @@
 """
-The least that can be done: fetch, decode, upsert. No history, no proof, no second look.
+The minimum: fetch, decode and upsert, without history, checks or retries.
 
-With --hash, rows whose record is the same to the byte are left alone.
+With --hash, rows whose record has not changed are not written.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TYPES = {"progress": "integer", "client_id": "bigint", "total_time_sec": "double
 
 
 class TaskData(msgspec.Struct, gc=False):
-    """What was asked for."""
+    """The task data."""
 
     task_name: str | None = None
     url: str | None = None
@@ -42,7 +42,7 @@ class TaskData(msgspec.Struct, gc=False):
 
 
 class Times(msgspec.Struct, gc=False):
-    """When it ran."""
+    """The processing time."""
 
     started_at: str | None = None
     completed_at: str | None = None
@@ -50,7 +50,7 @@ class Times(msgspec.Struct, gc=False):
 
 
 class Task(msgspec.Struct, gc=False):
-    """One record."""
+    """A record."""
 
     task_id: str
     status: str
@@ -60,7 +60,7 @@ class Task(msgspec.Struct, gc=False):
 
 
 class Page(msgspec.Struct):
-    """One answer, its records not read yet."""
+    """A page, with its records not decoded yet."""
 
     count: int
     results: list[msgspec.Raw]
@@ -71,7 +71,7 @@ decode_task = msgspec.json.Decoder(Task).decode
 
 
 def row_of(task: Task) -> tuple[Any, ...]:
-    """Put the values in the order of the columns."""
+    """Return the values in the order of the columns."""
     data, times = task.task_data, task.processing_time
     return (
         *(task.task_id, task.status, task.progress),
@@ -82,7 +82,7 @@ def row_of(task: Task) -> tuple[Any, ...]:
 
 
 def batches(url: str) -> Iterator[list[msgspec.Raw]]:
-    """Yield the records, ten thousand at a time, fetching ahead."""
+    """Yield batches of ten thousand records, fetching ahead."""
     headers = {"Authorization": "APIKey 1$benchmark"}
     with (
         httpx.Client(base_url=url, headers=headers, timeout=60) as client,
@@ -104,7 +104,7 @@ def batches(url: str) -> Iterator[list[msgspec.Raw]]:
 
 
 class Sqlite:
-    """One executemany a batch."""
+    """Writes each batch with executemany."""
 
     def __init__(self, path: str, columns: tuple[str, ...]) -> None:
         self.connection = sqlite3.connect(path)
@@ -121,20 +121,20 @@ class Sqlite:
         )
 
     def upsert(self, rows: list[tuple[Any, ...]]) -> None:
-        """Write and commit."""
+        """Write and commit a batch."""
         with self.connection:
             self.connection.executemany(self.statement, rows)
 
     def hashes(self) -> set[bytes]:
-        """Give the hashes of all rows."""
+        """Return the hashes of all rows."""
         return {row[0] for row in self.connection.execute("SELECT hash FROM tasks")}
 
 
 class Postgres:
-    """COPY into a temporary table, then one statement a batch."""
+    """Copies each batch into a temporary table, then upserts it with one statement."""
 
     def __init__(self, url: str, columns: tuple[str, ...]) -> None:
-        import psycopg  # noqa: PLC0415 - only whoever writes to Postgres pays for it
+        import psycopg  # noqa: PLC0415 - not needed for SQLite
 
         self.connection = psycopg.connect(url, autocommit=True)
         table = columns_sql(columns, "bytea")
@@ -150,7 +150,7 @@ class Postgres:
         )
 
     def upsert(self, rows: list[tuple[Any, ...]]) -> None:
-        """Write and commit."""
+        """Write and commit a batch."""
         with self.connection.transaction(), self.connection.cursor() as cursor:
             with cursor.copy(self.copy) as copy:
                 for row in rows:
@@ -158,17 +158,17 @@ class Postgres:
             cursor.execute(self.statement)
 
     def hashes(self) -> set[bytes]:
-        """Give the hashes of all rows."""
+        """Return the hashes of all rows."""
         return {bytes(row[0]) for row in self.connection.execute("SELECT hash FROM tasks")}
 
 
 def columns_sql(columns: tuple[str, ...], binary: str) -> str:
-    """Write the columns of the table."""
+    """Return the column definitions of the table."""
     return ", ".join(f"{name} {binary if name == 'hash' else TYPES.get(name, 'text')}" for name in columns)
 
 
 def run(url: str, database: str, *, with_hash: bool) -> None:
-    """Copy everything."""
+    """Copy all tasks."""
     columns = (*COLUMNS, "hash") if with_hash else COLUMNS
     is_file = database.startswith("sqlite:///")
     target = Sqlite(database.removeprefix("sqlite:///"), columns) if is_file else Postgres(database, columns)

@@ -1,4 +1,4 @@
-"""Read every task of a database into one frame, and say what that holds; or only load what it takes."""
+"""Read every task of a database into one DataFrame, and write the memory in use; or only import modules."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def main(database: str, how: str, held: str) -> None:
     else:
         frame = pd.DataFrame()
     gc.collect()
-    # What is free and not given back to the system is not held.
+    # Return free memory to the system, so that it does not count.
     ctypes.CDLL(None).malloc_trim(0)
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     Path(held).write_text(f"{pages * resource.getpagesize() / 1024**2}", encoding="ascii")

@@ -1,4 +1,4 @@
-"""The script that everybody writes: the vendor's SDK, and an upsert by SQLAlchemy for each thousand tasks."""
+"""A simple script: the vendor's SDK, and a SQLAlchemy upsert for each thousand tasks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TASKS = sa.Table(
 
 
 def main(url: str, database: str) -> None:
-    """Copy everything."""
+    """Copy all tasks."""
     client = Gcore(api_key="1$benchmark", base_url=url)
     engine = sa.create_engine(database.replace("postgresql://", "postgresql+psycopg://"))
     TASKS.metadata.create_all(engine)

@@ -1,8 +1,8 @@
 """
-Singer: a tap of the Singer SDK piped into MeltanoLabs' target for Postgres.
+Singer: a tap made with the Singer SDK, piped into MeltanoLabs' target for Postgres.
 
-There is none for SQLite: the one on PyPI, target-sqlite 0.2.0, is pinned to SQLAlchemy 1.2.12, which no
-Python from 3.10 on can import.
+There is no working target for SQLite: target-sqlite 0.2.0 on PyPI requires SQLAlchemy 1.2.12, which cannot be
+imported in Python 3.10 and later.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ TAP = Path(__file__).with_name("singer_tap.py")
 
 
 def settings_of_target(database: str) -> dict[str, object]:
-    """Say in the target's own words where to load to."""
+    """Return the configuration of the target."""
     url = urlsplit(database)
-    # A socket is named in the query; the target has no other place for it than its own URL.
+    # The path of a socket is in the query; the target accepts it only in its own URL.
     host = url.hostname or parse_qs(url.query)["host"][0]
     address = f"postgresql+psycopg://{url.username}@/{url.path[1:]}?host={host}"
     return {
@@ -32,7 +32,7 @@ def settings_of_target(database: str) -> dict[str, object]:
 
 
 def main(url: str, database: str) -> int:
-    """Run both ends of the pipe."""
+    """Run the tap and the target."""
     target = str(Path(sys.executable).with_name("target-postgres"))
     with tempfile.TemporaryDirectory() as folder:
         tap_file, target_file = Path(folder) / "tap.json", Path(folder) / "target.json"

@@ -1,4 +1,4 @@
-"""A tap made with the Singer SDK, the way its cookbook shows: a REST stream, page by page."""
+"""A tap made with the Singer SDK, as in its cookbook: a REST stream, page by page."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ TEXTS += ("client_user_id", "client_entity_data")
 
 
 class Pages(BasePageNumberPaginator):
-    """Goes on while the answer names a next page."""
+    """A paginator that continues while the response has a next page."""
 
     def has_more(self, response: Response) -> bool:
-        """Look at what the answer says."""
+        """Return whether the response has a next page."""
         return bool(response.json()["next"])
 
 
@@ -44,30 +44,30 @@ class Tasks(RESTStream[int]):
 
     @property
     def url_base(self) -> str:
-        """Where the source is."""
+        """The URL of the source."""
         return str(self.config["url"])
 
     def get_new_paginator(self) -> Pages:
-        """Count pages from one."""
+        """Return a paginator that starts at page 1."""
         return Pages(start_value=1)
 
     def get_url_params(self, _context: object, next_page_token: int | None) -> dict[str, Any]:
-        """Ask for one page."""
+        """Return the parameters of a page."""
         return {"page": next_page_token or 1, "limit": PAGE}
 
     def post_process(self, row: dict[str, Any], _context: object = None) -> dict[str, Any]:
-        """Flatten a record."""
+        """Return a flattened record."""
         return {**row.pop("task_data"), **row.pop("processing_time"), **row}
 
 
 class GcoreTap(Tap):
-    """One stream."""
+    """A tap with one stream."""
 
     name = "tap-gcore"
     config_jsonschema = th.PropertiesList(th.Property("url", th.StringType, required=True)).to_dict()
 
     def discover_streams(self) -> list[Tasks]:
-        """Give it."""
+        """Return the stream."""
         return [Tasks(self)]
 
 

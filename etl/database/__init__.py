@@ -1,12 +1,12 @@
-"""The database: how it is opened, how its schema is kept, and how its failures read."""
+"""Engines, schema, sessions and driver errors of the two databases."""
 
 from etl.database.driver_errors import database_errors, explain
 from etl.database.engine import describe, file_of, open_engine
-from etl.database.postgres import writer_named
+from etl.database.postgres import parse_writer_name
 from etl.database.privileges import (
-    missing_privileges_named,
-    refuse_without_rights_to_sync,
-    refuse_without_rights_to_upgrade,
+    explain_missing_privileges,
+    require_sync_privileges,
+    require_upgrade_privileges,
 )
 from etl.database.read_only import connected, reading
 from etl.database.schema import (
@@ -20,9 +20,9 @@ from etl.database.schema import (
     upgrade,
 )
 from etl.database.sequences import catch_up_sequences, sequences_behind
-from etl.database.session_settings import exact_reading, lasting_session, location_of
+from etl.database.session_settings import location_of, pinned_session, reader_settings
 from etl.database.sqlite import connect_sqlite, refuse_unwritable
-from etl.database.sqlite_readers import may_stay_open, refuse_changed
+from etl.database.sqlite_reader import may_stay_open, refuse_changed
 
 __all__ = [
     "catch_up_sequences",
@@ -35,22 +35,22 @@ __all__ = [
     "describe",
     "downgrade",
     "ensure_schema",
-    "exact_reading",
     "explain",
+    "explain_missing_privileges",
     "file_of",
     "head_revision",
-    "lasting_session",
     "location_of",
     "may_stay_open",
     "migrations_dir",
-    "missing_privileges_named",
     "open_engine",
+    "parse_writer_name",
+    "pinned_session",
+    "reader_settings",
     "reading",
     "refuse_changed",
     "refuse_unwritable",
-    "refuse_without_rights_to_sync",
-    "refuse_without_rights_to_upgrade",
+    "require_sync_privileges",
+    "require_upgrade_privileges",
     "sequences_behind",
     "upgrade",
-    "writer_named",
 ]

@@ -1,4 +1,4 @@
-"""What the drivers say, turned into one line that tells the user what to do."""
+"""Driver errors translated into one line that says what to do."""
 
 from __future__ import annotations
 
@@ -21,11 +21,10 @@ if TYPE_CHECKING:
 @contextlib.contextmanager
 def database_errors() -> Iterator[None]:
     """
-    Raise DatabaseError for what the database, and not the code, did wrong.
+    Translate driver errors that the database causes: down, locked, full, damaged, missing privileges.
 
-    Down, locked, full, damaged, without permission: one line, with the driver's own error chained to it.
-    ConfigurationError for options that it cannot take, and for a certificate that is not trusted.
-    A violated constraint or a malformed statement is a bug, and passes as it is.
+    Raises DatabaseError, or ConfigurationError for unusable options and an untrusted certificate, with the
+    driver's error chained. A violated constraint or a malformed statement is a bug and is not translated.
     """
     try:
         yield
@@ -37,7 +36,7 @@ def database_errors() -> Iterator[None]:
 
 
 def explain(error: DBAPIError) -> str | None:
-    """Say in one line what the database did wrong; None if it is not to blame."""
+    """Return the translated message of an error; None if the error is a bug."""
     translated = _translate(error)
     return None if translated is None else str(translated)
 

@@ -1,4 +1,4 @@
-"""A URL becomes an engine: of a SQLite file, see `etl.database.sqlite`, or of Postgres, see `.postgres`."""
+"""An engine from a URL: of SQLite (`etl.database.sqlite`) or of Postgres (`etl.database.postgres`)."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _EXAMPLES = f"sqlite:///gcore_tasks.db or {POSTGRES_EXAMPLE}"
 
 def open_engine(url: str, *, read_only: bool = False) -> Engine:
     """
-    Prepare an engine for `url`; nothing is sent before its first connection, but a file is looked for.
+    Return an engine for `url`, without connecting.
 
-    Raises ConfigurationError for a URL that cannot work, which is never repeated, as it may hold a password,
-    DatabaseError where there is no place for the SQLite file, and NoTablesError, with `read_only`, where
-    there is no file.
+    Raises ConfigurationError for a URL that cannot work; the message does not quote it, as it may hold a
+    password. Raises DatabaseError if the folder of a SQLite file does not exist or cannot be reached, and
+    NoTablesError if `read_only` and the file does not exist.
     """
     register_password(url)
     path = file_of(url)
@@ -36,7 +36,7 @@ def open_engine(url: str, *, read_only: bool = False) -> Engine:
     try:
         parsed = make_url(url.strip())
     except (ArgumentError, ValueError):
-        raise ConfigurationError(f"the database URL is not one: write {_EXAMPLES}") from None
+        raise ConfigurationError(f"the database URL is malformed: write {_EXAMPLES}") from None
     if parsed.get_backend_name() in {"postgres", "postgresql"}:
         return open_postgres(parsed, url, read_only=read_only)
     if parsed.get_backend_name() == "sqlite":
@@ -45,13 +45,13 @@ def open_engine(url: str, *, read_only: bool = False) -> Engine:
 
 
 def file_of(url: str) -> Path | None:
-    """Return the path of the file that a URL of SQLite names; None for any other URL."""
+    """Return the path of the file if it is a SQLite URL, else None."""
     sqlite = re.fullmatch(r"sqlite(?:\+pysqlite)?:///(.+)", url.strip(), re.DOTALL)
     return None if sqlite is None else parse_path(sqlite[1])
 
 
 def describe(engine: Engine) -> str:
-    """Name the database for a human, without its password or options."""
+    """Return a display name of the database, without its password and options."""
     url = engine.url
     if engine.dialect.name == "sqlite":
         return str(url.database)

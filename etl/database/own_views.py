@@ -1,7 +1,7 @@
 """
-Our views, brought to what this release says they are, with what others have attached to them.
+Our views, recreated where they differ from this release's.
 
-A view that can stay is left in place, and with it whatever somebody has attached to it.
+A view that has not changed is left in place, with the grants, triggers and comments that users added to it.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 def replace_views(connection: Connection) -> None:
     """
-    Create the views that are missing, and change those that differ from this release's.
+    Create missing views, and replace those that differ from this release's.
 
-    Raises DatabaseError where somebody's own view is in the way; the caller then has to roll back.
+    Raises DatabaseError if a user's view depends on one that has to be dropped; the caller must roll back.
     """
     if connection.dialect.name == "postgresql":
         postgres_views.replace_views(connection)
@@ -33,7 +33,7 @@ def replace_views(connection: Connection) -> None:
 
 
 def drop_views(connection: Connection, names: Sequence[str]) -> None:
-    """Drop these views; on Postgres, DatabaseError names what reads them. SQLite does not mind."""
+    """Drop these views. On Postgres, raises DatabaseError if objects of users depend on them."""
     if connection.dialect.name == "postgresql":
         postgres_views.drop_views(connection, names)
         return
@@ -41,8 +41,8 @@ def drop_views(connection: Connection, names: Sequence[str]) -> None:
         connection.exec_driver_sql(f"DROP VIEW IF EXISTS {name}")
 
 
-def refuse_namesakes(connection: Connection, names: Sequence[str]) -> None:
-    """Raise DatabaseError if a user has a view of one of these names, which is to become one of ours."""
+def refuse_name_conflicts(connection: Connection, names: Sequence[str]) -> None:
+    """Raise DatabaseError if a user already has a view with the name of a new view of ours."""
     found = sorted({name.lower() for name in inspect(connection).get_view_names()}.intersection(names))
     if found:
         raise DatabaseError(

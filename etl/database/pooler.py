@@ -1,8 +1,8 @@
 """
-Whether a connection to Postgres keeps its session from one transaction to the next.
+Detection of connection poolers, and of those that do not keep a client's session.
 
-Behind a pooler such as PgBouncer it may not: in transaction mode each transaction gets whichever session is
-free. The writer's lock and temporary tables belong to a session, and settings would stay on somebody else's.
+In transaction mode a pooler such as PgBouncer runs each transaction in whichever session is free. But
+the writer's lock and its temporary tables belong to one session, and settings would leak to other clients.
 """
 
 from __future__ import annotations
@@ -23,31 +23,31 @@ if TYPE_CHECKING:
 
 _BACKEND = b"SELECT pg_backend_pid()"
 _ROUNDS = 6
-# A session that is cleaned up after each transaction is handed out again only a little later.
-_PAUSE = 0.02
-# How long a pooler may take to find a session for one more client.
-_PATIENCE = 3.0
+# A session that is reset after each transaction becomes available again after a short while.
+_RESET_SECONDS = 0.02
+# How long a pooler may take to find a session for a second client.
+_TIMEOUT_SECONDS = 3.0
 
 
-def find_pooler(connection: Connection) -> bool:
+def detect_pooler(connection: Connection) -> bool:
     """
-    Return whether a pooler, and not the server itself, answers this connection, outside any transaction.
+    Return whether this connection goes through a pooler. It must not be in a transaction.
 
-    Raises TransactionPooler if it may give the connection another session for each transaction, and
-    DatabaseError if that cannot be found out.
+    Raises TransactionPooler if the pooler does not keep the session between transactions, and DatabaseError
+    if that cannot be determined.
     """
     import psycopg  # noqa: PLC0415 - an extra
 
     mine = cast("PostgresConnection", connection.connection.driver_connection)
     try:
-        # A pooler gives its clients process ids of its own making.
+        # A pooler invents the process ids that it reports to its clients.
         backend = _ask(mine, _BACKEND, must_answer=True)
         if backend == mine.info.backend_pid:
             return False
         keeps_session = _keeps_session(mine, backend, connection)
     except psycopg.Error as error:
-        line = clean(" ".join(str(error).split()))
-        raise DatabaseError(f"the database, or a pooler before it, cannot be used: {line}") from error
+        message = clean(" ".join(str(error).split()))
+        raise DatabaseError(f"the database, or a pooler in front of it, cannot be used: {message}") from error
     if not keeps_session:
         connection.invalidate()
         raise TransactionPooler
@@ -56,22 +56,22 @@ def find_pooler(connection: Connection) -> bool:
 
 def _keeps_session(mine: PostgresConnection, backend: int | None, connection: Connection) -> bool:
     """
-    Return whether the connection still has the session with this process whatever others do.
+    Return whether the connection keeps the session of this backend process.
 
-    A second connection occupies a session. If the first keeps its own, that is never the same; if not, it is
-    the same sooner or later, or else the first has moved to another.
+    A second connection occupies a session in each round. If the first one keeps its session, the two never
+    have the same backend. If not, they do sooner or later, or the first one has moved to another backend.
     """
-    with _second_like(connection) as other:
+    with _second_connection(connection) as other:
         for number in range(_ROUNDS):
-            found = _ask(other, b"BEGIN; " + _BACKEND)
-            # If all sessions are taken, whoever has none would queue behind the second connection.
-            is_kept = found != backend and _ask(mine, _BACKEND) == backend
-            if found is None:
+            other_backend = _ask(other, b"BEGIN; " + _BACKEND)
+            # If no session is free, a connection without one would wait for the second connection.
+            is_kept = other_backend != backend and _ask(mine, _BACKEND) == backend
+            if other_backend is None:
                 return is_kept
             _ask(other, b"ROLLBACK")
-            # Most poolers hand out the session that was used last, some the one that was not for longest.
+            # Most poolers reuse the session that was used last, some the one that has been idle longest.
             if is_kept and number % 2:
-                time.sleep(_PAUSE)
+                time.sleep(_RESET_SECONDS)
                 is_kept = _ask(mine, _BACKEND) == backend
             if not is_kept:
                 return False
@@ -79,8 +79,8 @@ def _keeps_session(mine: PostgresConnection, backend: int | None, connection: Co
 
 
 @contextlib.contextmanager
-def _second_like(connection: Connection) -> Iterator[PostgresConnection]:
-    """Open one more connection, and close it for good: it may still wait for an answer."""
+def _second_connection(connection: Connection) -> Iterator[PostgresConnection]:
+    """Yield one more connection, and discard it afterwards: it may still be waiting for an answer."""
     other = connection.engine.raw_connection()
     try:
         yield cast("PostgresConnection", other.driver_connection)
@@ -90,23 +90,23 @@ def _second_like(connection: Connection) -> Iterator[PostgresConnection]:
 
 def _ask(connection: PostgresConnection, statements: bytes, *, must_answer: bool = False) -> int | None:
     """
-    Return the number that the statements give, None if they give none in time, unless they must.
+    Return the number that the statements select; None if the answer takes too long and is not `must_answer`.
 
-    They are sent as they are: the driver would begin a transaction first.
+    They are sent through libpq, because the driver would begin a transaction first.
     """
-    line = connection.pgconn
-    line.send_query(statements)
-    line.flush()
+    libpq = connection.pgconn
+    libpq.send_query(statements)
+    libpq.flush()
     number: int | None = None
-    deadline = None if must_answer else time.monotonic() + _PATIENCE
+    deadline = None if must_answer else time.monotonic() + _TIMEOUT_SECONDS
     with selectors.DefaultSelector() as selector:
-        selector.register(line.socket, selectors.EVENT_READ)
+        selector.register(libpq.socket, selectors.EVENT_READ)
         while True:
-            while line.is_busy():
+            while libpq.is_busy():
                 if not selector.select(deadline and max(0.0, deadline - time.monotonic())):
                     return None
-                line.consume_input()
-            result = line.get_result()
+                libpq.consume_input()
+            result = libpq.get_result()
             if result is None:
                 return number
             if result.ntuples:

@@ -1,8 +1,8 @@
 """
-A Postgres URL becomes an engine.
+Postgres engines.
 
-Nothing is set for a session, only for each transaction (`etl.database.session_settings`), and no statement is
-prepared on the server: a pooler may give each transaction another session.
+Settings apply to one transaction (`etl.database.session_settings`), never to a session, and no statement is
+prepared on the server: a pooler may run each transaction in another session.
 """
 
 from __future__ import annotations
@@ -25,20 +25,24 @@ if TYPE_CHECKING:
     from psycopg import Cursor as PostgresCursor
 
 POSTGRES_EXAMPLE = "postgresql://user:password@host/database"
-# A URL that sets one of these in its query keeps its own value. A line that a firewall has cut is noticed.
+# Used unless the URL sets them. Keepalives detect a connection that a firewall has dropped.
 _DEFAULTS = {
     "connect_timeout": "10",
     "keepalives_idle": "30",
     "keepalives_interval": "10",
     "keepalives_count": "6",
 }
-# Postgres cuts longer names, and the process and the time must not go.
+# Postgres truncates longer names, which would cut off the time.
 _MAX_NAME = 63
 _WRITER = re.compile(r"gcore-etl (\d+)@(\S+)(?: (\S+))?")
 
 
 def open_postgres(url: URL, text: str, *, read_only: bool) -> Engine:
-    """Prepare an engine for `url`, written as `text`; raises ConfigurationError for one that cannot work."""
+    """
+    Return an engine for `url`, without connecting. Raises ConfigurationError for a URL that cannot work.
+
+    `text` is the URL as the user wrote it.
+    """
     if "@" in f"{url.host}{url.database}":
         raise ConfigurationError("the database URL has more than one @: write those of the password as %40")
     try:
@@ -46,22 +50,22 @@ def open_postgres(url: URL, text: str, *, read_only: bool) -> Engine:
         engine = create_engine(
             url.set(drivername="postgresql+psycopg"),
             connect_args=_connect_args(url, read_only=read_only),
-            hide_parameters=True,  # in logs and messages: records are the user's own business
-            pool_pre_ping=True,  # `watch` may find its idle connection cut
-            # A reader sees one instant all through its transaction, as it does on SQLite.
+            hide_parameters=True,  # records must not appear in logs and messages
+            pool_pre_ping=True,  # the idle connection of `watch` may have been dropped
+            # A reader sees one snapshot throughout its transaction, as on SQLite.
             isolation_level="REPEATABLE READ" if read_only else "READ COMMITTED",
-            use_native_hstore=False,  # no column is one, and to look it up costs a question
+            use_native_hstore=False,  # saves a query: no column is an hstore
         )
     except ImportError as error:
         raise ConfigurationError(
             "Postgres needs the psycopg package: pip install 'gcore-ai-tasks-etl[postgres]'"
         ) from error
     except (ArgumentError, ValueError):
-        raise ConfigurationError(f"the database URL is not one: write {POSTGRES_EXAMPLE}") from None
+        raise ConfigurationError(f"the database URL is malformed: write {POSTGRES_EXAMPLE}") from None
 
     @event.listens_for(engine, "connect")
-    def say_how_transactions_begin(connection: PostgresConnection, _record: object) -> None:
-        # Part of each BEGIN, whatever `default_transaction_read_only` says.
+    def set_access_mode(connection: PostgresConnection, _record: object) -> None:
+        # Sent with each BEGIN, so `default_transaction_read_only` does not matter.
         connection.read_only = read_only
 
     @event.listens_for(engine, "begin")
@@ -73,7 +77,7 @@ def open_postgres(url: URL, text: str, *, read_only: bool) -> Engine:
 
 
 def _connect_args(url: URL, *, read_only: bool) -> dict[str, Any]:
-    name = "gcore-etl" if read_only else _name_of_writer(dt.datetime.now(dt.UTC))
+    name = "gcore-etl" if read_only else _writer_name(dt.datetime.now(dt.UTC))
     defaults = {name: value for name, value in _DEFAULTS.items() if name not in url.query}
     return {
         **defaults,
@@ -83,25 +87,25 @@ def _connect_args(url: URL, *, read_only: bool) -> dict[str, Any]:
     }
 
 
-def writer_named(application_name: str) -> tuple[str, str, dt.datetime | None] | None:
-    """Return process, host and start of the writer of this name; None if it is nobody's of ours."""
-    named = _WRITER.fullmatch(application_name)
-    if named is None:
+def parse_writer_name(application_name: str) -> tuple[str, str, dt.datetime | None] | None:
+    """Return process id, host and start of the writer with this application name; None if it is not ours."""
+    match = _WRITER.fullmatch(application_name)
+    if match is None:
         return None
-    return named[1], named[2], dt.datetime.fromisoformat(named[3]) if named[3] else None
+    return match[1], match[2], dt.datetime.fromisoformat(match[3]) if match[3] else None
 
 
-def _name_of_writer(now: dt.datetime) -> str:
-    """Return what others see of a writer; a pid alone says little where containers share a database."""
+def _writer_name(now: dt.datetime) -> str:
+    """Return the application name of a writer. Containers that share a database may have the same pid."""
     since = f" {now:%Y-%m-%dT%H:%M:%SZ}"
     return f"gcore-etl {os.getpid()}@{socket.gethostname()}"[: _MAX_NAME - len(since)] + since
 
 
 def _copy_rows(cursor: PostgresCursor, statement: str, parameters: Any, _context: object) -> bool:  # noqa: ANN401
     """
-    Run `COPY … FROM STDIN`, which the driver has another method for than for other statements.
+    Run `COPY … FROM STDIN`, for which the driver has a method of its own.
 
-    Its one parameter gives the rows; the server takes them while the next ones are made.
+    The one parameter is an iterator of rows; they are streamed to the server.
     """
     if not statement.startswith("COPY "):
         return False

@@ -1,4 +1,4 @@
-"""What Postgres and its driver say, with what to do about it."""
+"""Advice for errors of Postgres and its driver."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sqlalchemy.exc import DBAPIError
 
 _RUN_AGAIN = "run again"
-_READ_ONLY = "a standby, or a session that may only read: name the primary server in the database URL"
+_READ_ONLY = "a standby, or a read-only session: name the primary server in the database URL"
 ALTERED = "the tables are not as gcore-etl made them, and gcore-etl db check lists the differences"
 RAISED_BY_USERS = "a trigger or a function that gcore-etl did not make raised this"
 _POOLED = (
@@ -25,13 +25,13 @@ _POOLED = (
 _ADVICE = {
     "08": "check that the server is running and can be reached",
     "0A": _READ_ONLY,
-    "22021": "use a database made with ENCODING 'UTF8'",
-    "22P05": "use a database made with ENCODING 'UTF8'",
+    "22021": "use a database created with ENCODING 'UTF8'",
+    "22P05": "use a database created with ENCODING 'UTF8'",
     "23502": ALTERED,
     "25006": _READ_ONLY,
-    "25P01": "it needs a transaction: give an engine, or a connection that is not in autocommit mode",
+    "25P01": "it needs a transaction: pass an engine, or a connection that is not in autocommit mode",
     "26000": _POOLED,
-    "2BP01": "something of yours depends on it: drop that first, and create it again afterwards",
+    "2BP01": "an object of yours depends on it: drop that object first, and recreate it afterwards",
     "3F000": ALTERED,
     "40": _RUN_AGAIN,
     "42501": "ask its owner for the missing privilege",
@@ -48,13 +48,13 @@ _ADVICE = {
     "53300": "all connections are in use: run again later, or raise max_connections",
     "53400": "raise that limit on the server",
     "55": "another session is using it: run again once that is done",
-    "57014": "somebody on the server ended this statement: run again",
+    "57014": "the statement was cancelled on the server: run again",
     "57P": "the server ended the session: run again once it accepts connections",
     "58": "the server cannot use its disk: see its log",
     "P0": RAISED_BY_USERS,
-    "XX": "the server reports damage, or a fault of its own: see its log",
+    "XX": "the server reports damaged data or an internal error: see its log",
 }
-# A connection that failed has no SQLSTATE. Where a server speaks another language, the line has no advice.
+# Failed connections have no SQLSTATE. Messages in another language than English get no advice.
 _OPTIONS = "check the options in the database URL and the PG… variables"
 _CONNECTING: dict[str, tuple[type[EtlError], str]] = {
     r"is bad: (?:invalid|definition of service|service file|syntax error)": (ConfigurationError, _OPTIONS),
@@ -70,7 +70,7 @@ _CONNECTING: dict[str, tuple[type[EtlError], str]] = {
         ConfigurationError,
         "a pooler accepts no options=…: set them for the role, such as ALTER ROLE … SET search_path = …",
     ),
-    # What the URL requires of the connection, and the server does not offer.
+    # The URL requires something that the server does not offer.
     r"does not support SSL|GSSAPI|channel binding|session is (?:not )?read-only|in hot standby": (
         DatabaseError,
         _OPTIONS,
@@ -90,22 +90,22 @@ _CONNECTING: dict[str, tuple[type[EtlError], str]] = {
         _ADVICE["08"],
     ),
 }
-# Constraints that the migrations make, by how their names begin.
+# Prefixes of the names of constraints that the migrations create.
 _OURS = re.compile(r"(?:pk|uq|ck)_(?:tasks|task_|subtitles|detections|sync_|rejected_|transcript_)")
 
 
 def translate_postgres(error: DBAPIError) -> EtlError | None:
-    """Return what Postgres did not do, as one line with what to do; None for a fault in the program."""
+    """Return the error for the user, as one line with advice; None if it is a bug in this program."""
     is_operational = isinstance(error, (OperationalError, InterfaceError, InternalError))
-    has_answer = getattr(error.orig, "sqlstate", None) is not None
-    if not has_answer and (is_operational or error.statement is None):
-        return _about_connection(error)
+    has_sqlstate = getattr(error.orig, "sqlstate", None) is not None
+    if not has_sqlstate and (is_operational or error.statement is None):
+        return _translate_connection_error(error)
     diagnosis = getattr(error.orig, "diag", None)
-    said = getattr(diagnosis, "message_primary", None) or str(error.orig)
-    text = _line(said)
-    if "statement pooling mode" in said:
+    message = getattr(diagnosis, "message_primary", None) or str(error.orig)
+    text = _to_line(message)
+    if "statement pooling mode" in message:
         return DatabaseError(
-            "the database is behind a pooler in statement mode, which takes no transactions: "
+            "the database is behind a pooler in statement mode, which does not support transactions: "
             "connect to Postgres directly, or use a pool in session mode"
         )
     code = str(getattr(error.orig, "sqlstate", None) or "")
@@ -120,21 +120,21 @@ def translate_postgres(error: DBAPIError) -> EtlError | None:
 
 
 def is_missing_privilege(error: DBAPIError) -> bool:
-    """Return whether the role may not do this."""
+    """Return whether the role lacks a privilege."""
     return getattr(error.orig, "sqlstate", None) == "42501"
 
 
-def _about_connection(error: DBAPIError) -> EtlError:
-    said = str(error.orig)
-    text = _line(said)
-    if isinstance(error, ProgrammingError):  # the driver's own opinion of the options
+def _translate_connection_error(error: DBAPIError) -> EtlError:
+    message = str(error.orig)
+    text = _to_line(message)
+    if isinstance(error, ProgrammingError):  # the driver rejected the options
         return ConfigurationError(f"the database cannot be used: {text}: {_OPTIONS}")
     for pattern, (kind, advice) in _CONNECTING.items():
-        # In what was said before it was cleaned: a password may be a word of it.
-        if re.search(pattern, " ".join(said.split())):
+        # Searched before cleaning: a password may be one of the words of the pattern.
+        if re.search(pattern, " ".join(message.split())):
             return kind(f"the database cannot be used: {text}: {advice}")
     return DatabaseError(f"the database cannot be used: {text}")
 
 
-def _line(text: str) -> str:
+def _to_line(text: str) -> str:
     return clean(" ".join(text.split()))

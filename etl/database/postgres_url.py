@@ -1,4 +1,4 @@
-"""What a Postgres URL may say: checked against libpq's own list before anything is sent."""
+"""Validation of the options of a Postgres URL against libpq's own list, before connecting."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
     from sqlalchemy import URL
 
-# Options of other tools, with what libpq has for them; all others can only be left out.
-_INSTEAD = {
+# Options of other tools, and libpq's equivalents.
+_REPLACEMENTS = {
     **dict.fromkeys(("schema", "currentschema", "search_path"), "write options=-csearch_path%3DNAME instead"),
     **dict.fromkeys(("ssl", "usessl", "encrypt"), "write sslmode=require instead"),
     **dict.fromkeys(("timeout", "connecttimeout", "logintimeout"), "write connect_timeout=SECONDS instead"),
     **dict.fromkeys(("username", "database"), "write postgresql://user:password@host/database instead"),
 }
-# Known to libpq, but they make a connection that runs no ordinary SQL.
+# A replication connection runs no ordinary SQL.
 _UNUSABLE = frozenset({"replication"})
 _CHOICES = {
     "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
@@ -47,29 +47,31 @@ def check_url(url: URL, text: str) -> None:
     """
     Raise ConfigurationError that names every option libpq does not know and every value it cannot use.
 
-    Values from `PG…` variables and from the service file that one of them names are checked as well. `text`
-    is the URL as it was written: a password that holds an @ must not be quoted as if it were an option.
+    Values from `PG…` variables and from a service file are checked as well. `text` is the URL as the user
+    wrote it: part of a password that contains an @ must not be quoted as if it were an option.
     """
     defaults = dict(_defaults())
     mistakes = [
-        _about_name(name, value, defaults)
+        _describe_unknown(name, value, defaults)
         for name, value in url.query.items()
         if not _is_known(name, defaults)
     ]
-    mistakes += [mistake for name, value in _given(url) if (mistake := _about_value(name, value)) is not None]
+    mistakes += [
+        mistake for name, value in _options(url) if (mistake := _check_value(name, value)) is not None
+    ]
     if mistakes and text.partition("://")[2].count("@") > 1:
         raise ConfigurationError("the database URL has more than one @: write those of the password as %40")
     if mistakes:
         raise ConfigurationError(f"the database URL: {'; '.join(mistakes)}")
-    named = {name for name, _ in _given(url)}
+    named = {name for name, _ in _options(url)}
     for name, (value, variable) in defaults.items():
-        mistake = None if name in named or value is None else _about_value(name, value)
+        mistake = None if name in named or value is None else _check_value(name, value)
         if mistake is not None:
             raise ConfigurationError(f"{variable} in the environment, or a service file: {mistake}")
 
 
 def _defaults() -> Iterator[tuple[str, tuple[str | None, str]]]:
-    """Return each option of libpq with the value it has where the URL does not say, and its variable."""
+    """Yield each libpq option with its value if the URL does not set it, and its environment variable."""
     from psycopg.pq import Conninfo  # noqa: PLC0415 - an extra
 
     for option in Conninfo.get_defaults():
@@ -81,7 +83,7 @@ def _is_known(name: str, defaults: Mapping[str, object]) -> bool:
     return name in defaults and name not in _UNUSABLE
 
 
-def _given(url: URL) -> Iterator[tuple[str, str]]:
+def _options(url: URL) -> Iterator[tuple[str, str]]:
     if url.port is not None:
         yield "port", str(url.port)
     for name, value in url.query.items():
@@ -89,20 +91,22 @@ def _given(url: URL) -> Iterator[tuple[str, str]]:
             yield name, each
 
 
-def _about_name(name: str, value: str | tuple[str, ...], defaults: Mapping[str, object]) -> str:
-    advice = _INSTEAD.get(name.lower(), "leave it out")
+def _describe_unknown(name: str, value: str | tuple[str, ...], defaults: Mapping[str, object]) -> str:
+    advice = _REPLACEMENTS.get(name.lower(), "leave it out")
     if isinstance(value, str) and re.fullmatch(r"\w+", value):
         advice = advice.replace("NAME", value)
-    if name.lower() not in _INSTEAD and (close := difflib.get_close_matches(name.lower(), defaults, 1, 0.8)):
+    if name.lower() not in _REPLACEMENTS and (
+        close := difflib.get_close_matches(name.lower(), defaults, 1, 0.8)
+    ):
         advice = f"write {close[0]} instead" if close[0] not in _UNUSABLE else advice
     return f"PostgreSQL has no option {name!a}: {advice}"
 
 
-def _about_value(name: str, value: str) -> str | None:
+def _check_value(name: str, value: str) -> str | None:
     if name in _CHOICES and value not in _CHOICES[name]:
         return f"{name} cannot be {value!a}: write one of {', '.join(_CHOICES[name])}"
     if name in _NUMBERS:
-        # Several hosts may have a port each, and an empty one is the default.
+        # Several hosts may have a port each; an empty one is the default.
         numbers = filter(None, value.split(",")) if name == "port" else (value,)
         if not all(_is_within(number, _NUMBERS[name]) for number in numbers):
             return (

@@ -1,9 +1,9 @@
 """
-Our views on Postgres.
+Replacing our views on Postgres.
 
-CREATE OR REPLACE keeps a view's owner, its rights and comments, and the views that read it. Only where a
-column goes, or changes its name or type, does the view have to be dropped. It then gets back what it had. But
-what reads it and is somebody else's would be lost: that is named, and the caller has to roll back.
+CREATE OR REPLACE keeps a view's owner, grants, comments and dependent views. Only if a column is removed,
+renamed or changes its type must the view be dropped; its owner, options, grants and comments are restored.
+Users' objects that depend on it would be lost, so they are named in an error, and the caller must roll back.
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-# Columns would go, or change their name or type.
+# A column would be removed, renamed, or change its type.
 _CANNOT_REPLACE = "42P16"
 
 
 def replace_views(connection: Connection) -> None:
-    """Create the views that are missing, and change those that differ from this release's."""
-    dropped: dict[str, _Attached] = {}
+    """Create missing views, and replace those that differ from this release's."""
+    dropped: dict[str, _Properties] = {}
     for name in views.NAMES:
         _refuse_table(connection, name)
         before = _definition_of(connection, name)
         if not _create(
             connection, name, dropped[name].options if name in dropped else _options_of(connection, name)
         ):
-            names = [name, *_own_readers(connection, name)]
-            dropped |= {each: _attached_to(connection, each) for each in names}
+            names = [name, *_own_dependents(connection, name)]
+            dropped |= {each: _read_properties(connection, each) for each in names}
             _drop(connection, names, "upgrade")
             _create(connection, name, dropped[name].options)
         if name in dropped:
-            _give_back(connection, name, dropped[name])
+            _restore_properties(connection, name, dropped[name])
         if _definition_of(connection, name) != before:
             comment = views.comment_of(name).replace("'", "''")
             connection.exec_driver_sql(f"COMMENT ON VIEW {name} IS '{comment}'")
 
 
 def drop_views(connection: Connection, names: Sequence[str]) -> None:
-    """Drop those of them that are there; DatabaseError names what reads them."""
+    """Drop those of these views that exist. Raises DatabaseError if users' objects depend on them."""
     _drop(
         connection,
         [name for name in names if _definition_of(connection, name) is not None],
@@ -55,17 +55,17 @@ def drop_views(connection: Connection, names: Sequence[str]) -> None:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Attached:
-    """What a view has of others: `rights` and `comments` with the column they are about, or None."""
+class _Properties:
+    """What users may have set on a view. Grants have a column, or None for all; comments are on columns."""
 
     owner: str
     options: str
-    rights: list[tuple[str | None, str, bool, str]]
+    grants: list[tuple[str | None, str, bool, str]]
     comments: list[tuple[str, str]]
 
 
 def _create(connection: Connection, name: str, options: str) -> bool:
-    """Create or replace a view; return False where the one that is there has to be dropped first."""
+    """Create or replace a view; return False if the existing one has to be dropped first."""
     query = views.definition(name, "postgresql")
     try:
         with connection.begin_nested():
@@ -78,7 +78,7 @@ def _create(connection: Connection, name: str, options: str) -> bool:
 
 
 def _drop(connection: Connection, names: list[str], command: str) -> None:
-    others = _dependents(connection, names)
+    others = _users_dependents(connection, names)
     if others:
         raise DatabaseError(
             f"{' and '.join(others)}, which this {command} has to drop: nothing was changed; "
@@ -88,8 +88,8 @@ def _drop(connection: Connection, names: list[str], command: str) -> None:
         connection.exec_driver_sql(f"DROP VIEW {', '.join(names)}")
 
 
-def _dependents(connection: Connection, names: list[str]) -> list[str]:
-    """Return what others have made on top of these views, or beside them, and would be lost with them."""
+def _users_dependents(connection: Connection, names: list[str]) -> list[str]:
+    """Return descriptions of users' objects that depend on these views and would be dropped with them."""
     query = """
         WITH ours AS (SELECT c.oid, c.relname, c.reltype, t.typarray FROM pg_class c
                       JOIN pg_type t ON t.oid = c.reltype
@@ -119,79 +119,79 @@ def _dependents(connection: Connection, names: list[str]) -> list[str]:
     return list(connection.exec_driver_sql(query, {"names": names}).scalars())
 
 
-def _own_readers(connection: Connection, name: str) -> list[str]:
-    """Return our views that read this one, or read one that does."""
+def _own_dependents(connection: Connection, name: str) -> list[str]:
+    """Return those of our views that depend on this one, directly or not."""
     query = """
-        WITH RECURSIVE readers (oid) AS (
+        WITH RECURSIVE dependents (oid) AS (
             SELECT to_regclass(%(name)s)::oid
             UNION
-            SELECT r.ev_class FROM readers
-            JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = readers.oid
+            SELECT r.ev_class FROM dependents
+            JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = dependents.oid
             JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
         )
-        SELECT c.relname FROM readers JOIN pg_class c USING (oid) WHERE pg_table_is_visible(c.oid)
+        SELECT c.relname FROM dependents JOIN pg_class c USING (oid) WHERE pg_table_is_visible(c.oid)
     """
     found = set(connection.exec_driver_sql(query, {"name": name}).scalars())
     return [each for each in views.NAMES if each in found and each != name]
 
 
-def _attached_to(connection: Connection, name: str) -> _Attached:
+def _read_properties(connection: Connection, name: str) -> _Properties:
     comments = """
         SELECT attname, description FROM pg_attribute
         JOIN pg_description ON objoid = attrelid AND objsubid = attnum AND classoid = 'pg_class'::regclass
         WHERE attrelid = to_regclass(%(name)s)
     """
     owner = "SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = to_regclass(%(name)s)"
-    return _Attached(
+    return _Properties(
         owner=str(connection.exec_driver_sql(owner, {"name": name}).scalar_one()),
         options=_options_of(connection, name),
-        rights=_rights_on(connection, name),
+        grants=_grants_on(connection, name),
         comments=[(row[0], row[1]) for row in connection.exec_driver_sql(comments, {"name": name})],
     )
 
 
-def _rights_on(connection: Connection, name: str) -> list[tuple[str | None, str, bool, str]]:
-    """Return column or None, privilege, whether it may be passed on, and to whom it was granted, quoted."""
+def _grants_on(connection: Connection, name: str) -> list[tuple[str | None, str, bool, str]]:
+    """Return column or None, privilege, whether it has the grant option, and the grantee, quoted."""
     query = """
-        WITH ours AS (SELECT * FROM pg_class WHERE oid = to_regclass(%(name)s)), rights AS (
+        WITH ours AS (SELECT * FROM pg_class WHERE oid = to_regclass(%(name)s)), grants AS (
             SELECT NULL AS attname, (aclexplode(relacl)).* FROM ours
             UNION ALL
             SELECT attname, (aclexplode(attacl)).* FROM ours JOIN pg_attribute ON attrelid = ours.oid
         )
         SELECT quote_ident(attname), privilege_type, is_grantable,
                CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END
-        FROM rights WHERE grantee <> (SELECT relowner FROM ours)
+        FROM grants WHERE grantee <> (SELECT relowner FROM ours)
     """
     return [(row[0], row[1], row[2], row[3]) for row in connection.exec_driver_sql(query, {"name": name})]
 
 
-def _give_back(connection: Connection, name: str, attached: _Attached) -> None:
-    """Give a new view what the old one had, and take away what this database gives to new views."""
+def _restore_properties(connection: Connection, name: str, properties: _Properties) -> None:
+    """Restore the properties of the old view on the new one, replacing default privileges."""
     quote = connection.dialect.identifier_preparer.quote
     columns = set(
         connection.exec_driver_sql(
             "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%(name)s)", {"name": name}
         ).scalars()
     )
-    statements = [f"REVOKE ALL ON {name} FROM {grantee}" for *_, grantee in _rights_on(connection, name)]
-    for column, privilege, may_pass_on, grantee in attached.rights:
+    statements = [f"REVOKE ALL ON {name} FROM {grantee}" for *_, grantee in _grants_on(connection, name)]
+    for column, privilege, has_grant_option, grantee in properties.grants:
         if column is None or column.strip('"') in columns:
             what = privilege if column is None else f"{privilege} ({column})"
             statements.append(
-                f"GRANT {what} ON {name} TO {grantee}{' WITH GRANT OPTION' if may_pass_on else ''}"
+                f"GRANT {what} ON {name} TO {grantee}{' WITH GRANT OPTION' if has_grant_option else ''}"
             )
-    for column, comment in attached.comments:
+    for column, comment in properties.comments:
         if column in columns:
             text = comment.replace("'", "''")
             statements.append(f"COMMENT ON COLUMN {name}.{quote(column)} IS '{text}'")
-    if attached.owner != connection.exec_driver_sql("SELECT current_user").scalar_one():
-        statements.append(f"ALTER VIEW {name} OWNER TO {quote(attached.owner)}")
+    if properties.owner != connection.exec_driver_sql("SELECT current_user").scalar_one():
+        statements.append(f"ALTER VIEW {name} OWNER TO {quote(properties.owner)}")
     for statement in statements:
         connection.exec_driver_sql(statement)
 
 
 def _options_of(connection: Connection, name: str) -> str:
-    """Return the options of a view, such as security_invoker, as they are written; a new one has none."""
+    """Return the WITH clause of a view (such as security_invoker), or nothing."""
     query = "SELECT array_to_string(reloptions, ', ') FROM pg_class WHERE oid = to_regclass(%(name)s)"
     options = connection.exec_driver_sql(query, {"name": name}).scalar()
     return f"WITH ({options})" if options else ""

@@ -1,8 +1,8 @@
 """
-What a Postgres role may do with the copy, and the statements that would allow it what it needs.
+Missing privileges of a Postgres role, and the GRANT statements for them.
 
-Asked for before a sync writes, because a server only names the first thing that it refuses. After a refusal,
-to say what to run.
+They are checked before a sync writes, because the server reports only the first missing privilege, and after
+a refusal, to list the statements to run.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     Needs = dict[str, tuple[str, ...]]
 
-# All that a sync does to each table.
+# The privileges that a sync needs on each table.
 _TO_SYNC: Needs = {
     "alembic_version": ("SELECT",),
     "detections": ("SELECT", "INSERT", "DELETE"),
@@ -42,16 +42,16 @@ _TO_SYNC: Needs = {
 }
 RELATIONS = (*_TO_SYNC, *views.NAMES)
 _TO_READ: Needs = dict.fromkeys(RELATIONS, ("SELECT",))
-# Other commands delete what a sync keeps.
+# Other commands also delete.
 _PRIVILEGES = ("SELECT", "INSERT", "UPDATE", "DELETE")
 _TO_WRITE: Needs = _TO_READ | dict.fromkeys(_TO_SYNC, _PRIVILEGES)
-# The columns that number rows, and what counts for them.
+# The identity column of each table that has one.
 SEQUENCES = {"rejected_records": "rejected_id", "sync_runs": "run_id", "task_history": "history_id"}
-# More missing privileges than this are granted all at once.
+# If more tables lack privileges, the advice grants them on all tables.
 _MAX_NAMED = 3
 
 _IN_SCHEMA = "relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = :schema)"
-# A role may have been granted every column, but not the table.
+# Privileges may have been granted on every column instead of on the table.
 _HAS_NOT = """
     NOT has_table_privilege(pg_class.oid, privilege) AND (privilege = 'DELETE' OR EXISTS (
         SELECT FROM pg_catalog.pg_attribute WHERE attrelid = pg_class.oid AND attnum > 0
@@ -66,8 +66,8 @@ _SEQUENCES = sa.text(
 )
 
 
-def refuse_without_rights_to_sync(connection: Connection) -> None:
-    """Raise DatabaseError with the statements that would allow this role what a sync does."""
+def require_sync_privileges(connection: Connection) -> None:
+    """Raise DatabaseError with the statements to run if this role lacks privileges for a sync."""
     location = location_of(connection)
     if location is None or location.schema is None:
         return
@@ -75,8 +75,8 @@ def refuse_without_rights_to_sync(connection: Connection) -> None:
     _refuse(location, grants(connection, location, _TO_SYNC))
 
 
-def refuse_without_rights_to_upgrade(connection: Connection) -> None:
-    """Raise DatabaseError if this role may not create tables where the copy is, or does not own those."""
+def require_upgrade_privileges(connection: Connection) -> None:
+    """Raise DatabaseError if this role does not own the tables, or may not create tables in the schema."""
     location = location_of(connection)
     if location is None:
         return
@@ -89,16 +89,16 @@ def refuse_without_rights_to_upgrade(connection: Connection) -> None:
     owners = connection.scalars(statement, names).all()
     if owners:
         raise DatabaseError(
-            f"the tables in schema {schema.name} belong to role {owners[0]}, which alone can upgrade them: "
-            f"run gcore-etl db upgrade as that role, or GRANT {quoted(owners[0])} TO {role}"
+            f"the tables in schema {schema.name} belong to role {owners[0]}, and only their owner can "
+            f"upgrade them: run gcore-etl db upgrade as that role, or GRANT {quoted(owners[0])} TO {role}"
         )
     if not schema.may_create:
         _refuse(location, [f"GRANT CREATE ON SCHEMA {quoted(schema.name)} TO {role}"])
 
 
 @contextlib.contextmanager
-def missing_privileges_named(connection: Connection, *, is_writer: bool = False) -> Iterator[None]:
-    """Raise DatabaseError with the statements to run where the server says that the role may not do it."""
+def explain_missing_privileges(connection: Connection, *, is_writer: bool = False) -> Iterator[None]:
+    """Raise DatabaseError with the statements to run if a privilege is missing in this block."""
     try:
         yield
     except DBAPIError as error:
@@ -113,32 +113,32 @@ def missing_privileges_named(connection: Connection, *, is_writer: bool = False)
 
 
 def grants(connection: Connection, location: Location, needs: Needs) -> list[str]:
-    """Return the statements that would allow the role what it needs; none where it may do it all."""
+    """Return the GRANT statements for the privileges that the role lacks."""
     if location.schema is None:
         return []
     role, schema = quoted(location.role), quoted(location.schema.name)
-    lacking: dict[str, list[str]] = {}
-    for relation, privilege in _lacking(connection, location.schema.name, needs):
-        lacking.setdefault(relation, []).append(privilege)
-    statements = [f"GRANT {', '.join(what)} ON {schema}.{name} TO {role}" for name, what in lacking.items()]
+    missing: dict[str, list[str]] = {}
+    for relation, privilege in _missing(connection, location.schema.name, needs):
+        missing.setdefault(relation, []).append(privilege)
+    statements = [f"GRANT {', '.join(some)} ON {schema}.{name} TO {role}" for name, some in missing.items()]
     if len(statements) > _MAX_NAMED:
-        what = [each for each in _PRIVILEGES if any(each in some for some in lacking.values())]
-        statements = [f"GRANT {', '.join(what)} ON ALL TABLES IN SCHEMA {schema} TO {role}"]
+        privileges = [each for each in _PRIVILEGES if any(each in some for some in missing.values())]
+        statements = [f"GRANT {', '.join(privileges)} ON ALL TABLES IN SCHEMA {schema} TO {role}"]
     if needs is _TO_READ:
         return statements
     if any(connection.scalars(_SEQUENCES, {"schema": location.schema.name})):
         statements.append(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {role}")
-    database, may_make_temporary = connection.execute(
+    database, may_create_temporary = connection.execute(
         sa.text(
             "SELECT quote_ident(current_database()), has_database_privilege(current_database(), 'TEMPORARY')"
         )
     ).one()
-    if not may_make_temporary:
+    if not may_create_temporary:
         statements.append(f"GRANT TEMPORARY ON DATABASE {database} TO {role}")
     return statements
 
 
-def _lacking(connection: Connection, schema: str, needs: Needs) -> list[tuple[str, str]]:
+def _missing(connection: Connection, schema: str, needs: Needs) -> list[tuple[str, str]]:
     pairs = ", ".join(f"('{name}', '{each}')" for name, privileges in needs.items() for each in privileges)
     statement = sa.text(
         f"SELECT relation, privilege FROM (VALUES {pairs}) AS needed (relation, privilege)"
@@ -148,7 +148,7 @@ def _lacking(connection: Connection, schema: str, needs: Needs) -> list[tuple[st
 
 
 def _refuse_row_security(connection: Connection, schema: str) -> None:
-    """Refuse to sync where policies hide rows: what is hidden would be taken for new, or for gone."""
+    """Raise DatabaseError if policies may hide rows: a sync would treat those as new or as removed."""
     statement = sa.text(
         f"SELECT relname FROM pg_catalog.pg_class WHERE {_IN_SCHEMA} AND relname IN :relations"
         " AND relkind IN ('r', 'p') AND row_security_active(oid) ORDER BY 1"

@@ -1,4 +1,4 @@
-"""Reading what is there: no lock, no write, and never in the way of a sync."""
+"""Read-only connections: they take no lock, write nothing, and do not block a sync."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from etl.database.driver_errors import database_errors
 from etl.database.engine import open_engine
-from etl.database.privileges import missing_privileges_named
+from etl.database.privileges import explain_missing_privileges
 from etl.database.schema import ensure_schema
 
 if TYPE_CHECKING:
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def connected(url: str) -> Iterator[Connection]:
-    """Give a connection that can only read, in no transaction yet. Raises DatabaseError if there is none."""
+    """Yield a read-only connection, not yet in a transaction. Raises DatabaseError if it cannot connect."""
     with database_errors():
         engine = open_engine(url, read_only=True)
         try:
-            with engine.connect() as connection, missing_privileges_named(connection):
+            with engine.connect() as connection, explain_missing_privileges(connection):
                 yield connection
         finally:
             engine.dispose()
@@ -31,10 +31,9 @@ def connected(url: str) -> Iterator[Connection]:
 @contextlib.contextmanager
 def reading(url: str, *, any_schema: bool = False) -> Iterator[Connection]:
     """
-    Give a connection inside one read-only transaction, so that all it reads is of one instant.
+    Yield a connection in one read-only transaction, so that all reads see one snapshot.
 
-    Raises DatabaseError where there is no database, and, unless told `any_schema`, where its schema is not
-    the one this release works with.
+    Raises DatabaseError if there is no database, or if its schema is not this release's and not `any_schema`.
     """
     with connected(url) as connection, connection.begin():
         if not any_schema:

@@ -1,9 +1,9 @@
 """
-The one schema of a Postgres database in which the copy is, or is to be made.
+The Postgres schema that holds the copy, or that will hold it.
 
-A search path may name several schemas. Postgres would look a table up in all of them and create one in the
-first, so that a copy could end up spread over two, or two roles could share tables under different locks.
-Here the path decides once, in each session, and every statement then runs in that schema alone.
+A search path may name several schemas. Postgres looks tables up in all of them and creates tables in the
+first, so a copy could end up spread over two schemas, or two roles could share tables under different locks.
+Therefore each session chooses one schema of the path, and every statement runs in that schema alone.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-# Tables that every revision of the schema has; other programs may have one of these names, but not all three.
-_HALLMARKS = ("alembic_version", "task_history", "tasks")
-# A name in quotes, in which a quote is doubled, or one without.
+# Tables of every revision. Another program may have one of these names, but not all three.
+_CORE_TABLES = ("alembic_version", "task_history", "tasks")
+# A quoted name, in which quotes are doubled, or an unquoted one.
 _ENTRY = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^\s",]+))\s*(?:,|$)')
 _USER = "$user"
 
@@ -34,18 +34,18 @@ _SESSION = sa.text(
 _SCHEMAS = sa.text(
     "SELECT nspname AS name, has_schema_privilege(oid, 'USAGE') AS may_use,"
     " has_schema_privilege(oid, 'USAGE') AND has_schema_privilege(oid, 'CREATE') AS may_create,"
-    f" {len(_HALLMARKS)} = (SELECT count(*) FROM pg_catalog.pg_class WHERE relnamespace = pg_namespace.oid"
-    " AND relkind IN ('r', 'p') AND relname IN :hallmarks) AS has_copy"
+    f" {len(_CORE_TABLES)} = (SELECT count(*) FROM pg_catalog.pg_class WHERE relnamespace = pg_namespace.oid"
+    " AND relkind IN ('r', 'p') AND relname IN :core_tables) AS has_copy"
     " FROM pg_catalog.pg_namespace WHERE nspname IN :names"
 ).bindparams(
     sa.bindparam("names", expanding=True, type_=sa.Text),
-    sa.bindparam("hallmarks", expanding=True, type_=sa.Text),
+    sa.bindparam("core_tables", expanding=True, type_=sa.Text),
 )
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Schema:
-    """A schema of the search path; `is_own` where the path says `$user`, and not its name."""
+    """A schema of the search path; `is_own` if the path has `$user` instead of its name."""
 
     name: str
     is_own: bool = False
@@ -56,7 +56,7 @@ class Schema:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Location:
-    """Where a session looks for the copy: the schemas of its search path that exist, in order."""
+    """Where a session looks for the copy: the existing schemas of its search path, in order."""
 
     role: str
     path: str
@@ -66,30 +66,30 @@ class Location:
     @property
     def schema(self) -> Schema | None:
         """
-        Return the schema of the copy, None where there is none and none can be made.
+        The schema of the copy; None if there is none and none can be created.
 
-        It is the first that holds a copy or in which the role may create one. A schema of the role's own name
-        usually exists for other reasons: unless the path names it, a copy further down comes before it.
+        It is the first one that holds a copy or in which the role may create one. A schema that the path has
+        as `$user` usually exists for other purposes, so a copy in a later schema takes precedence over it.
         """
         for number, schema in enumerate(self.schemas):
-            is_for_others = schema.is_own and any(other.has_copy for other in self.schemas[number + 1 :])
-            if schema.has_copy or (schema.may_create and not is_for_others):
+            is_superseded = schema.is_own and any(other.has_copy for other in self.schemas[number + 1 :])
+            if schema.has_copy or (schema.may_create and not is_superseded):
                 return schema
         return None
 
     def is_settled(self, *, for_writer: bool) -> bool:
-        """Return whether the schema of the copy is known for good, as far as this session is concerned."""
+        """Return whether the schema stays the same for the rest of this session."""
         return self.schema is not None and (for_writer or self.schema.has_copy)
 
     @property
     def unused(self) -> list[str]:
-        """Return the other schemas of the path that hold a copy."""
+        """The other schemas of the path that hold a copy."""
         used = self.schema
         names = [each.name for each in self.schemas if each.has_copy and used and each.name != used.name]
         return list(dict.fromkeys(names))
 
     def require_schema(self) -> Schema:
-        """Return the schema of the copy. Raises DatabaseError with the statement that would allow one."""
+        """Return the schema of the copy. Raises DatabaseError with the statement to run if there is none."""
         if self.schema is not None:
             return self.schema
         role = quoted(self.role)
@@ -106,11 +106,11 @@ class Location:
         )
 
     def refuse_unusable(self) -> None:
-        """Raise DatabaseError where nothing in this database could be read or stored as it is."""
+        """Raise DatabaseError for an encoding other than UTF8, or missing privileges on the schema."""
         if self.encoding != "UTF8":
             raise DatabaseError(
                 f"the database's encoding is {self.encoding}, which cannot hold every character: "
-                "use one made with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
+                "use one created with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
             )
         if self.schema is not None and not self.schema.may_use:
             name = quoted(self.schema.name)
@@ -121,11 +121,11 @@ class Location:
 
 
 def locate(connection: Connection) -> Location:
-    """Return where this session looks for the copy, whatever set its search path."""
+    """Return where this session looks for the copy, from its current search path."""
     session = connection.execute(_SESSION).one()
     entries = list(_iter_entries(session.path, session.role))
     names = [name for name, _ in entries]
-    rows = connection.execute(_SCHEMAS, {"names": names, "hallmarks": list(_HALLMARKS)}).mappings()
+    rows = connection.execute(_SCHEMAS, {"names": names, "core_tables": list(_CORE_TABLES)}).mappings()
     found = {row["name"]: Schema(**row) for row in rows}
     return Location(
         role=session.role,
@@ -139,9 +139,9 @@ def locate(connection: Connection) -> Location:
 
 def refuse_spread(connection: Connection, location: Location, missing: Iterable[str]) -> None:
     """
-    Raise DatabaseError where tables that the copy lacks are in other schemas of the search path.
+    Raise DatabaseError if tables that the copy lacks are in other schemas of the search path.
 
-    Releases that created each table in the first schema, whatever held the others, spread a copy like this.
+    Older releases spread a copy like this: they created every new table in the first schema of the path.
     """
     statement = sa.text(
         "SELECT relname, nspname FROM pg_catalog.pg_class"
@@ -165,20 +165,20 @@ def refuse_spread(connection: Connection, location: Location, missing: Iterable[
 
 
 def quoted(name: str) -> str:
-    """Return an identifier as SQL writes it, in quotes where it needs them."""
-    from sqlalchemy.dialects import postgresql  # noqa: PLC0415 - takes long to load
+    """Return an identifier for use in SQL, quoted if necessary."""
+    from sqlalchemy.dialects import postgresql  # noqa: PLC0415 - slow to import
 
-    # In the default style of its parameters it would double each %.
+    # The default paramstyle would double each %.
     dialect: sa.Dialect = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
     return dialect.identifier_preparer.quote(name)
 
 
 def _iter_entries(path: str, role: str) -> Iterator[tuple[str, bool]]:
-    """Return the schemas that a path names, in order, and whether it says `$user` for one."""
+    """Yield the schemas of a path, in order, and whether each was written as `$user`."""
     for inside, bare in _ENTRY.findall(path):
-        # Postgres folds ASCII only, and leaves the rest as it is.
+        # Postgres folds only ASCII letters.
         name = inside.replace('""', '"') or re.sub("[A-Z]", lambda letter: letter[0].lower(), bare)
         is_own = name == _USER
-        # Nobody's tables are in the system's schemas.
+        # System schemas hold no tables of users.
         if name and not name.startswith("pg_") and name != "information_schema":
             yield (role if is_own else name), is_own

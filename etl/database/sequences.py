@@ -1,4 +1,4 @@
-"""The sequences of a Postgres database that number rows: never behind the rows that are there."""
+"""Sequences that lag behind the highest number in their column, which would make the next insert fail."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SEQUENCE = "pg_get_serial_sequence('{table}', '{column}')"
 _STATE = sa.text(
     " UNION ALL ".join(
         f"SELECT {name} AS name, (SELECT max({column}) FROM {table}) AS highest,"
-        # Before 17, the server refuses to say it to a role that may only set the sequence.
+        # Before Postgres 17, reading the last value requires more than the privilege to set it.
         f" CASE WHEN has_sequence_privilege({name}, 'SELECT, USAGE')"
         f" THEN pg_sequence_last_value(CAST({name} AS regclass)) END AS last,"
         f" has_sequence_privilege({name}, 'UPDATE') AS may_set"
@@ -24,27 +24,27 @@ _SET = sa.text("SELECT setval(CAST(:name AS regclass), :highest)")
 
 def catch_up_sequences(connection: sa.Connection) -> None:
     """
-    Set each sequence on to the highest number in use; only the holder of the writer's lock may.
+    Set each lagging sequence to the highest number in use. The caller must hold the writer's lock.
 
-    They fall behind where rows were copied by hand, from a file on SQLite for instance. Raises DatabaseError
-    with the statement to run where the role may use a sequence, but not set it.
+    Sequences lag after rows were copied by hand, for instance from SQLite. Raises DatabaseError, with the
+    statement to run, if the role may use a sequence but not set it.
     """
     for name, highest in sequences_behind(connection).items():
         connection.execute(_SET, {"name": name, "highest": highest})
 
 
 def sequences_behind(connection: sa.Connection) -> dict[str, int]:
-    """Return the sequences to be set on, with the number to set each to; raises as `catch_up_sequences`."""
-    found: dict[str, int] = {}
+    """Return the lagging sequences and the number to set each to. Raises as `catch_up_sequences` does."""
+    behind: dict[str, int] = {}
     if connection.dialect.name != "postgresql":
-        return found
+        return behind
     for name, highest, last, may_set in connection.execute(_STATE):
         if name is None or (highest or 0) <= (last or 0):
             continue
         if not may_set:
             raise DatabaseError(
-                f"the sequence {name} is behind the rows that it numbers, as after a copy by hand: "
+                f"the sequence {name} lags behind its table, as after copying rows by hand: "
                 f"run SELECT setval('{name}', {highest}) as its owner"
             )
-        found[name] = highest
-    return found
+        behind[name] = highest
+    return behind

@@ -1,8 +1,8 @@
 """
-The settings of a Postgres session that our statements rely on, each for one transaction only.
+The Postgres settings that our statements rely on, set for one transaction at a time.
 
-A server, a database, a role, PGOPTIONS and the URL may set any of them, and a pooler may share the session
-with other programs. So they are set where a transaction begins, and are gone when it ends.
+The server, the database, the role, PGOPTIONS and the URL may all change them, and a pooler may share the
+session with other programs. So they are set at the start of each transaction and end with it (SET LOCAL).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from etl.database.pooler import find_pooler
+from etl.database.pooler import detect_pooler
 from etl.database.search_path import Location, locate, quoted
 from etl.errors import DatabaseError, TransactionPooler
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-# How values are written and read.
+# Formats of values.
 _FORMATS = {
     "bytea_output": "hex",
     "datestyle": "ISO, MDY",
@@ -33,7 +33,7 @@ _FORMATS = {
     "standard_conforming_strings": "on",
     "timezone": "UTC",
 }
-# What would end a statement before it is done, or give another answer.
+# Limits that would abort a statement or change its result.
 _LIMITS = {
     "gin_fuzzy_search_limit": "0",
     "idle_in_transaction_session_timeout": "0",
@@ -44,56 +44,56 @@ _LIMITS = {
 _FIRST_WITH_TRANSACTION_TIMEOUT = (17,)
 _FIRST_WITH_IDLE_SESSION_TIMEOUT = (14,)
 
-# Keys of `Connection.info`, which is forgotten with the connection to the server.
+# Keys of `Connection.info`, which lasts as long as the connection to the server.
 _LOCATION = "gcore_etl_location"
 _BACKEND = "gcore_etl_backend"
 
 
 def prepare_transaction(connection: Connection, *, is_writer: bool) -> None:
     """
-    Make the transaction that has just begun independent of whatever set up its session.
+    Set everything that our statements rely on, in a transaction that has just begun.
 
-    Raises DatabaseError if the database cannot be used as it is, and TransactionPooler if the connection has
-    to keep its session and lost it.
+    Raises DatabaseError if the database has an unusable encoding or schema, and TransactionPooler if a
+    pinned session was lost.
     """
     settings = {**_FORMATS, **_LIMITS, "row_security": "off" if is_writer else "on"}
     if _version(connection) >= _FIRST_WITH_TRANSACTION_TIMEOUT:
         settings["transaction_timeout"] = "0"
     location = location_of(connection)
-    # A writer stays where its lock is; a reader goes where the first sync makes the tables.
+    # A writer stays in the schema of its lock; a reader follows when the first sync creates the tables.
     if location is None or not location.is_settled(for_writer=is_writer):
-        _set(connection, settings)  # to look for it may take long, too
+        _set(connection, settings)  # without time limits for `locate`
         location = locate(connection)
         location.refuse_unusable()
         connection.info[_LOCATION] = location
-    backend, schema = _set(connection, {**settings, "search_path": _only(location)})
+    backend, schema = _set(connection, {**settings, "search_path": _search_path(location)})
     if is_writer and location.schema is not None and schema != location.schema.name:
-        # Tables would be made among the temporary ones, and be gone with the session.
+        # Tables would be created as temporary ones, and lost with the session.
         raise DatabaseError(
-            f"schema {location.schema.name} was dropped or renamed, or may not be used any more: run again"
+            f"schema {location.schema.name} was dropped or renamed, or its privileges were revoked: run again"
         )
     if connection.info.get(_BACKEND, backend) != backend:
         raise TransactionPooler
 
 
 def location_of(connection: Connection) -> Location | None:
-    """Return where this session looks for the copy; None on SQLite, and for an engine that is not ours."""
+    """Return where this session looks for the copy; None on SQLite and for engines of other programs."""
     location: Location | None = connection.info.get(_LOCATION)
     return location
 
 
 @contextlib.contextmanager
-def lasting_session(connection: Connection) -> Iterator[None]:
+def pinned_session(connection: Connection) -> Iterator[None]:
     """
-    Keep the connection's session for as long as the block lasts, also while it has nothing to do.
+    Keep the connection's Postgres session during the block, also while it is idle. No effect on SQLite.
 
-    Raises TransactionPooler if it would not. What is set for the session is taken back at the end: behind a
-    pooler somebody else gets it next. On SQLite there is nothing to keep.
+    Raises TransactionPooler if a pooler may replace the session. Behind a pooler, session state is reset at
+    the end, because another client gets the session next.
     """
     if connection.dialect.name != "postgresql":
         yield
         return
-    has_pooler = find_pooler(connection)
+    has_pooler = detect_pooler(connection)
     has_timeout = _version(connection) >= _FIRST_WITH_IDLE_SESSION_TIMEOUT
     with connection.begin():
         backend = connection.scalar(sa.text("SELECT pg_backend_pid()"))
@@ -103,7 +103,7 @@ def lasting_session(connection: Connection) -> Iterator[None]:
     try:
         yield
     finally:
-        # A session that is lost has nothing to be taken back.
+        # A lost session needs no reset.
         if has_pooler and not connection.invalidated:
             with contextlib.suppress(DBAPIError, TransactionPooler), connection.begin():
                 connection.exec_driver_sql("DISCARD TEMPORARY")
@@ -111,36 +111,36 @@ def lasting_session(connection: Connection) -> Iterator[None]:
                     connection.exec_driver_sql("RESET idle_session_timeout")
 
 
-def exact_reading(connection: Connection) -> Callable[[], AbstractContextManager[None]]:
+def reader_settings(connection: Connection) -> Callable[[], AbstractContextManager[None]]:
     """
-    Return what makes a connection of somebody else's read exactly, and in the schema of the copy.
+    Return a context manager factory that prepares a caller's own connection for reading the copy.
 
-    Each time, for as long as a block lasts; then its settings are what they were before. It needs a
-    transaction. Raises DatabaseError if the database cannot be used as it is.
+    Each context sets the formats and the search path, and restores the previous values at its end. It needs a
+    transaction. Raises DatabaseError if the database has an unusable encoding or schema.
     """
     if location_of(connection) is not None:
         return contextlib.nullcontext
     location = locate(connection)
     location.refuse_unusable()
-    wanted = {**_FORMATS, "client_encoding": "UTF8", "search_path": _only(location)}
-    return functools.partial(_setting_for_a_while, connection, wanted)
+    wanted = {**_FORMATS, "client_encoding": "UTF8", "search_path": _search_path(location)}
+    return functools.partial(_temporary_settings, connection, wanted)
 
 
 @contextlib.contextmanager
-def _setting_for_a_while(connection: Connection, wanted: Mapping[str, str]) -> Iterator[None]:
+def _temporary_settings(connection: Connection, wanted: Mapping[str, str]) -> Iterator[None]:
     names = ", ".join(f"current_setting('{name}')" for name in wanted)
     before = dict(zip(wanted, connection.execute(sa.text(f"SELECT {names}")).one(), strict=True))
     _set(connection, wanted)
     try:
         yield
     finally:
-        # In a transaction that has failed nothing can be set, and its end takes everything back.
+        # In a failed transaction nothing can be set; its rollback restores the values.
         with contextlib.suppress(DBAPIError):
             _set(connection, before)
 
 
 def _set(connection: Connection, settings: Mapping[str, str]) -> tuple[int, str | None]:
-    """Set these for the transaction, and return the server's process and the schema where tables are made."""
+    """Set these for the transaction; return the backend's process id and the current schema."""
     row = connection.execute(_setting_statement(tuple(settings)), settings).one()
     return int(row[0]), row[-1]
 
@@ -151,8 +151,8 @@ def _setting_statement(names: tuple[str, ...]) -> sa.TextClause:
     return sa.text(f"SELECT pg_backend_pid(), {calls}, current_schema()")
 
 
-def _only(location: Location) -> str:
-    """Return the search path of one schema; somebody's temporary tables must not stand before ours."""
+def _search_path(location: Location) -> str:
+    """Return the search path of one schema. Temporary tables come last, so none can hide a table of ours."""
     return "pg_temp" if location.schema is None else f"{quoted(location.schema.name)}, pg_temp"
 
 

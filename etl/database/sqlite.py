@@ -1,10 +1,9 @@
 """
-A SQLite file becomes an engine.
+SQLite engines.
 
-An engine that may write begins each transaction with BEGIN IMMEDIATE: a transaction that read first could
-not become a writer once another connection has written. One that only reads begins with a plain BEGIN, which
-never waits and never makes the writer wait. The execution option `sqlite_begin="DEFERRED"` gives such a
-transaction on a writing engine.
+A writing engine begins each transaction with BEGIN IMMEDIATE: a transaction that reads first could not become
+a writer once another connection has written. A read-only engine uses BEGIN DEFERRED, which neither waits nor
+makes a writer wait; the execution option `sqlite_begin="DEFERRED"` does the same on a writing engine.
 """
 
 from __future__ import annotations
@@ -19,22 +18,22 @@ from urllib.parse import unquote_to_bytes
 
 from sqlalchemy import URL, Connection, Engine, NullPool, QueuePool, create_engine, event
 
-from etl.database.sqlite_errors import advise, annotate, blame_for_reaching, blame_for_writing
-from etl.database.sqlite_readers import advice_on_change, connect_reader, refuse_changed
-from etl.database.sqlite_rest import FileConnection, folder_to_itself, open_file
+from etl.database.sqlite_checkpoint_lock import FileConnection, checkpoint_lock, open_file
+from etl.database.sqlite_errors import advise, annotate, why_unreachable, why_unwritable
+from etl.database.sqlite_reader import advice_on_change, connect_reader, refuse_changed
 from etl.errors import ConfigurationError, DatabaseError, NoTablesError
 from etl.files import create_file, find_temporary_folder, is_usable_folder
 
 if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import ExceptionContext
 
-# A row is about half a KiB: with larger pages fewer of them are split, and fewer written.
+# A row takes about half a KiB: with larger pages, fewer pages are split and written.
 _PAGE_BYTES = 8192
-# Pages held in memory, in KiB: start times come in no order, so inserts land all over their index.
+# Rows arrive in no order of their start time, so inserts touch pages all over that index.
 _CACHE_KIB = 16 * 1024
-# A page that changes again soon is then copied into the file once; the log grows to 32 MiB at the most.
+# Pages that change repeatedly are copied into the file once; the log grows to 32 MiB at most.
 _CHECKPOINT_PAGES = 4000
-_CHANGES = {
+_WRITES = {
     sqlite3.SQLITE_INSERT,
     sqlite3.SQLITE_UPDATE,
     sqlite3.SQLITE_DELETE,
@@ -53,8 +52,8 @@ def open_sqlite(path: Path, *, read_only: bool) -> Engine:
     """
     Return an engine for a file.
 
-    Raises DatabaseError where there is no place for the file, and NoTablesError, with `read_only`, where
-    there is none.
+    Raises DatabaseError if the folder does not exist or cannot be reached, and NoTablesError if `read_only`
+    and the file does not exist.
     """
     _refuse_missing(path, read_only=read_only)
 
@@ -70,7 +69,7 @@ def open_sqlite(path: Path, *, read_only: bool) -> Engine:
         URL.create("sqlite", database=str(path)),
         creator=connect,
         hide_parameters=True,
-        # A file at rest is read as it was when it was opened: each reader opens it for itself.
+        # An immutable connection sees the file as it was when it was opened, so none is reused.
         poolclass=NullPool if read_only else QueuePool,
         execution_options={"sqlite_begin": "DEFERRED" if read_only else "IMMEDIATE"},
     )
@@ -78,14 +77,14 @@ def open_sqlite(path: Path, *, read_only: bool) -> Engine:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         driver = _driver_of(connection)
-        if isinstance(driver, _Writer):
+        if isinstance(driver, _WriteConnection):
             driver.prepare()
         connection.exec_driver_sql(f"BEGIN {connection.get_execution_options()['sqlite_begin']}")
 
     @event.listens_for(engine, "commit")
     def before_commit(connection: Connection) -> None:
         driver = _driver_of(connection)
-        if isinstance(driver, _Writer):
+        if isinstance(driver, _WriteConnection):
             driver.refuse_lost()
         else:
             refuse_changed(driver, path)
@@ -100,7 +99,7 @@ def open_sqlite(path: Path, *, read_only: bool) -> Engine:
 
 
 def connect_sqlite(path: Path, *, read_only: bool) -> sqlite3.Connection:
-    """Open a file, in a folder that exists. Raises DatabaseError or sqlite3.Error."""
+    """Return a driver connection; the folder must exist. Raises DatabaseError or sqlite3.Error."""
     if path.exists() and not path.is_file():
         what = "a folder" if path.is_dir() else "a pipe or a device"
         raise DatabaseError(f"the database {path} cannot be opened: it is {what}, not a file")
@@ -116,35 +115,35 @@ def connect_sqlite(path: Path, *, read_only: bool) -> sqlite3.Connection:
 
 
 def refuse_unwritable(path: Path) -> None:
-    """Raise DatabaseError if this user may not write the database; nothing is created to find out."""
-    reason = blame_for_writing(path)
+    """Raise DatabaseError if this user may not write the database. Nothing is created."""
+    reason = why_unwritable(path)
     if reason is not None:
         raise DatabaseError(f"the database {path} {reason}")
 
 
-class _Writer(FileConnection):
-    """A connection that writes, until the file loses its name."""
+class _WriteConnection(FileConnection):
+    """A connection that writes, and refuses to once its file was deleted or replaced."""
 
     _file: tuple[Path, int, int] | None = None
-    _checkpoints = False
+    _has_checkpoints = False
 
-    def adopt(self, path: Path) -> None:
-        """Note which file this is, and leave it as it is for the time being."""
-        found = path.stat()
-        self._file = path, found.st_dev, found.st_ino
-        self.belong_to(path)
+    def attach_to(self, path: Path) -> None:
+        """Record the file's identity; checkpoints stay off until `prepare`."""
+        status = path.stat()
+        self._file = path, status.st_dev, status.st_ino
+        super().attach_to(path)
         self.execute("PRAGMA wal_autocheckpoint = 0")
 
     def prepare(self) -> None:
         """
-        Get ready for a transaction: the log is copied into the file from now on, unless it is read at rest.
+        Prepare for a transaction: turn checkpoints on, unless an immutable reader has the file open.
 
-        Raises DatabaseError if the file has lost its name: what is written would be lost with it.
+        Raises DatabaseError if the file was deleted or replaced: what is written would be lost.
         """
         self.refuse_lost()
-        if not self._checkpoints and self._file is not None:
-            with folder_to_itself(self._file[0].parent) as self._checkpoints:
-                if self._checkpoints:
+        if not self._has_checkpoints and self._file is not None:
+            with checkpoint_lock(self._file[0].parent) as self._has_checkpoints:
+                if self._has_checkpoints:
                     self.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
 
     def refuse_lost(self) -> None:
@@ -153,23 +152,22 @@ class _Writer(FileConnection):
             return
         path, *identity = self._file
         try:
-            found = path.stat()
-            is_here = [found.st_dev, found.st_ino] == identity
+            status = path.stat()
+            is_same = [status.st_dev, status.st_ino] == identity
         except OSError:
-            is_here = False
-        if not is_here:
+            is_same = False
+        if not is_same:
             raise DatabaseError(f"the database {path} was deleted or replaced during the run: run again")
 
 
-def _connect_writer(path: Path) -> _Writer:
+def _connect_writer(path: Path) -> _WriteConnection:
     """
-    Open the file, or create it, readable by its owner alone.
+    Open the file, or create it with mode 0600.
 
-    The driver's own transactions are off (`isolation_level=None`): it would begin none before DDL, and an
-    upgrade would no longer be all or nothing. `synchronous=NORMAL` may lose the last commits when the power
-    fails, never when the process does; and as the watermark is committed with the rows it covers, losing both
-    only means to read them again. WAL is set when the file is created, and stays: who switched it off since,
-    for a network disk perhaps, had a reason.
+    The driver's own transactions are off (`isolation_level=None`): it begins none before DDL, so an upgrade
+    would not be atomic. `synchronous=NORMAL` can lose the last commits in a power failure, but not if the
+    process is killed; the watermark is committed with the rows it covers, so the next sync reads them again.
+    WAL is set only when the file is created: a user may have switched it off since, for a network disk.
     """
     path = Path(os.path.realpath(path))
     try:
@@ -177,9 +175,9 @@ def _connect_writer(path: Path) -> _Writer:
     except FileExistsError:
         pass
     except OSError as error:
-        reason = blame_for_writing(path) or f"cannot be created: {error.strerror}"
+        reason = why_unwritable(path) or f"cannot be created: {error.strerror}"
         raise DatabaseError(f"the database {path} {reason}") from error
-    connection = open_file(path, "mode=rw", _Writer)
+    connection = open_file(path, "mode=rw", _WriteConnection)
     try:
         is_new = connection.execute("PRAGMA page_count").fetchone() == (0,)
         if is_new:
@@ -187,7 +185,7 @@ def _connect_writer(path: Path) -> _Writer:
         (journal,) = connection.execute(f"PRAGMA journal_mode{' = WAL' if is_new else ''}").fetchone()
         connection.execute(f"PRAGMA synchronous = {'NORMAL' if journal == 'wal' else 'FULL'}")
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-        connection.adopt(path)
+        connection.attach_to(path)
     except BaseException:
         connection.close()
         raise
@@ -196,10 +194,11 @@ def _connect_writer(path: Path) -> _Writer:
 
 def _provide_temporary_folder(connection: sqlite3.Connection, path: Path) -> None:
     """
-    Let SQLite keep its temporary files beside the database where it would find no other place for them.
+    Let SQLite keep its temporary files beside the database if it would find no other folder for them.
 
-    It looks at these folders, and at the variables only once, before Python could set them. The statement for
-    this is deprecated but has no successor; where it is missing, TMPDIR is named when a file is needed.
+    SQLite tries the folders below, and reads the two variables only once, before Python can set them. The
+    pragma is deprecated but has no successor. Where SQLite was built without it, the error that follows when
+    a temporary file is needed tells the user to set TMPDIR.
     """
     folder = find_temporary_folder(Path(os.path.realpath(path)).parent)
     environment = (os.environ.get("SQLITE_TMPDIR"), os.environ.get("TMPDIR"))
@@ -215,16 +214,16 @@ def _provide_temporary_folder(connection: sqlite3.Connection, path: Path) -> Non
 def _allow_reading(
     action: int, table: str | None, _column: str | None, database: str | None, _trigger: str | None
 ) -> int:
-    """Refuse every change but of temporary tables; json_each is declared as if it were a table to be made."""
-    is_change = action in _CHANGES and database != "temp" and table != "sqlite_master"
-    return sqlite3.SQLITE_DENY if is_change else sqlite3.SQLITE_OK
+    """Deny writes, except to temporary tables. Using json_each shows up as a write to sqlite_master."""
+    is_write = action in _WRITES and database != "temp" and table != "sqlite_master"
+    return sqlite3.SQLITE_DENY if is_write else sqlite3.SQLITE_OK
 
 
 def parse_path(text: str) -> Path:
-    """Return the path that a URL names after `sqlite:///`; raises ConfigurationError if it is none."""
+    """Return the path from a URL's part after `sqlite:///`. Raises ConfigurationError if it is not a path."""
     if text == ":memory:" or text.startswith("file:"):
         raise ConfigurationError(
-            "the database URL names no file: what memory holds is gone when the run ends"
+            "the database URL names no file, and a database in memory is lost when the run ends"
         )
     if re.search(r"\?\w+=", text):
         raise ConfigurationError(
@@ -232,17 +231,19 @@ def parse_path(text: str) -> Path:
         )
     name = os.fsdecode(unquote_to_bytes(os.fsencode(text)))
     if "\0" in name:
-        raise ConfigurationError("the database URL names no file: no name holds a zero byte (%00)")
+        raise ConfigurationError(
+            "the database URL names no file: a file name cannot contain a zero byte (%00)"
+        )
     return Path(name).absolute()
 
 
 def _refuse_missing(path: Path, *, read_only: bool) -> None:
     try:
-        reason = blame_for_reaching(path)
+        reason = why_unreachable(path)
         if reason is not None:
             raise DatabaseError(f"the database {path} {reason}")
         if not path.parent.is_dir():
-            raise DatabaseError(f"there is no folder {path.parent} for the database: make it first")
+            raise DatabaseError(f"there is no folder {path.parent} for the database: create it first")
         path.stat()
     except FileNotFoundError:
         if read_only:
@@ -252,5 +253,5 @@ def _refuse_missing(path: Path, *, read_only: bool) -> None:
 
 
 def _driver_of(connection: Connection) -> object:
-    is_gone = connection.closed or connection.invalidated
-    return None if is_gone else connection.connection.driver_connection
+    is_closed = connection.closed or connection.invalidated
+    return None if is_closed else connection.connection.driver_connection

@@ -1,4 +1,4 @@
-"""What SQLite says, turned into the half of a line that follows "the database": what is wrong, what to do."""
+"""Advice for SQLite's errors: the part of a message after "the database …", with the cause and the remedy."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from etl.files import (
 )
 
 _PRIMARY_CODE = 0xFF  # the rest of an SQLite error code is detail
-# What SQLite keeps beside a database: its log, the index of the log, and the journal of a file without a log.
-BESIDE = ("-wal", "-shm", "-journal")
+# Files that SQLite keeps beside a database: its log, the index of the log, and the journal outside WAL mode.
+_SUFFIXES = ("-wal", "-shm", "-journal")
 _NO_SHARED_INDEX = (
     "cannot share the index of its log: the disk is full, or the file system, perhaps a network disk, cannot "
     "share memory: make room, or keep the database on a local disk"
@@ -31,7 +31,7 @@ _ADVICE = {
     sqlite3.SQLITE_FULL: (
         "cannot grow, because the disk is full: make room for it and for temporary files, and run again"
     ),
-    sqlite3.SQLITE_AUTH: "was opened for reading, and is not written to",
+    sqlite3.SQLITE_AUTH: "was opened read-only",
     sqlite3.SQLITE_READONLY: "cannot be written: check the permissions of the file and its folder",
     sqlite3.SQLITE_PERM: "cannot be used: check the permissions of the file and its folder",
     sqlite3.SQLITE_CANTOPEN: "cannot be opened: check that it is a file, and its permissions",
@@ -51,28 +51,28 @@ _ADVICE = {
 }
 # Permissions of several files and folders can be behind these.
 _PERMISSIONS = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN}
-_SOMETHING_IS_GONE = re.compile(r"no such (table|column|view|index)\b|table \S+ has no column")
+_MISSING_OBJECT = re.compile(r"no such (table|column|view|index)\b|table \S+ has no column")
 
 
 def annotate(error: sqlite3.Error, path: Path, advice: str | None) -> None:
-    """Note on an error of the driver, which does not know it, the file it is about, and what explains it."""
+    """Attach to a driver error the file it is about, and the advice that explains it."""
     error.etl_path, error.etl_advice = path, advice  # type: ignore[attr-defined]
 
 
 def path_of(error: sqlite3.Error) -> Path | None:
-    """Return the file that an error is about, if it was noted."""
+    """Return the file that `annotate` attached to an error."""
     return getattr(error, "etl_path", None)
 
 
 def advise(error: BaseException, path: Path | None = None) -> str | None:
     """
-    Return what is wrong with the database and what to do; None if the database is not to blame.
+    Return what is wrong with the database and what to do; None if the error is a bug in this program.
 
-    With the path of the file, a permission that is missing is traced to the file or folder that lacks it.
+    Given the path, it names the file or folder whose permissions are missing.
     """
-    noted: str | None = getattr(error, "etl_advice", None)
-    if noted is not None:
-        return noted
+    attached: str | None = getattr(error, "etl_advice", None)
+    if attached is not None:
+        return attached
     code = getattr(error, "sqlite_errorcode", 0)
     primary = code & _PRIMARY_CODE
     if code == sqlite3.SQLITE_CONSTRAINT_TRIGGER:
@@ -81,9 +81,9 @@ def advise(error: BaseException, path: Path | None = None) -> str | None:
         return _advise_on_statement(str(error))
     if path is not None and primary in _PERMISSIONS and (code == primary or code not in _ADVICE):
         is_write = primary == sqlite3.SQLITE_READONLY
-        found = blame_for_writing(path) if is_write else blame_for_reading(path) or blame_for_writing(path)
-        if found is not None:
-            return found
+        reason = why_unwritable(path) if is_write else why_unreadable(path) or why_unwritable(path)
+        if reason is not None:
+            return reason
     return _ADVICE.get(code, _ADVICE.get(primary))
 
 
@@ -92,20 +92,20 @@ def _advise_on_statement(message: str) -> str | None:
         return (
             "needs full-text search (FTS5), which this Python's SQLite lacks: use another Python, or Postgres"
         )
-    if _SOMETHING_IS_GONE.match(message):
+    if _MISSING_OBJECT.match(message):
         return f"is not as gcore-etl made it ({message}): see gcore-etl db check"
     return None
 
 
-def blame_for_writing(path: Path) -> str | None:
-    """Return which file or folder keeps this user from writing the database; None if none does."""
+def why_unwritable(path: Path) -> str | None:
+    """Return why this user cannot write the database, naming the file or folder; None if it is possible."""
     path = Path(os.path.realpath(path))
     for place, name in ((path, "it"), (path.parent, f"its folder {path.parent}, where SQLite keeps a log,")):
         if os.path.lexists(place) and not is_writable(place):
             if is_on_read_only_mount(place):
                 return f"cannot be written: {os.strerror(errno.EROFS)}: mount it for writing"
             return f"cannot be written: {name} belongs to {_described(place)}"
-    others = [place for place in beside(path) if not is_writable(place)]
+    others = [place for place in side_files(path) if not is_writable(place)]
     if not others:
         return None
     owners = " and ".join(dict.fromkeys(map(owner_of, others)))
@@ -115,8 +115,8 @@ def blame_for_writing(path: Path) -> str | None:
     )
 
 
-def blame_for_reaching(path: Path) -> str | None:
-    """Return which folder above the database this user may not pass through; None if there is none."""
+def why_unreachable(path: Path) -> str | None:
+    """Return why this user cannot reach the database, naming the folder; None if it is reachable."""
     for folder in reversed(Path(os.path.realpath(path)).parents):
         if not folder.is_dir():
             return None
@@ -125,8 +125,8 @@ def blame_for_reaching(path: Path) -> str | None:
     return None
 
 
-def blame_for_reading(path: Path) -> str | None:
-    """Return which file or folder keeps this user from reading the database; None if none does."""
+def why_unreadable(path: Path) -> str | None:
+    """Return why this user cannot read the database, naming the file; None if it is readable."""
     path = Path(os.path.realpath(path))
     if exists(path) and not may(path, os.R_OK):
         return f"cannot be read: it belongs to {_described(path)}"
@@ -136,20 +136,20 @@ def blame_for_reading(path: Path) -> str | None:
         state = "cannot be read" if exists(unreadable[0]) else "is missing"
         return (
             f"cannot be read: it has a log, and {unreadable[0]} {state}: run gcore-etl status "
-            f"as {owner_of(path)}, which folds the log into the database"
+            f"as {owner_of(path)}, which merges the log into the database"
         )
     journal = Path(f"{path}-journal")
     if exists(journal):
         return (
-            f"cannot be read: a write to it was cut short, as {journal} says: run gcore-etl status "
+            f"cannot be read: a write was interrupted and left {journal}: run gcore-etl status "
             f"as {owner_of(path)}, which restores it"
         )
     return None
 
 
-def beside(path: Path) -> list[Path]:
-    """Return the files that SQLite keeps beside this one just now."""
-    return [place for suffix in BESIDE if exists(place := Path(f"{path}{suffix}"))]
+def side_files(path: Path) -> list[Path]:
+    """Return the files that SQLite keeps beside this one at the moment."""
+    return [place for suffix in _SUFFIXES if exists(place := Path(f"{path}{suffix}"))]
 
 
 def _described(place: Path) -> str:

@@ -1,4 +1,4 @@
-"""The API's addresses: the list, a task, the languages, and nothing that writes."""
+"""The API's routes: the list, the details of a task, and language support; writes are refused."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from etl.emulator.control import control_routes
-from etl.emulator.faults import error
+from etl.emulator.faults import error_response
 from etl.emulator.middleware import Middleware
-from etl.emulator.pages import PastTheEnd, render_page
+from etl.emulator.pages import PageNotFound, render_page
 from etl.emulator.phrases import LANGUAGES
 from etl.emulator.query import BadParameter, parse_query
 from etl.emulator.render import dump, render_detail
@@ -20,27 +20,27 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp
 
-    from etl.emulator.raw_protocol import Answer
-    from etl.emulator.server import Emulator
+    from etl.emulator.raw_protocol import RawResponse
+    from etl.emulator.state import Emulator
 
 TASKS = "/streaming/ai/tasks"
 
 
 def make_app(emulator: Emulator) -> ASGIApp:
-    """Build the application: the gate in front, the addresses behind it."""
+    """Return the application: the routes behind the middleware."""
     app = Starlette(
         routes=[
             Route(TASKS, _list_tasks, methods=["GET"]),
-            Route(TASKS + "/{task_id}", _show_task, methods=["GET"]),
+            Route(TASKS + "/{task_id}", _task_details, methods=["GET"]),
             Route(TASKS + "/{task_id}/cancel", _refuse_to_write, methods=["GET", "POST"]),
-            Route("/streaming/ai/info", _tell_languages, methods=["GET"]),
+            Route("/streaming/ai/info", _language_support, methods=["GET"]),
             *control_routes(),
         ],
         exception_handlers={
-            404: lambda _request, _error: _respond(error(404)),
-            405: lambda _request, _error: _respond(error(405)),
-            BadParameter: lambda _request, exc: _respond(error(exc.status, f"Bad Request. {exc}")),
-            PastTheEnd: lambda _request, _error: _respond(error(404, "Invalid page.")),
+            404: lambda _request, _error: _respond(error_response(404)),
+            405: lambda _request, _error: _respond(error_response(405)),
+            BadParameter: lambda _request, exc: _respond(error_response(exc.status, f"Bad Request. {exc}")),
+            PageNotFound: lambda _request, _error: _respond(error_response(404, "Invalid page.")),
         },
     )
     app.router.redirect_slashes = False
@@ -48,8 +48,8 @@ def make_app(emulator: Emulator) -> ASGIApp:
     return Middleware(app, emulator)
 
 
-def _respond(answer: Answer) -> Response:
-    return Response(answer.body, answer.status, answer.headers)
+def _respond(raw: RawResponse) -> Response:
+    return Response(raw.body, raw.status, raw.headers)
 
 
 def _json(body: bytes, status: int = 200) -> Response:
@@ -58,33 +58,34 @@ def _json(body: bytes, status: int = 200) -> Response:
 
 async def _list_tasks(request: Request) -> Response:
     emulator: Emulator = request.app.state.emulator
-    cap = emulator.grant_page()
+    cap = emulator.next_page_cap()
     query = parse_query(request.query_params, emulator.behaviour)
     with emulator.world.lock:
         return _json(render_page(query, emulator.world.index, emulator.behaviour, cap))
 
 
-async def _show_task(request: Request) -> Response:
+async def _task_details(request: Request) -> Response:
     emulator: Emulator = request.app.state.emulator
     with emulator.world.lock:
         task = emulator.world.tasks.get(request.path_params["task_id"])
         if task is None:
-            return _respond(error(404))
+            return _respond(error_response(404))
         body = render_detail(task, emulator.world.now, emulator.behaviour)
     if body is None:
-        return _respond(error(int(emulator.behaviour.expired_result)))
+        return _respond(error_response(int(emulator.behaviour.expired_result)))
     return _json(body)
 
 
 async def _refuse_to_write(_request: Request) -> Response:
-    return _respond(error(405))
+    return _respond(error_response(405))
 
 
-async def _tell_languages(request: Request) -> Response:
+async def _language_support(request: Request) -> Response:
     params = request.query_params
     if params.get("type") != "language_support":
         return _json(dump({"error": "Invalid config type"}), 400)
-    spoken, shown = params.get("audio_language"), params.get("subtitles_language")
-    if not spoken:
+    audio, subtitles = params.get("audio_language"), params.get("subtitles_language")
+    if not audio:
         return _json(dump({"error": "audio_language is required"}), 400)
-    return _json(dump({"supported": spoken in LANGUAGES and (not shown or shown in LANGUAGES)}))
+    is_supported = audio in LANGUAGES and (not subtitles or subtitles in LANGUAGES)
+    return _json(dump({"supported": is_supported}))

@@ -1,4 +1,4 @@
-"""Everything about the API that nobody documents, and every way in which it may misbehave."""
+"""Settings for the undocumented behaviour of the API, and for faults."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping  # noqa: TC003  # control.py reads
 from dataclasses import dataclass, field
 from typing import Literal
 
-DateMeaning = Literal["gte", "lte", "day", "exact", "ignored", "rejected"]
-Envelope = Literal["ok", "null", "wrong", "absent", "string"]
+DateFilterSemantics = Literal["gte", "lte", "day", "exact", "ignored", "rejected"]
+FieldState = Literal["ok", "null", "wrong", "absent", "string"]
 Count = Literal["ok", "null", "wrong", "absent", "string", "of_page"]
 FaultKind = Literal[
     "500", "502_html", "503", "408", "425", "429_seconds", "429_date", "429_bare", "401", "403", "404",
@@ -19,7 +19,7 @@ FaultKind = Literal[
 
 @dataclass(slots=True, frozen=True)
 class RequestInfo:
-    """A request as the hook and the faults see it."""
+    """A request, as passed to the hook and matched by faults."""
 
     method: str
     path: str
@@ -28,7 +28,7 @@ class RequestInfo:
 
     @property
     def target(self) -> Literal["list", "detail", "other"]:
-        """Which of the two calls that matter this is."""
+        """Whether it is a request for the list, for the details of a task, or another one."""
         head, _, tail = self.path.partition("/streaming/ai/tasks")
         if head or "/" in tail.strip("/"):
             return "other"
@@ -37,22 +37,22 @@ class RequestInfo:
 
 @dataclass(slots=True)
 class Fault:
-    """Something that goes wrong for the next requests that match, once `after` of them went well."""
+    """A fault of the next `times` matching requests, after `after` matching requests without one."""
 
     kind: FaultKind
     times: int = 1
     after: int = 0
     match: str | None = None
-    """`list`, `detail`, or a part of the path; None matches all."""
+    """`list`, `detail`, or a part of the path; None matches every request."""
     seconds: float = 1
-    """How long Retry-After says to wait, or how long a slow answer takes."""
+    """The value of Retry-After, or the delay of a slow response."""
     status: int | None = None
-    """Another status for the same body, where the kind has one."""
+    """Replaces the status of the kinds that have one."""
     url: str | None = None
-    """Where a redirect leads; by default this very server under its other name, `localhost`."""
+    """The target of a redirect; by default this server, under the name `localhost` for another origin."""
 
     def matches(self, request: RequestInfo) -> bool:
-        """Tell whether this request is one of those meant."""
+        """Return whether the fault applies to this request."""
         if self.match in {None, request.target}:
             return True
         return self.match not in {"list", "detail"} and str(self.match) in request.path
@@ -60,104 +60,104 @@ class Fault:
 
 @dataclass(slots=True)
 class Behaviour:
-    """How the server behaves. Every switch may be turned between two requests."""
+    """How the server behaves. Every setting may be changed between two requests."""
 
     # The list
     page_cap: int = 1000
-    """The largest page granted; a larger `limit` is cut to it without a word."""
+    """The largest page granted; a larger `limit` is silently reduced to it."""
     page_cap_schedule: dict[int, int] = field(default_factory=dict)
-    """From the nth list request on (the first is 1), this cap in place of `page_cap`."""
+    """Replaces `page_cap` from the nth list request on; the first one is 1."""
     page_limit: int | None = None
-    """The largest page accepted; a larger `limit` is refused."""
+    """The largest `limit` accepted; a larger one is refused."""
     page_refusal: Literal[400, 404, 413, 414, 422, 500, 503, "empty"] = 400
-    """How it is refused: with a status, or with a page that has no task."""
+    """The response to a refused `limit`: a status, or an empty page."""
     own_page_size: int | None = None
-    """So many tasks are on a page, whatever `limit` says."""
+    """A fixed page size, which ignores `limit`."""
     empty_list: Literal["empty", "404"] = "empty"
-    """What a list without a task answers."""
+    """The response to a list request that matches no task."""
     past_end: Literal["empty", "404"] = "empty"
-    """What a page after the last one answers."""
-    date_created: DateMeaning = "gte"
-    """What the filter of that name compares."""
+    """The response to a page after the last one."""
+    date_created: DateFilterSemantics = "gte"
+    """The semantics of the filter `date_created`."""
     utc_offset: dt.timedelta = dt.timedelta(0)
-    """The server's own time zone, in which it reads naive times and counts days."""
+    """The server's time zone, for naive times and for days."""
     nulls: Literal["first", "last"] = "first"
-    """Where tasks without a start stand, when ordered by it."""
+    """Whether tasks without a start come first or last when ordered by it."""
     ordering_ignored: bool = False
-    """`ordering` changes nothing: the list is newest start first."""
+    """Whether `ordering` is ignored; the list is then ordered by start, newest first."""
     ordering_descending: bool = False
-    """`ordering` may begin with a minus."""
+    """Whether `ordering` may begin with a minus."""
     ties_at_random: bool = False
-    """Tasks that compare equal come in another order with every request."""
+    """Whether tasks that compare equal change their order with every request."""
     task_id_ignored: bool = False
-    """`task_id` changes nothing: the list is that of all tasks."""
+    """Whether the filter `task_id` is ignored."""
     unknown_status_rejected: bool = False
-    """`status` with a word the API does not document answers 400, not an empty list."""
+    """Whether an undocumented `status` is answered with 400 instead of an empty list."""
 
     # The page around the records
-    next_is: Envelope = "ok"
-    """What is said of the next page."""
+    next_is: FieldState = "ok"
+    """The state of the field `next`."""
     count_is: Count = "ok"
-    """What is said of the number of tasks; `of_page` counts those that the page shows."""
+    """The state of the field `count`; `of_page` is the number of tasks on the page."""
     count_error: int = 7
-    """How far off a wrong count is."""
+    """The error of a wrong count."""
     next_page_loops: bool = False
-    """`next` names the page it stands on."""
+    """Whether `next` refers to the current page."""
     page_ignored: bool = False
-    """Every page is the first one."""
+    """Whether every page is the first one."""
     duplicates: Literal["none", "page", "across"] = "none"
-    """A page repeats its first record, or begins with the last one of the page before."""
+    """Whether a page repeats its first record, or the last one of the previous page."""
 
     # The records
     record_shape: Literal["present", "older"] = "present"
-    """Older: no `processing_time` in the list, and `task_name` beside `task_data`."""
+    """`older`: no `processing_time` in the list, and `task_name` outside `task_data`."""
     creation_field: Literal["date_created", "created_at", "created"] | None = None
-    """The name under which records show when the task was created."""
+    """The name of the field with the creation time, if there is one."""
     unstarted: Literal["null", "absent"] = "null"
-    """How `processing_time` says that something has not happened yet."""
+    """How `processing_time` shows a time that is not known yet."""
     extra_fields: dict[str, object] = field(default_factory=dict)
-    """Unknown fields of every record."""
+    """Additional fields of every record."""
     extra_detail_fields: dict[str, object] = field(default_factory=dict)
-    """Unknown fields that only a task's own page has."""
+    """Additional fields of the details of a task."""
     extra_processing_time: dict[str, object] = field(default_factory=dict)
-    """Unknown fields inside `processing_time`."""
+    """Additional fields of `processing_time`."""
     result_spelling: Literal["present", "older"] = "present"
-    """Older: `porn_detected`, `frame-number` and `score`."""
+    """`older`: `porn_detected`, `frame-number` and `score`."""
     score_is: Literal["number", "string"] = "number"
-    """How the older spelling writes a score."""
+    """The type of `score` in the older spelling."""
     expired_result: Literal["null", "empty", "404", "410"] = "null"
-    """What is answered for a result whose month is over."""
+    """The response for a result that has expired."""
 
     # The server
     feature_disabled: bool = False
-    """The account may not use AI tasks: 422."""
+    """Whether AI tasks are disabled for the account (422)."""
     bad_key_status: Literal[401, 403] = 401
-    """What a missing or wrong key answers."""
+    """The status for a missing or wrong API key."""
     latency: float = 0
-    """Seconds by which every answer is late."""
+    """The delay of every response, in seconds."""
     rate_limit: float | None = None
-    """Requests a second; what is over it answers 429."""
+    """The number of requests per second above which the response is 429."""
     retry_after: Literal["seconds", "date", "none"] = "seconds"
-    """How a 429 of the rate limit says when to come back."""
+    """The form of Retry-After in a 429 response of the rate limit."""
     date_header: Literal["ok", "missing", "garbage"] = "ok"
-    """What is in the `Date` header."""
+    """The state of the `Date` header."""
     clock_skew: dt.timedelta = dt.timedelta(0)
-    """By how much the `Date` header is ahead of the world's clock."""
+    """How far the `Date` header is ahead of the world's clock."""
     faults: list[Fault] = field(default_factory=list)
-    """What goes wrong next; the first that strikes wins."""
+    """Pending faults; the first one that matches applies."""
     before_request: Callable[[RequestInfo], None] | None = None
-    """Called in the server's thread before each request is looked at: let the world move here."""
+    """A hook called in the server's thread before each request; it may change the world."""
 
     def take_fault(self, request: RequestInfo) -> Fault | None:
-        """Give the fault that hits this request, count it, and forget those that are used up."""
-        struck = None
+        """Return the fault for this request, count it, and remove faults that are used up."""
+        match = None
         for fault in self.faults:
             if not fault.matches(request):
                 continue
             if fault.after > 0:
                 fault.after -= 1
-            elif struck is None:
+            elif match is None:
                 fault.times -= 1
-                struck = fault
+                match = fault
         self.faults[:] = [fault for fault in self.faults if fault.times > 0]
-        return struck
+        return match

@@ -1,7 +1,7 @@
 """
-What a task was asked to do, and what came of it.
+The generated data, errors and results of tasks.
 
-Everything follows from the task's own seed, so a million tasks need no memory for what nobody looked at.
+Everything is derived from the task's seed when it is requested, so a million tasks need little memory.
 """
 
 from __future__ import annotations
@@ -54,30 +54,30 @@ _NOTES = ("season 2, episode 7", "re-run after edit", "for the lÃ©gal team", "å®
 
 def make_task_data(seed: int, kind: str, client_id: int) -> Json:
     """
-    Invent what the client sent; the optional fields are there as often as clients bother.
+    Return the `task_data` of a task; optional fields are present with a realistic probability.
 
-    Each byte of a hash decides one thing: setting up a generator would take ten times as long, and a
-    search looks at every task.
+    Each byte of a hash decides one choice. A random generator would take ten times as long to set up, and a
+    search reads every task.
     """
-    fate = hashlib.blake2b(b"%d" % seed, digest_size=16).digest()
-    slug, number = fate[:6].hex(), 1000 + fate[6] * 35
-    url = _HOSTS[fate[7] % len(_HOSTS)].format(slug=slug, number=number, digit=fate[6] % 4)
+    digest = hashlib.blake2b(b"%d" % seed, digest_size=16).digest()
+    slug, number = digest[:6].hex(), 1000 + digest[6] * 35
+    url = _HOSTS[digest[7] % len(_HOSTS)].format(slug=slug, number=number, digit=digest[6] % 4)
     data: Json = {"url": url, "client_id": client_id}
     if kind == "transcription":
         data["task_name"] = "transcription"
-        spoken = fate[8] % len(SPOKEN)
-        if _is_in(fate[9], 60):
-            data["audio_language"] = SPOKEN[spoken]
-        if _is_in(fate[10], 30):
-            data["subtitles_language"] = SPOKEN[spoken - 1 - fate[11] % (len(SPOKEN) - 1)]
+        language = digest[8] % len(SPOKEN)
+        if _is_in(digest[9], 60):
+            data["audio_language"] = SPOKEN[language]
+        if _is_in(digest[10], 30):
+            data["subtitles_language"] = SPOKEN[language - 1 - digest[11] % (len(SPOKEN) - 1)]
     else:
         data["task_name"] = "content-moderation"
         data["category"] = kind
-        if kind in {"hard_nudity", "soft_nudity"} and _is_in(fate[8], 30):
-            data["stop_objects"] = LABELS[kind][fate[9] % len(LABELS[kind])]
-    if _is_in(fate[12], 50):
-        data["client_user_id"] = f"user-{fate[13] % 40}"
-    note = _make_note(fate[14], fate[15], number)
+        if kind in {"hard_nudity", "soft_nudity"} and _is_in(digest[8], 30):
+            data["stop_objects"] = LABELS[kind][digest[9] % len(LABELS[kind])]
+    if _is_in(digest[12], 50):
+        data["client_user_id"] = f"user-{digest[13] % 40}"
+    note = _make_note(digest[14], digest[15], number)
     if note is not None:
         data["client_entity_data"] = note
     return data
@@ -99,74 +99,74 @@ def _is_in(byte: int, percent: int) -> bool:
     return byte * 100 < percent * 256
 
 
-def _happens(dice: random.Random, share: float) -> bool:
-    return dice.random() < share
+def _happens(rng: random.Random, share: float) -> bool:
+    return rng.random() < share
 
 
 def make_error(seed: int, url: str) -> str:
-    """Say why the task failed, in one of the ways such tasks fail."""
-    dice = random.Random(seed)  # noqa: S311
+    """Return an error message of a failed task."""
+    rng = random.Random(seed)  # noqa: S311
     host = url.split("/")[2] if url.count("/") > 1 else "the origin"
-    return dice.choice(
+    return rng.choice(
         (
             f"Unsupported file type: {url}",
             f"Cannot download file: HTTP 404 for {url}",
             f"Cannot download file: no answer from {host} within 30 seconds",
             "Cannot decode file: moov atom not found",
             "No video stream found in the file",
-            f"File is too large: {dice.uniform(10, 80):.1f} GB",
+            f"File is too large: {rng.uniform(10, 80):.1f} GB",
             "Processing was interrupted: worker exited with signal 9",
         )
     )
 
 
 def make_result(seed: int, kind: str, task_data: Json) -> Json:
-    """Invent what the analysis found."""
-    dice = random.Random(seed)  # noqa: S311
-    return _transcript(dice, task_data) if kind == "transcription" else _detections(dice, kind)
+    """Return the result of a task that succeeded."""
+    rng = random.Random(seed)  # noqa: S311
+    return _transcript(rng, task_data) if kind == "transcription" else _detections(rng, kind)
 
 
-def _detections(dice: random.Random, kind: str) -> Json:
-    if _happens(dice, 0.4):
+def _detections(rng: random.Random, kind: str) -> Json:
+    if _happens(rng, 0.4):
         return {FLAGS[kind]: False, "detection_results": [], "frames": []}
-    labels = dice.sample(LABELS[kind], k=min(len(LABELS[kind]), dice.randint(1, 3)))
+    labels = rng.sample(LABELS[kind], k=min(len(LABELS[kind]), rng.randint(1, 3)))
     frames = [
         {
-            "label": dice.choice(labels),
+            "label": rng.choice(labels),
             "frame_number": number,
-            "confidence": 1 if _happens(dice, 0.1) else round(dice.uniform(0.5, 1), 2),
+            "confidence": 1 if _happens(rng, 0.1) else round(rng.uniform(0.5, 1), 2),
         }
-        for number in sorted(dice.sample(range(5000), k=dice.randint(1, 8)))
+        for number in sorted(rng.sample(range(5000), k=rng.randint(1, 8)))
     ]
     found = list(dict.fromkeys(str(frame["label"]) for frame in frames))
     return {FLAGS[kind]: True, "detection_results": found, "frames": frames}
 
 
-def _transcript(dice: random.Random, task_data: Json) -> Json:
-    heard = str(task_data.get("audio_language") or dice.choice(SPOKEN))
-    shown = str(task_data.get("subtitles_language") or heard)
-    languages = [heard] if shown == heard else [heard, shown]
-    if _happens(dice, 0.06):
+def _transcript(rng: random.Random, task_data: Json) -> Json:
+    audio = str(task_data.get("audio_language") or rng.choice(SPOKEN))
+    translated = str(task_data.get("subtitles_language") or audio)
+    languages = [audio] if translated == audio else [audio, translated]
+    if _happens(rng, 0.06):
         return {
             "speech_detected": False, "concatenated_text": "", "subtitles": [], "vttContent": "",
             "languages": [],
         }  # fmt: skip
     subtitles: list[dict[str, str]] = []
     vtt = ["WEBVTT\n"]
-    clock = dice.uniform(0, 3)
-    for number in range(1, dice.randint(2, 13)):
-        start, clock = clock, clock + dice.uniform(0.8, 5)
-        cue = {
+    clock = rng.uniform(0, 3)
+    for number in range(1, rng.randint(2, 13)):
+        start, clock = clock, clock + rng.uniform(0.8, 5)
+        subtitle = {
             "start_time": _timecode(start),
             "end_time": _timecode(clock),
-            "text": dice.choice(PHRASES.get(shown, PHRASES["eng"])),
+            "text": rng.choice(PHRASES.get(translated, PHRASES["eng"])),
         }
-        subtitles.append(cue)
-        vtt.append(f"{number}\n{cue['start_time']} --> {cue['end_time']}\n{cue['text']}\n")
-        clock += dice.choice((0.02, 0.4, 3600 if _happens(dice, 0.01) else 1.5))
+        subtitles.append(subtitle)
+        vtt.append(f"{number}\n{subtitle['start_time']} --> {subtitle['end_time']}\n{subtitle['text']}\n")
+        clock += rng.choice((0.02, 0.4, 3600 if _happens(rng, 0.01) else 1.5))
     return {
         "speech_detected": True,
-        "concatenated_text": " ".join(cue["text"] for cue in subtitles),
+        "concatenated_text": " ".join(subtitle["text"] for subtitle in subtitles),
         "subtitles": subtitles,
         "vttContent": "\n".join(vtt),
         "languages": languages,

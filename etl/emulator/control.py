@@ -1,7 +1,7 @@
 """
-The emulator's own addresses, for whoever steers it from another process.
+Routes under `/_emulator/`, which control the emulator from another process.
 
-They need no key, and are answered only under the emulator's own host names: see `gate`.
+They need no API key, and are served only under the emulator's own host names (`etl.emulator.middleware`).
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from etl.emulator.server import Emulator
+    from etl.emulator.state import Emulator
 
 
 def control_routes() -> list[Route]:
-    """List the addresses under `/_emulator/`."""
+    """Return the routes under `/_emulator/`."""
     return [
         Route("/_emulator/advance", _advance, methods=["POST"]),
         Route("/_emulator/stats", _stats, methods=["GET"]),
         Route("/_emulator/fault", _fault, methods=["POST"]),
-        Route("/_emulator/behaviour", _behave, methods=["POST"]),
+        Route("/_emulator/behaviour", _behaviour, methods=["POST"]),
     ]
 
 
-def read_switches(kind: type, given: Mapping[str, object]) -> dict[str, object]:
-    """Fit what came as text or JSON to the fields of a dataclass; spans of time are given in seconds."""
+def parse_fields(kind: type, given: Mapping[str, object]) -> dict[str, object]:
+    """Return text or JSON values converted to the field types of a dataclass; durations are in seconds."""
     hints = get_type_hints(kind)
     values: dict[str, object] = {}
     for name, value in given.items():
         if name not in hints or name in {"faults", "before_request"}:
-            raise ValueError(f"there is no switch {name!r}")
+            raise ValueError(f"unknown setting {name!r}")
         try:
             values[name] = msgspec.convert(value, hints[name], strict=False)
         except msgspec.ValidationError as invalid:
@@ -53,7 +53,7 @@ async def _advance(request: Request) -> Response:
     try:
         emulator.world.advance(dt.timedelta(seconds=float(request.query_params.get("seconds", ""))))
     except (ValueError, OverflowError):
-        return _refuse("seconds: a number is required, and none below zero")
+        return _refuse("seconds: a number of at least 0 is required")
     return JSONResponse({"now": _now(emulator)})
 
 
@@ -75,21 +75,21 @@ async def _stats(request: Request) -> Response:
 async def _fault(request: Request) -> Response:
     emulator: Emulator = request.app.state.emulator
     try:
-        emulator.inject(Fault(**read_switches(Fault, request.query_params)))  # type: ignore[arg-type]
+        emulator.inject(Fault(**parse_fields(Fault, request.query_params)))  # type: ignore[arg-type]
     except (TypeError, ValueError) as wrong:
         return _refuse(str(wrong))
     return JSONResponse({"faults": len(emulator.behaviour.faults)})
 
 
-async def _behave(request: Request) -> Response:
+async def _behaviour(request: Request) -> Response:
     emulator: Emulator = request.app.state.emulator
     try:
-        switches = read_switches(Behaviour, await request.json())
+        settings = parse_fields(Behaviour, await request.json())
     except ValueError as wrong:
         return _refuse(str(wrong))
-    for name, value in switches.items():
+    for name, value in settings.items():
         setattr(emulator.behaviour, name, value)
-    return JSONResponse({"changed": sorted(switches)})
+    return JSONResponse({"changed": sorted(settings)})
 
 
 def _now(emulator: Emulator) -> str:

@@ -1,4 +1,4 @@
-"""What each kind of fault answers, and what it does to an answer that was right."""
+"""The response to each kind of fault, in place of the right one or made from it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from email.utils import format_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
-from etl.emulator.raw_protocol import Answer
+from etl.emulator.raw_protocol import RawResponse
 from etl.emulator.render import dump
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 JSON = {"content-type": "application/json"}
 HTML = {"content-type": "text/html; charset=utf-8"}
 
-# These change a right answer, or the way it is sent; all others take its place.
-SPOIL = frozenset({"truncated_json", "trailing_garbage", "reset_mid_body", "wrong_length", "slow"})
+# These faults damage the right response or its transmission; all others replace it.
+DAMAGING = frozenset({"truncated_json", "trailing_garbage", "reset_mid_body", "wrong_length", "slow"})
 
 _TEXTS = {
     400: "Bad Request. Please check the parameters of the request",
@@ -37,8 +37,10 @@ _TEXTS = {
 }
 
 
-def error(status: int, text: str | None = None, headers: dict[str, str] | None = None) -> Answer:
-    """Answer with an error in the words and the shape of the API."""
+def error_response(
+    status: int, text: str | None = None, headers: dict[str, str] | None = None
+) -> RawResponse:
+    """Return an error response with the text and the shape that the API uses."""
     text = text or _TEXTS[status]
     if status in {401, 403, 500}:
         body: object = {"exception_class": "ApiError", "message": text, "request_id": f"emulated-{status}"}
@@ -46,46 +48,48 @@ def error(status: int, text: str | None = None, headers: dict[str, str] | None =
         body = {"error": text}
     else:
         body = {"status": status, "error": text}
-    return Answer(status, dump(body), JSON | (headers or {}))
+    return RawResponse(status, dump(body), JSON | (headers or {}))
 
 
-def too_many(wait: float, how: str, now: dt.datetime) -> Answer:
-    """Answer 429, saying when to come back as seconds, as an HTTP date, or not at all."""
+def too_many_requests(wait: float, retry_after: str, now: dt.datetime) -> RawResponse:
+    """Return a 429 response, with Retry-After in seconds, as an HTTP date, or without it."""
     seconds = math.ceil(wait)
-    told = {
+    headers = {
         "seconds": {"retry-after": str(seconds)},
         "date": {"retry-after": format_datetime(now + dt.timedelta(seconds=seconds), usegmt=True)},
     }
-    return error(429, headers=told.get(how))
+    return error_response(429, headers=headers.get(retry_after))
 
 
-def replace_answer(fault: Fault, request: RequestInfo, now: dt.datetime, port: int) -> Answer:
-    """Give what the fault answers in place of the truth."""
+def fault_response(fault: Fault, request: RequestInfo, now: dt.datetime, port: int) -> RawResponse:
+    """Return the response to a fault that replaces the right one."""
     here = quote(request.path) + (f"?{urlencode(request.query)}" if request.query else "")
     match fault.kind:
         case "429_seconds" | "429_date" | "429_bare":
-            answer = too_many(fault.seconds, fault.kind.removeprefix("429_"), now)
+            response = too_many_requests(fault.seconds, fault.kind.removeprefix("429_"), now)
         case "502_html":
-            answer = Answer(502, b"<html><body><h1>502 Bad Gateway</h1></body></html>", HTML)
+            response = RawResponse(502, b"<html><body><h1>502 Bad Gateway</h1></body></html>", HTML)
         case "html_200":
-            answer = Answer(200, b"<!doctype html><title>Sign in</title><p>Please sign in.</p>", HTML)
+            response = RawResponse(200, b"<!doctype html><title>Sign in</title><p>Please sign in.</p>", HTML)
         case "not_json":
-            answer = Answer(200, b"upstream is warming up", {"content-type": "text/plain"})
+            response = RawResponse(200, b"upstream is warming up", {"content-type": "text/plain"})
         case "quote_key":
-            answer = error(400, f"Bad Request. Authorization: {request.headers.get('authorization', '')}")
+            response = error_response(
+                400, f"Bad Request. Authorization: {request.headers.get('authorization', '')}"
+            )
         case "redirect_same_origin":
-            answer = Answer(302, b"", {"location": fault.url or here})
+            response = RawResponse(302, b"", {"location": fault.url or here})
         case "redirect_other_origin":
-            answer = Answer(302, b"", {"location": fault.url or f"http://localhost:{port}{here}"})
+            response = RawResponse(302, b"", {"location": fault.url or f"http://localhost:{port}{here}"})
         case _:
-            answer = error(int(fault.kind))
-    answer.status = fault.status or answer.status
-    return answer
+            response = error_response(int(fault.kind))
+    response.status = fault.status or response.status
+    return response
 
 
-def spoil(fault: Fault, answer: Answer) -> None:
-    """Damage the body of a right answer; its length is announced as it then is."""
+def damage(fault: Fault, response: RawResponse) -> None:
+    """Damage the body of a response; Content-Length is that of the damaged body."""
     if fault.kind == "truncated_json":
-        answer.body = answer.body[: len(answer.body) * 2 // 3]
+        response.body = response.body[: len(response.body) * 2 // 3]
     elif fault.kind == "trailing_garbage":
-        answer.body += b'\n<!-- served by edge-7 -->{"'
+        response.body += b'\n<!-- served by edge-7 -->{"'

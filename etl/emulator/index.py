@@ -1,4 +1,4 @@
-"""Every order and filter the list offers, sorted once, then kept so while the world changes."""
+"""Sorted listings of the tasks for each order and filter, kept up to date while the world changes."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ if TYPE_CHECKING:
     from etl.emulator.task import Task
 
 Nulls = Literal["first", "last"]
-_REMEMBERED = 8
+_MAX_CACHED = 8
 ORDERINGS = ("task_id", "status", "task_name", "started_at")
 
 
-class View(NamedTuple):
-    """One way to look at the list: who is on it, and in which order."""
+class Listing(NamedTuple):
+    """The order and the filters of a sorted list."""
 
     ordering: str
     nulls: Nulls = "last"
     status: str | None = None
     task_name: str | None = None
 
-    def holds(self, task: Task) -> bool:
-        """Tell whether the task passes this view's filters."""
+    def matches(self, task: Task) -> bool:
+        """Return whether the task passes the filters."""
         return (self.status is None or self.status == task.status) and (
             self.task_name is None or self.task_name == task.task_name
         )
 
     def key(self) -> Callable[[Task], Any]:
-        """Give what this view sorts by; the id breaks every tie."""
+        """Return the sort key; ties are ordered by id."""
         match self.ordering:
             case "task_id":
                 return lambda task: task.task_id
@@ -52,85 +52,85 @@ class View(NamedTuple):
 
 
 class Index:
-    """The tasks of a world in any order. A view is sorted when it is first asked for, and never again."""
+    """The tasks of a world. Each listing is sorted when it is first requested, then kept up to date."""
 
     def __init__(self) -> None:
         self.tasks: dict[str, Task] = {}
-        self.wire_shape: object = None
-        """In which of the record's shapes the tasks were last rendered."""
+        self.rendered_shape: object = None
+        """The record shape in which tasks were last rendered."""
         self.version = 0
-        """Grows with every change, of whatever kind."""
-        self._views: dict[View, Any] = {}
-        self._memory: dict[Hashable, Sequence[Task]] = {}
-        self._memory_version = 0
+        """Increases with every change."""
+        self._listings: dict[Listing, Any] = {}
+        self._cache: dict[Hashable, Sequence[Task]] = {}
+        self._cache_version = 0
 
-    def view(self, view: View) -> Sequence[Task]:
-        """Give the tasks that pass the view's filters, in its order; slices cost no sorting."""
-        found = self._views.get(view)
+    def list_tasks(self, listing: Listing) -> Sequence[Task]:
+        """Return the tasks of a listing; slicing it does not sort again."""
+        found = self._listings.get(listing)
         if found is None:
-            found = SortedKeyList((task for task in self.tasks.values() if view.holds(task)), key=view.key())
-            self._views[view] = found
+            matching = (task for task in self.tasks.values() if listing.matches(task))
+            found = self._listings[listing] = SortedKeyList(matching, key=listing.key())
         return cast("Sequence[Task]", found)
 
     def created_between(self, start: dt.datetime | None, end: dt.datetime | None) -> Sequence[Task]:
-        """Give those created in `[start, end)`, either bound being optional."""
-        ages: Any = self.view(View("created_at"))
-        low = 0 if start is None else ages.bisect_key_left((start, ""))
-        high = len(ages) if end is None else ages.bisect_key_left((end, ""))
-        return cast("Sequence[Task]", ages[low:high])
+        """Return the tasks created in `[start, end)`; both bounds are optional."""
+        by_creation: Any = self.list_tasks(Listing("created_at"))
+        low = 0 if start is None else by_creation.bisect_key_left((start, ""))
+        high = len(by_creation) if end is None else by_creation.bisect_key_left((end, ""))
+        return cast("Sequence[Task]", by_creation[low:high])
 
-    def remember(self, what: Hashable, pick: Callable[[], Sequence[Task]]) -> Sequence[Task]:
-        """Give what was picked for this question last time, unless something has changed since."""
-        if self._memory_version != self.version or len(self._memory) > _REMEMBERED:
-            self._memory.clear()
-            self._memory_version = self.version
-        found = self._memory.get(what)
+    def cached(self, key: Hashable, find: Callable[[], Sequence[Task]]) -> Sequence[Task]:
+        """Return the cached result for this key, or that of `find` if a task has changed since."""
+        if self._cache_version != self.version or len(self._cache) > _MAX_CACHED:
+            self._cache.clear()
+            self._cache_version = self.version
+        found = self._cache.get(key)
         if found is None:
-            found = self._memory[what] = pick()
+            found = self._cache[key] = find()
         return found
 
     def load(self, tasks: Iterable[Task]) -> None:
-        """Take in many at once; only for a world nobody has looked at yet."""
+        """Add many tasks at once, to an index that has not been used yet."""
         self.tasks.update((task.task_id, task) for task in tasks)
-        self._views.clear()
+        self._listings.clear()
         self.version += 1
 
     def add(self, task: Task) -> None:
-        """List one more task."""
+        """Add a task to all listings that it matches."""
         self.tasks[task.task_id] = task
         self._enter(task)
 
     def remove(self, task: Task) -> None:
-        """List it no more."""
+        """Remove a task from all listings."""
         self._leave(task)
         del self.tasks[task.task_id]
 
     @contextlib.contextmanager
-    def moving(self, task: Task) -> Iterator[None]:
-        """Take the task out of its places while it changes: the sorted lists find it by what it was."""
-        listed = task.task_id in self.tasks
-        if listed:
+    def updating(self, task: Task) -> Iterator[None]:
+        """Remove the task from the listings while it changes, because they locate it by its sort key."""
+        is_listed = task.task_id in self.tasks
+        if is_listed:
             self._leave(task)
         try:
             yield
         finally:
-            task.wire = task.haystack = None
-            if listed:
+            task.rendered = task.search_text = None
+            if is_listed:
                 self._enter(task)
 
     def touch(self, task: Task) -> None:
-        """Note a change of something that nothing is sorted by."""
-        task.wire = None
+        """Record a change that affects no order and no filter."""
+        task.rendered = None
         self.version += 1
 
     def _enter(self, task: Task) -> None:
         self.version += 1
-        for view, members in self._views.items():
-            if view.holds(task):
+        for listing, members in self._listings.items():
+            if listing.matches(task):
                 members.add(task)
 
     def _leave(self, task: Task) -> None:
         self.version += 1
-        for view, members in self._views.items():
-            if view.holds(task):
+        for listing, members in self._listings.items():
+            if listing.matches(task):
                 members.remove(task)

@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001
-"""What people say in the emulated videos, in scripts of every direction and width."""
+"""Phrases spoken in the emulated videos, in scripts of every direction and width."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a list request asks for, and which tasks that is."""
+"""The parameters of a list request, and the tasks that they select."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from etl.emulator.index import ORDERINGS, Index, View
+from etl.emulator.index import ORDERINGS, Index, Listing
 from etl.emulator.render import dump
 from etl.emulator.task import STATUSES, Task
 
@@ -23,7 +23,7 @@ DEFAULT_LIMIT = 10
 
 
 class BadParameter(ValueError):
-    """A parameter that is refused, with 400 unless something else is said."""
+    """A parameter that is refused, by default with 400."""
 
     def __init__(self, message: str, status: int = 400) -> None:
         self.status = status
@@ -32,7 +32,7 @@ class BadParameter(ValueError):
 
 @dataclass(slots=True, frozen=True)
 class Query:
-    """A list request, understood."""
+    """The parsed parameters of a list request."""
 
     page: int = 1
     limit: int = DEFAULT_LIMIT
@@ -41,67 +41,68 @@ class Query:
     status: str | None = None
     search: str | None = None
     created: tuple[dt.datetime | None, dt.datetime | None] = (None, None)
-    """Created in `[from, to)`."""
+    """The range of creation times, `[from, to)`."""
     ordering: str = NEWEST_START_FIRST
 
 
 def parse_query(params: Mapping[str, str], behaviour: Behaviour) -> Query:
-    """Understand the parameters as this server would, or refuse them."""
-    most, refusal = behaviour.page_limit, behaviour.page_refusal
-    if most is not None and refusal != "empty" and _whole(params, "limit", DEFAULT_LIMIT) > most:
-        raise BadParameter(f"limit must be <= {most}", refusal)
+    """Return the parsed parameters. Raises BadParameter for those that the server refuses."""
+    max_limit, refusal = behaviour.page_limit, behaviour.page_refusal
+    limit = _positive_int(params, "limit", DEFAULT_LIMIT)
+    if max_limit is not None and refusal != "empty" and limit > max_limit:
+        raise BadParameter(f"limit must be <= {max_limit}", refusal)
     status = params.get("status") or None
     if status and status not in STATUSES and behaviour.unknown_status_rejected:
         raise BadParameter(f"status: {status!r} is not one of the available choices")
     return Query(
-        page=_whole(params, "page", 1),
-        limit=_whole(params, "limit", DEFAULT_LIMIT),
-        task_id=None if behaviour.task_id_ignored else _id(params.get("task_id")),
+        page=_positive_int(params, "page", 1),
+        limit=limit,
+        task_id=None if behaviour.task_id_ignored else _uuid(params.get("task_id")),
         task_name=params.get("task_name") or None,
         status=status,
         search=params.get("search", "").casefold() or None,
-        created=_created(params.get("date_created"), behaviour),
+        created=_creation_range(params.get("date_created"), behaviour),
         ordering=_ordering(params.get("ordering"), behaviour),
     )
 
 
 def select(query: Query, index: Index, behaviour: Behaviour) -> Sequence[Task]:
     """
-    Give the tasks asked for, in order; what is returned can be sliced and has a length.
+    Return the selected tasks, in order.
 
-    Filters of status and type are sorted lists of their own. The others pick from such a list, and what
-    they picked is kept until the world changes, so that turning pages does not pick again.
+    There is a sorted listing for each status and task name. The other filters select from a listing, and
+    their result is cached until a task changes, so that reading further pages does not select again.
     """
-    view = View(query.ordering, behaviour.nulls, query.status, query.task_name)
+    listing = Listing(query.ordering, behaviour.nulls, query.status, query.task_name)
     if query.task_id is not None:
-        picked = _pick(query, view, index)
+        tasks = _filter(query, listing, index)
     elif query.search is None and query.created == (None, None):
-        picked = index.view(view)
+        tasks = index.list_tasks(listing)
     else:
-        what = (view, query.search, query.created)
-        picked = index.remember(what, lambda: _pick(query, view, index))
-    return _shuffle_ties(picked, query.ordering) if behaviour.ties_at_random else picked
+        key = (listing, query.search, query.created)
+        tasks = index.cached(key, lambda: _filter(query, listing, index))
+    return _shuffle_ties(tasks, query.ordering) if behaviour.ties_at_random else tasks
 
 
-def _pick(query: Query, view: View, index: Index) -> Sequence[Task]:
+def _filter(query: Query, listing: Listing, index: Index) -> Sequence[Task]:
     start, end = query.created
     if query.task_id is not None:
         known = index.tasks.get(query.task_id)
-        found = [] if known is None or not view.holds(known) else [known]
+        found = [] if known is None or not listing.matches(known) else [known]
         found = [task for task in found if start is None or task.created_at >= start]
         found = [task for task in found if end is None or task.created_at < end]
     elif start is None and end is None:
-        found = list(index.view(view))
+        found = list(index.list_tasks(listing))
     else:
-        found = sorted(filter(view.holds, index.created_between(start, end)), key=view.key())
-    return [task for task in found if query.search is None or query.search in _haystack(task)]
+        found = sorted(filter(listing.matches, index.created_between(start, end)), key=listing.key())
+    return [task for task in found if query.search is None or query.search in _search_text(task)]
 
 
-def _haystack(task: Task) -> str:
-    if task.haystack is None:
+def _search_text(task: Task) -> str:
+    if task.search_text is None:
         data = dump(task.task_data).decode()
-        task.haystack = f"{task.task_id}\n{task.task_name}\n{task.status}\n{data}".casefold()
-    return task.haystack
+        task.search_text = f"{task.task_id}\n{task.task_name}\n{task.status}\n{data}".casefold()
+    return task.search_text
 
 
 def _shuffle_ties(tasks: Sequence[Task], ordering: str) -> Sequence[Task]:
@@ -114,7 +115,7 @@ def _shuffle_ties(tasks: Sequence[Task], ordering: str) -> Sequence[Task]:
     return shuffled
 
 
-def _whole(params: Mapping[str, str], name: str, default: int) -> int:
+def _positive_int(params: Mapping[str, str], name: str, default: int) -> int:
     text = params.get(name, "")
     if text == "":
         return default
@@ -123,7 +124,7 @@ def _whole(params: Mapping[str, str], name: str, default: int) -> int:
     return int(text)
 
 
-def _id(text: str | None) -> str | None:
+def _uuid(text: str | None) -> str | None:
     if not text:
         return None
     try:
@@ -141,8 +142,8 @@ def _ordering(text: str | None, behaviour: Behaviour) -> str:
     return text
 
 
-def _created(text: str | None, behaviour: Behaviour) -> tuple[dt.datetime | None, dt.datetime | None]:
-    """Turn the date into the span of creation times that this server takes it to mean."""
+def _creation_range(text: str | None, behaviour: Behaviour) -> tuple[dt.datetime | None, dt.datetime | None]:
+    """Return the range of creation times that the server's date-filter semantics gives a date."""
     if not text or behaviour.date_created == "ignored":
         return None, None
     if behaviour.date_created == "rejected":

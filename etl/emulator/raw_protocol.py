@@ -1,4 +1,4 @@
-"""Answers that no well-behaved server gives: what a broken connection looks like on a real socket."""
+"""Responses written to the socket directly, to emulate broken connections."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
 class RawProtocol(HttpToolsProtocol):
-    """The server's own protocol, which also shows the application its transport."""
+    """Uvicorn's protocol, with the transport in the scope of each request."""
 
     def on_message_begin(self) -> None:
-        """Put the transport where the gate finds it."""
+        """Store the transport in the scope's state, for the middleware."""
         super().on_message_begin()
         self.scope["state"]["transport"] = self.transport
 
     def on_headers_complete(self) -> None:
-        """Show the application what was asked for in full, with the host if the request line names one."""
+        """Store the whole request target, including a host in the request line."""
         super().on_headers_complete()
         self.scope["raw_path"] = self.url.partition(b"?")[0]
 
 
 @dataclass(slots=True)
-class Answer:
-    """A whole answer, before it is sent."""
+class RawResponse:
+    """A complete response, before it is sent."""
 
     status: int
     body: bytes
     headers: dict[str, str] = field(default_factory=dict)
 
     def head(self, length: int) -> bytes:
-        """Write the head by hand, announcing any length at all."""
+        """Return the status line and headers, with any Content-Length."""
         lines = [f"HTTP/1.1 {self.status} {http.HTTPStatus(self.status).phrase}"]
         headers = self.headers | {"content-length": str(length)}
         lines += [f"{name}: {value}" for name, value in headers.items()]
@@ -42,22 +42,22 @@ class Answer:
 
 
 def reset(transport: asyncio.Transport) -> None:
-    """Drop the connection with a RST, so that the client sees `connection reset by peer`."""
-    if transport.is_closing():  # the client was quicker
+    """Close the connection with an RST: the client sees `connection reset by peer`."""
+    if transport.is_closing():  # the client closed it first
         return
     peer = transport.get_extra_info("socket")
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()
 
 
-async def reset_mid_body(transport: asyncio.Transport, answer: Answer) -> None:
-    """Send half of the body, and drop the connection once it has left."""
-    transport.write(answer.head(len(answer.body)) + answer.body[: len(answer.body) // 2])
+async def reset_mid_body(transport: asyncio.Transport, response: RawResponse) -> None:
+    """Send half of the body, then reset the connection."""
+    transport.write(response.head(len(response.body)) + response.body[: len(response.body) // 2])
     await asyncio.sleep(0.01)
     reset(transport)
 
 
-def send_short(transport: asyncio.Transport, answer: Answer) -> None:
-    """Announce more than is sent, and close in an orderly way."""
-    transport.write(answer.head(len(answer.body) + 100) + answer.body)
+def send_short(transport: asyncio.Transport, response: RawResponse) -> None:
+    """Send fewer bytes than Content-Length says, and close the connection."""
+    transport.write(response.head(len(response.body) + 100) + response.body)
     transport.close()

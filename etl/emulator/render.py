@@ -1,4 +1,4 @@
-"""Records as the API writes them: rendered once, then served as bytes until the task changes."""
+"""Records as the API returns them, rendered once and kept as bytes until the task changes."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ if TYPE_CHECKING:
 
 
 def dump(value: object) -> bytes:
-    """Write JSON as the API does: compact, and in UTF-8 rather than escapes."""
+    """Return compact JSON in UTF-8, without escapes, as the API does."""
     return msgspec.json.encode(value)
 
 
 def render_records(tasks: Iterable[Task], index: Index, behaviour: Behaviour) -> list[bytes]:
-    """Give each task's record, from what was rendered before if the shape is still the same."""
+    """Return the record of each task, from the cache if the shape has not changed."""
     shape = (
         behaviour.record_shape, behaviour.creation_field, behaviour.unstarted,
         repr(behaviour.extra_fields), repr(behaviour.extra_processing_time),
     )  # fmt: skip
-    if shape != index.wire_shape:
+    if shape != index.rendered_shape:
         for task in index.tasks.values():
-            task.wire = None
-        index.wire_shape = shape
-    return [task.wire or _render(task, behaviour) for task in tasks]
+            task.rendered = None
+        index.rendered_shape = shape
+    return [task.rendered or _render(task, behaviour) for task in tasks]
 
 
 def _render(task: Task, behaviour: Behaviour) -> bytes:
-    task.wire = dump(make_record(task, behaviour)) if task.raw is None else task.raw
-    return task.wire
+    task.rendered = dump(make_record(task, behaviour)) if task.raw is None else task.raw
+    return task.rendered
 
 
 def make_record(task: Task, behaviour: Behaviour, *, detail: bool = False) -> Json:
-    """Say what the list says of a task, in the shape the server has."""
+    """Return the record of a task in the list, or with `detail` that of its details without the result."""
     data = dict(task.task_data)
     record: Json = {
         "task_id": task.task_id,
@@ -48,13 +48,13 @@ def make_record(task: Task, behaviour: Behaviour, *, detail: bool = False) -> Js
         "progress": task.progress,
         "status": task.status,
     }
-    older = behaviour.record_shape == "older"
-    if older:
+    is_older = behaviour.record_shape == "older"
+    if is_older:
         record["task_name"] = data.pop("task_name", None)
-    if detail or not older:
+    if detail or not is_older:
         times: Json = {
-            "started_at": task.show_time(task.started_at),
-            "completed_at": task.show_time(task.completed_at),
+            "started_at": task.format_time(task.started_at),
+            "completed_at": task.format_time(task.completed_at),
             "total_time_sec": task.total_time_sec,
         }
         if behaviour.unstarted == "absent":
@@ -66,7 +66,7 @@ def make_record(task: Task, behaviour: Behaviour, *, detail: bool = False) -> Js
 
 
 def render_detail(task: Task, now: dt.datetime, behaviour: Behaviour) -> bytes | None:
-    """Write the record and its result; None where an expired result takes the whole answer with it."""
+    """Return the details of a task; None if its result has expired and that is answered with an error."""
     if task.raw is not None:
         return task.raw
     record = make_record(task, behaviour, detail=True)
@@ -76,11 +76,11 @@ def render_detail(task: Task, now: dt.datetime, behaviour: Behaviour) -> bytes |
             return None
         result = None if behaviour.expired_result == "null" else {}
     elif result is not None and behaviour.result_spelling == "older":
-        result = _spell_older(result, behaviour)
+        result = _older_spelling(result, behaviour)
     return dump(record | behaviour.extra_detail_fields | {"result": result})
 
 
-def _spell_older(result: Json, behaviour: Behaviour) -> Json:
+def _older_spelling(result: Json, behaviour: Behaviour) -> Json:
     renamed = {"porn_detected" if name == "nsfw_detected" else name: value for name, value in result.items()}
     frames = renamed.get("frames")
     if isinstance(frames, list):

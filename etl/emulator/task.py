@@ -1,4 +1,4 @@
-"""One task: its present state, which changes may befall it, and what its clock readings look like."""
+"""One task: its state, its legal transitions, and the format of its times."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ if TYPE_CHECKING:
 
     from etl.emulator.lifecycle import Step
 
-FINAL = frozenset({"SUCCESS", "FAILURE", "REVOKED"})
-STATUSES = FINAL | {"RECEIVED", "PENDING", "STARTED", "RETRY"}
+TERMINAL = frozenset({"SUCCESS", "FAILURE", "REVOKED"})
+STATUSES = TERMINAL | {"RECEIVED", "PENDING", "STARTED", "RETRY"}
 
-# A life begins as RECEIVED and ends where nothing follows.
-FOLLOWS: dict[str, frozenset[str]] = {
+# A task begins as RECEIVED; terminal statuses have no transitions.
+TRANSITIONS: dict[str, frozenset[str]] = {
     "RECEIVED": frozenset({"PENDING", "STARTED", "REVOKED"}),
     "PENDING": frozenset({"STARTED", "REVOKED"}),
     "STARTED": frozenset({"STARTED", "PENDING", "RETRY", "SUCCESS", "FAILURE", "REVOKED"}),
     "RETRY": frozenset({"STARTED", "PENDING", "REVOKED"}),
-    **dict.fromkeys(FINAL, frozenset()),
+    **dict.fromkeys(TERMINAL, frozenset()),
 }
 
 _MICROSECOND = dt.timedelta(microseconds=1)
 RESULT_KEPT_FOR = dt.timedelta(days=30)
 
-# The service writes times in three ways. A task has one of them, and these are their grains in microseconds.
-_GRAINS = (10_000, 1_000_000, 1_000)
+# The API writes times in three formats. Each task uses one; these are their resolutions in microseconds.
+_RESOLUTIONS = (10_000, 1_000_000, 1_000)
 _WHOLE_SECONDS, _MILLISECONDS = 1, 2
 
 
-class IllegalMove(ValueError):
-    """No task ever went this way."""
+class IllegalTransition(ValueError):
+    """A task cannot change to this status."""
 
     def __init__(self, task_id: str, status: str, wanted: str) -> None:
         super().__init__(f"task {task_id} is {status} and cannot become {wanted}")
@@ -42,7 +42,7 @@ class IllegalMove(ValueError):
 
 @dataclass(slots=True, eq=False)
 class Task:
-    """The truth about one task. Change it through its world, which keeps the indexes."""
+    """The state of one task. Change it through its world, which keeps the index up to date."""
 
     task_id: str
     kind: str
@@ -53,34 +53,34 @@ class Task:
     progress: int | None = 0
     started_at: dt.datetime | None = None
     completed_at: dt.datetime | None = None
-    life: Iterator[Step] | None = field(default=None, repr=False)
-    """The steps it will take by itself, unless somebody takes it by the hand."""
+    planned: Iterator[Step] | None = field(default=None, repr=False)
+    """The remaining steps of its lifecycle; None once it was changed by hand."""
     result_deleted: bool = False
     raw: bytes | None = None
-    """A record to serve verbatim in place of the true one."""
+    """A record that is served verbatim in place of the real one."""
     own_data: Json | None = None
     own_result: Json | None = None
-    wire: bytes | None = field(default=None, repr=False)
+    rendered: bytes | None = field(default=None, repr=False)
     """The record as last rendered; every change clears it."""
-    haystack: str | None = field(default=None, repr=False)
+    search_text: str | None = field(default=None, repr=False)
 
     @property
     def task_data(self) -> Json:
-        """What the client asked for."""
+        """What the client sent when it created the task."""
         if self.own_data is not None:
             return self.own_data
         return make_task_data(self.seed, self.kind, self.client_id)
 
     @property
     def task_name(self) -> str:
-        """The type of the task; unknown where a record was replaced by bytes that do not say it."""
+        """The type of the task; empty if a raw record does not state it."""
         if self.own_data is not None or self.raw is not None:
             return str((self.own_data or {}).get("task_name", ""))
         return "transcription" if self.kind == "transcription" else "content-moderation"
 
     @property
     def result(self) -> Json | None:
-        """What came of it, whether or not the service still keeps it."""
+        """The result, even if the API has deleted it."""
         if self.own_result is not None:
             return self.own_result
         if self.status == "SUCCESS":
@@ -91,41 +91,41 @@ class Task:
 
     @property
     def total_time_sec(self) -> float | None:
-        """How long it took from its first start to its end."""
+        """The time from its first start to its completion."""
         if self.started_at is None or self.completed_at is None:
             return None
         seconds = (self.completed_at - self.started_at).total_seconds()
         return int(seconds) if self.seed % 3 == _WHOLE_SECONDS else round(seconds, 3)
 
     def is_expired(self, now: dt.datetime) -> bool:
-        """Tell whether the month for which results are kept is over."""
+        """Return whether the API has deleted the result."""
         done = self.completed_at
         return self.result_deleted or (done is not None and now >= done + RESULT_KEPT_FOR)
 
     def move(self, status: str, at: dt.datetime, progress: int | None) -> None:
-        """Take the next step of a life; a first start and an end leave their times."""
-        if status not in FOLLOWS.get(self.status, STATUSES):
-            raise IllegalMove(self.task_id, self.status, status)
-        self.status, self.progress, self.wire = status, progress, None
+        """Change the status and the progress, and set `started_at` and `completed_at`."""
+        if status not in TRANSITIONS.get(self.status, STATUSES):
+            raise IllegalTransition(self.task_id, self.status, status)
+        self.status, self.progress, self.rendered = status, progress, None
         if status == "STARTED" and self.started_at is None:
-            self.started_at = self._read_clock(at)
-        elif status in FINAL and self.started_at is not None:
-            self.completed_at = max(self._read_clock(at), self.started_at)
+            self.started_at = self._truncate(at)
+        elif status in TERMINAL and self.started_at is not None:
+            self.completed_at = max(self._truncate(at), self.started_at)
 
-    def grow_up(self, lived: Sequence[Step]) -> None:
-        """Take the first steps of a life all at once; it comes to the same as taking one by one."""
-        start = next((step.age for step in lived if step.status == "STARTED"), None)
-        end, self.status, self.progress = lived[-1]
+    def apply_steps(self, steps: Sequence[Step]) -> None:
+        """Apply the first steps of a lifecycle; equal to a `move` for each, but faster."""
+        start = next((step.age for step in steps if step.status == "STARTED"), None)
+        end, self.status, self.progress = steps[-1]
         if start is not None:
-            self.started_at = self._read_clock(self.created_at + dt.timedelta(seconds=start))
-            if self.status in FINAL:
-                self.completed_at = self._read_clock(self.created_at + dt.timedelta(seconds=end))
+            self.started_at = self._truncate(self.created_at + dt.timedelta(seconds=start))
+            if self.status in TERMINAL:
+                self.completed_at = self._truncate(self.created_at + dt.timedelta(seconds=end))
 
-    def _read_clock(self, at: dt.datetime) -> dt.datetime:
-        return at - _MICROSECOND * (at.microsecond % _GRAINS[self.seed % 3])
+    def _truncate(self, at: dt.datetime) -> dt.datetime:
+        return at - _MICROSECOND * (at.microsecond % _RESOLUTIONS[self.seed % 3])
 
-    def show_time(self, at: dt.datetime | None) -> str | None:
-        """Write a time as `…:29.25Z`, `…:27Z` or `….000Z`, whichever is this task's way."""
+    def format_time(self, at: dt.datetime | None) -> str | None:
+        """Return a time as `…:29.25Z`, `…:27Z` or `….000Z`, depending on the task."""
         if at is None:
             return None
         if self.seed % 3 == _MILLISECONDS:

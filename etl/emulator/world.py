@@ -1,4 +1,4 @@
-"""A world of tasks, and what a test can do to it by hand."""
+"""A world of tasks, and the operations by which tests change it."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
 class World(Timeline):
     """
-    Tasks that come, live and end by themselves, or as they are told.
+    Tasks that follow their planned lifecycle, or are changed by hand.
 
-    Time stands still until `advance`, or runs at `speed` simulated seconds a second. A task that was
-    touched by hand leaves its planned life and stays as it was put. One lock guards everything.
+    The clock advances with `advance`, or at `speed` simulated seconds per second. A task that was changed by
+    hand no longer follows its plan. One lock guards everything.
     """
 
     @property
     def tasks(self) -> Mapping[str, Task]:
-        """The truth: every task that exists now, by id."""
+        """The tasks that exist now, by id."""
         self.catch_up()
         return MappingProxyType(self.index.tasks)
 
     @property
     def deleted(self) -> Mapping[str, Task]:
-        """Those that were deleted and not revived."""
+        """The deleted tasks, by id."""
         return MappingProxyType(self._deleted)
 
     def create(
@@ -43,125 +43,125 @@ class World(Timeline):
         task_id: str | None = None,
         task_data: Json | None = None,
         created_at: dt.datetime | None = None,
-        lives: bool = False,
+        has_plan: bool = False,
     ) -> str:
-        """Add a task, RECEIVED and waiting for what a test does to it, unless it `lives` by itself."""
+        """Add a task, and return its id. It stays RECEIVED unless it `has_plan`."""
         with self.lock:
-            task = self._bear(created_at or self.now, kind, lives=lives)
+            task = self._create_task(created_at or self.now, kind, has_plan=has_plan)
             task.task_id = task_id or task.task_id
             task.own_data = task_data
             if task.task_id in self.index.tasks:
-                raise ValueError(f"there is a task {task.task_id} already")
+                raise ValueError(f"the task {task.task_id} exists already")
             self.index.add(task)
             return task.task_id
 
     def start(self, task_id: str, progress: int | None = None) -> None:
-        """Let it run: it is STARTED, and has a start from now on."""
+        """Change the status to STARTED."""
         self._step(task_id, "STARTED", progress)
 
     def set_progress(self, task_id: str, progress: int | None) -> None:
-        """Show another progress, the status staying what it is."""
+        """Change the progress alone."""
         with self.lock:
-            task = self._take(task_id)
+            task = self._take_over(task_id)
             task.progress = progress
             self.index.touch(task)
 
     def send_back(self, task_id: str) -> None:
-        """Let a running task wait for its next stage: STARTED becomes PENDING again."""
+        """Change a STARTED task back to PENDING, as between two stages."""
         self._step(task_id, "PENDING")
 
     def retry(self, task_id: str) -> None:
-        """Let a running task fail for internal reasons, and queue again."""
+        """Change a STARTED task to RETRY, as after an internal error."""
         self._step(task_id, "RETRY", 0)
 
     def finish(self, task_id: str, result: Json | None = None) -> None:
-        """Let it succeed, with this result or an invented one; it starts first if it had not."""
+        """Change the status to SUCCESS, by way of STARTED, with this result or a generated one."""
         self._end(task_id, "SUCCESS", 100, result)
 
     def fail(self, task_id: str, error: str | None = None) -> None:
-        """Let it fail, with this error or an invented one; it starts first if it had not."""
+        """Change the status to FAILURE, by way of STARTED, with this error or a generated one."""
         self._end(task_id, "FAILURE", None, None if error is None else {"error": error})
 
     def revoke(self, task_id: str) -> None:
-        """Cancel it, started or not."""
+        """Change the status to REVOKED."""
         self._step(task_id, "REVOKED")
 
     def set_status(self, task_id: str, status: str) -> None:
-        """Put it in any status at all, one that nobody has heard of included."""
+        """Change the status to any text, even an undocumented one."""
         with self.lock:
-            task = self._take(task_id)
-            with self.index.moving(task):
+            task = self._take_over(task_id)
+            with self.index.updating(task):
                 task.status = status
 
     def delete(self, task_id: str) -> None:
-        """Let it vanish from the list and from its own address."""
+        """Delete it from the list; its details are answered with 404."""
         with self.lock:
-            task = self._take(task_id)
+            task = self._take_over(task_id)
             self.index.remove(task)
             self._deleted[task_id] = task
 
     def revive(self, task_id: str) -> None:
-        """Bring a deleted task back, as it was."""
+        """Restore a deleted task."""
         with self.lock:
             self.index.add(self._deleted.pop(task_id))
 
     def expire_result(self, task_id: str) -> None:
-        """Let the service forget the result before its month is over."""
+        """Delete the result before its month is over."""
         with self.lock:
             self.index.tasks[task_id].result_deleted = True
 
     def add_raw(self, sort_key: str, raw: bytes) -> None:
         """
-        Add a record that is served verbatim, malformed or not.
+        Add a record that is served verbatim, even if malformed.
 
-        It stands where `sort_key` would stand among the ids. What can be read of it counts for filters.
+        It is ordered as if its id were `sort_key`. Filters apply to the fields that can be parsed.
         """
         with self.lock:
             self.create(task_id=sort_key)
             self.replace_raw(sort_key, raw)
 
     def replace_raw(self, task_id: str, raw: bytes | None) -> None:
-        """Serve these bytes verbatim in place of the true record; None brings the truth back."""
+        """Serve these bytes verbatim in place of the real record; None restores that."""
         with self.lock:
-            task = self._take(task_id)
+            task = self._take_over(task_id)
             self.index.remove(task)
-            true = self._true.setdefault(task_id, task)
-            self.index.add(true if raw is None else _pose(true, raw))
+            original = self._originals.setdefault(task_id, task)
+            self.index.add(original if raw is None else _with_raw(original, raw))
 
-    def _take(self, task_id: str) -> Task:
-        """Take a task by the hand: from now on it does nothing by itself."""
+    def _take_over(self, task_id: str) -> Task:
+        """Return a task, which from now on does not follow its plan."""
         self.catch_up()
         task = self.index.tasks[task_id]
-        task.life = None
+        task.planned = None
         return task
 
     def _step(self, task_id: str, status: str, progress: int | None = None) -> None:
         with self.lock:
-            task = self._take(task_id)
+            task = self._take_over(task_id)
             self._move(task, status, task.progress if progress is None else progress)
 
     def _end(self, task_id: str, status: str, progress: int | None, result: Json | None) -> None:
         with self.lock:
-            if self._take(task_id).status != "STARTED":
+            if self._take_over(task_id).status != "STARTED":
                 self._step(task_id, "STARTED")
             self._step(task_id, status, progress)
             self.index.tasks[task_id].own_result = result
 
 
-def _pose(true: Task, raw: bytes) -> Task:
-    """Make a task that shows as these bytes, and is found by what can be read of them."""
+def _with_raw(original: Task, raw: bytes) -> Task:
+    """Return a copy that is rendered as these bytes, and filtered by the fields that can be parsed."""
     try:
         record = json.loads(raw)
     except (ValueError, RecursionError):
         record = None
-    said = record if isinstance(record, dict) else {}
-    data = said.get("task_data")
+    fields = record if isinstance(record, dict) else {}
+    data = fields.get("task_data")
     return dataclasses.replace(
-        true,
+        original,
         raw=raw,
-        wire=None,
-        haystack=raw.decode(errors="replace").casefold(),
-        status=str(said.get("status", "")),
-        progress=progress if isinstance(progress := said.get("progress"), int) else None,
+        rendered=None,
+        search_text=raw.decode(errors="replace").casefold(),
+        status=str(fields.get("status", "")),
+        progress=progress if isinstance(progress := fields.get("progress"), int) else None,
         own_data=data if isinstance(data, dict) else {},
     )

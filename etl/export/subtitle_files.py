@@ -16,7 +16,7 @@ from etl.export.targets import open_output
 from etl.files import make_folder
 from etl.frames.chunks import connected
 from etl.load.dialect import is_any_of
-from etl.load.subtitle_formats import as_srt, as_webvtt, has_cues, srt_of_webvtt
+from etl.load.subtitle_formats import as_srt, as_webvtt, has_subtitles, srt_of_webvtt
 from etl.models import RESULTS, SUBTITLES, TASKS
 
 if TYPE_CHECKING:
@@ -79,10 +79,10 @@ def export_subtitles(  # noqa: PLR0913
 
 
 def _as_vtt(vtt: str | None, subtitles: list[Any]) -> str:
-    if vtt is not None and has_cues(vtt):
+    if vtt is not None and has_subtitles(vtt):
         return vtt
     made = as_webvtt(subtitles)
-    return made if has_cues(made) else ""
+    return made if has_subtitles(made) else ""
 
 
 def _as_srt(vtt: str | None, subtitles: list[Any]) -> str:

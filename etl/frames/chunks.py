@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pandas as pd
 import sqlalchemy as sa
 
-from etl.database import database_errors, ensure_schema, exact_reading, missing_privileges_named, reading
+from etl.database import database_errors, ensure_schema, explain_missing_privileges, reader_settings, reading
 from etl.errors import ConfigurationError
 from etl.frames.dtypes import as_stored, to_array
 from etl.settings import Settings
@@ -92,7 +92,7 @@ def _opened(source: Source) -> Iterator[tuple[sa.Connection, Exactly]]:
         with database_errors():
             yield source, _checked(source)
         return
-    with database_errors(), source.connect() as connection, missing_privileges_named(connection):
+    with database_errors(), source.connect() as connection, explain_missing_privileges(connection):
         connection.execution_options(**_READ_ONLY[dialect])
         with connection.begin():
             if dialect == "sqlite":
@@ -104,7 +104,7 @@ def _opened(source: Source) -> Iterator[tuple[sa.Connection, Exactly]]:
 def _checked(connection: sa.Connection) -> Exactly:
     """Return what to read over a user's connection in; raises DatabaseError if there is nothing to read."""
     is_postgres = connection.dialect.name == "postgresql"
-    reading_exactly = exact_reading(connection) if is_postgres else contextlib.nullcontext
+    reading_exactly = reader_settings(connection) if is_postgres else contextlib.nullcontext
     with reading_exactly():
         ensure_schema(connection, migrate=False)
     return reading_exactly

@@ -1,8 +1,8 @@
 """
-Which characters are the same to a search, which make up words, and which stand between them.
+Folding of characters for the search: which are equal, which form words, and which separate words.
 
-Folded text has no case, width, accents or vowel points, and nothing that cannot be seen. `separated` then
-leaves in it only what words are made of, spaces between them, and two signs inside of them.
+Folded text has no case, width, accents, vowel points or invisible characters. `normalize_separators` then
+keeps only the characters of words, spaces between words, and two signs inside words.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-# In separated text: an apostrophe whose sides are words as well, and a sign that is no part of its word.
+# In normalized text: an apostrophe whose sides are words as well, and any other sign inside a word.
 APOSTROPHE, LEFT_OUT = "'", "\u00b7"
 # Thai, Lao, Tibetan, Burmese, Khmer, Han, kana, bopomofo, Hangul.
 UNSPACED = re.compile(
@@ -24,32 +24,33 @@ _INVISIBLE = (
     "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
     "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
-# Hebrew and Arabic vowels, the stretched line, and accents that no single letter has.
+# Hebrew and Arabic vowels, the tatweel, and combining accents without precomposed letters.
 _MARKS = (
     "\u0591-\u05bd\u05bf-\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06ed\u1ab0-\u1aff\u1dc0-\u1dff"
     "\u20d0-\u20ff\ufe20-\ufe2f"
 )
 _CYRILLIC_VOWELS = "\u0430\u0435\u0438\u043e\u0443\u044b\u044d-\u044f\u0454\u0456\u04af\u04b1\u04d9\u04e9"
-# Accents, but for those that make another Cyrillic letter. There, the two dots go, and the stress on a vowel.
-# What stands before is looked at last: so the search runs from one of these characters to the next.
+# All accents, except those that make a different Cyrillic letter: there, only the diaeresis, and stress
+# marks on vowels. Each alternative begins with a mark and looks behind it last, so that the search skips
+# other text.
 _POINTS = re.compile(
     f"[{_MARKS}{_INVISIBLE}]+|\u0308|[\u0300-\u036f](?<![\u0400-\u052f].)[\u0300-\u036f]*"
     f"|[\u0300\u0301](?<=[{_CYRILLIC_VOWELS}].)"
 )
-# Letters that no rule of Unicode takes apart, as people type them who have no key for them.
+# Letters that Unicode does not decompose, as typed on keyboards without them.
 _PLAIN = str.maketrans(
     {"ł": "l", "đ": "d", "ð": "d", "ø": "o", "\u0131": "i", "æ": "ae", "œ": "oe", "þ": "th"}
 )
-# Typed for an apostrophe; Unicode's rules would make a space and an accent of each.
+# Typed instead of an apostrophe; NFKD would turn each into a space and an accent.
 _SPACING_ACCENTS = re.compile("[\u00b4\u1fbd\u1fbf\u1ffd]")
 
-# An apostrophe as it is typed, and what looks like one: in Hawaiian, Uzbek, transcribed Arabic, Hebrew.
+# Apostrophes and their look-alikes in Hawaiian, Uzbek, transcribed Arabic and Hebrew.
 _APOSTROPHES = re.compile(
     "['`\u02b9\u02bb-\u02bf\u055a\u05f3\u07f4\u07f5\u2018\u2019\u201b\u2032\ua78b\ua78c]"
 )
-# What may become one of these.
+# Characters that are or fold to an apostrophe.
 _MAY_BE_APOSTROPHE = re.compile(f"{_APOSTROPHES.pattern}|{_SPACING_ACCENTS.pattern}|[\u0149\uff07]")
-# The Hebrew gershayim, and the quotation marks that are typed for it.
+# The Hebrew gershayim, and quotation marks typed instead of it.
 _QUOTES = re.compile('["\u05f4\u201c-\u201f]')
 _MIDDLE_DOTS = re.compile("[\u00b7\u2027]")
 _SIGNS = re.compile(f"['\"{LEFT_OUT}]+")
@@ -59,7 +60,7 @@ _ELIDING = re.compile("[a-z\u00df-\u02af\u0370-\u03ff\u1e00-\u1fff\u2c60-\u2c7f\
 
 
 class _Separators(dict[int, int]):
-    """Maps every character to itself if words are made of it, to one of _SIGNS, or to a space."""
+    """Maps a character to itself if it can be part of a word, else to one of _SIGNS or a space."""
 
     def __missing__(self, code: int) -> int:
         self[code] = ord(_mapped(chr(code)))
@@ -81,27 +82,27 @@ def fold(text: str) -> str:
     if text.isascii():
         return text.lower()
     text = _SPACING_ACCENTS.sub(APOSTROPHE, text)
-    taken_apart = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
-    return unicodedata.normalize("NFC", _POINTS.sub("", taken_apart).translate(_PLAIN))
+    decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+    return unicodedata.normalize("NFC", _POINTS.sub("", decomposed).translate(_PLAIN))
 
 
-def separated(folded: str) -> str:
+def normalize_separators(folded: str) -> str:
     """
-    Return folded text with spaces between its words, and as long as it was.
+    Return folded text with nothing but spaces between words; its length does not change.
 
-    An apostrophe and a middle dot between letters are inside a word, as are Hebrew quotation marks in an
-    abbreviation. `APOSTROPHE` is one between Latin or Greek letters, `LEFT_OUT` any other sign. Scripts
-    without spaces have no such signs.
+    Apostrophes and middle dots between letters belong to a word, as do Hebrew quotation marks in an
+    abbreviation. `APOSTROPHE` stands for an apostrophe between Latin or Greek letters, `LEFT_OUT` for any
+    other such sign. Unspaced scripts have none.
     """
-    return _SIGNS.sub(_settled, folded.translate(_SEPARATORS))
+    return _SIGNS.sub(_replace_signs, folded.translate(_SEPARATORS))
 
 
 def may_have_apostrophe(text: str) -> bool:
-    """Return whether there can be an `APOSTROPHE` in the text once it is folded and separated."""
+    """Return whether the normalized text may contain an `APOSTROPHE`."""
     return _MAY_BE_APOSTROPHE.search(text) is not None
 
 
-def _settled(signs: re.Match[str]) -> str:
+def _replace_signs(signs: re.Match[str]) -> str:
     text, start, end = signs.string, *signs.span()
     before, after = text[max(start - 1, 0) : start], text[end : end + 1]
     if len(signs[0]) > 1 or not (_is_letter(before) and _is_letter(after)):

@@ -1,10 +1,10 @@
 """
-Indexes that a first load builds at its end.
+Indexes that a first load builds at its end, on SQLite only.
 
-Rows come in the order of their ids, so that an index on anything else is written all over; sorting it once
-costs a fraction. Only on SQLite, where the work is done by the process that loads: on Postgres another one
-does it, and there a dropped index would lock readers out. A load that was cut short has none, and the next
-run builds them; a migration may find them missing.
+Rows arrive ordered by id, so inserting them into any other index is random access; building the index once
+takes a fraction of the time. On Postgres the server does that work in another process, and dropping an index
+would block readers. After an interrupted first load the indexes are missing, so a migration must allow for
+that; the next run builds them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _INDEXES = [
 
 
 def defer_indexes(connection: sa.Connection) -> None:
-    """Drop the indexes of tables without a row."""
+    """Drop the indexes if no task is stored yet."""
     if connection.dialect.name == "sqlite" and not connection.scalar(
         sa.select(sa.exists().select_from(TASKS))
     ):
@@ -31,14 +31,14 @@ def defer_indexes(connection: sa.Connection) -> None:
 
 
 def build_indexes(connection: sa.Connection) -> None:
-    """Build what is missing."""
+    """Build the missing indexes."""
     for index in missing_indexes(connection):
         index.create(connection)
 
 
 def missing_indexes(connection: sa.Connection) -> list[sa.Index]:
-    """Give the indexes that wait for a first load to end."""
+    """Return the indexes that a first load has dropped and not built yet."""
     if connection.dialect.name != "sqlite":
         return []
-    there = set(connection.scalars(sa.text("SELECT name FROM sqlite_master WHERE type = 'index'")))
-    return [index for index in _INDEXES if index.name not in there]
+    existing = set(connection.scalars(sa.text("SELECT name FROM sqlite_master WHERE type = 'index'")))
+    return [index for index in _INDEXES if index.name not in existing]

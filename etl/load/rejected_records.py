@@ -1,4 +1,4 @@
-"""Park the records that could not be loaded: each once, with its text and the reason."""
+"""Records that could not be loaded, each stored once, with its text and the reason."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def reject(
     received_at: dt.datetime,
 ) -> None:
     r"""
-    Keep the records that are not kept yet.
+    Store records that are not stored yet.
 
-    The text is stored as it came; bytes that are no UTF-8, and U+0000, which Postgres refuses, are written
-    as `\xNN`.
+    The text is stored unchanged, except that bytes that are not UTF-8, and U+0000, which Postgres cannot
+    store, are written as `\xNN`.
     """
     rows = [
         {
@@ -47,5 +47,5 @@ def reject(
 
 
 def count_rejected(connection: sa.Connection) -> int:
-    """Count the records set aside."""
+    """Return the number of rejected records."""
     return connection.scalar(sa.select(sa.func.count()).select_from(REJECTED)) or 0

@@ -1,8 +1,8 @@
 """
-What a run has seen, and what it therefore proves to be gone.
+Marking tasks as removed that are no longer at the source.
 
-The ids live in a temporary table of the run's own connection: memory does not grow with their number, and no
-stored row is touched to remember them.
+The ids of the tasks that a run has seen are kept in a temporary table of its connection, so that memory
+does not grow with their number, and no stored row is updated.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class SeenTasks:
     """
     The tasks that one run has seen so far. The caller owns every transaction.
 
-    With `began_empty` none was present when the run began: whatever is here, it has seen.
+    If the run `began_empty`, no task was stored when it began, so it has seen every stored task.
     """
 
     def __init__(self, connection: sa.Connection, *, began_empty: bool = False) -> None:
@@ -44,7 +44,7 @@ class SeenTasks:
         _SEEN.create(connection, checkfirst=False)
 
     def add(self, task_ids: Iterable[str]) -> None:
-        """Note that these tasks are at the source."""
+        """Record that these tasks are at the source."""
         if self._has_all:
             return
         statement = insert(self._connection, _SEEN).from_select(
@@ -53,7 +53,7 @@ class SeenTasks:
         self._connection.execute(statement.on_conflict_do_nothing())
 
     def unseen_in_flight(self, limit: int, after: str = "") -> list[str]:
-        """Give stored, unfinished tasks that the run has not seen, in the order of their ids."""
+        """Return the next `limit` ids, after `after`, of tasks in flight that the run has not seen."""
         if self._has_all:
             return []
         query = (
@@ -65,49 +65,23 @@ class SeenTasks:
         return list(self._connection.scalars(query))
 
     def count_missing(self) -> int:
-        """Count the stored tasks that a complete read did not show."""
+        """Return the number of stored tasks that the run has not seen."""
         if self._has_all:
             return 0
         query = sa.select(sa.func.count()).select_from(TASKS).where(_IS_PRESENT, _IS_UNSEEN)
         return self._connection.scalar(query) or 0
 
     def mark_missing(self, observation: Observation) -> None:
-        """Mark what a complete read did not show as removed, and record it."""
+        """Mark the tasks that the run has not seen as removed. Valid only after a complete scan."""
         _mark(self._connection, sa.and_(_IS_PRESENT, _IS_UNSEEN), observation)
 
     def drop(self) -> None:
-        """Give the space back."""
+        """Drop the temporary table."""
         _SEEN.drop(self._connection)
 
 
-def count_in_flight(connection: sa.Connection) -> int:
-    """Count the stored tasks that may still change."""
-    query = sa.select(sa.func.count()).select_from(TASKS).where(IN_FLIGHT)
-    return connection.scalar(query) or 0
-
-
-def state_of(connection: sa.Connection, task_id: str) -> tuple[str | None, int | None] | None:
-    """Give status and progress of a stored task."""
-    row = connection.execute(
-        sa.select(TASKS.c.status, TASKS.c.progress).where(TASKS.c.task_id == task_id)
-    ).one_or_none()
-    return None if row is None else (row.status, row.progress)
-
-
-def newest_start(connection: sa.Connection) -> dt.datetime | None:
-    """Give the last start of any stored task."""
-    newest: dt.datetime | None = connection.scalar(sa.select(sa.func.max(TASKS.c.started_at)))
-    return newest
-
-
-def count_by_status(connection: sa.Connection) -> dict[str | None, int]:
-    """Count the stored tasks that the source still has, as far as is known, by their status."""
-    query = sa.select(TASKS.c.status, sa.func.count()).where(_IS_PRESENT).group_by(TASKS.c.status)
-    return {row[0]: row[1] for row in connection.execute(query)}
-
-
 def mark_removed(connection: sa.Connection, task_ids: Iterable[str], observation: Observation) -> None:
-    """Mark tasks whose absence the source has stated one by one, and record it."""
+    """Mark these tasks as removed, with a history event for each."""
     listed = list(task_ids)
     if listed:
         _mark(connection, sa.and_(_IS_PRESENT, is_any_of(connection, TASKS.c.task_id, listed)), observation)
@@ -115,23 +89,23 @@ def mark_removed(connection: sa.Connection, task_ids: Iterable[str], observation
 
 def mark_all_removed(connection: sa.Connection, observation: Observation) -> int:
     """
-    Mark every task as removed, record it, and return how many there were.
+    Mark every task as removed, and return the number of tasks.
 
-    None of their results, and none of their own pages, is asked for any longer.
+    Their results and details are no longer fetched.
     """
     count = connection.scalar(sa.select(sa.func.count()).select_from(TASKS).where(_IS_PRESENT)) or 0
     _mark(connection, _IS_PRESENT, observation)
     connection.execute(sa.update(TASKS).where(RESULT_DUE).values(is_result_due=False))
     connection.execute(sa.update(TASKS).where(DETAIL_DUE).values(detail_due_at=None))
-    is_waiting = RESULTS.c.next_attempt_at.is_not(None)
-    connection.execute(sa.update(RESULTS).where(is_waiting).values(next_attempt_at=None))
+    has_attempt = RESULTS.c.next_attempt_at.is_not(None)
+    connection.execute(sa.update(RESULTS).where(has_attempt).values(next_attempt_at=None))
     return count
 
 
 def _mark(connection: sa.Connection, condition: sa.ColumnElement[bool], observation: Observation) -> None:
     at: dt.datetime = observation.observed_at
     state = (TASKS.c.status, TASKS.c.progress)
-    gone = sa.select(
+    events = sa.select(
         TASKS.c.task_id,
         sa.literal(observation.run_id),
         sa.literal(at, HISTORY.c.observed_at.type),
@@ -141,5 +115,5 @@ def _mark(connection: sa.Connection, condition: sa.ColumnElement[bool], observat
     ).where(condition)
     names = ["task_id", "run_id", "observed_at", "event"]
     names += ["status", "progress", "previous_status", "previous_progress"]
-    connection.execute(sa.insert(HISTORY).from_select(names, gone))
+    connection.execute(sa.insert(HISTORY).from_select(names, events))
     connection.execute(sa.update(TASKS).where(condition).values(removed_at=at, changed_at=at))

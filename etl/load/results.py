@@ -1,4 +1,4 @@
-"""Archive results: never over a fuller one, and each with the rows of subtitles and detections it holds."""
+"""Archiving results with their subtitles and detections; a result is never replaced by an emptier one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from etl.extract.result import fullness
 from etl.load.bulk import encoder_for, insert_rows, update_rows
 from etl.load.details import add_details
 from etl.load.dialect import is_any_of
-from etl.load.subtitle_formats import as_webvtt, has_cues
+from etl.load.subtitle_formats import as_webvtt, has_subtitles
 from etl.load.transcript_index import index_transcripts
 from etl.load.transform import CLOCK_RESOLUTION
 from etl.models import DETAIL_DUE, DETECTIONS, RESULT_DUE, RESULTS, SUBTITLES, TASKS
@@ -24,27 +24,27 @@ if TYPE_CHECKING:
     from etl.extract.result import ResultPayload
     from etl.load.bulk import Row
     from etl.load.due_results import DueResult
-    from etl.load.transcript_index import Lines
+    from etl.load.transcript_index import Transcript
 
 _COLUMNS = tuple(column.name for column in RESULTS.columns)
-# Answers are turned into rows so many bytes of them at a time: as rows they take many times their size.
-PART_BYTES = 4 * 1024 * 1024
+# Answers are converted to rows in parts of this size, because rows take many times the memory of an answer.
+MAX_PART_BYTES = 4 * 1024 * 1024
 _FROM_PAYLOAD = ("kind", "result", "detected", "speech_detected", "languages", "text", "vtt", "error")
 
-# Between two questions for a result that is not there yet: this long, and twice as long each time.
-FIRST_WAIT, MAX_WAIT = dt.timedelta(minutes=1), dt.timedelta(days=1)
-# So many failures may be chance: the next sync asks again.
-TOLERATED_FAILURES = 2
-# Between two questions for the times of a task whose page could not be read.
-DETAIL_WAIT = dt.timedelta(days=1)
+# Wait before the next attempt for a result that is not available yet; it doubles with each attempt.
+MIN_WAIT, MAX_WAIT = dt.timedelta(minutes=1), dt.timedelta(days=1)
+# After this many failed requests, the next sync still tries again at once.
+_MAX_IMMEDIATE_RETRIES = 2
+# Wait before the details of a task are fetched again after they could not be read.
+_DETAIL_WAIT = dt.timedelta(days=1)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class FetchedResult:
     """
-    What the API said of a result: `found` is None if there is none, or if it failed to tell.
+    The API's answer for a result; `found` is None if there is no result or the request failed.
 
-    `seconds` is how long that took.
+    `seconds` is the duration of the request.
     """
 
     due: DueResult
@@ -54,17 +54,17 @@ class FetchedResult:
 
     @property
     def has_result(self) -> bool:
-        """Whether there was a result."""
+        """Whether the answer has a result."""
         return self.found is not None and self.found.result is not None
 
     @property
     def size(self) -> int:
-        """How many bytes it was sent in."""
+        """The size of the answer in bytes."""
         return self.found.task.size if self.found else 0
 
 
 class ArchiveCounts(NamedTuple):
-    """How many results are new, and how many of their lines have a time that makes no sense."""
+    """The number of archived results, and of subtitles in them with an unreadable time."""
 
     archived: int
     unreadable_times: int
@@ -73,17 +73,17 @@ class ArchiveCounts(NamedTuple):
 def store_results(
     connection: sa.Connection, answers: Sequence[FetchedResult], now: dt.datetime
 ) -> ArchiveCounts:
-    """Store what was answered, and return what is new; the caller owns the transaction."""
+    """Store the answers, and return what was archived. The caller owns the transaction."""
     parts = [_store_part(connection, part, now) for part in _iter_parts(answers)]
     return ArchiveCounts(sum(part.archived for part in parts), sum(part.unreadable_times for part in parts))
 
 
 def _iter_parts(answers: Sequence[FetchedResult]) -> Iterator[Sequence[FetchedResult]]:
-    """Yield at least one answer at a time, and more as long as they are small together."""
+    """Yield parts of at least one answer, and of at most MAX_PART_BYTES if it has more."""
     part: list[FetchedResult] = []
     size = 0
     for answer in answers:
-        if part and size + answer.size > PART_BYTES:
+        if part and size + answer.size > MAX_PART_BYTES:
             yield part
             part, size = [], 0
         part.append(answer)
@@ -94,21 +94,22 @@ def _iter_parts(answers: Sequence[FetchedResult]) -> Iterator[Sequence[FetchedRe
 def _store_part(
     connection: sa.Connection, answers: Sequence[FetchedResult], now: dt.datetime
 ) -> ArchiveCounts:
-    answers = [_checked(answer) for answer in answers]
+    answers = [_without_mismatch(answer) for answer in answers]
     task_ids = [answer.due.task_id for answer in answers]
     query = sa.select(RESULTS).where(is_any_of(connection, RESULTS.c.task_id, task_ids))
     stored = {row["task_id"]: row for row in connection.execute(query).mappings()}
-    new, again, archived = _rows_of(connection, answers, stored, now)
-    _write(connection, new, again)
+    inserted, updated, archived = _rows_of(connection, answers, stored, now)
+    _write(connection, inserted, updated)
     replaced = [payload.task.task_id for payload in archived if payload.task.task_id in stored]
-    _write_parts(connection, archived, replaced)
-    index_transcripts(connection, [(each.task.task_id, _lines(each)) for each in archived], replaced)
-    # Asked for once, it is up to `task_results` when to ask again.
+    _write_items(connection, archived, replaced)
+    index_transcripts(connection, [(each.task.task_id, _transcript(each)) for each in archived], replaced)
+    # From now on `task_results.next_attempt_at` decides when the result is fetched again.
     is_answered = is_any_of(connection, TASKS.c.task_id, task_ids)
     connection.execute(sa.update(TASKS).where(is_answered, RESULT_DUE).values(is_result_due=False))
     _settle_details(connection, answers, now)
-    cues = (cue for payload in archived for cue in payload.subtitles)
-    return ArchiveCounts(len(archived), sum(None in (cue.start_seconds, cue.end_seconds) for cue in cues))
+    subtitles = (subtitle for payload in archived for subtitle in payload.subtitles)
+    unreadable = sum(None in (subtitle.start_seconds, subtitle.end_seconds) for subtitle in subtitles)
+    return ArchiveCounts(len(archived), unreadable)
 
 
 def _rows_of(
@@ -118,12 +119,12 @@ def _rows_of(
     now: dt.datetime,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[ResultPayload]]:
     """
-    Return the rows that are new, those that replace others, and what results hold for other tables.
+    Return the rows to insert, the rows to update, and the archived payloads for the other tables.
 
-    Results are text from here on: as values, a large one is most of the memory that a sync takes.
+    Results are JSON text from here on: decoded, a large result would take most of the memory of a sync.
     """
-    new: list[dict[str, Any]] = []
-    again: list[dict[str, Any]] = []
+    inserted: list[dict[str, Any]] = []
+    updated: list[dict[str, Any]] = []
     archived: list[ResultPayload] = []
     for packed in answers:
         answer = dataclasses.replace(packed, found=packed.found and packed.found.unpacked())
@@ -132,36 +133,36 @@ def _rows_of(
             continue
         if known is not None and known["state"] == "archived" and not _is_fuller(answer.found, known):
             if not answer.due.is_detail_only:
-                _count(connection, answer, known, now)
+                _update_attempts(connection, answer, known, now)
             continue
         if answer.due.is_detail_only and (known is None or not answer.has_result):
             continue
         row = _row(answer, known, now)
-        (new if known is None else again).append(row)
+        (inserted if known is None else updated).append(row)
         if answer.found is not None and answer.has_result:
             row["result"] = encoder_for(connection).document(row["result"])
             archived.append(dataclasses.replace(answer.found, result=None))
-    return new, again, archived
+    return inserted, updated, archived
 
 
 def _settle_details(connection: sa.Connection, answers: Sequence[FetchedResult], now: dt.datetime) -> None:
-    """Store what the tasks' own pages add, and ask again later for those that could not be read."""
+    """Store what the tasks' details add, and schedule another attempt for those that could not be read."""
     add_details(connection, [answer.found.task for answer in answers if answer.found is not None], now)
     failed = [answer.due.task_id for answer in answers if answer.is_failure]
     settled = [answer.due.task_id for answer in answers if not answer.is_failure]
-    for task_ids, due_at in ((settled, None), (failed, now + DETAIL_WAIT)):
+    for task_ids, due_at in ((settled, None), (failed, now + _DETAIL_WAIT)):
         is_due = sa.and_(DETAIL_DUE, is_any_of(connection, TASKS.c.task_id, task_ids))
         connection.execute(sa.update(TASKS).where(is_due).values(detail_due_at=due_at))
 
 
-def _lines(payload: ResultPayload) -> Lines:
+def _transcript(payload: ResultPayload) -> Transcript:
     if payload.subtitles:
-        return [(position, cue.text or "") for position, cue in enumerate(payload.subtitles)]
+        return [(position, subtitle.text or "") for position, subtitle in enumerate(payload.subtitles)]
     return [] if payload.text is None else [(None, payload.text)]
 
 
-def _checked(answer: FetchedResult) -> FetchedResult:
-    """Take the result of another task than the one asked for as no answer at all."""
+def _without_mismatch(answer: FetchedResult) -> FetchedResult:
+    """Return the answer, without its payload if that is for another task than the requested one."""
     if answer.found is None or answer.found.task.task_id == answer.due.task_id:
         return answer
     return dataclasses.replace(answer, found=None)
@@ -172,13 +173,13 @@ def _is_fuller(found: ResultPayload | None, known: sa.RowMapping) -> bool:
 
 
 def _row(answer: FetchedResult, known: sa.RowMapping | None, now: dt.datetime) -> dict[str, Any]:
-    """Return the row of a result that is not archived yet."""
-    row = {**dict.fromkeys(_COLUMNS), "task_id": answer.due.task_id, **_counts(answer, known)}
+    """Return the row for `task_results`."""
+    row = {**dict.fromkeys(_COLUMNS), "task_id": answer.due.task_id, **_attempts(answer, known)}
     if answer.found is not None:
         row["kind"] = answer.found.kind
         if answer.found.result is not None:
             values = {name: getattr(answer.found, name) for name in _FROM_PAYLOAD}
-            if not has_cues(values["vtt"]) and answer.found.subtitles:
+            if not has_subtitles(values["vtt"]) and answer.found.subtitles:
                 values["vtt"] = as_webvtt(answer.found.subtitles)
             return {**row, **values, "state": "archived", "fetched_at": now}
     next_attempt_at = _next_attempt(answer, row, now)
@@ -186,34 +187,36 @@ def _row(answer: FetchedResult, known: sa.RowMapping | None, now: dt.datetime) -
     return {**row, "state": state, "next_attempt_at": next_attempt_at}
 
 
-def _count(connection: sa.Connection, answer: FetchedResult, known: sa.RowMapping, now: dt.datetime) -> None:
-    """Note that there is nothing better yet than what is archived, perhaps of an earlier attempt."""
-    counts = _counts(answer, known)
+def _update_attempts(
+    connection: sa.Connection, answer: FetchedResult, known: sa.RowMapping, now: dt.datetime
+) -> None:
+    """Keep the archived result, which is at least as full as the answer, and update the attempts."""
+    counts = _attempts(answer, known)
     next_attempt_at = None if answer.has_result else _next_attempt(answer, counts, now)
     statement = sa.update(RESULTS).where(RESULTS.c.task_id == answer.due.task_id)
     connection.execute(statement.values(**counts, next_attempt_at=next_attempt_at))
 
 
-def _counts(answer: FetchedResult, known: sa.RowMapping | None) -> dict[str, int]:
+def _attempts(answer: FetchedResult, known: sa.RowMapping | None) -> dict[str, int]:
     attempts, failures = 0, 0
-    if known is not None and answer.due.is_again:
+    if known is not None and answer.due.is_retry:
         attempts, failures = known["attempts"], known["failures"]
     return {"attempts": attempts + 1, "failures": failures + answer.is_failure}
 
 
 def _next_attempt(answer: FetchedResult, counts: Mapping[str, Any], now: dt.datetime) -> dt.datetime | None:
-    """Return when to ask again for a result that is not there yet; None if the API has deleted it."""
+    """Return when to fetch an unavailable result again; None if the API must have deleted it."""
     if answer.due.is_expired(now) and not answer.is_failure:
         return None
     attempts, failures = counts["attempts"], counts["failures"]
-    times = failures - TOLERATED_FAILURES if answer.is_failure else attempts - failures
+    times = failures - _MAX_IMMEDIATE_RETRIES if answer.is_failure else attempts - failures
     if times <= 0:
-        return now - CLOCK_RESOLUTION  # the very next sync asks
-    doubled: dt.timedelta = FIRST_WAIT * 2 ** min(times - 1, 11)
+        return now - CLOCK_RESOLUTION  # due at the next sync
+    doubled: dt.timedelta = MIN_WAIT * 2 ** min(times - 1, 11)
     return now + min(MAX_WAIT, doubled)
 
 
-def _write(connection: sa.Connection, new: list[dict[str, Any]], again: list[dict[str, Any]]) -> None:
+def _write(connection: sa.Connection, inserted: list[dict[str, Any]], updated: list[dict[str, Any]]) -> None:
     encoder = encoder_for(connection)
     encode = {"languages": encoder.document}
     encode |= dict.fromkeys(("fetched_at", "next_attempt_at"), encoder.instant)
@@ -224,15 +227,15 @@ def _write(connection: sa.Connection, new: list[dict[str, Any]], again: list[dic
             encode[name](value) if value is not None and name in encode else value for name, value in values
         )
 
-    insert_rows(connection, RESULTS, _COLUMNS, list(map(encoded, new)))
-    update_rows(connection, RESULTS, _COLUMNS, list(map(encoded, again)))
+    insert_rows(connection, RESULTS, _COLUMNS, list(map(encoded, inserted)))
+    update_rows(connection, RESULTS, _COLUMNS, list(map(encoded, updated)))
 
 
-def _write_parts(
+def _write_items(
     connection: sa.Connection, archived: Collection[ResultPayload], replaced: Collection[str]
 ) -> None:
-    """Write the rows that results hold; those of results that were stored before go first."""
-    for table, part in ((SUBTITLES, "subtitles"), (DETECTIONS, "detections")):
+    """Write the subtitles and detections of results, replacing those stored before."""
+    for table, attribute in ((SUBTITLES, "subtitles"), (DETECTIONS, "detections")):
         if replaced:
             connection.execute(sa.delete(table).where(is_any_of(connection, table.c.task_id, replaced)))
         names = tuple(column.name for column in table.columns)
@@ -240,6 +243,6 @@ def _write_parts(
         rows = (
             (payload.task.task_id, position, *values(item))
             for payload in archived
-            for position, item in enumerate(getattr(payload, part))
+            for position, item in enumerate(getattr(payload, attribute))
         )
         insert_rows(connection, table, names, rows)

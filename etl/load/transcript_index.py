@@ -1,9 +1,9 @@
 """
-The words of transcripts, for the search: written in the transaction that stores a result, or its successor.
+The full-text index of transcripts, written in the transaction that stores a result.
 
-A transcript is cut into parts of so few words that Postgres can still say where each stands (it notes 255
-places of each word), and that overlap a little, so that a phrase across two of them is in one. Words that
-must all be there must be so in one part: about a quarter of an hour.
+A transcript is split into overlapping parts of a limited number of tokens. The limit exists because Postgres
+stores at most 255 positions of a token in one tsvector; the overlap keeps every phrase inside one part. Terms
+that must all occur must therefore occur in one part, which is about a quarter of an hour of speech.
 """
 
 from __future__ import annotations
@@ -23,45 +23,45 @@ from etl.models import PARTS, RESULTS, STATE, SUBTITLES
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-# What a search reads: `rowid` is what SQLite calls the number of a row in such a table.
-WORDS = sa.Table(
+# On SQLite this is an FTS5 table, whose key is `rowid`.
+_TOKENS = sa.Table(
     "transcript_words", sa.MetaData(), sa.Column("part_id", sa.BigInteger), sa.Column("words", sa.Text)
 )
 
-MAX_WORDS, OVERLAP = 2_000, 40
-# So many characters are cut at once: the words of a long text take ten times its size.
-PIECE = 65_536
+MAX_TOKENS, OVERLAP = 2_000, 40
+# Longer texts are tokenized piece by piece: the tokens of a text take ten times its memory.
+MAX_PIECE_LENGTH = 65_536
 _SPACE = re.compile(r"\s")
-_TRANSCRIPTS_AT_ONCE = 200
+_TRANSCRIPTS_PER_COMMIT = 200
 
-# The lines of a transcript with their positions; one text without lines has the position None.
-Lines = Sequence[tuple[int | None, str]]
+# The subtitles of a transcript, as position and text; a text without subtitles has the position None.
+Transcript = Sequence[tuple[int | None, str]]
 
 
 def index_transcripts(
-    connection: sa.Connection, transcripts: Iterable[tuple[str, Lines]], replaced: Collection[str] = ()
+    connection: sa.Connection, transcripts: Iterable[tuple[str, Transcript]], replaced: Collection[str] = ()
 ) -> None:
-    """Make these transcripts searchable; those of the tasks in `replaced` were so before, in older words."""
+    """Index the transcripts of these tasks; `replaced` are the ids of tasks that are in the index already."""
     if replaced:
-        _forget(connection, replaced)
+        _delete(connection, replaced)
     is_postgres = connection.dialect.name == "postgresql"
     last: int = connection.scalar(sa.select(sa.func.max(PARTS.c.part_id))) or 0
     numbers = itertools.count(last + 1)
-    parts, words = [], []
-    for task_id, lines in transcripts:
-        for first_position, part in _iter_parts(lines):
+    parts, tokens = [], []
+    for task_id, transcript in transcripts:
+        for first_position, part in _iter_parts(transcript):
             number = next(numbers)
             parts.append((number, task_id, first_position))
-            words.append((number, as_tsvector(part) if is_postgres else " ".join(part)))
+            tokens.append((number, as_tsvector(part) if is_postgres else " ".join(part)))
     insert_rows(connection, PARTS, ("part_id", "task_id", "first_position"), parts)
-    insert_rows(connection, WORDS, ("part_id" if is_postgres else "rowid", "words"), words)
+    insert_rows(connection, _TOKENS, ("part_id" if is_postgres else "rowid", "words"), tokens)
 
 
-def iter_indexed(connection: sa.Connection) -> Iterator[int]:
+def reindex_transcripts(connection: sa.Connection) -> Iterator[int]:
     """
-    Make every transcript searchable by the present way of cutting words, a few at a time, each committed.
+    Index every transcript again if the tokenizer has changed, committing a few transcripts at a time.
 
-    Gives how many are done; nothing where they all are.
+    Yields the number of transcripts done so far; nothing if the index is up to date.
     """
     with connection.begin():
         version = connection.scalar(sa.select(STATE.c.words_version))
@@ -77,45 +77,45 @@ def iter_indexed(connection: sa.Connection) -> Iterator[int]:
         yield done
 
 
-def as_tsvector(words: Sequence[str]) -> str:
-    """Write words and their places as Postgres reads a tsvector. Words hold nothing that must be quoted."""
-    places: dict[str, list[str]] = {}
-    for place, word in enumerate(words, start=1):
-        places.setdefault(word, []).append(str(place))
-    return " ".join(f"'{word}':{','.join(found)}" for word, found in places.items())
+def as_tsvector(tokens: Sequence[str]) -> str:
+    """Return tokens and their positions as the text of a tsvector. Tokens contain nothing to escape."""
+    positions: dict[str, list[str]] = {}
+    for position, token in enumerate(tokens, start=1):
+        positions.setdefault(token, []).append(str(position))
+    return " ".join(f"'{token}':{','.join(found)}" for token, found in positions.items())
 
 
-def _iter_parts(lines: Lines) -> Iterator[tuple[int | None, list[str]]]:
-    """Give parts with the position of the line that each begins in; no more than one is in memory at once."""
-    words: list[str] = []
+def _iter_parts(transcript: Transcript) -> Iterator[tuple[int | None, list[str]]]:
+    """Yield the position of each part's first subtitle, and its tokens; only one part is in memory."""
+    tokens: list[str] = []
     positions: list[int | None] = []
     is_first = True
-    for position, text in lines:
+    for position, text in transcript:
         for piece in _iter_pieces(text):
-            cut = tokenize(piece)
-            words += cut
-            positions += [position] * len(cut)
-            while len(words) >= MAX_WORDS:
-                yield positions[0], words[:MAX_WORDS]
+            more = tokenize(piece)
+            tokens += more
+            positions += [position] * len(more)
+            while len(tokens) >= MAX_TOKENS:
+                yield positions[0], tokens[:MAX_TOKENS]
                 is_first = False
-                del words[: MAX_WORDS - OVERLAP], positions[: MAX_WORDS - OVERLAP]
-    if len(words) > (0 if is_first else OVERLAP):
-        yield positions[0], words
+                del tokens[: MAX_TOKENS - OVERLAP], positions[: MAX_TOKENS - OVERLAP]
+    if len(tokens) > (0 if is_first else OVERLAP):
+        yield positions[0], tokens
 
 
 def _iter_pieces(text: str) -> Iterator[str]:
-    """Cut a long text where a word ends in any script."""
+    """Split a long text at white space, which ends a token in every script."""
     start = 0
-    while (space := _SPACE.search(text, start + PIECE)) is not None:
+    while (space := _SPACE.search(text, start + MAX_PIECE_LENGTH)) is not None:
         yield text[start : space.start()]
         start = space.start()
     yield text[start:]
 
 
-def _forget(connection: sa.Connection, task_ids: Collection[str]) -> None:
+def _delete(connection: sa.Connection, task_ids: Collection[str]) -> None:
     numbers = sa.select(PARTS.c.part_id).where(is_any_of(connection, PARTS.c.task_id, task_ids))
-    key = WORDS.c.part_id if connection.dialect.name == "postgresql" else sa.literal_column("rowid")
-    connection.execute(sa.delete(WORDS).where(key.in_(numbers)))
+    key = _TOKENS.c.part_id if connection.dialect.name == "postgresql" else sa.literal_column("rowid")
+    connection.execute(sa.delete(_TOKENS).where(key.in_(numbers)))
     connection.execute(sa.delete(PARTS).where(is_any_of(connection, PARTS.c.task_id, task_ids)))
 
 
@@ -124,20 +124,20 @@ def _next_transcripts(connection: sa.Connection, last: str) -> list[str]:
         sa.select(RESULTS.c.task_id)
         .where(RESULTS.c.task_id > last, RESULTS.c.state == "archived")
         .order_by(RESULTS.c.task_id)
-        .limit(_TRANSCRIPTS_AT_ONCE)
+        .limit(_TRANSCRIPTS_PER_COMMIT)
     )
     return list(connection.scalars(query))
 
 
-def _read_transcripts(connection: sa.Connection, task_ids: Collection[str]) -> list[tuple[str, Lines]]:
+def _read_transcripts(connection: sa.Connection, task_ids: Collection[str]) -> list[tuple[str, Transcript]]:
     query = sa.select(SUBTITLES.c.task_id, SUBTITLES.c.position, SUBTITLES.c.text)
     query = query.where(is_any_of(connection, SUBTITLES.c.task_id, task_ids))
-    lines: dict[str, list[tuple[int | None, str]]] = {}
+    transcripts: dict[str, list[tuple[int | None, str]]] = {}
     for task_id, position, text in connection.execute(query.order_by(*SUBTITLES.primary_key)):
-        lines.setdefault(task_id, []).append((position, text or ""))
+        transcripts.setdefault(task_id, []).append((position, text or ""))
     texts = sa.select(RESULTS.c.task_id, RESULTS.c.text).where(
         is_any_of(connection, RESULTS.c.task_id, task_ids), RESULTS.c.text.is_not(None)
     )
     for task_id, text in connection.execute(texts):
-        lines.setdefault(task_id, [(None, text)])
-    return list(lines.items())
+        transcripts.setdefault(task_id, [(None, text)])
+    return list(transcripts.items())

@@ -1,9 +1,9 @@
 """
-The query book: what people ask, in SQL, one `.sql` file each.
+Saved queries that answer common questions, one `.sql` file each.
 
-Each begins with the question and a word on the answer, as comments. What follows is read by both databases;
-where they differ, there is one query under `-- SQLite:` and another under `-- Postgres:`. `docs/queries.md`
-shows them with their answers, `gcore-etl explore` serves them.
+A file begins with the question and a note, as comments. The query works on both databases; if it cannot,
+there is one under `-- SQLite:` and another under `-- Postgres:`. `docs/queries.md` shows the queries with
+their answers, and `gcore-etl explore` serves them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import dataclasses
 import re
 from pathlib import Path
 
-# In the order of the book.
+# In the order of docs/queries.md.
 NAMES = (
     "types",
     "busiest_days",
@@ -40,7 +40,7 @@ _TWO_QUERIES = re.compile(r"-- SQLite:\n(?P<sqlite>.*)-- Postgres:\n(?P<postgres
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class SavedQuery:
-    """What is asked, a word on the answer (maybe empty), and the query for `sqlite` and for `postgresql`."""
+    """A question, a note (which may be empty), and the query for `sqlite` and for `postgresql`."""
 
     name: str
     title: str
@@ -49,7 +49,7 @@ class SavedQuery:
 
 
 def saved_queries() -> list[SavedQuery]:
-    """Give all of them, in the order of the book."""
+    """Return the saved queries, in the order of docs/queries.md."""
     return [_read(name) for name in NAMES]
 
 
@@ -67,7 +67,7 @@ def _read(name: str) -> SavedQuery:
 
 
 def _split(text: str) -> tuple[str, str]:
-    """Take the comments at the beginning off."""
-    place = re.search(r"^(SELECT|WITH|-- SQLite:)", text, re.MULTILINE)
-    start = place.start() if place else 0
+    """Return the note and the query."""
+    match = re.search(r"^(SELECT|WITH|-- SQLite:)", text, re.MULTILINE)
+    start = match.start() if match else 0
     return " ".join(line.removeprefix("-- ") for line in text[:start].splitlines()), text[start:]

@@ -1,11 +1,12 @@
--- What was under way at each sync?
--- The state of the past, which the API does not keep: at the time up to which a sync had read everything. Each change
--- of a task counts one up and one down, and the sum up to a sync is what was under way then.
+-- How many tasks were in flight at each sync?
+-- A state of the past, which the API does not keep: the number at the watermark of each sync. Each change of a task
+-- adds one to its new status and subtracts one from its previous status; the running total up to a watermark is the
+-- number in flight then.
 WITH changes AS (
     SELECT
         at,
         status,
-        lag(status) OVER (PARTITION BY task_id ORDER BY history_id) AS was
+        lag(status) OVER (PARTITION BY task_id ORDER BY history_id) AS previous
     FROM (
         SELECT
             task_id,
@@ -18,15 +19,15 @@ WITH changes AS (
 steps AS (
     SELECT
         at,
-        count(*) FILTER (WHERE status = 'PENDING') - count(*) FILTER (WHERE was = 'PENDING') AS pending,
-        count(*) FILTER (WHERE status = 'STARTED') - count(*) FILTER (WHERE was = 'STARTED') AS started,
+        count(*) FILTER (WHERE status = 'PENDING') - count(*) FILTER (WHERE previous = 'PENDING') AS pending,
+        count(*) FILTER (WHERE status = 'STARTED') - count(*) FILTER (WHERE previous = 'STARTED') AS started,
         count(*) FILTER (WHERE status NOT IN ('SUCCESS', 'FAILURE', 'REVOKED'))
-        - count(*) FILTER (WHERE was NOT IN ('SUCCESS', 'FAILURE', 'REVOKED')) AS under_way
+        - count(*) FILTER (WHERE previous NOT IN ('SUCCESS', 'FAILURE', 'REVOKED')) AS in_flight
     FROM changes
     GROUP BY at
 ),
 moments AS (
-    SELECT NULL AS run_id, at, pending, started, under_way
+    SELECT NULL AS run_id, at, pending, started, in_flight
     FROM steps
     UNION ALL
     SELECT run_id, watermark_after, 0, 0, 0
@@ -39,7 +40,7 @@ counted AS (
         at,
         CAST(sum(pending) OVER so_far AS INTEGER) AS pending,
         CAST(sum(started) OVER so_far AS INTEGER) AS started,
-        CAST(sum(under_way) OVER so_far AS INTEGER) AS under_way
+        CAST(sum(in_flight) OVER so_far AS INTEGER) AS in_flight
     FROM moments
     WINDOW so_far AS (ORDER BY at, run_id IS NOT NULL ROWS UNBOUNDED PRECEDING)
 )
@@ -48,7 +49,7 @@ SELECT
     at,
     pending,
     started,
-    under_way
+    in_flight
 FROM counted
-WHERE run_id IS NOT NULL AND under_way > 0
+WHERE run_id IS NOT NULL AND in_flight > 0
 ORDER BY run_id

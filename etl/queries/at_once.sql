@@ -1,5 +1,5 @@
--- How many tasks ran at the same time, at most, and when?
--- Each start counts one up, each end one down. A task without a completion is left out.
+-- What is the largest number of tasks that ran at the same time, and when?
+-- Each start adds one, and each completion subtracts one. Tasks without a completion time are left out.
 SELECT
     moment,
     running

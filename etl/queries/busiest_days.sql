@@ -1,6 +1,6 @@
--- Which days brought the most tasks?
--- By the day on which they were created, in UTC. Where the API does not state it, task_timeline estimates it: what the
--- first sync found waiting counts on the day of that sync.
+-- On which days were the most tasks created?
+-- Days are UTC days. If the API does not state the creation time, task_timeline estimates it; tasks that existed before
+-- the first sync count for the day of that sync.
 SELECT
     day,
     sum(tasks) AS tasks,

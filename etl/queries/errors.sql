@@ -1,5 +1,5 @@
 -- Why do tasks fail?
--- The kind of an error is its text up to the first colon; null where no result was fetched yet.
+-- The kind of an error is its text up to the first colon; null if the result was not archived yet.
 SELECT
     error_kind,
     sum(tasks) AS tasks,

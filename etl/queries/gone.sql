@@ -1,5 +1,5 @@
--- What is no longer at the source, and still here?
--- result says whether its result is here as well: archived, or null.
+-- Which tasks were removed at the source?
+-- Removed tasks stay in the database. The column result is 'archived' if their result is stored too, else null.
 SELECT
     tasks.task_id,
     tasks.task_name,

@@ -1,5 +1,5 @@
--- From which hosts do videos fail most often?
--- The host is that of the video's URL. The rate is that of the tasks that ran to their end, between 0 and 1.
+-- Which hosts have the highest failure rate?
+-- The host is that of the video URL. The rate is failed / (succeeded + failed), between 0 and 1.
 SELECT
     host,
     sum(finished) AS finished,

@@ -1,5 +1,5 @@
--- At which hours of the day do most tasks begin?
--- Hours of UTC.
+-- At which hours of the day do most tasks start?
+-- Hours are in UTC.
 -- SQLite:
 SELECT
     CAST(strftime('%H', started_at) AS INTEGER) AS hour,

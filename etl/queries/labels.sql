@@ -1,10 +1,10 @@
--- Which labels are found most often, and how surely?
+-- Which labels are detected most often, and with which confidence?
 SELECT
     label,
     count(DISTINCT task_id) AS tasks,
     count(*) AS frames,
-    min(confidence) AS least_confidence,
-    max(confidence) AS most_confidence
+    min(confidence) AS min_confidence,
+    max(confidence) AS max_confidence
 FROM detections
 GROUP BY label
 ORDER BY frames DESC, label

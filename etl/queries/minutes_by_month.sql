@@ -1,6 +1,6 @@
--- How many minutes did tasks run each month?
--- Processing time, of all tasks and of those that succeeded. It says nothing about the bill: Gcore bills the length of
--- the analysed videos, which the API does not state.
+-- How many processing minutes did tasks take each month?
+-- For all tasks and for succeeded ones. This is not the bill: Gcore bills the length of the analysed videos, which the
+-- API does not state.
 SELECT
     substr(day, 1, 7) AS month,
     task_name,

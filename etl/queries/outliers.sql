@@ -1,5 +1,5 @@
 -- Which tasks ran far longer than others of their type?
--- Longest first, as a multiple of the time within which 99 of a hundred are done.
+-- The longest first, as a multiple of the 99th percentile of their type.
 SELECT
     timeline.task_id,
     timeline.task_name,

@@ -1,5 +1,5 @@
 -- How long do tasks run?
--- In seconds: half of the tasks, 95 and 99 of a hundred are done within that time.
+-- The median (p50), p95 and p99 of the run time, in seconds.
 SELECT
     task_name,
     category,

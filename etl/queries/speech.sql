@@ -1,16 +1,16 @@
--- How much is said in the videos?
--- By the language that was asked for; null where it was left to automatic detection. How many lines, how many minutes
--- of the videos they cover, and how long the videos are at least: up to the end of the last line of each.
+-- How much speech is in the videos?
+-- By requested language; null for automatic detection. The number of subtitles, the minutes they cover, and a lower
+-- bound of the video length: the end of the last subtitle of each video.
 SELECT
     tasks.audio_language,
     count(*) AS videos,
-    sum(spoken.lines) AS lines,
+    sum(spoken.subtitles) AS subtitles,
     sum(spoken.seconds) / 60 AS spoken_minutes,
     sum(spoken.at_least_seconds) / 60 AS at_least_minutes
 FROM (
     SELECT
         task_id,
-        count(*) AS lines,
+        count(*) AS subtitles,
         sum(end_seconds - start_seconds) AS seconds,
         max(end_seconds) AS at_least_seconds
     FROM subtitles

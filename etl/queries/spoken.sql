@@ -1,5 +1,5 @@
 -- Which languages are spoken in the videos?
--- As the results say, which may differ from what was asked for. A video may have several.
+-- As stated in the results, which may differ from the requested language. A video may have several languages.
 -- SQLite:
 SELECT
     spoken.value AS language,

@@ -1,12 +1,12 @@
--- How long do tasks stay in a status?
--- In minutes, out of the history: what the API never tells. It is as exact as syncs are frequent. Counted are the
--- stretches that have ended, also by the task's vanishing from the source.
+-- How long do tasks stay in each status?
+-- In minutes, from the history of the tasks, which the API does not keep; as exact as syncs are frequent. Only periods
+-- that have ended count, including those that ended because the task was removed at the source.
 SELECT
     status,
-    count(*) AS stretches,
+    count(*) AS periods,
     avg(seconds) / 60 AS mean_minutes,
     max(seconds) / 60 AS longest_minutes
 FROM status_spans
 WHERE valid_to IS NOT NULL
 GROUP BY status
-ORDER BY stretches DESC, status
+ORDER BY periods DESC, status

@@ -1,6 +1,5 @@
--- In which languages do transcriptions succeed least often?
--- By the language that was asked for; null where it was left to automatic detection. The rate is that of the
--- tasks that ran to their end, between 0 and 1.
+-- Which languages have the lowest success rate of transcriptions?
+-- By requested language; null for automatic detection. The rate is succeeded / (succeeded + failed), between 0 and 1.
 SELECT
     audio_language,
     sum(finished) AS finished,

@@ -1,4 +1,4 @@
--- Which results are not copied yet, and when would the first be lost?
+-- Which results are not archived yet, and when does the first one expire?
 -- The API keeps a result for a month.
 SELECT
     task_name,

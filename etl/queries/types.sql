@@ -1,5 +1,5 @@
--- How many tasks are there of each type, and what became of them?
--- Also those that are gone at the source: removed_at says which.
+-- How many tasks of each type are there, and how did they end?
+-- Includes tasks that were removed at the source.
 SELECT
     task_name,
     category,
@@ -7,7 +7,7 @@ SELECT
     count(*) FILTER (WHERE status = 'SUCCESS') AS succeeded,
     count(*) FILTER (WHERE status = 'FAILURE') AS failed,
     count(*) FILTER (WHERE status = 'REVOKED') AS revoked,
-    count(*) FILTER (WHERE removed_at IS NOT NULL) AS gone
+    count(*) FILTER (WHERE removed_at IS NOT NULL) AS removed
 FROM tasks
 GROUP BY task_name, category
 ORDER BY tasks DESC, category

@@ -1,5 +1,5 @@
--- Whose tasks run longest in all?
--- Processing time by the client_user_id that came with the task; null where there was none.
+-- Which users have the longest total processing time?
+-- By the client_user_id of the task; null for tasks without one.
 SELECT
     tasks.client_user_id,
     count(*) AS tasks,

@@ -1,6 +1,6 @@
--- How long do tasks wait for their start?
--- In seconds, of the tasks that a sync saw come: of those alone it is known when they were created, to within some
--- minutes.
+-- How long do tasks wait before they start?
+-- The median (p50) and p95, in seconds, of the tasks that appeared between two syncs: only their creation time is
+-- known, to within some minutes.
 SELECT
     task_name,
     category,

@@ -1,12 +1,12 @@
 """
-One page that says how a span of days went: a file of HTML that needs nothing else, and no network.
+A report about a range of days, as one self-contained HTML file.
 
     from pathlib import Path
     from etl.report import report
 
     Path("june.html").write_text(report("sqlite:///gcore_tasks.db", since="2026-06-01", until="2026-07-01"))
 
-`collect` gives the figures on it as numbers and pandas frames.
+`collect` returns the figures as numbers and pandas DataFrames.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ __all__ = ["Figures", "collect", "render", "report"]
 
 def report(source: Source = None, *, since: Instant = None, until: Instant = None) -> str:
     """
-    Give the page, as HTML.
+    Return the report as HTML.
 
-    `source`, `since` and `until` are what they are in `etl.frames`, but whole days in UTC: every day that
-    the range touches. Without `until` the last day is today, without `since` there are 30 days.
+    `source`, `since` and `until` are as in `etl.frames`, but the range is extended to whole days in UTC. By
+    default `until` is the end of today, and `since` is 30 days earlier.
 
-    Raises what `etl.frames.tasks` raises.
+    Raises the same errors as `etl.frames.tasks`.
     """
     return render(collect(source, since=since, until=until))

@@ -1,4 +1,4 @@
-"""The figures of a report: read from the views in one transaction, added up in pandas."""
+"""The figures of a report, read from the views in one transaction and aggregated with pandas."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 from etl import frames
 from etl.frames.chunks import connected
 from etl.frames.times import parse_range
-from etl.load.due_results import KEPT_AT_LEAST
+from etl.load.due_results import MIN_RETENTION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,19 +22,18 @@ if TYPE_CHECKING:
     from etl.frames.times import Instant
 
 DAY = dt.timedelta(days=1)
-USUAL_DAYS = 30
+DEFAULT_DAYS = 30
 CENTURY = 36_525 * DAY
-# A result is lost for good so soon that somebody should know.
+# Results that expire within this many days count as expiring soon.
 SOON_DAYS = 7
 _KIND_LENGTH = 80
 _COUNTS = ["finished", "succeeded", "failed", "revoked"]
 _MINUTES = ["processed_minutes", "succeeded_minutes"]
-_SPANS = ["wait_seconds", "duration_seconds"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Spread:
-    """How long something took, in seconds, of `n` tasks of which that is known; NaN where there are none."""
+    """Percentiles of a duration in seconds, over the `n` tasks whose duration is known; NaN if `n` is 0."""
 
     n: int
     p50: float
@@ -43,7 +42,7 @@ class Spread:
 
     @classmethod
     def of(cls, seconds: pd.Series[float]) -> Spread:
-        """Interpolate linearly between neighbours, as the views do."""
+        """Return the percentiles, interpolated linearly as in the views."""
         known = seconds.dropna()
         p50, p95, p99 = (float(value) for value in known.quantile([0.50, 0.95, 0.99]))
         return cls(n=len(known), p50=p50, p95=p95, p99=p99)
@@ -52,17 +51,18 @@ class Spread:
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
     """
-    What a report shows of the days from `since` until before `until`, in UTC, read at `read_at`.
+    The figures of a report for the UTC days from `since` until before `until`, read at `read_at`.
 
-    Finished are the tasks whose end lies in those days, created those whose creation does; `waits` and `runs`
-    are of the latter. What is in flight, stalled and expiring is so now. The frames have a row a
+    `finished` counts tasks that ended in these days, and `created` those that were created in them; `waits`
+    and `runs` are of the created ones. Tasks in flight, stalled tasks and expiring results are those at
+    `read_at`. The frames have one row for each
 
-    - `daily`: day, each day of the range: created, finished, succeeded, failed, revoked, minutes
-    - `types`: type, with the same and the percentiles of waiting and running, in seconds
+    - `daily`: day of the range, with numbers of tasks (created, finished, by final status) and minutes
+    - `types`: type of task, with the same numbers and the percentiles of wait and run time, in seconds
     - `errors`: kind of error; `hosts`: host of the URL
-    - `languages`: language a transcription was asked for, null where that was left to automatic detection
-    - `findings`: kind of moderation, of the results that are here: tasks, and tasks that found something
-    - `failures`, `stalls`, `expiring`: task, the ones to look at first
+    - `languages`: requested language of transcriptions, null for automatic detection
+    - `findings`: kind of moderation, with the numbers of archived results and of results with detections
+    - `failures`, `stalls`, `expiring`: task, the most urgent first
     """
 
     since: dt.date
@@ -93,18 +93,18 @@ class Figures:
 
     @property
     def is_last_day_partial(self) -> bool:
-        """Whether the figures were read before the last of the days was over."""
+        """Whether the figures were read before the end of the last day."""
         return self.until - DAY == self.read_at.date()
 
     @property
     def success_rate(self) -> float:
-        """Succeeded by succeeded and failed, between 0 and 1; NaN where there is neither."""
+        """Succeeded tasks divided by succeeded and failed tasks; NaN if there are none."""
         ended = self.succeeded + self.failed
         return self.succeeded / ended if ended else float("nan")
 
 
 def collect(source: Source = None, *, since: Instant = None, until: Instant = None) -> Figures:
-    """Read the figures, all of one instant; arguments and errors as of `etl.report.report`."""
+    """Return the figures, read in one snapshot. Arguments and errors are those of `etl.report.report`."""
     read_at = dt.datetime.now(dt.UTC)
     days = _days(since, until, read_at)
     with connected(source) as connection:
@@ -113,28 +113,28 @@ def collect(source: Source = None, *, since: Instant = None, until: Instant = No
 
 def _days(since: Instant, until: Instant, now: dt.datetime) -> tuple[dt.date, dt.date]:
     """
-    Give the days that a range touches: the first of them, and the one after the last.
+    Return the first day of a range, and the day after the last.
 
-    Raises ValueError for a range that is none, and for one that is far from any task.
+    Raises ValueError for an empty range, one in the future, and one more than a hundred years away.
     """
     start, end = parse_range(since, until)
     for given, moment in ((f"since={since}", start), (f"until={until}", end)):
         if moment is not None and abs(moment - now) > CENTURY:
-            raise ValueError(f"{given} is more than a hundred years from now: choose another")
+            raise ValueError(f"{given} is more than a hundred years from now: choose another day")
     if end is None and start is not None and start >= now:
-        raise ValueError(f"since={since} is yet to come: choose an earlier day")
+        raise ValueError(f"since={since} is in the future: choose an earlier day")
     end = end or now
-    # A range that ends at midnight does not touch the day that begins then.
+    # A range that ends at midnight does not include the day that begins then.
     stop = (end - dt.timedelta(microseconds=1)).date() + DAY
     if start is None:
-        return stop - USUAL_DAYS * DAY, stop
+        return stop - DEFAULT_DAYS * DAY, stop
     if start >= end:
-        raise ValueError(f"until={until} does not lie after since={since}: it is the day after the last")
+        raise ValueError(f"until={until} is not later than since={since}: it is the day after the last one")
     return start.date(), stop
 
 
 class _Collector:
-    """Reads what one report is made of over one connection."""
+    """Reads the figures of one report over one connection."""
 
     def __init__(
         self, connection: sa.Connection, since: dt.date, until: dt.date, read_at: dt.datetime
@@ -187,8 +187,8 @@ class _Collector:
         return frames.view(name, self._connection, columns=columns)
 
     def _expiring(self) -> pd.DataFrame:
-        """Read what can still be fetched, and not all that was lost since the copy was begun."""
-        since = self._read_at - KEPT_AT_LEAST - DAY  # the database's clock may be another
+        """Return the results that can still be fetched, without those that expired long ago."""
+        since = self._read_at - MIN_RETENTION - DAY  # allows for a difference to the database's clock
         expiring = frames.view("results_expiring", self._connection, since=since)
         return expiring[expiring["days_left"] >= 0].sort_values("days_left")
 
@@ -246,7 +246,7 @@ def _by_type(outcomes: pd.DataFrame, minutes: pd.DataFrame, timeline: pd.DataFra
 
 
 def _by(outcomes: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Add up by one column, the most first; what has none in it is a row of its own, at its place."""
+    """Return the counts by one column, the largest first, with a row for null."""
     grouped = outcomes.groupby(column, observed=True, dropna=False)[_COUNTS].sum().reset_index()
     grouped[column] = grouped[column].astype("string")
     return _with_rate(grouped.sort_values(["finished", column], ascending=[False, True], ignore_index=True))
@@ -258,7 +258,7 @@ def _with_rate(counted: pd.DataFrame) -> pd.DataFrame:
 
 
 def _by_kind_of_error(failures: pd.DataFrame) -> pd.DataFrame:
-    """Group as the view `failure_kinds` does, which knows no range."""
+    """Return failures grouped as in the view `failure_kinds`, which cannot be limited to a range."""
     error = failures["error"].where(failures["error"] != "")
     kind = error.str.split(":").str[0].str[:_KIND_LENGTH].str.strip(" ")
     grouped = failures.assign(error_kind=kind).groupby("error_kind", dropna=False)

@@ -1,4 +1,4 @@
-"""From figures to HTML. What comes from the source is escaped by the template, all of it."""
+"""Rendering the figures as HTML. The template escapes all values."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     from etl.report.figures import Figures
 
-# So many rows of a list; the page says how many there are.
+# Longer tables are cut off, with a note of their length.
 MAX_ROWS = 20
-NOTHING = "\N{EN DASH}"
-# The control characters but tab and new line, and those that change the direction of what follows.
-_ILLEGIBLE = dict.fromkeys(
+_UNKNOWN = "\N{EN DASH}"
+# Control characters except tab and newline, and characters that change the direction of the text.
+_UNPRINTABLE = dict.fromkeys(
     {*range(32), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)} - {9, 10},
     "\N{REPLACEMENT CHARACTER}",
 )
@@ -30,11 +30,11 @@ _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 
 def render(figures: Figures) -> str:
-    """Give the page of these figures, as HTML."""
+    """Return the report of these figures as HTML."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("etl.report", "templates"),
         autoescape=True,
-        finalize=_legible,
+        finalize=_replace_unprintable,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -49,7 +49,7 @@ def render(figures: Figures) -> str:
         totals=totals.reset_index(),
         last_day=figures.until - DAY,
         plots={name: markupsafe.Markup(svg) for name, svg in draw(totals, period.days).items()},  # noqa: S704
-        most=MAX_ROWS,
+        max_rows=MAX_ROWS,
         soon_days=SOON_DAYS,
         version=__version__,
         rows=_rows,
@@ -59,13 +59,13 @@ def render(figures: Figures) -> str:
 
 def as_count(value: object) -> str:
     """`1,234`."""
-    return f"{int(value):,}" if _is_known(value) else NOTHING  # type: ignore[call-overload]
+    return f"{int(value):,}" if _is_known(value) else _UNKNOWN  # type: ignore[call-overload]
 
 
 def as_share(value: object) -> str:
-    """`97.5 %`; never 100 where it is not all of them."""
+    """`97.5 %`; never 100 % unless it is all of them."""
     if not _is_known(value):
-        return NOTHING
+        return _UNKNOWN
     percent = float(value) * 100  # type: ignore[arg-type]
     shown = f"{percent:.1f}"
     return f"{'99.9' if shown == '100.0' and percent < 100 else shown} %"  # noqa: PLR2004
@@ -73,13 +73,13 @@ def as_share(value: object) -> str:
 
 def as_minutes(value: object) -> str:
     """`1,234.5`."""
-    return f"{float(value):,.1f}" if _is_known(value) else NOTHING  # type: ignore[arg-type]
+    return f"{float(value):,.1f}" if _is_known(value) else _UNKNOWN  # type: ignore[arg-type]
 
 
 def as_span(seconds: object) -> str:
     """`4.2 s`, `3.5 min`, `1.2 h`, `12.0 d`."""
     if not _is_known(seconds):
-        return NOTHING
+        return _UNKNOWN
     number = float(seconds)  # type: ignore[arg-type]
     for size, unit in _UNITS:
         if abs(number) >= size:
@@ -89,7 +89,7 @@ def as_span(seconds: object) -> str:
 
 def as_instant(value: object) -> str:
     """`2026-06-26 12:00:05`, in UTC."""
-    return f"{value:%Y-%m-%d %H:%M:%S}" if _is_known(value) else NOTHING
+    return f"{value:%Y-%m-%d %H:%M:%S}" if _is_known(value) else _UNKNOWN
 
 
 def as_day(value: dt.date) -> str:
@@ -97,13 +97,13 @@ def as_day(value: dt.date) -> str:
     return f"{value.day} {value:%B %Y}"
 
 
-def _legible(value: object) -> object:
-    """Replace what no page may hold, or what would turn the text around it: the source may send anything."""
-    return value.translate(_ILLEGIBLE) if type(value) is str else value
+def _replace_unprintable(value: object) -> object:
+    """Return text without characters that HTML does not allow or that would reorder the text around them."""
+    return value.translate(_UNPRINTABLE) if type(value) is str else value
 
 
-def _rows(frame: pd.DataFrame, most: int | None = None) -> list[dict[str, Any]]:
-    rows = frame if most is None else frame.head(most)
+def _rows(frame: pd.DataFrame, limit: int | None = None) -> list[dict[str, Any]]:
+    rows = frame if limit is None else frame.head(limit)
     return [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
 
 

@@ -1,4 +1,4 @@
-"""The plots of a report: SVG that takes its colours and its font from the page it stands in."""
+"""The plots of a report, as SVG that takes its colours and font from the page."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-# What is drawn in these colours gets those of the page, which differ by day and by night.
+# Placeholders, replaced by the CSS colours of the page, which differ between light and dark mode.
 _INK, _FAINT = "#010101", "#020202"
 _GOOD, _BAD, _OTHER, _FIRST, _SECOND = "#030303", "#040404", "#050505", "#060606", "#070707"
-_OF_PAGE = {
+_CSS_COLOURS = {
     _INK: "currentColor",
     _FAINT: "var(--line)",
     _GOOD: "var(--good)",
@@ -29,7 +29,7 @@ _OF_PAGE = {
     _FIRST: "var(--first)",
     _SECOND: "var(--second)",
 }
-# Four inches wide, so that text of this size can be read where the plot fills a phone.
+# Narrow, so that text of this size is legible when the plot fills the screen of a phone.
 _STYLE: dict[Any, Any] = {
     "axes.edgecolor": _FAINT,
     "axes.labelcolor": _INK,
@@ -52,7 +52,7 @@ _STYLE: dict[Any, Any] = {
 
 
 def draw(totals: pd.DataFrame, days: float) -> Mapping[str, str]:
-    """Give the plots of what `by_period` adds up, so many days a row, by their names, each an `<svg>`."""
+    """Return the plots of the totals by name, each as an `<svg>`; a row covers this many days."""
     outcomes = {"succeeded": _GOOD, "failed": _BAD, "revoked": _OTHER}
     minutes = {"succeeded_minutes": _FIRST, "other_minutes": _OTHER}
     shown = totals.assign(other_minutes=totals["processed_minutes"] - totals["succeeded_minutes"])
@@ -62,7 +62,7 @@ def draw(totals: pd.DataFrame, days: float) -> Mapping[str, str]:
     with mpl.rc_context(_STYLE):
         return {
             "finished": _bars("finished", shown, days, outcomes, "tasks"),
-            "rate": _line("rate", rate, "of succeeded and failed"),
+            "rate": _line("rate", rate, "success rate"),
             "created": _bars("created", shown, days, {"created": _FIRST}, "tasks"),
             "minutes": _bars("minutes", shown, days, minutes, "minutes"),
         }
@@ -101,16 +101,16 @@ def _axes(unit: str) -> tuple[Figure, Axes]:
 
 
 def _svg(name: str, figure: Figure) -> str:
-    """Give what is between the header of a file and its end; ids are unique on a page."""
-    written = io.StringIO()
+    """Return the `<svg>` element, without ids that could repeat on the page."""
+    buffer = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": name}):
-        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        figure.savefig(written, format="svg", transparent=True, metadata=nothing)
-    svg = written.getvalue()
+        metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(buffer, format="svg", transparent=True, metadata=metadata)
+    svg = buffer.getvalue()
     svg = re.sub(r"<g id=\"[^\"]*\"", "<g", svg[svg.index("<svg") :])
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r' (?:width|height)="[\d.]+pt"', "", svg, count=2)
     svg = re.sub(r"font(?:-family)?: ([\d.]+px) [^;\"]*", r"font-size: \1", svg)
-    for colour, of_page in _OF_PAGE.items():
-        svg = svg.replace(colour, of_page)
+    for colour, css in _CSS_COLOURS.items():
+        svg = svg.replace(colour, css)
     return svg.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1)

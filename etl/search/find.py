@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from etl.load.tokenizer import VERSION
-from etl.load.transcript_index import MAX_WORDS, OVERLAP
+from etl.load.transcript_index import MAX_TOKENS, OVERLAP
 from etl.models import PARTS, RESULTS, STATE, SUBTITLES, TASKS
 from etl.search.query import as_fts5, as_tsquery, parse_query
 from etl.search.snippet import Line, Moment, find_moment
@@ -183,6 +183,6 @@ def _read_lines(connection: sa.Connection, part: sa.RowMapping) -> list[Line]:
         sa.select(*columns)
         .where(SUBTITLES.c.task_id == part["task_id"], SUBTITLES.c.position >= part["first_position"])
         .order_by(SUBTITLES.c.position)
-        .limit(MAX_WORDS + OVERLAP)
+        .limit(MAX_TOKENS + OVERLAP)
     )
     return [Line(text or "", start, end) for text, start, end in connection.execute(query)]

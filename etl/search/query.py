@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import re
 
-from etl.load.tokenizer import is_part_of_pairs, tokenize
+from etl.load.tokenizer import is_unspaced, tokenize
 from etl.load.transcript_index import OVERLAP
 
 # More would say nothing more; and a phrase must fit into what two parts of a transcript share.
@@ -50,11 +50,11 @@ def parse_query(text: str) -> list[Term]:
 
 
 def _read_term(text: str, *, has_star: bool) -> Term | None:
-    whole, part = tokenize(text), tokenize(text, may_go_on=True)
+    whole, part = tokenize(text), tokenize(text, is_partial=True)
     if not whole:
         return None
     # One character of an unspaced script is where pairs begin; a run of them is a run of pairs.
-    is_single = len(whole) == len(part) and len(part[-1]) == 1 and is_part_of_pairs(part[-1])
+    is_single = len(whole) == len(part) and len(part[-1]) == 1 and is_unspaced(part[-1])
     return Term(tuple(part[:MAX_WORDS]), is_prefix=has_star or is_single)
 
 

@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from etl.load.tokenizer import Token, token_spans, tokenize_with_positions
-from etl.load.transcript_index import MAX_WORDS
+from etl.load.transcript_index import MAX_TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -106,7 +106,7 @@ def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 def _tokens_of_part(lines: list[Line]) -> list[Token]:
     """Return the tokens of a part, numbered through all lines; where each begins and ends is its line."""
     tokens: list[Token] = []
-    most = MAX_WORDS
+    most = MAX_TOKENS
     for owner, line in enumerate(lines):
         if len(tokens) >= most:
             break
@@ -120,7 +120,7 @@ def _tokens_of_part(lines: list[Line]) -> list[Token]:
 
 def _find_places(tokens: list[Token], terms: list[Term]) -> list[_Place]:
     """Return where each term stands, in the order of the text."""
-    words = [token.word for token in tokens]
+    words = [token.text for token in tokens]
     # Few places need a closer look: those with the word that a term begins with.
     beginnings = [term for term in terms if term.is_prefix and len(term.words) == 1]
     by_first_word: dict[str, list[Term]] = {}

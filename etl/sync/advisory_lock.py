@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from etl.database import lasting_session, location_of, writer_named
+from etl.database import location_of, parse_writer_name, pinned_session
 from etl.errors import SyncRunning, TransactionPooler
 from etl.sync.lock_holder import Holder, busy_message
 
@@ -51,7 +51,7 @@ def locked_session(connection: sa.Connection, *, wait: bool) -> Iterator[None]:
         location = location_of(connection)
         if location is not None:
             location.require_schema()
-    with lasting_session(connection):
+    with pinned_session(connection):
         take_lock(connection, seconds=math.inf if wait else 0)
         try:
             yield
@@ -82,7 +82,7 @@ def _find_holder(connection: sa.Connection) -> Holder | None:
         # This process does not have it yet: the session was somebody else's, and may be so again.
         raise TransactionPooler
     since = row["since"] and dt.datetime.fromisoformat(row["since"]).replace(tzinfo=dt.UTC)
-    if named := writer_named(row["application_name"] or ""):
+    if named := parse_writer_name(row["application_name"] or ""):
         return Holder(process=named[0], host=named[1], since=since or named[2])
     role = f", role {row['usename']}" if row["usename"] else ""
     return Holder(process=f"{row['pid']} of the server{role}", host=None, since=since)

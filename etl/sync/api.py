@@ -12,11 +12,11 @@ from etl.database import (
     catch_up_sequences,
     database_errors,
     ensure_schema,
+    explain_missing_privileges,
     file_of,
-    lasting_session,
-    missing_privileges_named,
     open_engine,
-    refuse_without_rights_to_sync,
+    pinned_session,
+    require_sync_privileges,
 )
 from etl.errors import DatabaseError, NoTablesError
 from etl.extract.client import Client
@@ -70,7 +70,7 @@ def ensure_writable(connection: sa.Connection, *, migrate: bool) -> None:
     Raises DatabaseError that says why not: another schema than this release's, a missing privilege.
     """
     ensure_schema(connection, migrate=migrate)
-    refuse_without_rights_to_sync(connection)
+    require_sync_privileges(connection)
     catch_up_sequences(connection)
 
 
@@ -92,7 +92,7 @@ def writing(database_url: str, *, wait: bool = False) -> Iterator[sa.Connection]
         database_errors(),
         _engine(database_url) as engine,
         writer(engine, wait=wait) as connection,
-        missing_privileges_named(connection, is_writer=True),
+        explain_missing_privileges(connection, is_writer=True),
     ):
         yield connection
 
@@ -136,11 +136,11 @@ def _existing(database_url: str, *, read_only: bool) -> Iterator[sa.Connection]:
     with (
         _engine(database_url, read_only=read_only) as engine,
         engine.connect() as connection,
-        missing_privileges_named(connection, is_writer=True),
+        explain_missing_privileges(connection, is_writer=True),
     ):
         with connection.begin():
             ensure_schema(connection, migrate=False)
-        with lasting_session(connection):
+        with pinned_session(connection):
             yield connection
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from etl.errors import BodyTooLarge, NotFound, NotTheApi, RequestRefused, Unreachable
 from etl.extract.daemon_pool import DaemonPool, await_result
-from etl.load.due_results import an_archived_result, due_results
+from etl.load.due_results import any_archived_result, due_results
 from etl.load.results import FetchedResult, store_results
-from etl.load.transcript_index import iter_indexed
+from etl.load.transcript_index import reindex_transcripts
 from etl.sync.expiry_forecast import read_forecast
 from etl.sync.runs import save_counters
 from etl.sync.summary import Progress
@@ -76,12 +76,12 @@ def archive_results(  # noqa: PLR0913
         summary.unreadable_times += stored.unreadable_times
         save_counters(connection, summary)
 
-    for done in iter_indexed(connection):
+    for done in reindex_transcripts(connection):
         report(Progress("transcripts", done, None))
     done, began = 0, time.monotonic()
     with connection.begin():
         due = due_results(connection, now(), max_results, is_all=asks_for_all)
-        witness = an_archived_result(connection, now())
+        witness = any_archived_result(connection, now())
     answers = _iter_answers(source, due, patience.total_seconds(), witness=witness)
     for done in iter_archived(connection, answers, now=now, save=save):
         report(Progress("results", done, len(due)))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from etl.errors import NotFound, RequestRefused
 from etl.load.rejected_records import count_rejected
-from etl.load.removals import count_by_status
+from etl.load.stored_tasks import count_by_status
 from etl.models import TERMINAL_STATUSES
 from etl.sync.count_balance import CountBalance, is_full_read_due
 from etl.sync.in_flight import OPEN_STATUSES

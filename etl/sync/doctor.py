@@ -7,7 +7,7 @@ import datetime as dt
 from typing import TYPE_CHECKING
 
 from etl.database import check, connected, ensure_schema, file_of, reading
-from etl.database.trial import try_creating, try_writing
+from etl.database.write_check import try_creating, try_writing
 from etl.errors import (
     AccountChanged,
     ConfigurationError,

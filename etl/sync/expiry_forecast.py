@@ -16,7 +16,7 @@ from collections import Counter
 import sqlalchemy as sa
 
 from etl.load.dialect import utc_day
-from etl.load.due_results import KEPT_AT_LEAST, KEPT_FOR
+from etl.load.due_results import MAX_RETENTION, MIN_RETENTION
 from etl.models import RESULT_DUE, RESULTS, RUNS, TASKS
 from etl.settings import format_duration
 
@@ -66,7 +66,7 @@ def read_forecast(
     interval = interval or _recent_interval(connection)
     never_asked, again = _count_by_day(connection)
     # Nobody will get back what was lost before.
-    first_kept = f"{now - KEPT_FOR:%Y-%m-%d}"
+    first_kept = f"{now - MAX_RETENTION:%Y-%m-%d}"
     days = sorted(day for day in {*never_asked, *again} if day is not None and day >= first_kept)
     fetched = at_risk = 0
     for day in days:
@@ -92,7 +92,7 @@ def _rounded(span: dt.timedelta) -> dt.timedelta:
 
 
 def _lost_at(day: str) -> dt.datetime:
-    return dt.datetime.fromisoformat(day).replace(tzinfo=dt.UTC) + KEPT_AT_LEAST
+    return dt.datetime.fromisoformat(day).replace(tzinfo=dt.UTC) + MIN_RETENTION
 
 
 def _count_by_day(connection: sa.Connection) -> list[Counter[str | None]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from etl.errors import RequestRefused
 from etl.extract.complete_scan import CompleteScan
 from etl.extract.paginator import Paginator
-from etl.load.removals import state_of
+from etl.load.stored_tasks import read_state
 from etl.load.upsert import are_stored
 from etl.models import TERMINAL_STATUSES
 from etl.sync.in_flight import (
@@ -112,7 +112,7 @@ class ListReader:
         """Tell whether the task moved on: only then it is stored as its own page shows it."""
         with self._connection.begin():
             return any(
-                state_of(self._connection, task.task_id) != (task.status, task.progress)
+                read_state(self._connection, task.task_id) != (task.status, task.progress)
                 for task in answer.tasks
             )
 

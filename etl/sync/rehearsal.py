@@ -12,8 +12,8 @@ from etl.database import (
     current_revision,
     ensure_schema,
     head_revision,
-    refuse_without_rights_to_sync,
-    refuse_without_rights_to_upgrade,
+    require_sync_privileges,
+    require_upgrade_privileges,
     sequences_behind,
 )
 from etl.load.removals import SeenTasks
@@ -39,12 +39,12 @@ def rehearse(connection: Connection) -> str:
     try:
         schema = str(connection.scalar(sa.text("SELECT current_schema()")))
         if current_revision(connection) not in {None, head_revision()}:
-            refuse_without_rights_to_upgrade(connection)
+            require_upgrade_privileges(connection)
             if not _upgrade(connection):
                 return schema
         else:
             ensure_schema(connection)
-        refuse_without_rights_to_sync(connection)
+        require_sync_privileges(connection)
         sequences_behind(connection)
         _write(connection)
         SeenTasks(connection)

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from etl.errors import Interrupted, MassRemoval, SourceError
 from etl.extract.date_filter import shows_later_than
 from etl.load.indexes import build_indexes
-from etl.load.removals import mark_all_removed, mark_removed, newest_start
+from etl.load.removals import mark_all_removed, mark_removed
+from etl.load.stored_tasks import newest_start
 from etl.load.task_rows import Observation
 from etl.sync.account import Account
 from etl.sync.archive import archive_results

@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from etl.load.removals import count_in_flight
+from etl.load.stored_tasks import count_in_flight
 from etl.models import REJECTED, RUNS, TASKS
 from etl.sync.state import read_state
 

@@ -1,4 +1,4 @@
-"""Create tasks, the present state, and task_history, what it was before."""
+"""Create tasks, with the current state, and task_history, with the changes."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Create task_results, the archive of what tasks found, and its parts: subtitles and detections."""
+"""Create task_results, the archive of results, and the tables subtitles and detections."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Create sync_runs, sync_state with its one row, and rejected_records."""
+"""Create sync_runs, sync_state with its single row, and rejected_records."""
 
 import sqlalchemy as sa
 from alembic import op

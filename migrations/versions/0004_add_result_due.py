@@ -1,4 +1,4 @@
-"""Mark the finished tasks whose result was not asked for yet, to find them without a look at the others."""
+"""Add tasks.is_result_due and a partial index, to find finished tasks whose result was not fetched yet."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -23,6 +23,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    # A first load that was cut short has no indexes yet.
+    # After an interrupted first load the index does not exist yet.
     op.drop_index("ix_tasks_result_due", "tasks", if_exists=True)
     op.drop_column("tasks", "is_result_due")

@@ -1,4 +1,4 @@
-"""Keep what the count audit needs: how many tasks are here, and by how many the two sides differ."""
+"""Add the number of tasks, and the explained differences to the source, for the count audit."""
 
 import sqlalchemy as sa
 from alembic import op

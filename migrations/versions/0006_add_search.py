@@ -1,4 +1,4 @@
-"""Make transcripts searchable: their parts, and the words of each; the next sync fills them."""
+"""Add the full-text index of transcripts, which the next sync fills."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -31,7 +31,8 @@ def upgrade() -> None:
         )
         op.create_index("ix_transcript_words_words", "transcript_words", ["words"], postgresql_using="gin")
     else:
-        # The words are cut and folded already: ASCII is split at spaces, and whatever is beyond is a letter.
+        # The tokens are folded already, so splitting at spaces is enough; ascii treats other characters as
+        # letters.
         op.execute(
             "CREATE VIRTUAL TABLE transcript_words USING fts5(words, tokenize = 'ascii', prefix = '1 2 3')"
         )

@@ -1,12 +1,12 @@
-"""Add no table: every upgrade makes the views anew, and there are more of them."""
+"""Change no table: every upgrade recreates the views, and this release has more of them."""
 
 revision = "0007"
 down_revision = "0006"
 
 
 def upgrade() -> None:
-    """Leave the views to whoever calls the upgrade."""
+    """Do nothing: the caller recreates the views."""
 
 
 def downgrade() -> None:
-    """Nothing to take away."""
+    """Do nothing."""

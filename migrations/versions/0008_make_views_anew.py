@@ -1,12 +1,12 @@
-"""Change no table: every upgrade makes the views anew, and a wait that nobody knows is no longer given."""
+"""Change no table: every upgrade recreates the views, and an unknown wait is now null in them."""
 
 revision = "0008"
 down_revision = "0007"
 
 
 def upgrade() -> None:
-    """Leave the views to whoever calls the upgrade."""
+    """Do nothing: the caller recreates the views."""
 
 
 def downgrade() -> None:
-    """Nothing to take away."""
+    """Do nothing."""

@@ -1,10 +1,10 @@
 """
-Add what a sync remembers since this release.
+Add the details of tasks, failed attempts, the time of the watermark, and the page size.
 
-What only a task's own page says, how often a result could not be fetched, when the watermark was read by this
-machine's clock, and the largest page that the server accepts. Finished tasks whose times no list ever showed
-are marked, so that the next syncs ask for their own pages again. On SQLite the index of the history then
-covers what the views read; on Postgres it is only renamed.
+The columns hold fields that only a task's details have, the number of failed fetches of a result, the local
+time at which the watermark was set, and the largest page size that the server accepts. Finished tasks
+without times are marked, so that the next syncs fetch their details. On SQLite, the index on the history
+now covers the columns that the views read; on Postgres it is only renamed.
 """
 
 import sqlalchemy as sa
@@ -58,13 +58,13 @@ def downgrade() -> None:
     op.drop_column("sync_state", "max_page_size")
     op.drop_column("sync_state", "watermark_set_at")
     op.drop_column("task_results", "failures")
-    # A first load that was cut short has no indexes yet.
+    # After an interrupted first load the index does not exist yet.
     op.drop_index("ix_tasks_detail_due", "tasks", if_exists=True)
     op.drop_column("tasks", "detail_due_at")
     op.drop_column("tasks", "detail")
 
 
 def _index_history(columns: list[str]) -> None:
-    # A first load that was cut short has no indexes yet.
+    # After an interrupted first load the index does not exist yet.
     op.drop_index("ix_task_history_task_id", "task_history", if_exists=True)
     op.create_index("ix_task_history_task_id", "task_history", columns)

@@ -1,4 +1,4 @@
-"""The notebooks: committed clean, and run from top to bottom on a copy whose figures SQL knows."""
+"""The notebooks: committed without outputs, and run on a copy, with their figures compared with SQL."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ print(json.dumps([_tell(ax) for figure in _figures for ax in figure.axes], defau
 
 
 class Executed:
-    """What a notebook printed, showed and drew."""
+    """The output of a notebook: text, tables and plots."""
 
     def __init__(self, path: Path, database_url: str, outputs: list[NotebookNode], drawn: str) -> None:
         self.path, self.database_url, self.outputs = path, database_url, outputs
@@ -68,7 +68,7 @@ class Executed:
         self.axes: list[dict[str, Any]] = json.loads(drawn)
 
     def drawn(self, title: str) -> dict[str, Any]:
-        """Give the one plot whose title begins so."""
+        """Return the plot whose title begins with this text."""
         (ax,) = [ax for ax in self.axes if ax["title"].startswith(title)]
         return ax
 
@@ -98,7 +98,7 @@ def run_cells(notebook: NotebookNode, folder: Path) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def environment(tmp_path_factory) -> Iterator[pytest.MonkeyPatch]:
-    """Keep Jupyter and IPython out of the home of whoever runs the tests."""
+    """Keep Jupyter and IPython from using the home folder."""
     with pytest.MonkeyPatch.context() as patch:
         for variable in ("JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "IPYTHONDIR"):
             patch.setenv(variable, str(tmp_path_factory.mktemp(variable.lower())))
@@ -115,7 +115,7 @@ def synced_url(request) -> Iterator[str]:
 
 @pytest.fixture
 def run(synced_url, environment) -> Callable[[str], Executed]:
-    """Run the notebook of this name, and check what must hold of every one."""
+    """Run the notebook of this name, and check what applies to every notebook."""
     environment.setenv("GCORE_ETL_DATABASE_URL", synced_url)
 
     def run(name: str) -> Executed:
@@ -134,7 +134,7 @@ def run(synced_url, environment) -> Callable[[str], Executed]:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_is_committed_without_what_running_it_leaves(path):
+def test_a_notebook_is_committed_without_outputs(path):
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
@@ -173,7 +173,7 @@ def check_freshness(start_here):
     ((removed,),) = query(start_here.database_url, "SELECT count(*) FROM tasks WHERE removed_at IS NOT NULL")
     assert removed > 0
     assert (
-        f"It holds {present:,} tasks of the source, and {removed:,} that are gone there." in start_here.text
+        f"It holds {present:,} tasks that are at the source, and {removed:,} removed ones." in start_here.text
     )
 
 
@@ -195,8 +195,8 @@ def check_days(start_here):
 
 
 def check_spans(start_here):
-    check_span(start_here, "Time from creation", "wait", "wait_seconds")
-    check_span(start_here, "Time that tasks run", "run", "duration_seconds")
+    check_span(start_here, "Wait: time from creation", "wait", "wait_seconds")
+    check_span(start_here, "Run time", "run", "duration_seconds")
 
 
 def check_span(start_here, title, verb, column):
@@ -211,7 +211,7 @@ def check_span(start_here, title, verb, column):
         drawn = lines[f"{name} ({len(values):,} tasks)"]
         assert drawn[0][1:] == sorted(values)
         half, most = np.percentile(values, [50, 95])
-        said = f"half of the tasks {verb} no longer than {half:,.0f} s, 95 % no longer than {most:,.0f} s."
+        said = f"median {verb} {half:,.0f} s, p95 {most:,.0f} s."
         assert f"{name}: {said}" in start_here.text
 
 
@@ -220,7 +220,7 @@ def check_failures(start_here):
     for name, error in query(start_here.database_url, "SELECT task_name, error FROM failures"):
         counts[name][error.split(":")[0]] += 1
     total: Counter[str] = sum(counts.values(), Counter())
-    bars = start_here.drawn("Why tasks failed")["bars"]
+    bars = start_here.drawn("Most frequent reasons")["bars"]
     assert {name: sum(values) for name, values in bars.items()} == {
         name: each.total() for name, each in counts.items()
     }
@@ -231,8 +231,8 @@ def check_failures(start_here):
         assert re.search(rf"<th>{reason}</th>\s*<td>{number}</td>", shown)
     statement = "SELECT count(*) FROM tasks WHERE status IN ('SUCCESS', 'FAILURE')"
     ((ended,),) = query(start_here.database_url, statement)
-    said = f"{total.total()} of {ended} tasks that ran to their end failed ({total.total() / ended:.1%})."
-    assert said in start_here.text
+    share = f"{total.total() / ended:.1%}"
+    assert f"{total.total()} of {ended} finished tasks failed ({share}), without" in start_here.text
 
 
 def check_one_task(start_here):
@@ -246,11 +246,11 @@ def check_one_task(start_here):
     (line,) = ax["lines"].values()
     assert line[1] == [status for status, _ in rows]
     assert [moment[:19] for moment in line[0]] == [str(moment)[:19] for _, moment in rows]
-    assert f"Since {str(rows[-1][1])[:19]} it is in {rows[-1][0]}." in start_here.text
+    assert f"Since {str(rows[-1][1])[:19]} its status is {rows[-1][0]}." in start_here.text
 
 
 def dated(rows: list[tuple[Any, ...]]) -> dict[dt.date, tuple[int, ...]]:
-    """Read rows that begin with a day, and give every day between, too."""
+    """Return rows that begin with a day, with the missing days filled in."""
     found = {dt.date.fromisoformat(day): tuple(map(int, numbers)) for day, *numbers in rows if day}
     span = (max(found) - min(found)).days + 1
     days = [min(found) + dt.timedelta(days=number) for number in range(span)]
@@ -268,14 +268,14 @@ def test_notebook_01_throughput_and_queueing(run):
     columns = zip(*days.values(), strict=True)
     assert bars == dict(zip(("succeeded", "failed", "revoked"), map(list, columns), strict=True))
     total = {day: sum(each) for day, each in days.items()}
-    assert f"{sum(total.values()):,} tasks were finished on {len(total):,} days" in text
-    assert f"it was {max(total.values()):,}." in text
+    assert f"{sum(total.values()):,} tasks finished on {len(total):,} days" in text
+    assert f"The maximum was {max(total.values()):,}, on " in text
 
     times = [tuple(map(as_instant, row)) for row in query(url, "SELECT started_at, completed_at FROM tasks")]
     hours = Counter(start.hour for start, _ in times if start)
-    (drawn,) = executed.drawn("Tasks begun in each hour")["bars"].values()
+    (drawn,) = executed.drawn("Tasks started per hour")["bars"].values()
     assert drawn == [hours[hour] for hour in range(24)]
-    assert f"Most tasks begin between {max(range(24), key=lambda hour: hours[hour])} and " in text
+    assert f"Most tasks start between {max(range(24), key=lambda hour: hours[hour])}:00 and " in text
 
     rows = query(url, "SELECT status, started_at, completed_at FROM tasks WHERE started_at IS NOT NULL")
     known = [row for row in rows if row[2] is not None or row[0] == "STARTED"]
@@ -283,7 +283,7 @@ def test_notebook_01_throughput_and_queueing(run):
     steps += [(as_instant(row[2]), -1) for row in known if row[2] is not None]
     running = list(itertools.accumulate(step for _, step in sorted(steps)))
     assert f"At most {max(running):,} tasks ran at the same time" in text
-    (line,) = executed.drawn("Most tasks that ran")["lines"].values()
+    (line,) = executed.drawn("Maximum number of running")["lines"].values()
     assert max(map(int, line[1])) == max(running) > 1
 
     queue = query(
@@ -292,40 +292,41 @@ def test_notebook_01_throughput_and_queueing(run):
         " ON valid_from <= watermark_after AND (valid_to > watermark_after OR valid_to IS NULL)"
         " WHERE spans.status NOT IN ('SUCCESS', 'FAILURE', 'REVOKED') GROUP BY watermark_after, spans.status",
     )
-    for status, (moments, numbers) in executed.drawn("Tasks that were not final")["lines"].items():
+    for status, (moments, numbers) in executed.drawn("Tasks in flight at each sync")["lines"].items():
         drawn = {moment[:19]: int(number) for moment, number in zip(moments, numbers, strict=True)}
         assert {moment: number for moment, number in drawn.items() if number} == {
             str(moment)[:19]: number for moment, name, number in queue if name == status
         }
 
     waits = query(url, "SELECT n, p50_seconds, p95_seconds FROM task_waits")
-    bars = executed.drawn("Time within which tasks have started")["bars"]
-    assert sorted(bars["half of the tasks"]) == sorted(row[1] for row in waits)
-    assert sorted(bars["95 % of the tasks"]) == sorted(row[2] for row in waits)
+    bars = executed.drawn("Wait before the start")["bars"]
+    assert sorted(bars["p50"]) == sorted(row[1] for row in waits)
+    assert sorted(bars["p95"]) == sorted(row[2] for row in waits)
     for n, half, most in waits:
-        assert f"half of {n:,} tasks waited no longer than {half:,.0f} s, 95 % no" in text
-        assert f", 95 % no longer than {most:,.0f} s." in text
+        assert f"median wait {half:,.0f} s, p95 {most:,.0f} s ({n:,} tasks)." in text
 
 
 def test_notebook_02_failures(run):
     executed = run("02_failures")
     url, text = executed.database_url, executed.text
     days = dated(query(url, ENDS))
-    (line,) = executed.drawn("Share of tasks that failed, by the day")["lines"].values()
+    (line,) = executed.drawn("Failure rate per day")["lines"].values()
     drawn = {moment[:10]: float(share) for moment, share in zip(*line, strict=True) if not np.isnan(share)}
     ran = {str(day): (failed, succeeded + failed) for day, (succeeded, failed, _) in days.items()}
     assert drawn == pytest.approx({day: failed / every for day, (failed, every) in ran.items() if every})
     failed, every = (sum(numbers) for numbers in zip(*ran.values(), strict=True))
-    assert f"{failed:,} of {every:,} tasks that ran to their end failed ({failed / every:.1%})." in text
+    assert (
+        f"{failed:,} of {every:,} finished tasks failed ({failed / every:.1%}), without revoked ones." in text
+    )
 
     kinds = query(url, "SELECT error_kind, sum(tasks) FROM failure_kinds GROUP BY error_kind")
-    bars = executed.drawn("Why tasks failed")["bars"]
+    bars = executed.drawn("Most frequent kinds of error")["bars"]
     lengths = [sum(values) for values in zip(*bars.values(), strict=True)]
     assert lengths == sorted((int(tasks) for _, tasks in kinds), reverse=True)
 
     for title, column, condition in (
-        ("Share of tasks that failed, by host", "host", "1 = 1"),
-        ("Share of transcriptions that failed", "audio_language", "task_name = 'transcription'"),
+        ("Failure rate by host", "host", "1 = 1"),
+        ("Failure rate of transcriptions", "audio_language", "task_name = 'transcription'"),
     ):
         rows = query(
             url,
@@ -349,9 +350,9 @@ def test_notebook_03_time_in_each_status(run):
     seen = query(url, "SELECT DISTINCT watermark_after FROM sync_runs ORDER BY watermark_after")
     moments = [as_instant(moment) for (moment,) in seen]
     gaps = [(later - first).total_seconds() / 60 for first, later in itertools.pairwise(moments)]
-    (line,) = executed.drawn("Time from one sync")["lines"].values()
+    (line,) = executed.drawn("Time between syncs")["lines"].values()
     assert line[1] == pytest.approx(gaps)
-    assert f"{len(moments):,} syncs looked at the tasks." in text
+    assert f"There were {len(moments):,} syncs." in text
 
     ended: dict[str, list[float]] = defaultdict(list)
     lasting: Counter[str] = Counter()
@@ -363,31 +364,31 @@ def test_notebook_03_time_in_each_status(run):
             lasting[status] += 1
         else:
             ended[status].append(seconds / 60)
-    lines = executed.drawn("Time that tasks stay")["lines"]
+    lines = executed.drawn("Time in each status")["lines"]
     assert {name: list(line[0][1:]) for name, line in lines.items()} == {
-        f"{status} ({len(minutes):,} stretches)": pytest.approx(sorted(minutes))
+        f"{status} ({len(minutes):,} periods)": pytest.approx(sorted(minutes))
         for status, minutes in ended.items()
     }
     assert len(ended) > 1
     for status, number in lasting.items():
-        assert f"{number:,} tasks are in {status} now." in text
+        assert f"{number:,} tasks have the status {status} now." in text
 
     steps = query(url, "SELECT from_status, to_status, transitions FROM status_transitions")
-    (bars,) = executed.drawn("Steps from one status")["bars"].values()
+    (bars,) = executed.drawn("Status changes")["bars"].values()
     assert bars == sorted((number for *_, number in steps), reverse=True)
     ((again, succeeded),) = query(
         url, "SELECT count(*), count(CASE WHEN status = 'SUCCESS' THEN 1 END) FROM retries"
     )
-    assert f"{again:,} tasks were begun again; {succeeded:,} of them succeeded since." in text
+    assert f"{again:,} tasks were restarted; {succeeded:,} of them succeeded later." in text
 
     events = query(url, "SELECT event, count(*) FROM task_history GROUP BY event")
     first = query(url, "SELECT event, count(*) FROM task_history WHERE run_id = 1 GROUP BY event")
-    bars = executed.drawn("What each sync saw")["bars"]
+    bars = executed.drawn("Events of each sync")["bars"]
     assert {event: sum(numbers) for event, numbers in bars.items()} == {
         event: number - dict(first).get(event, 0) for event, number in events
     }
     for event, number in events:
-        assert f"{number:,} times, a task was {event}." in text
+        assert f"{event}: {number:,} events." in text
 
 
 def test_notebook_04_moderation_findings(run):
@@ -398,28 +399,31 @@ def test_notebook_04_moderation_findings(run):
         "SELECT kind, count(*), count(CASE WHEN detected THEN 1 END) FROM task_results"
         " WHERE state = 'archived' AND detected IS NOT NULL GROUP BY kind",
     )
-    bars = executed.drawn("What moderation found")["bars"]
-    drawn = sorted(zip(bars["something found"], bars["nothing found"], strict=True))
+    bars = executed.drawn("Results of content moderation")["bars"]
+    drawn = sorted(zip(bars["with detections"], bars["without detections"], strict=True))
     assert drawn == sorted((found, number - found) for _, number, found in kinds)
     for kind, number, found in kinds:
-        assert f"{kind}: something in {found:,} of {number:,} results ({found / number:.1%})." in text
+        assert f"{kind}: detections in {found:,} of {number:,} results ({found / number:.1%})." in text
 
     labels = query(url, "SELECT label, count(DISTINCT task_id) FROM detections GROUP BY label")
-    (bars,) = executed.drawn("What was found in most videos")["bars"].values()
+    (bars,) = executed.drawn("Labels by number of videos")["bars"].values()
     assert bars == sorted((number for _, number in labels), reverse=True)[:12]
     rows = query(url, "SELECT confidence FROM detections WHERE confidence IS NOT NULL")
     known = [value for (value,) in rows]
-    bars = executed.drawn("How sure the findings are")["bars"]
+    bars = executed.drawn("Confidence of the detections")["bars"]
     bins, _ = np.histogram(known, bins=20, range=(0, 1))
     # Each kind is drawn on top of those before it.
     assert [sum(values) for values in zip(*bars.values(), strict=True)] == list(bins)
-    assert f"{sum(value < 0.6 for value in known):,} of {len(known):,} findings are less sure" in text
+    assert (
+        f"{sum(value < 0.6 for value in known):,} of {len(known):,} detections have a confidence below"
+        in text
+    )
     ((worst, findings),) = query(
         url,
         "SELECT task_id, count(*) FROM detections GROUP BY task_id"
         " ORDER BY count(*) DESC, max(confidence) DESC LIMIT 1",
     )
-    assert f"has most findings: {findings:,}." in text
+    assert f"has the most detections: {findings:,}." in text
     assert worst
 
     weeks: dict[str, list[bool]] = defaultdict(list)
@@ -430,7 +434,7 @@ def test_notebook_04_moderation_findings(run):
     ):
         day = as_instant(completed_at).date()
         weeks[str(day - dt.timedelta(days=day.weekday()))].append(bool(detected))
-    (line,) = executed.drawn("Share of results in which")["lines"].values()
+    (line,) = executed.drawn("Share of results with detections")["lines"].values()
     drawn = {week[:10]: share for week, share in zip(*line, strict=True)}
     assert drawn == pytest.approx({week: sum(found) / len(found) for week, found in weeks.items()})
 
@@ -446,39 +450,41 @@ def test_notebook_05_transcripts_and_languages(run):
     )
     heard = {row[0]: json.loads(row[1]) if isinstance(row[1], str) else row[1] or [] for row in rows}
     counts = Counter(language for languages in heard.values() for language in languages)
-    (bars,) = executed.drawn("Languages spoken")["bars"].values()
+    (bars,) = executed.drawn("Languages by number")["bars"].values()
     assert bars == sorted(counts.values(), reverse=True)[:15]
     silent = sum(row[3] is not None and not row[3] for row in rows)
-    assert f"Of {len(rows):,} transcripts, {silent:,} are without speech." in text
-    assert f"In the others, {len(counts)} languages are spoken." in text
+    assert f"{silent:,} of {len(rows):,} transcripts have no speech." in text
+    assert f"The others have {len(counts)} languages." in text
     asked = [(row[2], heard[row[0]]) for row in rows if row[2] and heard[row[0]]]
     right = sum(language in languages for language, languages in asked)
-    assert f"In {right:,} of {len(asked):,} videos the language that was asked for was heard." in text
-    (bars,) = executed.drawn("How often the language")["bars"].values()
+    assert f"The requested language was detected in {right:,} of {len(asked):,} videos." in text
+    (bars,) = executed.drawn("How often the requested language")["bars"].values()
     assert len(bars) == min(15, len({language for language, _ in asked}))
 
     lines = query(url, "SELECT task_id, end_seconds - start_seconds, text FROM subtitles")
     videos: dict[str, float] = defaultdict(float)
     for task_id, seconds, _ in lines:
         videos[task_id] += seconds or 0
-    (bars,) = executed.drawn("How long is spoken")["bars"].values()
+    (bars,) = executed.drawn("Minutes of speech")["bars"].values()
     bins, _ = np.histogram([seconds / 60 for seconds in videos.values()], bins=30)
     assert bars == list(bins)
     hours = sum(videos.values()) / 3600
-    assert f"{len(videos):,} transcripts have {len(lines):,} lines, which cover {hours:,.1f} hours." in text
+    assert (
+        f"{len(videos):,} transcripts have {len(lines):,} subtitles, which cover {hours:,.1f} hours." in text
+    )
 
     paces: dict[str, list[float]] = defaultdict(list)
     for task_id, seconds in videos.items():
         if len(heard.get(task_id, ())) == 1 and seconds > 0:
             characters = sum(len(said) for each, _, said in lines if each == task_id)
             paces[heard[task_id][0]].append(characters / seconds * 60)
-    (bars,) = executed.drawn("How fast people speak")["bars"].values()
+    (bars,) = executed.drawn("Speed of speech")["bars"].values()
     medians = sorted((float(np.median(each)) for each in paces.values()), reverse=True)
     assert bars == pytest.approx(medians[:15])
     times = Counter(said for *_, said in lines)
     most = min(said for said, number in times.items() if number == max(times.values()))
     hits = [task_id for task_id, _, said in lines if most.casefold() in said.casefold()]
-    assert f"is said {len(hits):,} times, in {len(set(hits)):,} videos." in text
+    assert f"occurs {len(hits):,} times, in {len(set(hits)):,} videos." in text
 
 
 def test_notebook_06_cost(run):
@@ -487,22 +493,22 @@ def test_notebook_06_cost(run):
     minutes = "sum(processed_minutes), sum(succeeded_minutes)"
     rows = query(url, f"SELECT day, {minutes} FROM minutes_daily GROUP BY day")
     days = {dt.date.fromisoformat(day): (processed, succeeded) for day, processed, succeeded in rows}
-    bars = executed.drawn("Minutes that tasks ran per day")["bars"]
+    bars = executed.drawn("Processing minutes per day")["bars"]
     span = [min(days) + dt.timedelta(days=n) for n in range((max(days) - min(days)).days + 1)]
     every = [days.get(day, (0, 0)) for day in span]
     others = [processed - succeeded for processed, succeeded in every]
-    assert bars["tasks that succeeded"] == pytest.approx([succeeded for _, succeeded in every])
-    assert bars["other tasks"] == pytest.approx(others, abs=1e-6)
+    assert bars["succeeded"] == pytest.approx([succeeded for _, succeeded in every])
+    assert bars["other"] == pytest.approx(others, abs=1e-6)
     processed, succeeded = (sum(numbers) for numbers in zip(*every, strict=True))
-    assert f"ran for {processed:,.1f} minutes, those that succeeded for {succeeded:,.1f} (" in text
+    assert f"ran for {processed:,.1f} minutes, succeeded tasks for {succeeded:,.1f} (" in text
     check_lower_bound(executed)
     ((done,),) = query(url, "SELECT count(*) FROM tasks WHERE status = 'SUCCESS'")
-    assert f"is known for 0 of {done:,} tasks that succeeded." in text
-    assert "Without lengths nothing can be said about the bill." in text
+    assert f"is known for 0 of {done:,} succeeded tasks." in text
+    assert "Without the lengths of the videos, the bill cannot be estimated." in text
     assert not [ax for ax in executed.axes if "Cost" in ax["title"]]
 
     users: dict[str, float] = defaultdict(float)
-    vain: dict[str, list[float]] = defaultdict(list)
+    wasted: dict[str, list[float]] = defaultdict(list)
     for name, status, user, seconds in query(
         url,
         "SELECT tasks.task_name, tasks.status, client_user_id, duration_seconds FROM tasks"
@@ -510,14 +516,14 @@ def test_notebook_06_cost(run):
     ):
         users[user or "none"] += seconds / 60
         if status in {"FAILURE", "REVOKED"}:
-            vain[f"{name}, {status}"].append(seconds / 60)
-    (bars,) = executed.drawn("Whose tasks run longest")["bars"].values()
+            wasted[f"{name}, {status}"].append(seconds / 60)
+    (bars,) = executed.drawn("Processing time by user")["bars"].values()
     assert bars == pytest.approx(sorted(users.values(), reverse=True)[:12])
-    (bars,) = executed.drawn("Minutes that ran in vain")["bars"].values()
-    assert bars == pytest.approx([sum(minutes) for _, minutes in sorted(vain.items())])
-    number = sum(map(len, vain.values()))
-    total = sum(map(sum, vain.values()))
-    assert f"{number:,} tasks ran for {total:,.1f} minutes in vain." in text
+    (bars,) = executed.drawn("Processing time of failed")["bars"].values()
+    assert bars == pytest.approx([sum(minutes) for _, minutes in sorted(wasted.items())])
+    number = sum(map(len, wasted.values()))
+    total = sum(map(sum, wasted.values()))
+    assert f"{number:,} failed or revoked tasks ran for {total:,.1f} minutes." in text
 
 
 def check_lower_bound(cost):
@@ -530,7 +536,7 @@ def check_lower_bound(cost):
     ):
         months[f"{str(ended)[:7]}"] += (end - ends.get(task_id, 0)) / 60
         ends[task_id] = end
-    (bars,) = cost.drawn("Length of transcribed videos, at least")["bars"].values()
+    (bars,) = cost.drawn("Minimum length of transcribed videos")["bars"].values()
     assert bars == pytest.approx([length for _, length in sorted(months.items())])
     assert f"{len(ends):,} transcriptions have subtitles; " in cost.text
     assert f"at least {sum(months.values()):,.1f} minutes long." in cost.text
@@ -546,7 +552,7 @@ def test_a_bill_comes_from_the_lengths_of_the_videos(synced_url, environment, tm
     (tmp_path / "video_lengths.csv").write_text("\n".join(["task_id,video_seconds", *lines]))
     environment.setenv("GCORE_ETL_DATABASE_URL", synced_url)
     executed = execute(FOLDER / "06_cost.ipynb", synced_url, tmp_path)
-    assert f"is known for 20 of {len(rows):,} tasks that succeeded." in executed.text
+    assert f"is known for 20 of {len(rows):,} succeeded tasks." in executed.text
     costs: dict[str, float] = defaultdict(float)
     for task_id, ended in rows[:20]:
         costs[str(ended)[:7]] += lengths[task_id] / 60
@@ -557,17 +563,17 @@ def test_a_bill_comes_from_the_lengths_of_the_videos(synced_url, environment, tm
 
 
 @pytest.mark.slow
-def test_the_queue_of_half_a_year_of_syncs_is_counted_at_once(sqlite_databases, environment):
-    """Comparing each sync with each stretch, the cell would take longer than a cell may."""
+def test_the_queue_of_half_a_year_of_syncs_is_counted_quickly(sqlite_databases, environment):
+    """Comparing each sync with each status span would exceed the time limit of a cell."""
     with sqlite_databases.migrated() as url:
         fill_year(url, tasks=50_000, runs=50_000)
         environment.setenv("GCORE_ETL_DATABASE_URL", url)
         executed = execute(FOLDER / "01_throughput_and_queueing.ipynb", url)
-    assert len(executed.drawn("Tasks that were not final")["lines"]) > 1
+    assert len(executed.drawn("Tasks in flight at each sync")["lines"]) > 1
 
 
 def execute_all(folder: Path) -> Executed:
-    """Run all in one kernel, which forgets all names between them: starting seven takes long."""
+    """Run all notebooks in one kernel, because starting seven takes long; names are reset between them."""
     one = nbformat.v4.new_notebook()
     for path in NOTEBOOKS:
         one.cells += [*nbformat.read(path, as_version=4).cells, nbformat.v4.new_code_cell("%reset -f")]
@@ -579,16 +585,16 @@ def execute_all(folder: Path) -> Executed:
     return executed
 
 
-def test_they_make_do_with_a_copy_that_no_sync_has_filled(sqlite_databases, environment, tmp_path):
+def test_they_run_on_an_empty_copy(sqlite_databases, environment, tmp_path):
     (tmp_path / "notebooks").mkdir()
     with sqlite_databases.migrated() as url:
         environment.setenv("GCORE_ETL_DATABASE_URL", url)
         executed = execute_all(tmp_path)
-    for said in ("No sync has succeeded yet.", "There is no task yet.", "No task is finished yet."):
+    for said in ("No sync has succeeded yet.", "There are no tasks yet.", "No task has finished yet."):
         assert said in executed.text
 
 
-def test_they_find_the_demo_beside_their_folder_and_make_do_with_one_task(
+def test_they_find_the_demo_beside_their_folder_and_run_with_one_task(
     sqlite_databases, environment, tmp_path
 ):
     (tmp_path / "notebooks").mkdir()
@@ -604,14 +610,14 @@ def test_they_find_the_demo_beside_their_folder_and_make_do_with_one_task(
         environment.delenv("GCORE_ETL_DATABASE_URL", raising=False)
         executed = execute_all(tmp_path)
     assert "complete up to 2026-06-26 12:00:00." in executed.text
-    assert "It holds 1 tasks of the source" in executed.text
-    assert "0 of 1 tasks that ran to their end failed (0.0%)." in executed.text
-    assert "There is no result of a moderation yet." in executed.text
+    assert "It holds 1 tasks that are at the source" in executed.text
+    assert "0 of 1 finished tasks failed (0.0%), without revoked ones." in executed.text
+    assert "There are no results of content moderation yet." in executed.text
     assert f"Reading the demo, whose tasks are made up: {tmp_path}/gcore_demo.db." in executed.text
 
 
 def test_they_find_the_users_copy_from_the_folder_they_are_in(sqlite_databases, environment, tmp_path):
-    """Jupyter starts each kernel in the folder of the notebook, whatever folder it was started in itself."""
+    """Jupyter starts each kernel in the folder of the notebook."""
     (tmp_path / "notebooks").mkdir()
     first = nbformat.read(NOTEBOOKS[0], as_version=4)
     del first.cells[9:]
@@ -631,7 +637,7 @@ def test_they_find_the_users_copy_from_the_folder_they_are_in(sqlite_databases, 
         assert "No sync has succeeded yet." in executed.text
 
 
-def test_a_notebook_that_finds_no_copy_says_what_to_do(environment, tmp_path):
+def test_a_notebook_without_a_copy_says_what_to_do(environment, tmp_path):
     first = nbformat.read(NOTEBOOKS[0], as_version=4)
     del first.cells[4:]
     nbformat.write(first, tmp_path / "first.ipynb")
@@ -640,7 +646,7 @@ def test_a_notebook_that_finds_no_copy_says_what_to_do(environment, tmp_path):
         execute(tmp_path / "first.ipynb", "", tmp_path, keep_figures=False)
 
 
-def test_what_opens_notebooks_is_installed_with_them():
+def test_the_notebooks_extra_includes_jupyter():
     ended = subprocess.run(
         [sys.executable, "-m", "jupyter", "lab", "--version"], capture_output=True, check=False
     )

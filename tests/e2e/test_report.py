@@ -1,4 +1,4 @@
-"""The report, in a real browser: its figures are those of SQL, and everybody can read it."""
+"""The report in a real browser: correct figures, and accessible."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
 def url(request) -> Iterator[str]:
-    """Sync while tasks come, end and vanish; let one have a hostile URL and error, and one no known wait."""
+    """Sync a changing world; add tasks with hostile texts, and one without a known wait."""
     databases = request.getfixturevalue(f"{request.param}_databases")
     with databases.migrated() as url:
         world = sync_while_it_changes(url, max_results=200)
@@ -69,7 +69,7 @@ def url(request) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def days(url) -> tuple[dt.date, dt.date]:
-    """Give the range to ask for: all days but the first and the last two."""
+    """Return a range: all days except the first and the last two."""
     ends = sorted(task["ended_at"].date() for task in tasks_of(url) if task["ended_at"])
     return ends[0] + DAY, ends[-1] - DAY
 
@@ -91,7 +91,7 @@ def file(url, bounds, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def page(browser, file) -> Iterator[Page]:
-    """Open the page on a desk; whatever it complains of, or asks the network for, fails the test."""
+    """Open the page at desktop size; console messages and network requests fail the test."""
     with watched(browser, file, viewport={"width": 1200, "height": 900}) as page:
         yield page
 
@@ -111,7 +111,7 @@ def watched(browser, file, **options) -> Iterator[Page]:
 
 
 def tasks_of(url) -> list[dict[str, object]]:
-    """Read every task, by the tables alone but for the estimate of its creation."""
+    """Return every task, read from the tables, with its estimated creation time."""
     names = (
         "task_id task_name category status audio_language url created_at wait_seconds seconds ended_at error"
     )
@@ -140,7 +140,7 @@ def figures(page) -> dict[str, str]:
 
 
 def table(page, name) -> list[list[str]]:
-    """Read what is in a table, also where it is folded away."""
+    """Return the cells of a table, even if it is collapsed."""
     return page.eval_on_selector_all(
         f'[data-table="{name}"] tr', "rows => rows.map(row => [...row.cells].map(cell => cell.textContent))"
     )
@@ -169,7 +169,7 @@ def host_of(task) -> str:
     return urlsplit(task["url"] or "").hostname or "unknown"
 
 
-def test_the_figures_at_the_top_are_those_of_sql(page, url, bounds):
+def test_the_summary_matches_sql(page, url, bounds):
     tasks = tasks_of(url)
     created, finished = within(tasks, "created_at", bounds), within(tasks, "ended_at", bounds)
     counts = Counter(task["status"] for task in finished)
@@ -203,12 +203,12 @@ def test_the_figures_at_the_top_are_those_of_sql(page, url, bounds):
         "expiring_soon": f"{expiring:,}",
     }
     notes = page.locator(".figure small").all_inner_texts()
-    assert f"95 %: {spell(np.percentile(runs, 95))}; known of {len(runs):,}" in notes
+    assert f"p95: {spell(np.percentile(runs, 95))}; n = {len(runs):,}" in notes
     if waits:
-        assert f"95 %: {spell(np.percentile(waits, 95))}; known of {len(waits):,}" in notes
+        assert f"p95: {spell(np.percentile(waits, 95))}; n = {len(waits):,}" in notes
 
 
-def test_every_day_is_drawn_and_listed_as_in_sql(page, url, bounds):
+def test_plots_and_tables_by_day_match_sql(page, url, bounds):
     tasks = tasks_of(url)
     days = [bounds[0] + number * DAY for number in range((bounds[1] - bounds[0]).days)]
     rows = {"finished": [], "rate": [], "created": [], "minutes": []}
@@ -237,7 +237,7 @@ def test_every_day_is_drawn_and_listed_as_in_sql(page, url, bounds):
     assert np.allclose(np.array(heights) / max(heights), values / max(values), atol=0.01)
 
 
-def test_the_tables_are_those_of_sql(page, url, bounds):
+def test_the_tables_match_sql(page, url, bounds):
     tasks = tasks_of(url)
     created, finished = within(tasks, "created_at", bounds), within(tasks, "ended_at", bounds)
     types, hosts, languages, errors = (defaultdict(list) for _ in range(4))
@@ -245,11 +245,11 @@ def test_the_tables_are_those_of_sql(page, url, bounds):
         types[type_of(task)].append(task)
         hosts[host_of(task)].append(task)
         if task["task_name"] == "transcription":
-            languages[task["audio_language"] or "left to automatic detection"].append(task)
+            languages[task["audio_language"] or "automatic detection"].append(task)
         if task["status"] == "FAILURE":
             known = (task["error"] or "").split(":")[0][:80].strip(" ")
             known = known.replace(ILLEGIBLE, "\ufffd\ufffd[31m" + 4 * "\ufffd")
-            errors[known or "unknown: no result copied"].append(task)
+            errors[known or "unknown: result not archived"].append(task)
     made = Counter(map(type_of, created))
     for name, *cells in table(page, "types"):
         failed = sum(task["status"] == "FAILURE" for task in types[name])
@@ -283,7 +283,7 @@ def test_the_tables_are_those_of_sql(page, url, bounds):
     ]
 
 
-def test_what_moderation_found_is_that_of_sql(page, url, bounds):
+def test_the_moderation_table_matches_sql(page, url, bounds):
     rows = query(
         url,
         "SELECT kind, count(*), sum(CASE WHEN detected THEN 1 ELSE 0 END) FROM task_results"
@@ -299,7 +299,7 @@ def test_what_moderation_found_is_that_of_sql(page, url, bounds):
     assert rows
 
 
-def test_hostile_text_stays_text(page, bounds, days):
+def test_hostile_text_is_escaped(page, bounds, days):
     assert page.evaluate("typeof hacked") == "undefined"
     assert page.locator("script").count() == 0
     assert page.locator("img").count() == 0
@@ -311,7 +311,7 @@ def test_hostile_text_stays_text(page, bounds, days):
 # How a page is laid out does not depend on where its figures come from.
 @pytest.mark.parametrize("url, bounds", [("sqlite", "whole")], indirect=True)
 @one_in(2, "scheme, width", ["light", "dark"], [320, 375, 1200])
-def test_it_can_be_read_on_a_phone_and_a_desk_by_day_and_by_night(browser, file, width, scheme):
+def test_it_is_legible_on_phone_and_desktop_in_light_and_dark_mode(browser, file, width, scheme):
     with watched(browser, file, viewport={"width": width, "height": 800}, color_scheme=scheme) as page:
         assert page.evaluate("document.documentElement.scrollWidth") == width
         paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -326,7 +326,7 @@ def test_it_can_be_read_on_a_phone_and_a_desk_by_day_and_by_night(browser, file,
 
 def test_it_can_be_used_from_the_keyboard(page):
     page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.textContent") == "To the figures"
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the figures"
     summary = page.locator("summary").first
     summary.focus()
     page.keyboard.press("Enter")
@@ -334,12 +334,12 @@ def test_it_can_be_used_from_the_keyboard(page):
     assert page.locator('[data-table="finished"]').is_visible()
 
 
-def test_a_screen_reader_hears_headings_figures_and_what_is_drawn(page):
+def test_a_screen_reader_gets_headings_figures_and_plots(page):
     heard = page.locator("body").aria_snapshot()
     for expected in (
         'heading "Gcore AI tasks" [level=1]',
-        'heading "Why tasks failed" [level=2]',
-        'img "Tasks finished each day"',
+        'heading "Failures" [level=2]',
+        'img "Tasks finished per day"',
         "term: success rate",
     ):
         assert expected in heard
@@ -353,7 +353,7 @@ def test_it_can_be_printed(page):
     assert page.pdf().startswith(b"%PDF")
 
 
-def test_a_copy_without_a_task_has_a_report_that_says_so(migrated_url, browser, tmp_path):
+def test_the_report_of_an_empty_copy_says_so(migrated_url, browser, tmp_path):
     file = tmp_path / "empty.html"
     file.write_text(report(migrated_url), encoding="utf-8")
     with watched(browser, file) as page:
@@ -361,7 +361,7 @@ def test_a_copy_without_a_task_has_a_report_that_says_so(migrated_url, browser, 
         assert shown.pop("success_rate") == shown.pop("wait_p50") == shown.pop("run_p50") == "\N{EN DASH}"
         assert set(shown.values()) == {"0", "0.0"}
         assert "No sync has succeeded yet" in page.inner_text("header")
-        assert "No task failed in these days." in page.inner_text("main")
+        assert "No task failed in this period." in page.inner_text("main")
 
 
 # How days are put together does not depend on where they come from.
@@ -378,7 +378,7 @@ def test_a_copy_without_a_task_has_a_report_that_says_so(migrated_url, browser, 
         (36_525, "year"),
     ],
 )
-def test_more_days_than_can_be_drawn_are_put_together(migrated_url, days, heading):
+def test_long_ranges_are_grouped_by_week_month_or_year(migrated_url, days, heading):
     since = dt.date(1984, 5, 1)
     every = [since + number * DAY for number in range(days)]
     engine = open_engine(migrated_url)
@@ -403,7 +403,7 @@ def test_more_days_than_can_be_drawn_are_put_together(migrated_url, days, headin
     assert len(page) < 300_000
 
 
-def test_what_expires_is_what_can_still_be_fetched_the_nearest_first(migrated_url):
+def test_expiring_results_are_those_that_can_still_be_fetched_in_order(migrated_url):
     now = dt.datetime.now(dt.UTC)
     engine = open_engine(migrated_url)
     with engine.begin() as connection:
@@ -416,7 +416,7 @@ def test_what_expires_is_what_can_still_be_fetched_the_nearest_first(migrated_ur
     assert figures.expiring_soon == 2
 
 
-def test_the_days_are_those_that_the_range_touches(migrated_url):
+def test_the_range_is_extended_to_whole_days(migrated_url):
     ahead = dt.timezone(dt.timedelta(hours=2))
     figures = collect(
         migrated_url,
@@ -427,33 +427,35 @@ def test_the_days_are_those_that_the_range_touches(migrated_url):
     assert list(figures.daily.index.strftime("%d")) == ["01", "02", "03"]
 
 
-def test_the_last_thirty_days_are_thirty_and_end_today(migrated_url):
+def test_the_default_range_is_thirty_days_until_today(migrated_url):
     before = dt.datetime.now(dt.UTC)
     figures = collect(migrated_url)
     assert before.date() <= figures.until - DAY <= dt.datetime.now(dt.UTC).date()
     assert len(figures.daily) == 30
     assert (figures.until - figures.since).days == 30
     assert figures.is_last_day_partial
-    assert f", the last day up to {figures.read_at:%H:%M}; all times in UTC" in render(figures)
+    assert f", the last day until {figures.read_at:%H:%M}; all times are in UTC" in render(figures)
     earlier = collect(migrated_url, until="2026-06-02T12:00")
     assert (earlier.since, earlier.until) == (dt.date(2026, 5, 4), dt.date(2026, 6, 3))
     assert not earlier.is_last_day_partial
-    assert "the last day up to" not in render(earlier)
+    assert "the last day until" not in render(earlier)
 
 
-def test_the_page_says_what_its_figures_are(page):
+def test_the_page_explains_its_figures(page):
     shown = page.inner_text("body")
     assert "bill" not in shown.replace("Gcore bills the length of the analysed videos", "")
-    assert "processing time, not the length of videos" in shown
-    (languages,) = page.locator('[aria-label="By language asked for, as a table"] th').all_inner_texts()[:1]
-    assert languages == "language asked for"
+    assert "not the length of the videos" in shown
+    (languages,) = page.locator(
+        '[aria-label="Transcriptions by requested language, as a table"] th'
+    ).all_inner_texts()[:1]
+    assert languages == "requested language of transcriptions"
     heads = page.locator('table:has([data-table="findings"]) thead th').all_inner_texts()
-    assert heads == ["kind", "tasks", "tasks that found something"]
+    assert heads == ["kind", "tasks", "with detections"]
 
 
 @pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
 def test_the_demo_ends_at_the_present(database_url, monkeypatch):
-    """Whoever reads its report sees nothing that is yet to come."""
+    """Nothing in its report is in the future."""
     clock = []
     monkeypatch.setattr(demo, "fill", lambda _url, *, now: clock.append(now))
     for step in ("_clear", "_answer", "_search", "write"):
@@ -482,7 +484,7 @@ def test_the_command_writes_the_page(nursery, migrated_url, tmp_path):
 
 
 @pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
-def test_the_command_says_in_one_line_why_it_writes_no_page(nursery, migrated_url, tmp_path):
+def test_the_command_fails_with_a_one_line_error(nursery, migrated_url, tmp_path):
     path = tmp_path / "page.html"
     for code, said, *wrong in (
         (1, "No such file or directory", "-o", tmp_path / "missing" / "page.html"),
@@ -493,8 +495,8 @@ def test_the_command_says_in_one_line_why_it_writes_no_page(nursery, migrated_ur
         (2, "until=0001-01-10 00:00:00+00:00 is more than", "-o", path, "--until", "0001-01-10"),
         (2, "until=9999-12-31 00:00:00+00:00 is more than", "-o", path, "--until", "9999-12-31"),
         (2, "since=9999-12-31 00:00:00+00:00 is more than", "-o", path, "--since", "9999-12-31"),
-        (2, "is yet to come", "-o", path, "--since", f"{dt.datetime.now(dt.UTC).date() + 2 * DAY}"),
-        (2, "does not lie after", "-o", path, "--since", "2026-06-01", "--until", "2026-06-01"),
+        (2, "is in the future", "-o", path, "--since", f"{dt.datetime.now(dt.UTC).date() + 2 * DAY}"),
+        (2, "is not later than", "-o", path, "--since", "2026-06-01", "--until", "2026-06-01"),
         (2, "names a folder", "-o", f"{tmp_path}/new/"),
         (2, "Missing option", "--since", "2026-06-02"),
     ):
@@ -504,7 +506,7 @@ def test_the_command_says_in_one_line_why_it_writes_no_page(nursery, migrated_ur
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_command_never_writes_over_a_copy(nursery, sqlite_databases, tmp_path):
+def test_the_command_never_overwrites_a_database(nursery, sqlite_databases, tmp_path):
     with sqlite_databases.migrated() as url:
         file = Path(open_engine(url).url.database)
         link = tmp_path / "link.html"
@@ -516,7 +518,7 @@ def test_the_command_never_writes_over_a_copy(nursery, sqlite_databases, tmp_pat
         assert file.read_bytes() == before
 
 
-def test_it_says_which_extra_is_missing(monkeypatch):
+def test_a_missing_extra_is_named(monkeypatch):
     def import_module(_name):
         raise ModuleNotFoundError(name="jinja2")
 

@@ -1,4 +1,4 @@
-"""Whoever reads a copy on SQLite changes nothing, leaves nothing, and is in nobody's way."""
+"""Readers of a SQLite copy change nothing, leave no files, and block nobody."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ REST = {"tasks.db", "tasks.db.lock"}
 
 
 class Scene:
-    """A folder with a copy that belongs to its owner, and a stranger of the same group."""
+    """A folder with a copy and its owner, and another user of the same group."""
 
     def __init__(self, sandbox, emulator, mode):
         self.sandbox, self.emulator = sandbox, emulator
@@ -100,19 +100,19 @@ def build(sandbox, emulator):
 
 
 def counted(ended):
-    """Return how many tasks `status --json` has counted."""
+    """Return the number of tasks in `status --json`."""
     return json.loads(ended.out)["present"]
 
 
 def without_a_log(scene):
-    """Switch the log off, as somebody may have done for a network disk."""
+    """Switch WAL off, as a user may do for a network disk."""
     with as_user(OWNER), contextlib.closing(sqlite3.connect(scene.path)) as connection:
         assert connection.execute("PRAGMA journal_mode = DELETE").fetchone() == ("delete",)
 
 
 @pytest.mark.parametrize("mode", [0o2775, 0o1777, 0o755])
-def test_a_stranger_who_reads_leaves_nothing_and_the_owner_goes_on(build, mode):
-    """Who may write the folder but not the file would leave a log that is not the owner's."""
+def test_another_user_who_reads_leaves_no_files_and_the_owner_can_still_sync(build, mode):
+    """A user who may write the folder but not the file would create a log that the owner cannot use."""
     scene = build(mode)
     for reader in READERS if mode == 0o1777 else FEW:
         scene.read(reader, scene.stranger)
@@ -135,7 +135,7 @@ def test_a_copy_on_a_read_only_mount_is_read(build, sandbox, user):
     assert person("doctor").code == 4
 
 
-def test_an_owner_who_may_not_write_the_folder_reads_too(build):
+def test_an_owner_who_may_not_write_the_folder_can_read(build):
     scene = build()
     os.chown(scene.folder, 0, 0)
     for reader in FEW:
@@ -144,7 +144,7 @@ def test_an_owner_who_may_not_write_the_folder_reads_too(build):
 
 
 @pytest.mark.parametrize("name", ["a link.db", "what?.db", "100%.db", "a#b.db", os.fsdecode(b"\xfc.db")])
-def test_a_copy_is_read_by_a_stranger_through_a_link_of_any_name(build, name):
+def test_another_user_can_read_a_copy_through_a_link_of_any_name(build, name):
     scene = build(0o777)
     (scene.out / name).symlink_to(scene.path)
     quoted = quote(os.fsencode(scene.out / name))
@@ -156,8 +156,8 @@ def test_a_copy_is_read_by_a_stranger_through_a_link_of_any_name(build, name):
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o755])
-def test_a_stranger_reads_while_a_sync_writes(build, mode):
-    """What is committed is seen, although it is still in the log."""
+def test_another_user_can_read_while_a_sync_writes(build, mode):
+    """Committed rows are visible although they are still in the log."""
     scene = build(mode)
     scene.emulator.world.create()
     child = scene.owner.start("sync", moment=Moment(what="commit", number=LOADED, signal=signal.SIGSTOP))
@@ -170,8 +170,8 @@ def test_a_stranger_reads_while_a_sync_writes(build, mode):
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o755])
-def test_a_sync_does_not_disturb_a_stranger_who_reads_the_file_at_rest(build, mode):
-    """The file is not changed under the reader: the log stays until the next sync."""
+def test_a_sync_does_not_disturb_an_immutable_reader(build, mode):
+    """The file does not change: the log is kept until the next sync."""
     scene = build(mode)
     child = scene.stranger.start("status", "--json", moment=Moment(what="count(*)", signal=signal.SIGSTOP))
     child.await_stop()
@@ -194,8 +194,8 @@ def test_a_sync_does_not_disturb_a_stranger_who_reads_the_file_at_rest(build, mo
     assert stored_states(scene.url) == true_states(scene.emulator.world)
 
 
-def test_a_stranger_whose_file_another_program_changes_says_so(build):
-    """Nothing keeps that one from it; what was read may not belong together."""
+def test_a_reader_reports_a_change_by_another_program(build):
+    """Other programs ignore the checkpoint lock, so reads may be inconsistent."""
     scene = build()
     child = scene.stranger.start("status", "--json", moment=Moment(what="count(*)", signal=signal.SIGSTOP))
     child.await_stop()
@@ -209,7 +209,7 @@ def test_a_stranger_whose_file_another_program_changes_says_so(build):
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o755])
-def test_what_a_killed_sync_has_left_is_read_by_a_stranger(build, mode):
+def test_another_user_can_read_the_files_of_a_killed_sync(build, mode):
     scene = build(mode)
     scene.emulator.world.create()
     child = scene.owner.start("sync", moment=Moment(what="commit", number=LOADED))
@@ -221,8 +221,8 @@ def test_what_a_killed_sync_has_left_is_read_by_a_stranger(build, mode):
 
 @pytest.mark.parametrize("mode", [0o777, 0o755])
 @pytest.mark.parametrize("loss", ["index", "right to read the index", "right to read the log"])
-def test_a_log_that_a_stranger_cannot_read_is_named(build, mode, loss):
-    """Only who may write the file can bring back the index of a log."""
+def test_a_log_that_another_user_cannot_read_is_named(build, mode, loss):
+    """Only a user who may write the file can restore the index of a log."""
     scene = build(mode)
     scene.emulator.world.create()
     scene.owner.start("sync", moment=Moment(what="commit", number=LOADED)).await_end()
@@ -240,8 +240,8 @@ def test_a_log_that_a_stranger_cannot_read_is_named(build, mode, loss):
     assert counted(scene.read("status --json", scene.stranger)) == 31
 
 
-def test_what_a_stranger_has_left_is_named_to_the_owner(build):
-    """Other programs leave it; the owner is not told to check permissions that are right."""
+def test_files_left_by_another_user_are_named_to_the_owner(build):
+    """Other programs leave them; the error names the files, not the permissions of the database."""
     scene = build(0o777)
     with (
         as_user(STRANGER),
@@ -258,15 +258,15 @@ def test_what_a_stranger_has_left_is_named_to_the_owner(build):
     assert scene.person(0)("sync").code == 0
 
 
-def test_a_file_without_a_log_is_read_by_a_stranger(build):
+def test_another_user_can_read_a_file_without_a_log(build):
     scene = build(0o777)
     without_a_log(scene)
     for reader in FEW:
         scene.read(reader, scene.stranger)
 
 
-def test_a_write_that_was_cut_short_without_a_log_is_named(build):
-    """Changes were in the file already: only who may write it can take them back."""
+def test_an_interrupted_write_without_wal_is_named(build):
+    """The file was changed already: only a user who may write it can roll back."""
     scene = build()
     without_a_log(scene)
     journal = scene.path.with_name("tasks.db-journal")
@@ -289,7 +289,7 @@ def test_a_write_that_was_cut_short_without_a_log_is_named(build):
 
 
 @pytest.mark.parametrize("where", ["file", "folder"])
-def test_a_copy_that_a_stranger_may_not_read_is_named_with_its_owner(build, where):
+def test_a_copy_that_another_user_may_not_read_is_named_with_its_owner(build, where):
     scene = build()
     place, mode = (scene.path, 0o600) if where == "file" else (scene.folder, 0o700)
     place.chmod(mode)
@@ -301,8 +301,8 @@ def test_a_copy_that_a_stranger_may_not_read_is_named_with_its_owner(build, wher
     assert scene.listed() == before
 
 
-def test_a_group_shares_a_copy(build):
-    """Whoever of it syncs, even killed in the midst of it, leaves nothing that the others cannot use."""
+def test_a_group_can_share_a_copy(build):
+    """A sync by any member, even if killed, leaves only files that the others can use."""
     scene = build(0o2770, 0o660)
     for person, other in ((scene.owner, scene.stranger), (scene.stranger, scene.owner)):
         scene.emulator.world.create()
@@ -315,7 +315,7 @@ def test_a_group_shares_a_copy(build):
     assert stored_states(scene.url) == true_states(scene.emulator.world)
 
 
-def test_what_root_does_the_owner_can_go_on_with(build):
+def test_the_owner_can_sync_after_root(build):
     scene = build()
     scene.path.with_name("tasks.db.lock").unlink()
     root = scene.person(0)
@@ -327,8 +327,8 @@ def test_what_root_does_the_owner_can_go_on_with(build):
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o755])
-def test_a_stranger_who_explores_is_in_nobodys_way_and_sees_what_comes(build, mode):
-    """Between two requests nothing is held: not the file as it was, nor the log."""
+def test_explore_by_another_user_blocks_nobody_and_shows_new_rows(build, mode):
+    """Between two requests neither a snapshot nor a lock is held."""
     scene = build(mode)
     child = scene.stranger.start("explore", "--no-open", "--port", "0")
     wait_until(lambda: "http://" in child.complained(), "it is served")

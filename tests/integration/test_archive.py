@@ -169,9 +169,9 @@ def test_an_emptier_result_never_replaces_a_fuller_one(emulator, database_url):
         ({"concatenated_text": "less"}, "all of it"),
         ({"speech_detected": True, "concatenated_text": "more", "languages": ["eng"], "extra": 1}, "more"),
     ):
-        task.status, task.wire = "STARTED", None
+        task.status, task.rendered = "STARTED", None
         run_sync(settings, SyncOptions(is_full=True))
-        task.status, task.wire, task.own_result = "SUCCESS", None, shown
+        task.status, task.rendered, task.own_result = "SUCCESS", None, shown
         run_sync(settings, SyncOptions(is_full=True))
         assert query(database_url, "SELECT text FROM task_results WHERE task_id = :id", id=task_id) == [
             (kept,)
@@ -223,7 +223,7 @@ def test_a_task_that_fails_and_then_succeeds_is_asked_for_again(emulator, databa
     run_sync(settings)
     assert stored_results(database_url)[task_id].keys() == {"error"}
     task = emulator.world.tasks[task_id]
-    task.status, task.wire = "SUCCESS", None
+    task.status, task.rendered = "SUCCESS", None
     run_sync(settings, SyncOptions(is_full=True))
     assert stored_results(database_url)[task_id] == task.result != {}
 

@@ -1,4 +1,4 @@
-"""Opening a database: what is accepted, what is refused in one line, and who waits for whom."""
+"""Opening a database: accepted and refused URLs and files, and concurrent connections."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def one_line(caught, exit_code):
         "postgresql://user:hunter@2@host/db",
     ],
 )
-def test_a_url_that_cannot_work_is_refused_and_never_repeated(url):
+def test_an_invalid_url_is_refused_and_not_repeated_in_the_error(url):
     with pytest.raises(ConfigurationError) as caught:
         open_engine(url)
     assert "hunter" not in one_line(caught, 3)
@@ -50,7 +50,7 @@ def test_a_url_that_cannot_work_is_refused_and_never_repeated(url):
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg", "postgresql+psycopg2"])
-def test_every_way_to_write_a_postgres_url_is_understood_and_shown_without_its_secrets(scheme):
+def test_every_form_of_a_postgres_url_is_accepted_and_shown_without_secrets(scheme):
     engine = open_engine(f"{scheme}://me:hunter2@db.example:5433/tasks?sslmode=require&password=hunter2")
     assert engine.driver == "psycopg"
     assert describe(engine) == "postgresql://me@db.example:5433/tasks"
@@ -92,7 +92,7 @@ def test_a_missing_folder_is_named(tmp_path):
     one_line(caught, 4)
 
 
-def test_reading_does_not_make_a_file(tmp_path):
+def test_reading_does_not_create_a_file(tmp_path):
     with pytest.raises(NoTablesError, match="run gcore-etl sync first") as caught:
         open_engine(f"sqlite:///{tmp_path}/tasks.db", read_only=True)
     one_line(caught, 4)
@@ -100,7 +100,7 @@ def test_reading_does_not_make_a_file(tmp_path):
 
 
 @pytest.mark.parametrize("read_only", [True, False])
-def test_what_is_no_database_is_left_alone(tmp_path, read_only):
+def test_a_file_that_is_no_database_is_left_unchanged(tmp_path, read_only):
     path = tmp_path / "notes.txt"
     path.write_bytes(b"not a database at all. " * 100)
     before = path.read_bytes()
@@ -118,8 +118,8 @@ def test_a_folder_is_no_database(tmp_path):
     one_line(caught, 4)
 
 
-def test_a_new_file_gets_a_write_ahead_log_and_an_old_one_keeps_what_it_has(tmp_path):
-    """Who switched it off, for a network disk perhaps, must not find it on again."""
+def test_a_new_file_is_in_wal_mode_and_an_existing_one_keeps_its_mode(tmp_path):
+    """A user may have switched WAL off, for instance for a network disk."""
     modes = {}
     for name in ("new", "old"):
         if name == "old":
@@ -136,7 +136,7 @@ def test_a_new_file_gets_a_write_ahead_log_and_an_old_one_keeps_what_it_has(tmp_
     assert modes == {"new": ("wal", 1), "old": ("delete", 2)}
 
 
-def test_two_writers_do_not_interleave_and_the_second_is_told_why(sqlite_databases):
+def test_two_writers_do_not_interleave_and_the_second_gets_an_explanation(sqlite_databases):
     with sqlite_databases.migrated() as url:
         first, second = open_engine(url), open_engine(url)
         event.listen(second, "connect", lambda made, _: made.execute("PRAGMA busy_timeout = 0"))
@@ -148,7 +148,7 @@ def test_two_writers_do_not_interleave_and_the_second_is_told_why(sqlite_databas
         second.dispose()
 
 
-def test_a_reader_neither_waits_for_the_writer_nor_sees_what_is_not_committed(migrated_url):
+def test_a_reader_neither_waits_for_the_writer_nor_sees_uncommitted_rows(migrated_url):
     writer, reader = open_engine(migrated_url), open_engine(migrated_url, read_only=True)
     with writer.connect() as writing, reader.connect() as reading:
         store_task(writing, "early")
@@ -163,8 +163,8 @@ def test_a_reader_neither_waits_for_the_writer_nor_sees_what_is_not_committed(mi
     reader.dispose()
 
 
-def test_a_reader_opens_what_a_killed_writer_left(migrated_url):
-    """On SQLite the committed rows are still in the log beside the file, which a reader may not fold in."""
+def test_a_reader_can_open_the_files_of_a_killed_writer(migrated_url):
+    """On SQLite the committed rows are still in the log, which a reader may not merge into the file."""
     program = (
         "import os, signal, sys; from etl.database import open_engine\n"
         "engine = open_engine(sys.argv[1])\n"
@@ -189,14 +189,14 @@ def test_a_reader_cannot_write(migrated_url):
     engine.dispose()
 
 
-def test_an_engine_that_writes_can_read_beside_its_own_transaction(engine):
+def test_a_writing_engine_can_read_beside_its_own_transaction(engine):
     aside = engine.execution_options(sqlite_begin="DEFERRED")
     with engine.begin() as writing, aside.connect() as reading:
         store_task(writing)
         assert reading.scalars(select(TASKS.c.task_id)).all() == []
 
 
-def test_a_violated_constraint_is_a_bug_and_stays_what_it_is(engine):
+def test_a_violated_constraint_is_a_bug_and_is_not_translated(engine):
     with engine.connect() as connection:
         store_task(connection, "twice")
         with pytest.raises(IntegrityError), database_errors():
@@ -227,8 +227,8 @@ def test_the_session_is_in_utc_and_names_itself(postgres_databases):
         engine.dispose()
 
 
-def test_values_come_back_as_they_went_in(engine):
-    """A bare number is a document too: a column that SQLite takes for numeric would spoil it."""
+def test_values_are_read_as_they_were_written(engine):
+    """A bare number is a JSON document too, which a column with numeric affinity would change."""
     zone = dt.timezone(dt.timedelta(hours=5, minutes=30))
     started = dt.datetime(2026, 6, 26, 1, 2, 3, 4, zone)
     columns = {

@@ -1,4 +1,4 @@
-"""Whatever a database does to a sync, or a user to the database: one line that says what to do."""
+"""Failures of the database, and changes by users: one line that says what to do."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def url(postgres_databases) -> Iterator[str]:
-    """Name a database at head, as its superuser."""
+    """Return the URL of a database at head, as its superuser."""
     with postgres_databases.migrated() as url:
         yield url
 
@@ -59,7 +59,7 @@ def line_of(caught: pytest.ExceptionInfo[EtlError], code: int = 4) -> str:
 
 @contextlib.contextmanager
 def in_encoding(url: str, encoding: str) -> Iterator[str]:
-    """Give the URL of an empty database in another encoding."""
+    """Yield the URL of an empty database in another encoding."""
     name = f"{make_url(url).database}_{encoding.lower()}"
     statement = SQL("CREATE DATABASE {} ENCODING {} LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
     with psycopg.connect(url, autocommit=True) as admin:
@@ -71,9 +71,7 @@ def in_encoding(url: str, encoding: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII", "WIN1252", "EUC_JP"])
-def test_an_encoding_that_cannot_hold_every_character_is_refused_before_anything_is_read(
-    url, emulator, encoding
-):
+def test_an_encoding_other_than_utf8_is_refused_before_anything_is_read(url, emulator, encoding):
     """Case 15."""
     with in_encoding(url, encoding) as other:
         settings = settings_for(emulator, other)
@@ -104,11 +102,11 @@ SAID = {
     "53400": "raise that limit",
     "55P03": "another session is using it",
     "55006": "another session is using it",
-    "57014": "somebody on the server ended this statement",
+    "57014": "the statement was cancelled on the server",
     "57P01": "the server ended the session",
     "58030": "the server cannot use its disk",
     "XX001": "damage",
-    "XX000": "a fault of its own",
+    "XX000": "an internal error",
     "P0001": "a trigger or a function that gcore-etl did not make",
     "25006": "name the primary server",
     "0A000": "name the primary server",
@@ -118,8 +116,8 @@ SAID = {
 
 
 @pytest.mark.parametrize("code", SAID)
-def test_what_the_server_says_comes_with_what_to_do(url, emulator, code):
-    """In German, say: what to do follows from the code, and not from the words."""
+def test_errors_of_the_server_are_shown_with_advice(url, emulator, code):
+    """The advice depends on the SQLSTATE, so it works in every language of the server."""
     function = (
         "CREATE FUNCTION act() RETURNS trigger LANGUAGE plpgsql AS"
         f" $$ BEGIN RAISE 'es geht nicht' USING ERRCODE = '{code}'; END $$"
@@ -156,7 +154,7 @@ def test_a_users_own_constraint_is_named(url, emulator, name):
     assert "task_id" not in str(caught.value)
 
 
-def test_a_trigger_that_keeps_a_run_from_being_recorded_is_named(url, emulator):
+def test_a_trigger_that_prevents_recording_a_run_is_named(url, emulator):
     as_superuser(
         url,
         "CREATE FUNCTION mute() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
@@ -179,7 +177,7 @@ ALTERED = {
 
 
 @pytest.mark.parametrize("name", ALTERED)
-def test_what_is_taken_away_in_mid_run_is_named(database_url, emulator, name):
+def test_an_object_that_is_dropped_during_a_run_is_named(database_url, emulator, name):
     settings = settings_for(emulator, database_url)
     run_sync(settings)
     emulator.world.create(created_at=emulator.world.now)
@@ -196,7 +194,7 @@ def test_what_is_taken_away_in_mid_run_is_named(database_url, emulator, name):
 
 
 def execute(database_url: str, statement: str) -> None:
-    """Do something to the tables that the program never does; on both, whatever hangs on them goes too."""
+    """Execute a statement that the program never executes; dependent objects are dropped as well."""
     if database_url.startswith("sqlite"):
         with contextlib.closing(sqlite3.connect(make_url(database_url).database)) as connection:
             connection.execute("PRAGMA legacy_alter_table = ON")
@@ -215,7 +213,7 @@ def test_a_view_that_is_now_a_table_stops_an_upgrade_in_one_line(url):
     assert "freshness is a table" in line_of(caught)
 
 
-def test_a_trigger_of_a_user_on_sqlite_is_named_too(sqlite_databases, emulator):
+def test_a_users_trigger_on_sqlite_is_named(sqlite_databases, emulator):
     with sqlite_databases.migrated() as url:
         execute(url, "CREATE TRIGGER mine BEFORE INSERT ON tasks BEGIN SELECT raise(ABORT, 'not today'); END")
         with pytest.raises(DatabaseError, match=r"a trigger of yours .*: not today") as caught:
@@ -230,7 +228,7 @@ LOGINS = {
 
 
 @pytest.mark.parametrize("name", LOGINS)
-def test_a_role_that_cannot_connect_is_told_why(url, name):
+def test_the_reason_why_a_role_cannot_connect_is_shown(url, name):
     can, words = LOGINS[name]
     with a_role(url, can=can) as own, pytest.raises(DatabaseError, match=words) as caught, reading(own):
         pass
@@ -246,7 +244,7 @@ ELSEWHERE = {
 
 
 @pytest.mark.parametrize("name", ELSEWHERE)
-def test_a_url_that_leads_elsewhere_says_where_to_look(url, name):
+def test_an_unreachable_server_is_an_error_that_says_what_to_check(url, name):
     changes, code, words = ELSEWHERE[name]
     wrong = make_url(url).set(**changes).render_as_string(hide_password=False)
     with pytest.raises(EtlError, match=words) as caught, reading(wrong):
@@ -263,14 +261,14 @@ REQUIRED = {
 
 
 @pytest.mark.parametrize("name", REQUIRED)
-def test_what_the_url_requires_of_a_server_is_named_where_it_is_missing(url, name):
+def test_requirements_of_the_url_that_the_server_does_not_meet_are_named(url, name):
     demanding = f"{url}{'&' if '?' in url else '?'}{REQUIRED[name]}"
     with pytest.raises(DatabaseError, match="check the options") as caught, reading(demanding):
         pass
     line_of(caught)
 
 
-def test_a_server_without_encryption_is_named_where_the_url_requires_it():
+def test_a_server_without_tls_is_an_error_if_the_url_requires_it():
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def refuse() -> None:
@@ -289,14 +287,14 @@ def test_a_server_without_encryption_is_named_where_the_url_requires_it():
 
 
 @pytest.mark.parametrize("options", ["-cbogus=1", "-cwork_mem=much", "-cdatestyle=never"])
-def test_options_that_the_server_refuses_are_a_matter_of_configuration(url, options):
+def test_options_that_the_server_refuses_are_configuration_errors(url, options):
     chosen = f"{url}{'&' if '?' in url else '?'}options={quote(options)}"
     with pytest.raises(ConfigurationError, match="check the options") as caught, reading(chosen):
         pass
     line_of(caught, 3)
 
 
-def test_a_service_that_is_not_defined_is_a_matter_of_configuration(monkeypatch):
+def test_an_undefined_service_is_a_configuration_error(monkeypatch):
     monkeypatch.setenv("PGSERVICE", "nowhere")
     with pytest.raises(ConfigurationError, match='"nowhere" not found'), reading("postgresql://127.0.0.1/d"):
         pass
@@ -304,7 +302,7 @@ def test_a_service_that_is_not_defined_is_a_matter_of_configuration(monkeypatch)
 
 @pytest.fixture
 def certificate(tmp_path) -> Path:
-    """Give a file with a certificate that nobody has signed, and its key."""
+    """Return files with a self-signed certificate and its key."""
     require("openssl")
     both = tmp_path / "both.pem"
     command = "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -days 1 -keyout -"
@@ -313,7 +311,7 @@ def certificate(tmp_path) -> Path:
     return both
 
 
-def test_a_certificate_that_is_not_trusted_is_a_matter_of_configuration(certificate):
+def test_an_untrusted_certificate_is_a_configuration_error(certificate):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -336,7 +334,7 @@ def test_a_certificate_that_is_not_trusted_is_a_matter_of_configuration(certific
     line_of(caught, 3)
 
 
-def test_an_authority_that_is_not_there_is_a_matter_of_configuration():
+def test_a_missing_ca_file_is_a_configuration_error():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"postgresql://127.0.0.1:{listener.getsockname()[1]}/d?sslmode=verify-full&sslrootcert=/nowhere"
 
@@ -354,7 +352,7 @@ def test_an_authority_that_is_not_there_is_a_matter_of_configuration():
     line_of(caught, 3)
 
 
-def test_a_standby_is_read_and_whoever_writes_is_told(emulator):
+def test_a_standby_can_be_read_and_a_writer_gets_advice(emulator):
     folder = Path(tempfile.mkdtemp(prefix="gcore-etl-pg-"))
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)

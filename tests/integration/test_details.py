@@ -132,12 +132,12 @@ def test_a_task_that_runs_again_loses_the_times_of_its_last_run_until_it_ends(da
         settings = settings_for(emulator, database_url)
         run_sync(settings)
         task = next(task for task in world.tasks.values() if task.status in {"SUCCESS", "FAILURE"})
-        task.status, task.wire = "PENDING", None
+        task.status, task.rendered = "PENDING", None
         run_sync(settings, FULL)
         assert stored_times(database_url)[task.task_id] == (None, None, None)
         task.started_at = world.now
         world.advance(dt.timedelta(hours=1))
-        task.completed_at, task.status, task.wire = world.now, "SUCCESS", None
+        task.completed_at, task.status, task.rendered = world.now, "SUCCESS", None
         run_sync(settings)
         assert stored_times(database_url)[task.task_id][:2] == (task.started_at, task.completed_at)
 

@@ -1,4 +1,4 @@
-"""The emulator over a real socket: its addresses, parameters and switches do what their names say."""
+"""The emulator on a real socket: routes, parameters and behaviour settings."""
 
 import datetime as dt
 import functools
@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 import httpx
 import pytest
 
-from etl.emulator import FINAL, Behaviour, Fault, World, serve
+from etl.emulator import TERMINAL, Behaviour, Fault, World, serve
 
 TASKS = "/streaming/ai/tasks"
 NOW = dt.datetime(2026, 7, 1, 12, tzinfo=dt.UTC)
@@ -68,7 +68,7 @@ def test_the_list_is_the_world(emulator, client):
         assert times["total_time_sec"] == task.total_time_sec
 
 
-def test_a_task_is_shown_with_its_result(emulator, client):
+def test_the_details_of_a_task_include_its_result(emulator, client):
     for task in emulator.world.tasks.values():
         detail = client.get(f"{TASKS}/{task.task_id}").json()
         expired = task.is_expired(emulator.world.now)
@@ -76,7 +76,7 @@ def test_a_task_is_shown_with_its_result(emulator, client):
         assert detail["status"] == task.status
 
 
-def test_what_is_unknown_is_404_with_the_documented_body(client):
+def test_an_unknown_task_or_path_is_404_with_the_documented_body(client):
     for path in (f"{TASKS}/nobody", "/streaming/ai", "/", f"{TASKS}/"):
         answer = client.get(path)
         assert answer.status_code == 404
@@ -111,7 +111,7 @@ def test_writing_is_refused_and_counted(emulator, client):
         ("type=colours", 400, {"error": "Invalid config type"}),
     ],
 )
-def test_languages_are_told(client, query, status, body):
+def test_language_support_is_answered(client, query, status, body):
     answer = client.get(f"/streaming/ai/info?{query}")
     assert (answer.status_code, answer.json()) == (status, body)
 
@@ -130,7 +130,7 @@ def test_a_missing_or_wrong_key_is_refused(emulator, header, status):
 
 
 @pytest.mark.parametrize("scheme", ["APIKey", "apikey", "ApiKey"])
-def test_the_scheme_may_be_written_in_any_case(emulator, scheme):
+def test_the_authorization_scheme_is_case_insensitive(emulator, scheme):
     headers = {"Authorization": f"{scheme} {emulator.api_key}"}
     assert fetch(emulator.base_url + TASKS, headers=headers).status_code == 200
     assert "$" in emulator.api_key
@@ -143,10 +143,10 @@ def test_a_disabled_feature_is_422(emulator, client):
     assert answer.json() == {"error": "Feature is disabled. Contact support to enable."}
 
 
-# The list's switches
+# Behaviour of the list
 
 
-def test_a_page_is_cut_to_the_cap_in_silence_and_the_cap_may_change(emulator, client):
+def test_a_page_is_silently_reduced_to_the_cap_which_may_change(emulator, client):
     emulator.behaviour.page_cap = 20
     emulator.behaviour.page_cap_schedule = {2: 7, 4: 30}
     sizes = [len(ids(client.get(TASKS, params={"limit": 50}))) for _ in range(5)]
@@ -155,7 +155,7 @@ def test_a_page_is_cut_to_the_cap_in_silence_and_the_cap_may_change(emulator, cl
     assert len(ids(client.get(TASKS, params={"limit": 50}))) == 20
 
 
-def test_past_the_end(emulator, client):
+def test_a_page_past_the_end_is_empty_or_404(emulator, client):
     assert ids(client.get(TASKS, params={"page": 7})) == []
     emulator.behaviour.past_end = "404"
     answer = client.get(TASKS, params={"page": 7})
@@ -164,7 +164,7 @@ def test_past_the_end(emulator, client):
 
 
 @pytest.mark.parametrize("meaning", ["gte", "lte", "day", "exact", "ignored"])
-def test_the_date_filter_means_what_the_switch_says(emulator, client, meaning):
+def test_the_date_filter_has_the_configured_semantics(emulator, client, meaning):
     emulator.behaviour.date_created = meaning
     asked = emulator.world.tasks[min(emulator.world.tasks)].created_at
     keeps = {
@@ -184,7 +184,7 @@ def test_the_date_filter_may_be_refused(emulator, client):
     assert client.get(TASKS, params={"date_created": "2026-06-01"}).status_code == 400
 
 
-def test_days_are_those_of_the_servers_zone(emulator, client):
+def test_days_are_those_of_the_servers_time_zone(emulator, client):
     emulator.behaviour.date_created = "day"
     emulator.behaviour.utc_offset = dt.timedelta(hours=9)
     late = emulator.world.create(created_at=dt.datetime(2026, 6, 10, 20, tzinfo=dt.UTC))
@@ -192,7 +192,7 @@ def test_days_are_those_of_the_servers_zone(emulator, client):
     assert late not in read_all(client, date_created="2026-06-10")
 
 
-def test_an_unknown_status_is_refused_if_the_switch_says_so(emulator, client):
+def test_an_unknown_status_is_refused_if_configured(emulator, client):
     assert ids(client.get(TASKS, params={"status": "PAUSED"})) == []
     emulator.behaviour.unknown_status_rejected = True
     assert client.get(TASKS, params={"status": "PAUSED"}).status_code == 400
@@ -202,7 +202,7 @@ def test_an_unknown_status_is_refused_if_the_switch_says_so(emulator, client):
     "how, count, following",
     [("ok", 60, "page=2"), ("null", None, None), ("wrong", 67, "page=8"), ("string", "60", "page=2")],
 )
-def test_the_envelope_may_lie(emulator, client, how, count, following):
+def test_the_envelope_may_be_wrong(emulator, client, how, count, following):
     emulator.behaviour.count_is = emulator.behaviour.next_is = how
     answer = client.get(TASKS).json()
     assert (answer["count"], answer["next"]) == (count, following)
@@ -210,14 +210,14 @@ def test_the_envelope_may_lie(emulator, client, how, count, following):
     assert set(client.get(TASKS).json()) == {"previous", "results"}
 
 
-def test_pages_may_run_in_circles(emulator, client):
+def test_pages_may_loop(emulator, client):
     emulator.behaviour.next_page_loops = True
     assert client.get(TASKS, params={"page": 3}).json()["next"] == "page=3"
     emulator.behaviour.page_ignored = True
     assert ids(client.get(TASKS, params={"page": 3})) == ids(client.get(TASKS))
 
 
-def test_records_may_come_twice(emulator, client):
+def test_records_may_be_duplicated(emulator, client):
     emulator.behaviour.duplicates = "page"
     first = ids(client.get(TASKS))
     assert len(first) == 11
@@ -228,7 +228,7 @@ def test_records_may_come_twice(emulator, client):
     assert len(first), len(second) == (10, 11)
 
 
-# The records' switches
+# Behaviour of records
 
 
 def test_the_older_shape_has_the_type_at_the_top_and_no_times_in_the_list(emulator, client):
@@ -241,7 +241,7 @@ def test_the_older_shape_has_the_type_at_the_top_and_no_times_in_the_list(emulat
     assert "processing_time" in detail
 
 
-def test_what_has_not_happened_is_null_or_absent(emulator, client):
+def test_an_unknown_time_is_null_or_absent(emulator, client):
     task_id = emulator.world.create()
     assert client.get(f"{TASKS}/{task_id}").json()["processing_time"] == {
         "started_at": None, "completed_at": None, "total_time_sec": None,
@@ -250,7 +250,7 @@ def test_what_has_not_happened_is_null_or_absent(emulator, client):
     assert client.get(f"{TASKS}/{task_id}").json()["processing_time"] == {}
 
 
-def test_unknown_fields_appear_everywhere(emulator, client):
+def test_additional_fields_appear_in_list_and_details(emulator, client):
     emulator.behaviour.extra_fields = {"shard": "low"}
     emulator.behaviour.extra_processing_time = {"queued_sec": 4}
     emulator.behaviour.creation_field = "created_at"
@@ -262,7 +262,7 @@ def test_unknown_fields_appear_everywhere(emulator, client):
 
 
 @pytest.mark.parametrize("score_is", ["number", "string"])
-def test_older_results_spell_things_otherwise(emulator, client, score_is):
+def test_older_results_have_other_field_names(emulator, client, score_is):
     frame = {"label": "nsfw", "frame_number": 6, "confidence": 1}
     task_id = emulator.world.create(kind="nsfw")
     emulator.world.finish(task_id, {"nsfw_detected": True, "detection_results": ["nsfw"], "frames": [frame]})
@@ -276,7 +276,7 @@ def test_older_results_spell_things_otherwise(emulator, client, score_is):
 
 
 @pytest.mark.parametrize("how, status", [("null", 200), ("empty", 200), ("404", 404), ("410", 410)])
-def test_an_expired_result_leaves_what_the_switch_says(emulator, client, how, status):
+def test_an_expired_result_is_answered_as_configured(emulator, client, how, status):
     task_id = emulator.world.create()
     emulator.world.finish(task_id)
     emulator.behaviour.expired_result = how
@@ -289,7 +289,7 @@ def test_an_expired_result_leaves_what_the_switch_says(emulator, client, how, st
     assert task_id in ids(client.get(TASKS, params={"task_id": task_id}))
 
 
-def test_raw_records_are_served_as_they_are(emulator, client):
+def test_raw_records_are_served_verbatim(emulator, client):
     task_id = emulator.world.create()
     emulator.world.replace_raw(task_id, b'{"task_id": "x", "progress": NaN}')
     assert client.get(f"{TASKS}/{task_id}").content == b'{"task_id": "x", "progress": NaN}'
@@ -298,10 +298,10 @@ def test_raw_records_are_served_as_they_are(emulator, client):
     assert b'"results":[{,{"task_id"' in page
 
 
-# The server's switches
+# Behaviour of the server
 
 
-def test_the_date_is_that_of_the_world(emulator, client):
+def test_the_date_header_is_the_time_of_the_world(emulator, client):
     assert parsedate_to_datetime(client.get(TASKS).headers["date"]) == NOW
     emulator.world.advance(dt.timedelta(hours=5))
     emulator.behaviour.clock_skew = dt.timedelta(minutes=-3)
@@ -315,7 +315,7 @@ def test_the_date_is_that_of_the_world(emulator, client):
 
 
 @pytest.mark.parametrize("how", ["seconds", "date", "none"])
-def test_what_is_over_the_rate_limit_is_429(emulator, client, how):
+def test_requests_above_the_rate_limit_are_429(emulator, client, how):
     emulator.behaviour.rate_limit = 2
     emulator.behaviour.retry_after = how
     answers = [client.get(TASKS) for _ in range(4)]
@@ -328,7 +328,7 @@ def test_what_is_over_the_rate_limit_is_429(emulator, client, how):
         assert told == {"seconds": "1", "none": None}[how]
 
 
-def test_the_rate_limit_lets_go_again(emulator, client):
+def test_the_rate_limit_recovers(emulator, client):
     emulator.behaviour.rate_limit = 50
     statuses = [client.get(f"{TASKS}?limit=1").status_code for _ in range(150)]
     assert {200, 429} == set(statuses)
@@ -337,14 +337,14 @@ def test_the_rate_limit_lets_go_again(emulator, client):
     assert client.get(f"{TASKS}?limit=1").status_code == 200
 
 
-def test_latency_is_felt(emulator, client):
+def test_latency_delays_responses(emulator, client):
     emulator.behaviour.latency = 0.03
     start = time.perf_counter()
     client.get(TASKS)
     assert time.perf_counter() - start >= 0.03
 
 
-def test_the_world_may_move_between_any_two_requests(emulator, client):
+def test_the_world_may_change_between_any_two_requests(emulator, client):
     moved = []
 
     def move(request):
@@ -356,7 +356,7 @@ def test_the_world_may_move_between_any_two_requests(emulator, client):
     assert client.get(TASKS).json()["count"] == 61
 
 
-def test_what_fails_in_the_hook_fails_the_test(caplog):
+def test_an_exception_in_the_hook_fails_the_test(caplog):
     def refuse(request):
         raise AssertionError(request.path)
 
@@ -369,7 +369,7 @@ def test_what_fails_in_the_hook_fails_the_test(caplog):
     assert "Exception in ASGI application" in caplog.text
 
 
-def test_every_request_is_written_down(emulator, client):
+def test_every_request_is_logged(emulator, client):
     client.get(TASKS, params={"limit": 3, "search": "ü &"})
     fetch(f"{emulator.base_url}{TASKS}/x")
     first, second = emulator.requests
@@ -386,7 +386,7 @@ def test_every_request_is_written_down(emulator, client):
 # Control from another process
 
 
-def test_it_is_steered_over_http_without_a_key(emulator, client):
+def test_it_is_controlled_over_http_without_a_key(emulator, client):
     url = f"{emulator.base_url}/_emulator"
     answer = post(f"{url}/advance?seconds=3600").json()
     assert dt.datetime.fromisoformat(answer["now"]) == NOW + dt.timedelta(hours=1)
@@ -412,7 +412,7 @@ def test_it_is_steered_over_http_without_a_key(emulator, client):
         ("behaviour", {"past_end": "maybe"}), ("behaviour", {"before_request": 1}),
     ],
 )  # fmt: skip
-def test_wrong_orders_are_refused_and_change_nothing(emulator, path, body):
+def test_invalid_control_requests_are_refused_and_change_nothing(emulator, path, body):
     answer = post(f"{emulator.base_url}/_emulator/{path}", json=body)
     assert answer.status_code == 400
     assert answer.json()["error"]
@@ -436,7 +436,7 @@ def test_it_starts_and_stops_at_once_and_leaves_nothing():
     gc.collect()  # an unclosed socket would warn, and a warning is an error here
 
 
-def test_it_stops_without_a_word_while_a_request_is_slow(caplog):
+def test_it_stops_silently_during_a_slow_request(caplog):
     def wait(url):
         with pytest.raises(httpx.TransportError):
             fetch(url)
@@ -460,7 +460,7 @@ def test_a_port_in_use_is_refused():
         pass
 
 
-def test_many_clients_may_ask_while_the_world_runs():
+def test_many_clients_may_send_requests_while_the_clock_runs():
     world, failures = World.seeded(300, speed=5000, arrivals_per_hour=100), []
 
     def ask(emulator):
@@ -482,4 +482,4 @@ def test_many_clients_may_ask_while_the_world_runs():
         assert emulator.served == 80
     assert not failures
     assert len(world.tasks) > 300
-    assert sum(task.status in FINAL for task in world.tasks.values()) > 280
+    assert sum(task.status in TERMINAL for task in world.tasks.values()) > 280

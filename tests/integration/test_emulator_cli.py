@@ -1,4 +1,4 @@
-"""`gcore-etl emulator` as a process of its own: what it prints, serves, and how it ends."""
+"""`gcore-etl emulator` as a process: its output, what it serves, and how it ends."""
 
 import contextlib
 import functools
@@ -24,7 +24,7 @@ fetch = functools.partial(httpx.get, verify=False)
 
 @contextlib.contextmanager
 def running(*options):
-    """Run the command, and give the process and the two variables it says to export."""
+    """Run the command; yield the process and the two variables that it prints."""
     arguments = [*COMMAND, "--port", "0", *options]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
@@ -36,7 +36,7 @@ def running(*options):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_serves_what_it_was_told_to_until_a_signal_and_ends_without_a_word(number):
+def test_it_serves_the_configured_world_until_a_signal_and_ends_silently(number):
     options = (
         "--tasks",
         "25",
@@ -64,7 +64,7 @@ def test_it_serves_what_it_was_told_to_until_a_signal_and_ends_without_a_word(nu
         assert process.stderr.read() == ""
 
 
-def test_time_goes_on_while_it_runs_and_two_keys_are_two():
+def test_the_clock_runs_and_another_key_is_refused():
     with running("--speed", "20000", "--arrivals-per-hour", "50", "--tasks", "0", "--api-key", "a$b") as (
         _,
         said,
@@ -78,7 +78,7 @@ def test_time_goes_on_while_it_runs_and_two_keys_are_two():
         assert refused.status_code == 401
 
 
-def test_a_port_in_use_is_said_in_one_line():
+def test_a_port_in_use_is_a_one_line_error():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         ended = subprocess.run([*COMMAND, "--port", port], capture_output=True, text=True, check=False)
@@ -88,7 +88,7 @@ def test_a_port_in_use_is_said_in_one_line():
 
 
 @pytest.mark.parametrize("package", ["starlette", "uvicorn", "httptools", "sortedcontainers"])
-def test_without_the_extra_it_says_what_to_install(package):
+def test_a_missing_extra_is_an_error_that_says_what_to_install(package):
     program = f"import sys; sys.modules[{package!r}] = None; from etl.cli import cli; cli(['emulator'])"
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert ended.returncode == 3
@@ -105,13 +105,13 @@ def test_help_needs_no_server():
 
 
 @pytest.mark.parametrize("text", ["3", "soon", "-1s", "ms", "1sm"])
-def test_a_latency_without_sense_is_wrong_usage(text):
+def test_an_invalid_latency_is_a_usage_error(text):
     ended = CliRunner().invoke(emulator, ["--latency", text])
     assert ended.exit_code == 2
     assert "100ms" in ended.output
 
 
-def test_the_switches_are_those_the_emulator_has():
+def test_every_option_is_a_behaviour_setting():
     hints = get_type_hints(Behaviour)
     for option, (field, choices, _) in SWITCHES.items():
         assert set(choices) == set(get_args(hints[field])), option

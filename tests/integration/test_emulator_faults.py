@@ -1,4 +1,4 @@
-"""Each fault is the real thing: what a client sees of it on a real socket."""
+"""Each fault, as a client sees it on a real socket."""
 
 import datetime as dt
 import json
@@ -35,21 +35,21 @@ def client(emulator):
 
 
 def asked(emulator, client, kind, **how):
-    """Ask for the list, and have this fault hit the request."""
+    """Request the list with this fault."""
     emulator.inject(Fault(kind, **how))
     return client.get(TASKS)
 
 
 @pytest.fixture(autouse=True)
 def all_is_well_again(emulator, client):
-    """After every fault the next request goes well, on a new connection if need be."""
+    """Assert that the next request succeeds, on a new connection if necessary."""
     yield
     assert client.get(TASKS).json()["count"] == 30
     assert not emulator.behaviour.faults
 
 
 @pytest.mark.parametrize("status", [500, 503, 408, 425, 401, 403, 404])
-def test_a_plain_error(emulator, client, status):
+def test_an_error_status(emulator, client, status):
     answer = asked(emulator, client, str(status))
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/json"
@@ -57,7 +57,7 @@ def test_a_plain_error(emulator, client, status):
     assert emulator.requests[0].status == status
 
 
-def test_429_says_when_to_come_back_in_three_ways(emulator, client):
+def test_429_has_retry_after_in_three_forms(emulator, client):
     assert asked(emulator, client, "429_seconds", seconds=3).headers["retry-after"] == "3"
     told = parsedate_to_datetime(asked(emulator, client, "429_date", seconds=4).headers["retry-after"])
     assert told == emulator.world.now + dt.timedelta(seconds=4)
@@ -67,21 +67,21 @@ def test_429_says_when_to_come_back_in_three_ways(emulator, client):
 
 
 @pytest.mark.parametrize("kind, status", [("502_html", 502), ("html_200", 200)])
-def test_a_proxy_answers_html(emulator, client, kind, status):
+def test_a_proxy_responds_with_html(emulator, client, kind, status):
     answer = asked(emulator, client, kind)
     assert answer.status_code == status
     assert answer.headers["content-type"].startswith("text/html")
     assert "<" in answer.text
 
 
-def test_an_answer_that_is_not_json(emulator, client):
+def test_a_response_that_is_not_json(emulator, client):
     answer = asked(emulator, client, "not_json")
     assert answer.status_code == 200
     with pytest.raises(ValueError, match="Expecting value"):
         answer.json()
 
 
-def test_a_connection_that_is_reset_before_the_answer(emulator, client):
+def test_a_connection_that_is_reset_before_the_response(emulator, client):
     with pytest.raises(httpx.ReadError, match="reset"):
         asked(emulator, client, "reset")
     assert emulator.requests[0].status == 0
@@ -95,12 +95,12 @@ def test_a_connection_that_is_reset_in_the_body(emulator, client):
             answer.read()
 
 
-def test_a_body_shorter_than_announced(emulator, client):
+def test_a_body_shorter_than_content_length(emulator, client):
     with pytest.raises(httpx.RemoteProtocolError, match="without sending complete message body"):
         asked(emulator, client, "wrong_length")
 
 
-def test_json_that_is_cut_short_in_a_whole_answer(emulator, client):
+def test_truncated_json_in_a_complete_response(emulator, client):
     answer = asked(emulator, client, "truncated_json")
     assert answer.status_code == 200
     assert int(answer.headers["content-length"]) == len(answer.content)
@@ -115,19 +115,19 @@ def test_garbage_after_the_json(emulator, client):
         answer.json()
 
 
-def test_a_slow_answer_is_late_and_right(emulator, client):
+def test_a_slow_response_is_late_and_correct(emulator, client):
     answer = asked(emulator, client, "slow", seconds=0.04)
     assert answer.elapsed >= dt.timedelta(seconds=0.04)
     assert answer.json()["count"] == 30
 
 
-def test_a_slow_answer_outlasts_a_timeout(emulator, client):
+def test_a_slow_response_exceeds_a_timeout(emulator, client):
     emulator.inject(Fault("slow", seconds=60))
     with pytest.raises(httpx.ReadTimeout):
         client.get(TASKS, timeout=0.02)
 
 
-def test_a_redirect_leads_to_another_origin_which_should_see_no_key(emulator, client):
+def test_a_redirect_to_another_origin_must_not_carry_the_key(emulator, client):
     emulator.inject(Fault("redirect_other_origin"))
     answer = client.get(TASKS, params={"search": "a&b c"}, follow_redirects=True)
     assert answer.url.host == "localhost"
@@ -152,7 +152,7 @@ def test_an_error_may_quote_the_key(emulator, client):
 
 
 @pytest.mark.parametrize("kind", get_args(FaultKind))
-def test_every_kind_of_fault_is_known_and_passes(emulator, client, kind):
+def test_every_kind_of_fault_occurs_once(emulator, client, kind):
     try:
         asked(emulator, client, kind, seconds=0.01)
     except httpx.TransportError:
@@ -160,12 +160,12 @@ def test_every_kind_of_fault_is_known_and_passes(emulator, client, kind):
     assert emulator.failure is None
 
 
-def test_faults_wait_for_their_turn_and_strike_as_often_as_told(emulator, client):
+def test_faults_occur_after_and_as_often_as_configured(emulator, client):
     emulator.inject(Fault("500", times=2, after=1), Fault("503"))
     assert [client.get(TASKS).status_code for _ in range(5)] == [503, 500, 500, 200, 200]
 
 
-def test_faults_strike_only_what_they_are_meant_for(emulator, client):
+def test_faults_affect_only_matching_requests(emulator, client):
     task_id = min(emulator.world.tasks)
     emulator.inject(Fault("500", match="detail"), Fault("503", match=task_id), Fault("404", match="/info"))
     paths = (TASKS, f"{TASKS}/{task_id}", f"{TASKS}/{task_id}", "/streaming/ai/info", TASKS)

@@ -547,7 +547,7 @@ def test_a_source_that_cannot_be_read_is_one_line_that_says_why(database_url):
         with pytest.raises(NoTablesError, match="gcore-etl"):
             next(frames.tasks(empty, chunksize=5))
     engine.dispose()
-    with pytest.raises(ConfigurationError, match="the database URL is not one") as error:
+    with pytest.raises(ConfigurationError, match="the database URL is malformed") as error:
         frames.tasks("user:secret@host")
     assert "secret" not in str(error.value)
     with pytest.raises(TypeError, match="neither a database URL nor a SQLAlchemy engine"):

@@ -1,4 +1,4 @@
-"""A first load builds the indexes at its end, and whatever ends it before, the next run does."""
+"""A first load builds the indexes at its end; after an interruption, the next run does."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def differences(url: str) -> list[str]:
 
 
 def interrupt_after(monkeypatch, batches: int) -> None:
-    """End the run by a signal once so many batches are committed."""
+    """Interrupt the run after this number of batches."""
     flush = batch.BatchLoader.flush
 
     def counted(self) -> None:
@@ -39,7 +39,7 @@ def interrupt_after(monkeypatch, batches: int) -> None:
     monkeypatch.setattr(batch.BatchLoader, "flush", counted)
 
 
-def test_after_a_first_load_every_index_is_there(database_url):
+def test_every_index_exists_after_a_first_load(database_url):
     with serve(a_world()) as emulator:
         run_sync(settings_for(emulator, database_url), TASKS_ALONE)
     assert differences(database_url) == []
@@ -66,7 +66,7 @@ def test_a_first_load_that_is_interrupted_is_indexed_by_the_next_run(database_ur
         assert stored_states(database_url) == true_states(world)
 
 
-def test_a_first_load_that_fails_is_indexed_by_itself(database_url, monkeypatch):
+def test_a_failed_first_load_builds_its_indexes(database_url, monkeypatch):
     monkeypatch.setattr(batch, "BATCH_ROWS", 50)
     fault = Fault("500", times=1000, after=8, match="list")
     with serve(a_world(), Behaviour(page_cap=50, faults=[fault])) as emulator:
@@ -77,7 +77,7 @@ def test_a_first_load_that_fails_is_indexed_by_itself(database_url, monkeypatch)
     assert differences(database_url) == []
 
 
-def test_later_loads_leave_the_indexes_alone(sqlite_databases):
+def test_later_loads_do_not_drop_the_indexes(sqlite_databases):
     statements = []
     with sqlite_databases.empty() as url, serve(a_world(arrivals_per_hour=60)) as emulator:
         run_sync(settings_for(emulator, url), TASKS_ALONE)

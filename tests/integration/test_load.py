@@ -14,8 +14,9 @@ from etl.extract.decode import decode_task
 from etl.extract.payload import TaskPayload, task_payload
 from etl.extract.result import parse_detail
 from etl.load.due_results import due_results
-from etl.load.removals import SeenTasks, count_by_status, count_in_flight, mark_removed
+from etl.load.removals import SeenTasks, mark_removed
 from etl.load.results import FetchedResult, store_results
+from etl.load.stored_tasks import count_by_status, count_in_flight
 from etl.load.task_rows import Observation
 from etl.load.upsert import UpsertCounts, are_stored, upsert_tasks
 from etl.models import HISTORY, RESULTS, SUBTITLES, TASKS

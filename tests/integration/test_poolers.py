@@ -1,4 +1,4 @@
-"""Behind the real PgBouncer: whoever writes needs a session of its own, whoever reads needs none."""
+"""Behind a real PgBouncer: writers need a session of their own, readers do not."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ LOCKED = (
 
 @pytest.fixture
 def url(postgres_databases) -> Iterator[str]:
-    """Name a database at head, without a pooler."""
+    """Return the URL of a database at head, without a pooler."""
     with postgres_databases.migrated() as url:
         yield url
 
@@ -51,7 +51,7 @@ def read_everything(url: str) -> None:
 
 
 def hold_sessions(url: str, number: int, stack: contextlib.ExitStack) -> list[psycopg.Connection]:
-    """Let others occupy sessions of the pool, each with an open transaction."""
+    """Occupy sessions of the pool, each with an open transaction."""
     others = []
     for _ in range(number):
         others.append(stack.enter_context(contextlib.closing(psycopg.connect(url))))
@@ -62,7 +62,7 @@ def hold_sessions(url: str, number: int, stack: contextlib.ExitStack) -> list[ps
 
 
 def warm(url: str, number: int) -> None:
-    """Let the pool have so many idle sessions."""
+    """Give the pool this number of idle sessions."""
     with contextlib.ExitStack() as stack:
         hold_sessions(url, number, stack)
 
@@ -78,7 +78,7 @@ SHARED = {
 
 @pytest.mark.parametrize("warmed", [0, 1, 2, 3])
 @pytest.mark.parametrize("name", SHARED)
-def test_transaction_mode_is_refused_whoever_else_is_there(url, name, warmed):
+def test_transaction_mode_is_refused_whatever_other_clients_do(url, name, warmed):
     options = SHARED[name]
     warmed = min(warmed, int(options.get("default_pool_size", warmed)))
     with pooled(url, "transaction", **options) as through:
@@ -96,8 +96,8 @@ def test_transaction_mode_is_refused_whoever_else_is_there(url, name, warmed):
 
 @pytest.mark.parametrize("warmed", [1, 2, 3, 6])
 @pytest.mark.parametrize("in_turn", [0, 1])
-def test_a_second_connection_is_enough_to_tell(url, in_turn, warmed):
-    """Without a look at the lock, or at what comes later."""
+def test_a_second_connection_is_enough_to_detect_it(url, in_turn, warmed):
+    """Detection does not depend on the lock or on later statements."""
     with pooled(url, "transaction", server_round_robin=in_turn) as through:
         warm(through, warmed)
         assert not keeps_session(through)
@@ -113,14 +113,14 @@ def keeps_session(url: str) -> bool:
         stack.callback(engine.dispose)
         connection = stack.enter_context(engine.connect())
         try:
-            pooler.find_pooler(connection)
+            pooler.detect_pooler(connection)
         except TransactionPooler:
             return False
     return True
 
 
 def test_transaction_mode_is_refused_while_others_are_busy(url):
-    """Case 02: they come and go over the same sessions."""
+    """Case 02: other clients use the same sessions in turn."""
     stop = threading.Event()
 
     def be_busy(through: str) -> None:
@@ -144,8 +144,8 @@ def test_transaction_mode_is_refused_while_others_are_busy(url):
 
 
 def test_transaction_mode_is_refused_when_all_its_sessions_are_taken(url, monkeypatch):
-    """Whoever has no session of its own then waits for one, and cannot have waited before."""
-    monkeypatch.setattr(pooler, "_PATIENCE", 0.3)
+    """A connection without a session of its own then waits for one."""
+    monkeypatch.setattr(pooler, "_TIMEOUT_SECONDS", 0.3)
     plain = pooler._keeps_session
     with pooled(url, "transaction", default_pool_size=2) as through, contextlib.ExitStack() as stack:
 
@@ -158,7 +158,7 @@ def test_transaction_mode_is_refused_when_all_its_sessions_are_taken(url, monkey
             pass
 
 
-def test_statement_mode_is_refused_by_whoever_writes_or_reads(url):
+def test_statement_mode_is_refused_for_writers_and_readers(url):
     with pooled(url, "statement") as through:
         for source in (writing, reading):
             with pytest.raises(DatabaseError, match="in statement mode") as caught, source(through):
@@ -168,7 +168,7 @@ def test_statement_mode_is_refused_by_whoever_writes_or_reads(url):
 
 @pytest.mark.parametrize("size", [1, 2, 20])
 def test_session_mode_works_like_the_server_itself(url, size, monkeypatch):
-    monkeypatch.setattr(pooler, "_PATIENCE", 0.5)
+    monkeypatch.setattr(pooler, "_TIMEOUT_SECONDS", 0.5)
     world = a_world(30)
     with pooled(url, "session", default_pool_size=size) as through, serve(world) as emulator:
         settings = settings_for(emulator, through)
@@ -183,8 +183,8 @@ def test_session_mode_works_like_the_server_itself(url, size, monkeypatch):
     assert execute(url, LOCKED) == [(0,)]
 
 
-def test_what_a_writer_sets_for_its_session_is_gone_with_it(url):
-    """Even where the pooler cleans nothing up."""
+def test_session_settings_of_a_writer_are_reset(url):
+    """Even if the pooler resets nothing."""
     execute(url, f"ALTER DATABASE \"{make_url(url).database}\" SET idle_session_timeout = '50s'")
     with pooled(url, "session", default_pool_size=2, server_reset_query="") as through:
         before = sessions_of(through)
@@ -197,7 +197,7 @@ def test_what_a_writer_sets_for_its_session_is_gone_with_it(url):
 
 
 def sessions_of(url: str) -> dict[int, list[tuple[str, ...]]]:
-    """Read what each session of a pool of two has been left with, by the server's process."""
+    """Return the settings of each session in a pool of two, by backend process id."""
     with contextlib.ExitStack() as stack:
         return dict(map(left_in, hold_sessions(url, 2, stack)))
 
@@ -213,15 +213,15 @@ def left_in(session: psycopg.Connection) -> tuple[int, list[tuple[str, ...]]]:
 
 
 def execute(url: str, statement: str) -> list[tuple[object, ...]]:
-    """Run one statement on the server itself, and give its rows."""
+    """Return the rows of a statement that is run on the server itself."""
     with psycopg.connect(url) as connection:
         cursor = connection.execute(statement.encode())
         return cursor.fetchall() if cursor.description else []
 
 
 @pytest.mark.parametrize("mode", ["transaction", "session"])
-def test_readers_leave_nothing_behind(url, mode):
-    """Case 01: another program on the same pool goes on writing."""
+def test_readers_leave_no_settings_in_the_session(url, mode):
+    """Case 01: another program on the same pool can still write."""
     with serve(a_world(30)) as emulator:
         run_sync(settings_for(emulator, url))
         with pooled(url, mode, default_pool_size=2, server_reset_query="") as through:
@@ -234,8 +234,8 @@ def test_readers_leave_nothing_behind(url, mode):
             read_everything(through)
 
 
-def test_reading_takes_no_prepared_statements(url):
-    """Case 03: the sixth time, the driver would prepare one, which the next client of the session has too."""
+def test_reading_uses_no_prepared_statements(url):
+    """Case 03: by default the driver prepares a statement the sixth time, in a session shared with others."""
     with serve(a_world(30)) as emulator:
         run_sync(settings_for(emulator, url))
     with pooled(url, "transaction", default_pool_size=1) as through:
@@ -248,7 +248,7 @@ def test_reading_takes_no_prepared_statements(url):
             assert dict(left_in(other)[1]).keys().isdisjoint({"_pg3_0"})
 
 
-def test_a_frame_is_of_one_instant_behind_a_pooler_too(url):
+def test_a_frame_is_one_snapshot_behind_a_pooler(url):
     with pooled(url, "transaction", default_pool_size=5) as through:
         with writing(url) as connection, connection.begin():
             for number in range(10):
@@ -261,7 +261,7 @@ def test_a_frame_is_of_one_instant_behind_a_pooler_too(url):
         assert len(list(chunks)) == 9
 
 
-def test_a_dry_run_needs_a_session_too_and_says_so(url):
+def test_a_dry_run_in_transaction_mode_is_refused(url):
     with (
         serve(a_world(10)) as emulator,
         pooled(url, "transaction") as through,
@@ -270,7 +270,7 @@ def test_a_dry_run_needs_a_session_too_and_says_so(url):
         run_sync(settings_for(emulator, through), SyncOptions(dry_run=True))
 
 
-def test_the_doctor_says_what_a_sync_would(url):
+def test_the_doctor_reports_the_same_error_as_a_sync(url):
     with serve(a_world(10)) as emulator:
         run_sync(settings_for(emulator, url))
         for mode, words in (("transaction", "in transaction mode"), ("statement", "in statement mode")):
@@ -280,8 +280,8 @@ def test_the_doctor_says_what_a_sync_would(url):
                 assert (found.name, found.exit_code, words in found.detail) == ("database", 4, True)
 
 
-def test_a_writer_that_gets_another_session_in_mid_run_writes_no_more(url, monkeypatch):
-    """The last resort, should the mode not have been found out at the start."""
+def test_a_writer_whose_session_is_replaced_stops_writing(url, monkeypatch):
+    """The fallback in case transaction mode was not detected at the start."""
     monkeypatch.setattr(pooler, "_keeps_session", lambda *_: True)
     with (
         pooled(url, "transaction", default_pool_size=2) as through,
@@ -297,8 +297,8 @@ def test_a_writer_that_gets_another_session_in_mid_run_writes_no_more(url, monke
     assert execute(url, "SELECT count(*) FROM tasks") == [(0,)]
 
 
-def test_a_lock_that_somebody_elses_session_holds_already_is_no_lock(url, monkeypatch):
-    """An older release may have left it on a session of the pool, or another sync works over it now."""
+def test_a_lock_held_by_another_session_of_the_pool_does_not_count(url, monkeypatch):
+    """It may be left from an older release, or belong to another running sync."""
     monkeypatch.setattr(pooler, "_keeps_session", lambda *_: True)
     with pooled(url, "transaction", default_pool_size=1) as through, psycopg.connect(through) as other:
         other.execute("SELECT pg_advisory_lock(%s, hashtext('public'))", [advisory_lock._PRODUCT])
@@ -307,7 +307,7 @@ def test_a_lock_that_somebody_elses_session_holds_already_is_no_lock(url, monkey
             pass
 
 
-def test_options_in_the_url_are_explained_where_the_pooler_takes_none(url):
+def test_options_in_the_url_that_the_pooler_refuses_are_explained(url):
     with pooled(url, "session") as through:
         chosen = f"{through}?options=-csearch_path%3Dpublic"
         with pytest.raises(Exception, match="ALTER ROLE … SET search_path") as caught, reading(chosen):

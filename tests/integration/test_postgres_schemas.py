@@ -1,4 +1,4 @@
-"""One copy lives in one schema, whatever the search path, and everybody agrees in which."""
+"""A copy is in one schema, which every role chooses in the same way, whatever the search path."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ EVERYTHING = (*ALL, "GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {role}")
 
 
 def with_path(url: str, *schemas: str) -> str:
-    """Give the URL of the same database with another search path, in which each name is in quotes."""
+    """Return the URL of the same database with another search path of quoted names."""
     path = ",".join('"' + name.replace('"', '""') + '"' for name in schemas)
     options = quote(f"-csearch_path={path.replace(' ', chr(92) + ' ')}", safe="")
     return f"{url}{'&' if '?' in url else '?'}options={options}"
 
 
 def relations(url: str) -> dict[str, set[str]]:
-    """Name the tables and views in each schema."""
+    """Return the tables and views in each schema."""
     found: dict[str, set[str]] = {}
     with psycopg.connect(url) as connection:
         statement = (
@@ -59,21 +59,21 @@ WHOLE = set(RELATIONS)
 
 @pytest.fixture
 def url(postgres_databases) -> Iterator[str]:
-    """Name an empty database, as its superuser."""
+    """Yield the URL of an empty database, as its superuser."""
     with postgres_databases.empty() as url:
         yield url
 
 
 @pytest.fixture
 def copied_url(postgres_databases) -> Iterator[str]:
-    """Name a database with a copy in schema public, as its superuser."""
+    """Yield the URL of a database with a copy in schema public, as its superuser."""
     with postgres_databases.migrated() as url:
         yield url
 
 
 @contextlib.contextmanager
 def own_schema(url: str, *statements: str, name: str | None = None) -> Iterator[str]:
-    """Give the URL for a role that has a schema of its own name, as the default search path looks for."""
+    """Yield the URL for a role with a schema of its own name, which the default search path includes."""
     with a_role(url, "CREATE SCHEMA AUTHORIZATION {role}", *statements, name=name) as own:
         yield own
 
@@ -114,14 +114,14 @@ PATHS = {
 
 
 @pytest.mark.parametrize("name", PATHS)
-def test_the_path_decides(name):
+def test_the_search_path_decides_the_schema(name):
     schemas, expected = PATHS[name]
     found = Location(role="me", path="…", encoding="UTF8", schemas=tuple(schemas)).schema
     assert (found and found.name) == expected
 
 
-def test_a_schema_that_a_path_names_first_gets_a_copy_of_its_own(copied_url, caplog):
-    """Case 05: what is in another schema of the path is another copy, which stays as it is."""
+def test_the_first_schema_of_a_path_gets_a_copy_of_its_own(copied_url, caplog):
+    """Case 05: a copy in another schema of the path is not changed."""
     as_superuser(copied_url, "CREATE SCHEMA eu")
     world = a_world(20)
     eu = with_path(copied_url, "eu", "public")
@@ -147,7 +147,7 @@ def test_a_schema_that_a_path_names_first_gets_a_copy_of_its_own(copied_url, cap
 
 
 def test_two_roles_that_share_tables_share_the_lock(copied_url):
-    """Case 06: the role's own schema comes first in its path, and is not where the tables are."""
+    """Case 06: the role's own schema is first in its path, but does not have the tables."""
     with own_schema(copied_url, *EVERYTHING) as own:
         for first, second in ((copied_url, own), (own, copied_url)):
             with writing(first), pytest.raises(SyncRunning), writing(second):
@@ -159,8 +159,8 @@ def test_two_roles_that_share_tables_share_the_lock(copied_url):
         assert relations(copied_url) == {"public": WHOLE}
 
 
-def test_an_older_release_and_this_one_keep_each_other_out(copied_url):
-    """They take the lock with the same two numbers, the second from the name of the schema."""
+def test_an_older_release_and_this_one_use_the_same_lock(copied_url):
+    """The lock has the same two keys, the second one from the name of the schema."""
     lock = "SELECT pg_try_advisory_lock(1734569842, hashtext('public'))"
     with writing(copied_url), psycopg.connect(copied_url) as other:
         assert other.execute(lock).fetchone() == (False,)
@@ -177,8 +177,8 @@ def older(url: str, revision: str = "0005") -> None:
     engine.dispose()
 
 
-def test_an_upgrade_happens_where_the_copy_is(copied_url):
-    """Case 07: the owner of the tables, with a schema of the own name before that of the copy."""
+def test_an_upgrade_runs_in_the_schema_of_the_copy(copied_url):
+    """Case 07: the owner of the tables has a schema of the same name before that of the copy."""
     older(copied_url)
     tables = ", ".join(sorted({"alembic_version", "tasks", "task_history"}))
     with own_schema(copied_url, *EVERYTHING) as own:
@@ -191,7 +191,7 @@ def test_an_upgrade_happens_where_the_copy_is(copied_url):
 
 
 def reassign(url: str, own: str) -> list[str]:
-    """Give the statements that make another role the owner of the copy in public."""
+    """Return statements that make another role the owner of the copy in public."""
     owner = Identifier(role_of(own)).as_string(None)
     with psycopg.connect(url) as connection:
         statement = (
@@ -203,7 +203,7 @@ def reassign(url: str, own: str) -> list[str]:
         ]
 
 
-def test_an_upgrade_by_somebody_who_may_not_says_whose_tables_they_are(copied_url):
+def test_an_upgrade_by_another_role_names_the_owner_of_the_tables(copied_url):
     older(copied_url)
     before = relations(copied_url)
     with own_schema(copied_url, *EVERYTHING) as own, serve(a_world(5)) as emulator:
@@ -216,7 +216,7 @@ def test_an_upgrade_by_somebody_who_may_not_says_whose_tables_they_are(copied_ur
     assert relations(copied_url) == before
 
 
-def test_a_copy_that_an_older_release_spread_is_put_together_by_what_the_line_says(copied_url):
+def test_a_copy_spread_over_schemas_is_repaired_by_the_statements_in_the_error(copied_url):
     as_superuser(
         copied_url,
         "CREATE SCHEMA eu",
@@ -270,7 +270,7 @@ NOWHERE = {
 
 
 @pytest.mark.parametrize("name", NOWHERE)
-def test_where_nothing_can_be_made_the_line_and_the_doctor_say_what_to_run(url, name):
+def test_if_no_schema_can_be_used_the_error_and_the_doctor_say_what_to_run(url, name):
     """Case 14."""
     statements, words = NOWHERE[name]
     with a_role(url, *statements) as own, serve(a_world(5)) as emulator:
@@ -284,7 +284,7 @@ def test_where_nothing_can_be_made_the_line_and_the_doctor_say_what_to_run(url, 
     assert relations(url) == {}
 
 
-def test_what_the_line_says_to_run_is_enough(url):
+def test_the_statement_in_the_error_is_sufficient(url):
     with a_role(url, "REVOKE ALL ON SCHEMA public FROM PUBLIC") as own, serve(a_world(5)) as emulator:
         with pytest.raises(DatabaseError) as caught:
             run_sync(settings_for(emulator, own))
@@ -294,7 +294,7 @@ def test_what_the_line_says_to_run_is_enough(url):
 
 
 @pytest.mark.parametrize("name", ["100%", "a%sb", "%(a)s", 'a"b', "a:b"])
-def test_signs_of_other_languages_in_a_name_are_no_more_than_signs(url, name):
+def test_special_characters_in_a_name_have_no_meaning(url, name):
     as_superuser(url, f"CREATE SCHEMA {Identifier(name).as_string(None)}")
     own = with_path(url, name, "public")
     with serve(a_world(5)) as emulator:
@@ -304,8 +304,8 @@ def test_signs_of_other_languages_in_a_name_are_no_more_than_signs(url, name):
     assert len(frames.tasks(own)) == 5
 
 
-def test_a_schema_that_is_renamed_in_mid_run_ends_it(url):
-    """Postgres would make the tables among the temporary ones, which nobody finds again."""
+def test_a_schema_that_is_renamed_during_a_run_ends_it(url):
+    """Postgres would create the tables as temporary ones."""
     as_superuser(url, "CREATE SCHEMA eu")
     own, is_done = with_path(url, "eu", "public"), []
     with serve(a_world(30)) as emulator:
@@ -319,7 +319,7 @@ def test_a_schema_that_is_renamed_in_mid_run_ends_it(url):
 
 
 @pytest.mark.parametrize("way", ["URL", "role", "database"])
-def test_a_name_of_whatever_characters_is_found(url, way):
+def test_a_schema_name_with_any_characters_is_found(url, way):
     as_superuser(url, f"CREATE SCHEMA {Identifier(ODD).as_string(None)}")
     own, path = url, f"nowhere, {Identifier(ODD).as_string(None)}, public"
     with contextlib.ExitStack() as stack:
@@ -340,7 +340,7 @@ def test_a_name_of_whatever_characters_is_found(url, way):
 
 
 @pytest.mark.parametrize("path", ['"$user", public', "$user,public", ' "$user" ,"public"'])
-def test_the_role_s_own_schema_is_known_however_the_path_writes_it(copied_url, path):
+def test_the_own_schema_of_a_role_is_recognized_however_it_is_written(copied_url, path):
     with own_schema(copied_url, *EVERYTHING, name='O\'Neill "the" role') as own:
         options = quote(f"-csearch_path={path.replace(' ', chr(92) + ' ')}", safe="")
         chosen = f"{own}{'&' if '?' in own else '?'}options={options}"
@@ -348,8 +348,8 @@ def test_the_role_s_own_schema_is_known_however_the_path_writes_it(copied_url, p
             assert connection.scalar(sa.text("SELECT current_schema()")) == "public"
 
 
-def test_whoever_looked_before_the_first_sync_finds_what_it_made(url):
-    """Over the same connection, which may have been in a pool all the time."""
+def test_a_reader_connected_before_the_first_sync_finds_the_copy(url):
+    """Over the same connection, which may have been in a pool."""
     with a_role(url, "CREATE SCHEMA eu", "GRANT USAGE ON SCHEMA eu TO {role}") as own:
         engine = open_engine(with_path(own, "nowhere", "eu"), read_only=True)
         with pytest.raises(NoTablesError):
@@ -361,8 +361,8 @@ def test_whoever_looked_before_the_first_sync_finds_what_it_made(url):
         engine.dispose()
 
 
-def test_a_writer_stays_where_its_lock_is(url):
-    """Even if a copy turns up meanwhile that would have been chosen had it been there."""
+def test_a_writer_stays_in_the_schema_of_its_lock(url):
+    """Even if a copy appears in a schema that would have been chosen before."""
     with own_schema(url, "GRANT ALL ON SCHEMA public TO {role}") as own, writing(own) as connection:
         with serve(a_world(5)) as emulator:
             run_sync(settings_for(emulator, url))
@@ -371,7 +371,7 @@ def test_a_writer_stays_where_its_lock_is(url):
 
 
 def test_temporary_tables_of_the_same_names_are_not_read(copied_url):
-    """Behind a pooler, somebody else may have left them in the session."""
+    """Behind a pooler, another client may have left them in the session."""
     engine = open_engine(copied_url)
     with engine.connect() as connection:
         driver = connection.connection.driver_connection
@@ -395,7 +395,7 @@ def test_a_copy_in_a_schema_that_a_role_may_not_use_is_named(url):
                 pass
 
 
-def test_every_view_is_made_in_the_schema_of_the_copy(copied_url):
+def test_every_view_is_created_in_the_schema_of_the_copy(copied_url):
     as_superuser(copied_url, "CREATE SCHEMA eu", "CREATE VIEW eu.failures AS SELECT 1 AS one")
     engine = open_engine(with_path(copied_url, "public", "eu"))
     with engine.begin() as connection:

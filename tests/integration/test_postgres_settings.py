@@ -1,4 +1,4 @@
-"""Whatever a server, a database, a role, the environment or the URL sets: the answers are the same."""
+"""Results do not depend on settings of the server, database, role, environment or URL."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ EXPECTED = {
 
 @contextlib.contextmanager
 def set_by(way: str, url: str, settings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Give a URL of the database in whose sessions these settings hold."""
+    """Yield a URL of the database in whose sessions these settings apply."""
     options = " ".join(f"-c {name}={value.replace(' ', chr(92) + ' ')}" for name, value in settings.items())
     if way == "URL":
         yield f"{url}{'&' if '?' in url else '?'}options={quote(options)}"
@@ -97,7 +97,7 @@ def set_by(way: str, url: str, settings: dict[str, str], monkeypatch: pytest.Mon
 
 
 def altering(what: str, settings: dict[str, str]) -> Iterator[str]:
-    """Give the statements that set these for all sessions of a role or a database."""
+    """Return the statements that set these for all sessions of a role or a database."""
     for name, value in settings.items():
         yield f"ALTER {what} SET {name} = " + (value if name == "search_path" else f"'{value}'")
 
@@ -108,14 +108,14 @@ WAYS = ["database", "role", "URL", "PGOPTIONS", "variables"]
 
 @pytest.fixture(params=WAYS)
 def strange_url(request, postgres_databases, monkeypatch) -> Iterator[str]:
-    """Name an empty database with all that is strange, set in one of the ways there are."""
+    """Yield the URL of an empty database with unusual settings, applied in one of several ways."""
     with postgres_databases.empty() as url, set_by(request.param, url, STRANGE, monkeypatch) as strange:
         yield strange
 
 
 @pytest.fixture(scope="module")
 def reference(postgres_databases) -> Iterator[tuple[Dump, dict[str, pd.DataFrame]]]:
-    """Sync a world into an ordinary database, and give what is then in it."""
+    """Return a dump of an ordinary database after a sync."""
     with postgres_databases.empty() as url, serve(a_world(60)) as emulator:
         run_sync(settings_for(emulator, url))
         yield read_dump(url), {name: getattr(frames, name)(url) for name in FRAMES}
@@ -140,15 +140,15 @@ def test_a_sync_stores_the_same_and_a_second_one_writes_nothing(reference, stran
 
 
 def stored(dump: Dump) -> list[tuple[str, object]]:
-    """Name every group of rows but those of the bookkeeping."""
+    """Return every group of rows except those of the bookkeeping tables."""
     return [(name, key) for name in dump.tables if name != "sync_state" for key in dump.keys(name)]
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_each_transaction_finds_what_it_relies_on_and_leaves_the_session_as_it_was(
+def test_each_transaction_has_its_settings_and_leaves_the_session_unchanged(
     postgres_databases, monkeypatch, way
 ):
-    """Read from the session itself, in between: on a pooler, somebody else would get it like this."""
+    """Read between transactions, as another client of a pooler would get the session."""
     with (
         postgres_databases.migrated() as url,
         set_by(way, url, {**STRANGE, "search_path": "pg_catalog, public"}, monkeypatch) as strange,
@@ -176,7 +176,7 @@ def test_each_transaction_finds_what_it_relies_on_and_leaves_the_session_as_it_w
 
 
 def settings_of(connection: psycopg.Connection) -> dict[str, str]:
-    """Read every setting of the session as it is between transactions."""
+    """Return every setting of the session between transactions."""
     connection.read_only, connection.isolation_level, before = (
         None,
         None,
@@ -191,7 +191,7 @@ def settings_of(connection: psycopg.Connection) -> dict[str, str]:
     return dict(rows) | {"datestyle": dict(rows)["DateStyle"]}
 
 
-def test_a_writer_writes_whatever_the_default_is(postgres_databases):
+def test_a_writer_can_write_whatever_the_default_access_mode_is(postgres_databases):
     with postgres_databases.migrated() as url:
         as_superuser(url, f'ALTER DATABASE "{make_url(url).database}" SET default_transaction_read_only = on')
         with writing(url) as connection, connection.begin():
@@ -201,7 +201,7 @@ def test_a_writer_writes_whatever_the_default_is(postgres_databases):
 VALUES = (0.1, 1 / 3, 1e-300, 123456789.123456789, 1e23, 2 / 3)
 
 
-def test_text_is_read_whole_over_a_connection_of_somebody_elses(postgres_databases):
+def test_text_is_read_correctly_over_a_callers_connection(postgres_databases):
     with postgres_databases.migrated() as url:
         engine = open_engine(url)
         with engine.begin() as connection:
@@ -217,8 +217,8 @@ def test_text_is_read_whole_over_a_connection_of_somebody_elses(postgres_databas
         plain.dispose()
 
 
-def test_numbers_keep_every_digit_over_a_connection_of_somebody_elses(postgres_databases):
-    """They are rounded there by the session, and its owner wants it back as it was."""
+def test_numbers_keep_every_digit_over_a_callers_connection(postgres_databases):
+    """The session would round them; its settings are restored afterwards."""
     with postgres_databases.migrated() as url:
         engine = open_engine(url)
         with engine.begin() as connection:
@@ -252,7 +252,7 @@ def settings_in(connection: sa.Connection) -> tuple[str, str]:
     return tuple(connection.scalar(sa.text(f"SELECT current_setting('{name}')")) for name in names)
 
 
-def test_what_is_read_over_a_users_transaction_leaves_their_changes_alone(postgres_databases):
+def test_reading_over_a_callers_transaction_keeps_its_changes(postgres_databases):
     with postgres_databases.migrated() as url:
         plain = sa.create_engine(make_url(url).set(drivername="postgresql+psycopg"))
         with plain.begin() as connection:
@@ -264,7 +264,7 @@ def test_what_is_read_over_a_users_transaction_leaves_their_changes_alone(postgr
         plain.dispose()
 
 
-def test_a_name_in_the_url_is_the_name_of_the_session(postgres_databases):
+def test_an_application_name_in_the_url_is_used(postgres_databases):
     with postgres_databases.migrated() as url:
         named = f"{url}{'&' if '?' in url else '?'}application_name=mine"
         for each, read_only in ((named, False), (named, True)):
@@ -275,8 +275,8 @@ def test_a_name_in_the_url_is_the_name_of_the_session(postgres_databases):
 
 
 @pytest.mark.parametrize("read_only", [True, False])
-def test_a_line_that_has_gone_dead_is_noticed_within_minutes(postgres_databases, read_only):
-    """An idle one too, which a firewall may have forgotten; the URL may say otherwise."""
+def test_a_dead_connection_is_detected_within_minutes(postgres_databases, read_only):
+    """An idle one as well, which a firewall may have dropped; the URL may override the settings."""
     with postgres_databases.migrated() as url:
         own = f"{url}{'&' if '?' in url else '?'}keepalives_idle=7"
         for each, idle in ((url, "30"), (own, "7")):
@@ -296,8 +296,8 @@ def test_a_connection_in_autocommit_mode_is_explained(postgres_databases):
         plain.dispose()
 
 
-def test_a_session_that_waits_for_the_api_is_not_ended(postgres_databases):
-    """Case 25: the API takes longer over an answer than a session may be idle."""
+def test_a_session_that_is_idle_during_requests_is_not_ended(postgres_databases):
+    """Case 25: the API takes longer to respond than a session may be idle."""
     with postgres_databases.migrated() as url, serve(a_world(2)) as emulator:
         as_superuser(url, f'ALTER DATABASE "{make_url(url).database}" SET idle_session_timeout = 500')
         emulator.behaviour.latency = 0.7

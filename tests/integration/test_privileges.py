@@ -1,4 +1,4 @@
-"""What a Postgres role may do, and that what is missing is named with the GRANT for it."""
+"""Privileges of Postgres roles: missing ones are named with their GRANT statement."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ WRITER = (
 
 @pytest.fixture
 def url(postgres_databases) -> Iterator[str]:
-    """Name a database at head, as its superuser; nobody else may do anything there."""
+    """Yield the URL of a database at head, as its superuser; no other role has privileges."""
     with postgres_databases.migrated() as url:
         name = make_url(url).database
         as_superuser(
@@ -59,13 +59,13 @@ def url(postgres_databases) -> Iterator[str]:
 
 @pytest.fixture
 def emulator() -> Iterator[Emulator]:
-    """Serve a world that a sync of every kind finds something to do in."""
+    """Serve a world in which a sync uses every table."""
     with serve(a_world(60)) as emulator:
         yield emulator
 
 
 def change(emulator: Emulator) -> None:
-    """Let tasks come, go on, end and vanish, and show a record without an id."""
+    """Create, change, finish and delete tasks, and add a record without an id."""
     world = emulator.world
     name = f"broken {world.now}"
     world.add_raw(name, b'{"task_id":7,"n":"%s"}' % name.encode())
@@ -90,7 +90,7 @@ def test_a_read_only_role_reads_everything(url, emulator, tmp_path):
         assert "<html" in report(own, until=NOW)
 
 
-def test_a_writer_needs_no_more_than_what_is_asked_of_it(url, emulator):
+def test_a_writer_needs_no_more_than_the_listed_privileges(url, emulator):
     with a_role(url, *WRITER) as own:
         settings = settings_for(emulator, own)
         for mode in (SyncOptions(), SyncOptions(is_full=True), SyncOptions(dry_run=True)):
@@ -105,8 +105,8 @@ def test_a_writer_needs_no_more_than_what_is_asked_of_it(url, emulator):
 LACKING = [(name, privilege) for name, needs in TABLES.items() for privilege in needs]
 
 
-def test_each_privilege_that_is_missing_is_named_and_granting_it_is_enough(url, emulator):
-    """What the line says to run is run, and then nothing is missing."""
+def test_each_missing_privilege_is_named_and_granting_it_is_sufficient(url, emulator):
+    """After the statements of the error are run, nothing is missing."""
     with a_role(url, *WRITER) as own:
         for name, privilege in LACKING:
             as_superuser(url, f"REVOKE {privilege} ON {name} FROM {{role}}", role=role_of(own))
@@ -120,13 +120,13 @@ def test_each_privilege_that_is_missing_is_named_and_granting_it_is_enough(url, 
 
 
 def open_for_writing(url: str) -> None:
-    """Do what each sync begins with."""
+    """Run the checks at the start of a sync."""
     with writing(url) as connection, connection.begin():
         ensure_writable(connection, migrate=False)
 
 
 def refused(settings) -> str:
-    """Give the line with which a sync ends, which is the doctor's too."""
+    """Return the error of a sync, which the doctor must report as well."""
     with pytest.raises(DatabaseError) as caught:
         run_sync(settings)
     assert (caught.value.exit_code, "\n" in str(caught.value)) == (4, False)
@@ -168,7 +168,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_whatever_else_is_missing_is_named_too(url, emulator, name):
+def test_other_missing_privileges_are_named(url, emulator, name):
     run_sync(settings_for(emulator, url))
     statements, words = OTHERS[name]
     database = make_url(url).database
@@ -180,7 +180,7 @@ def test_whatever_else_is_missing_is_named_too(url, emulator, name):
         run_sync(settings_for(emulator, own))
 
 
-def test_a_role_that_was_granted_every_column_needs_no_table(url, emulator):
+def test_privileges_on_every_column_are_sufficient(url, emulator):
     with psycopg.connect(url) as connection:
         names = [
             name
@@ -195,7 +195,7 @@ def test_a_role_that_was_granted_every_column_needs_no_table(url, emulator):
         run_sync(settings_for(emulator, own))
 
 
-def test_rows_that_policies_would_hide_stop_a_sync_before_it_takes_them_for_new(url, emulator):
+def test_row_level_security_is_refused_before_a_sync(url, emulator):
     run_sync(settings_for(emulator, url))
     policy = ("ALTER TABLE tasks ENABLE ROW LEVEL SECURITY",)
     with a_role(url, *WRITER, *policy) as own:
@@ -210,14 +210,14 @@ def test_rows_that_policies_would_hide_stop_a_sync_before_it_takes_them_for_new(
         run_sync(settings_for(emulator, own))
 
 
-def test_a_policy_that_comes_in_mid_run_hides_nothing_from_the_writer(url):
+def test_a_policy_created_during_a_run_is_an_error_for_the_writer(url):
     with a_role(url, *WRITER) as own, writing(own) as connection:
         as_superuser(url, "ALTER TABLE tasks ENABLE ROW LEVEL SECURITY")
         with pytest.raises(sa.exc.DBAPIError, match="row-level security"), connection.begin():
             connection.execute(sa.text("SELECT count(*) FROM tasks"))
 
 
-def test_a_reader_is_told_what_to_grant(url, emulator, tmp_path):
+def test_a_reader_gets_the_missing_grants(url, emulator, tmp_path):
     run_sync(settings_for(emulator, url))
     calls = {
         "tasks": frames.tasks,
@@ -236,7 +236,7 @@ def test_a_reader_is_told_what_to_grant(url, emulator, tmp_path):
         frames.tasks(own)
 
 
-def test_a_reader_with_an_engine_of_its_own_is_told_the_same(url):
+def test_a_reader_with_its_own_engine_gets_the_missing_grants(url):
     with a_role(url, *READER, "REVOKE SELECT ON tasks FROM {role}") as own:
         engine = sa.create_engine(make_url(own).set(drivername="postgresql+psycopg"))
         with pytest.raises(DatabaseError, match=r"GRANT SELECT ON public\.tasks TO"):
@@ -246,7 +246,7 @@ def test_a_reader_with_an_engine_of_its_own_is_told_the_same(url):
         engine.dispose()
 
 
-def test_a_dry_run_needs_to_read_and_to_make_temporary_tables(url, emulator):
+def test_a_dry_run_needs_select_and_temporary_tables(url, emulator):
     run_sync(settings_for(emulator, url))
     name = make_url(url).database
     with a_role(url, *READER) as own:
@@ -256,7 +256,7 @@ def test_a_dry_run_needs_to_read_and_to_make_temporary_tables(url, emulator):
             run_sync(settings_for(emulator, own), SyncOptions(dry_run=True))
 
 
-def test_a_retry_of_rejected_records_is_told_too(url, emulator):
+def test_a_retry_of_rejected_records_gets_the_missing_grants(url, emulator):
     change(emulator)
     run_sync(settings_for(emulator, url))
     with a_role(url, *WRITER) as own:
@@ -271,7 +271,7 @@ def test_a_retry_of_rejected_records_is_told_too(url, emulator):
             assert retry_rejected(connection).still_rejected == 1
 
 
-def test_what_is_asked_for_covers_every_table_and_view_there_is(url):
+def test_the_listed_privileges_cover_every_table_and_view(url):
     with reading(url) as connection:
         inspector = sa.inspect(connection)
         assert {*inspector.get_table_names(), *inspector.get_view_names()} == set(RELATIONS)
@@ -282,13 +282,13 @@ def test_what_is_asked_for_covers_every_table_and_view_there_is(url):
 
 
 def put_sequences_back(url: str) -> None:
-    """Let the sequences be as they are after rows were copied by hand."""
+    """Reset the sequences, as after copying rows by hand."""
     names = (f"{table}_{column}_seq" for table, column in SEQUENCES.items())
     as_superuser(url, *(f"SELECT setval('{name}', 1, false)" for name in names))
 
 
-def test_sequences_that_are_behind_are_set_right_by_the_next_sync(url, emulator):
-    """Case 4 of the unexpected errors: copied from a file on SQLite, they all begin at one."""
+def test_lagging_sequences_are_advanced_by_the_next_sync(url, emulator):
+    """Rows copied from SQLite leave all sequences at one."""
     for _ in range(3):
         run_sync(settings_for(emulator, url), SyncOptions(is_full=True))
         change(emulator)
@@ -301,13 +301,13 @@ def test_sequences_that_are_behind_are_set_right_by_the_next_sync(url, emulator)
     assert ids == list(range(1, len(ids) + 1))
 
 
-def test_sequences_in_order_are_left_alone(url, emulator):
+def test_other_sequences_are_not_changed(url, emulator):
     run_sync(settings_for(emulator, url))
     as_superuser(url, "SELECT setval('sync_runs_run_id_seq', 100)")
     assert run_sync(settings_for(emulator, url)).run_id == 101
 
 
-def test_a_role_that_may_not_set_a_sequence_is_told_what_its_owner_has_to_run(url, emulator):
+def test_a_role_that_may_not_set_a_sequence_gets_the_statement_for_its_owner(url, emulator):
     run_sync(settings_for(emulator, url))
     put_sequences_back(url)
     with a_role(url, *WRITER) as own:
@@ -320,7 +320,7 @@ def test_a_role_that_may_not_set_a_sequence_is_told_what_its_owner_has_to_run(ur
         assert run_sync(settings_for(emulator, own)).run_id == 2
 
 
-def test_the_doctor_takes_everything_back(url, emulator):
+def test_the_doctor_rolls_everything_back(url, emulator):
     run_sync(settings_for(emulator, url))
     before = (query(url, "SELECT * FROM sync_runs"), query(url, "SELECT * FROM sync_state"))
     list(examine(settings_for(emulator, url), now=utc_now))
@@ -328,7 +328,7 @@ def test_the_doctor_takes_everything_back(url, emulator):
     assert run_sync(settings_for(emulator, url)).run_id == 2
 
 
-def test_where_the_copy_is_is_not_looked_up_in_an_engine_that_is_not_ours(url):
+def test_a_foreign_engine_has_no_location(url):
     engine = open_engine(url)
     with engine.connect() as connection:
         assert location_of(connection) is None
@@ -340,8 +340,8 @@ def test_where_the_copy_is_is_not_looked_up_in_an_engine_that_is_not_ours(url):
 DOCUMENTED = Path(__file__).parents[2] / "docs" / "postgres.md"
 
 
-def test_the_documented_grants_are_enough(postgres_databases, emulator):
-    """They stand in the documentation in the order in which they are needed."""
+def test_the_documented_grants_are_sufficient(postgres_databases, emulator):
+    """They are documented in the order in which they are needed."""
     owner, analyst, syncer = re.findall(r"```sql\n(.*?)```", DOCUMENTED.read_text("utf-8"), re.DOTALL)
     with postgres_databases.empty() as url:
         name = make_url(url).database

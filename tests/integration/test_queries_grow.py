@@ -1,4 +1,4 @@
-"""P8 for whoever asks: views, questions and panels take time in proportion to what is stored, or less."""
+"""P8 for queries: views, saved queries and panels take at most linear time."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def postgres_copies(postgres_databases) -> Iterator[list[sa.Engine]]:
 
 
 def _copies(databases) -> Iterator[list[sa.Engine]]:
-    """Give a copy, and one with twice as many tasks and syncs."""
+    """Return a copy, and one with twice as many tasks and syncs."""
     with databases.migrated() as small, databases.migrated() as large:
         for url, times in ((small, 1), (large, 2)):
             fill_year(url, tasks=TASKS * times, runs=RUNS * times)
@@ -50,7 +50,7 @@ def _copies(databases) -> Iterator[list[sa.Engine]]:
 
 
 def work(engine: sa.Engine, query: str) -> int:
-    """Count what the database does for an answer: steps of SQLite's machine, rows that Postgres handles."""
+    """Return the work of a query: steps of SQLite's virtual machine, or rows that Postgres processes."""
     with engine.connect() as connection:
         if engine.dialect.name == "postgresql":
             # Compiling a query is no work that grows, and takes seconds.
@@ -66,7 +66,7 @@ def work(engine: sa.Engine, query: str) -> int:
 
 
 def handled(node: dict[str, Any]) -> int:
-    """Add up the rows that came out of each node, and those that it threw away."""
+    """Return the number of rows that all nodes of a plan return or filter out."""
     rows = node["Actual Rows"] + sum(
         number for name, number in node.items() if name.startswith("Rows Removed by")
     )
@@ -89,7 +89,7 @@ def test_twice_as_much_takes_twice_as_long_on_postgres(postgres_copies, name):
     assert_linear(*(work(engine, query) for engine in postgres_copies))
 
 
-def test_what_compares_all_with_all_is_noticed(sqlite_copies, postgres_copies):
+def test_a_quadratic_query_is_detected(sqlite_copies, postgres_copies):
     query = (
         "SELECT count(*) FROM sync_runs JOIN status_spans ON valid_from <= watermark_after"
         " AND (valid_to > watermark_after OR valid_to IS NULL)"
@@ -99,7 +99,7 @@ def test_what_compares_all_with_all_is_noticed(sqlite_copies, postgres_copies):
             assert_linear(*(work(engine, query) for engine in engines))
 
 
-# What was under way at each sync, by comparing every sync with every stretch.
+# The tasks in flight at each sync, by comparing every sync with every status span.
 COMPARED = (
     "SELECT run_id, watermark_after, spans.status, count(*) FROM sync_runs JOIN status_spans AS spans"
     " ON valid_from <= watermark_after AND (valid_to > watermark_after OR valid_to IS NULL)"
@@ -109,7 +109,7 @@ COMPARED = (
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
-def test_the_queue_at_each_sync_is_that_of_the_stretches(request, kind):
+def test_the_queue_at_each_sync_matches_the_status_spans(request, kind):
     engine = request.getfixturevalue(f"{kind}_copies")[0]
     asked = queries(engine.dialect.name, since=NOW - 2 * RUNS * STEP)
     expected = defaultdict(Counter)
@@ -132,7 +132,7 @@ def test_the_queue_at_each_sync_is_that_of_the_stretches(request, kind):
             assert connection.exec_driver_sql(part).all() == [row for row in drawn if row[0] >= since]
 
 
-def test_a_panel_reads_the_history_of_what_was_in_flight_in_its_range(postgres_copies):
+def test_a_panel_reads_only_the_history_of_tasks_in_flight_in_its_range(postgres_copies):
     """A month of the dashboard must not take longer because the copy is a year old."""
     for title in ("The queue at each sync", "Time in each status"):
         spent = []
@@ -155,8 +155,8 @@ def looked_up(node: dict[str, Any]) -> Iterator[int]:
 
 
 @pytest.mark.parametrize("name", ["view status_spans", "view status_transitions", "question as_of"])
-def test_a_task_that_changes_its_progress_for_days_takes_no_longer_than_others(databases, name):
-    """Its many rows say the same status, and each looks for the next that says another."""
+def test_many_progress_changes_of_one_task_do_not_slow_down_queries(databases, name):
+    """Its many rows have the same status, and each searches for the next one with another status."""
     spent = []
     for rows in (400, 800):
         with databases.migrated() as url:

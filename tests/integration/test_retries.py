@@ -1,4 +1,4 @@
-"""When a result is asked for again: soon, then less often, and never at the cost of the whole sync."""
+"""When results are retried: soon, then less often, and without delaying the sync."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def emulator(world) -> Iterator[Emulator]:
 
 
 def asked(emulator: Emulator) -> list[str]:
-    """Name the tasks whose own pages were asked for since the last look."""
+    """Return the ids of tasks whose details were requested since the last call."""
     found = [request.path.rpartition("/")[2] for request in emulator.requests if "tasks/" in request.path]
     emulator.reset_log()
     return found
@@ -53,14 +53,14 @@ def states(database_url: str) -> dict[str, str]:
 
 
 def hide(world: World, number: int = 1) -> list[str]:
-    """Take away the results of some tasks, as if they were not there yet."""
+    """Hide the results of some tasks, as if they were not available yet."""
     hidden = sorted(world.tasks)[:number]
     for task_id in hidden:
         world.tasks[task_id].own_result = {}
     return hidden
 
 
-def test_a_result_that_is_not_there_yet_is_asked_for_after_a_minute_and_then_at_doubling_intervals(
+def test_an_unavailable_result_is_retried_after_a_minute_and_then_at_doubling_intervals(
     world, emulator, database_url
 ):
     (hidden,) = hide(world)
@@ -82,7 +82,7 @@ def test_a_result_that_is_not_there_yet_is_asked_for_after_a_minute_and_then_at_
 
 
 @pytest.mark.parametrize("answer", [{}, None])
-def test_a_full_sync_asks_for_all_that_were_not_there_and_writes_nothing_where_they_still_are_not(
+def test_a_full_sync_retries_all_unavailable_results_and_writes_nothing_for_those_that_still_are(
     world, emulator, database_url, answer
 ):
     hidden = hide(world, 3)
@@ -100,7 +100,7 @@ def test_a_full_sync_asks_for_all_that_were_not_there_and_writes_nothing_where_t
 
 
 @one_in(3, "kind", ["500", "503", "truncated_json", "html_200", "reset"])
-def test_a_request_that_failed_is_repeated_by_the_next_sync_and_from_the_third_time_on_less_often(
+def test_a_failed_request_is_retried_by_the_next_sync_and_from_the_third_failure_on_less_often(
     world, emulator, database_url, kind
 ):
     broken = min(world.tasks)
@@ -124,7 +124,7 @@ def test_a_request_that_failed_is_repeated_by_the_next_sync_and_from_the_third_t
     assert states(database_url)[broken] == "archived"
 
 
-def test_after_a_failure_the_intervals_of_what_is_not_there_begin_with_a_minute(
+def test_after_a_failure_the_intervals_of_unavailable_results_begin_with_a_minute(
     world, emulator, database_url
 ):
     (hidden,) = hide(world)
@@ -148,8 +148,8 @@ def test_one_broken_result_costs_seconds_not_the_whole_retry_for(world, emulator
     assert summary.results_archived == len(world.tasks) - 1
 
 
-def test_many_broken_results_end_the_sync_in_good_time_and_keep_none_of_the_others_back(database_url):
-    """Broken in a row, and before all others in the order in which they are deleted."""
+def test_many_broken_results_neither_prolong_the_sync_nor_delay_other_results(database_url):
+    """The broken results are the first ones in the order of their deletion."""
     world = finished_world(60)
     finished = [task for task in world.tasks.values() if task.completed_at and task.status != "REVOKED"]
     finished.sort(key=lambda task: task.completed_at)
@@ -168,7 +168,7 @@ def test_many_broken_results_end_the_sync_in_good_time_and_keep_none_of_the_othe
         } - broken
 
 
-def test_where_every_result_fails_the_sync_says_so_and_keeps_its_tasks(world, emulator, database_url):
+def test_if_every_result_fails_the_sync_reports_it_and_keeps_its_tasks(world, emulator, database_url):
     emulator.inject(Fault("500", times=10_000, match="detail"))
     with pytest.raises(Unreachable, match="one result after the other"):
         run_sync(settings_for(emulator, database_url, retry_for=SECOND))
@@ -178,15 +178,15 @@ def test_where_every_result_fails_the_sync_says_so_and_keeps_its_tasks(world, em
     assert set(states(database_url).values()) == {"archived"}
 
 
-def test_a_server_that_is_asked_too_often_breaks_no_result(emulator, database_url):
-    """A 429 may tell to wait for longer than a broken result is tried."""
+def test_a_rate_limited_result_does_not_count_as_broken(emulator, database_url):
+    """Retry-After of a 429 may be longer than the retry time of a broken result."""
     emulator.inject(Fault("429_seconds", times=3, seconds=4, match="detail"))
     run_sync(settings_for(emulator, database_url, retry_for=dt.timedelta(seconds=30)))
     assert set(states(database_url).values()) == {"archived"}
     assert query(database_url, "SELECT sum(failures) FROM task_results") == [(0,)]
 
 
-def test_the_result_of_a_new_attempt_is_waited_for_while_the_old_one_is_kept(database_url):
+def test_the_old_result_is_kept_until_that_of_a_new_attempt_is_available(database_url):
     world = a_world(0)
     task_id = world.create()
     world.start(task_id)
@@ -195,7 +195,7 @@ def test_the_result_of_a_new_attempt_is_waited_for_while_the_old_one_is_kept(dat
         settings = settings_for(emulator, database_url)
         run_sync(settings)
         task = world.tasks[task_id]
-        task.status, task.wire, task.own_result = "SUCCESS", None, {}
+        task.status, task.rendered, task.own_result = "SUCCESS", None, {}
         run_sync(settings, FULL)
         assert query(database_url, "SELECT state, kind FROM task_results") == [("archived", "failure")]
         task.own_result = None
@@ -208,7 +208,7 @@ def test_the_result_of_a_new_attempt_is_waited_for_while_the_old_one_is_kept(dat
         assert asked(emulator) == []
 
 
-def test_errors_of_failed_tasks_come_first_unless_other_results_are_in_danger(database_url):
+def test_errors_of_failed_tasks_come_first_unless_other_results_expire_soon(database_url):
     world = finished_world(60)
     failed = {task.task_id for task in world.tasks.values() if task.status == "FAILURE"}
     assert 0 < len(failed) < 30

@@ -97,9 +97,9 @@ def test_a_fuller_result_replaces_the_words_of_the_one_before(world, synced):
     transcript(world, "t", "first version")
     url = synced()
     task = world.tasks["t"]
-    task.status, task.wire, task.own_result = "RETRY", None, None
+    task.status, task.rendered, task.own_result = "RETRY", None, None
     synced()
-    task.status, task.wire = "SUCCESS", None
+    task.status, task.rendered = "SUCCESS", None
     task.own_result = {
         "subtitles": [{"start_time": "00:00:07.000", "end_time": "00:00:08.000", "text": "last"}] * 3
     }

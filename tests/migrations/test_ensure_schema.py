@@ -1,4 +1,4 @@
-"""Which databases are upgraded, which are refused, and which are left exactly as they are."""
+"""Which databases are upgraded, which are refused, and which are left unchanged."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def names(engine):
 
 
 def refused(engine, error, **options):
-    """Expect one line, exit code 4, and a database in which nothing has changed."""
+    """Assert a one-line error with exit code 4, and an unchanged database."""
     before = names(engine)
     with pytest.raises(error) as caught, engine.begin() as connection:
         database.ensure_schema(connection, **options)
@@ -53,7 +53,7 @@ def test_an_empty_database_gets_everything(empty):
     assert names(empty) == {"alembic_version", *schema.TABLES, *views.NAMES}
 
 
-def test_an_empty_database_stays_empty_without_leave_to_migrate(empty):
+def test_an_empty_database_stays_empty_without_migrate(empty):
     message = refused(empty, NoTablesError, migrate=False)
     assert "gcore-etl sync" in message
 
@@ -67,7 +67,7 @@ def test_an_older_schema_is_upgraded(empty, revision):
         assert database.check(connection) == []
 
 
-def test_an_older_schema_is_refused_without_leave_to_migrate(empty):
+def test_an_older_schema_is_refused_without_migrate(empty):
     with empty.begin() as connection:
         database.upgrade(connection, "0001")
     message = refused(empty, SchemaOutdatedError, migrate=False)
@@ -88,7 +88,7 @@ def test_a_newer_schema_is_refused(engine):
 @pytest.mark.parametrize(
     "statement", ["CREATE TABLE tasks (id INTEGER)", "CREATE VIEW failures AS SELECT 1 AS one"]
 )
-def test_tables_with_our_names_that_we_did_not_make_are_refused(empty, statement):
+def test_foreign_tables_with_our_names_are_refused(empty, statement):
     with empty.begin() as connection:
         connection.execute(text(statement))
     refused(empty, ForeignTablesError)
@@ -96,7 +96,7 @@ def test_tables_with_our_names_that_we_did_not_make_are_refused(empty, statement
         database.upgrade(connection)
 
 
-def test_the_schema_history_of_another_program_is_refused(empty):
+def test_the_alembic_version_of_another_program_is_refused(empty):
     """It would be overwritten: both programs keep theirs in a table of the same name."""
     with empty.begin() as connection:
         connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32))"))
@@ -122,7 +122,7 @@ def test_an_unknown_target_is_refused_in_one_line(engine):
 
 
 def test_a_database_at_head_is_not_written_to(engine):
-    """A sync over an unchanged source must leave no trace of having looked at the schema."""
+    """A sync over an unchanged source must not write."""
     with engine.begin() as connection:
         database.ensure_schema(connection)
         if engine.dialect.name == "postgresql":
@@ -137,7 +137,7 @@ def test_a_database_at_head_is_not_written_to(engine):
 
 
 def test_alembic_is_not_even_imported_for_a_database_at_head(migrated_url):
-    """It would cost every command a good part of a second."""
+    """Importing it would slow down every command."""
     program = (
         "import sys; from etl import database; engine = database.open_engine(sys.argv[1])\n"
         "with engine.begin() as connection: database.ensure_schema(connection)\n"
@@ -214,7 +214,7 @@ def test_the_plain_alembic_command_takes_the_writers_lock(migrated_url, monkeypa
 
 
 def test_the_plain_alembic_command_upgrades_too(database_url, monkeypatch):
-    """What a developer types in a checkout; it puts the views aside like our own command."""
+    """In a checkout; it drops and recreates the views like our own command."""
     monkeypatch.setenv("GCORE_ETL_DATABASE_URL", database_url)
     root = database.migrations_dir().parent
     for arguments in (["upgrade", "0001"], ["upgrade", "head"], ["upgrade", "head"], ["check"]):

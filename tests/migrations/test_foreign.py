@@ -1,4 +1,4 @@
-"""Databases of other programs: refused in one line by readers and writers alike, and left as they are."""
+"""Databases of other programs are refused by readers and writers, and left unchanged."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def content(engine):
 
 
 def refused(engine, words="belongs to another program"):
-    """Expect one line, exit code 4 and a database in which nothing has changed, whatever is wanted of it."""
+    """Assert a one-line error with exit code 4, and an unchanged database, for every operation."""
     for operation in OPERATIONS.values():
         before = content(engine)
         with pytest.raises(ForeignTablesError, match=words) as caught, engine.begin() as connection:
@@ -105,7 +105,7 @@ def test_the_database_of_another_program_is_refused(engine, situation):
 
 
 @pytest.mark.parametrize("name", ["Tasks", "TASK_DAILY", "Alembic_Version"])
-def test_on_sqlite_capitals_make_no_other_name(sqlite_databases, name):
+def test_names_are_case_insensitive_on_sqlite(sqlite_databases, name):
     with sqlite_databases.empty() as url:
         engine = database.open_engine(url)
         execute(engine, [f"CREATE TABLE {name} (id INTEGER)"])
@@ -115,7 +115,7 @@ def test_on_sqlite_capitals_make_no_other_name(sqlite_databases, name):
 
 @pytest.mark.parametrize("missing", OURS)
 def test_a_copy_that_lacks_a_table_is_refused(migrated_url, missing):
-    """It is no copy of ours any more, whoever took the table away."""
+    """It is no longer a copy of ours."""
     engine = database.open_engine(migrated_url)
     execute(engine, [f"DROP VIEW {name}" for name in reversed(views.NAMES)] + [f"DROP TABLE {missing}"])
     refused(engine, missing)
@@ -123,7 +123,7 @@ def test_a_copy_that_lacks_a_table_is_refused(migrated_url, missing):
 
 
 @pytest.mark.parametrize("revision", REVISIONS)
-def test_every_schema_of_ours_is_known_by_its_tables(engine, revision):
+def test_every_revision_of_ours_is_recognized_by_its_tables(engine, revision):
     with engine.begin() as connection:
         database.upgrade(connection, revision)
         assert database.current_revision(connection) == revision
@@ -142,8 +142,8 @@ def test_a_newer_release_may_have_changed_most_tables(engine):
             database.ensure_schema(connection)
 
 
-def test_an_empty_database_with_a_table_of_revisions_is_nobodys(engine):
-    """What an older release left of a database that it took back to nothing."""
+def test_an_empty_database_with_a_table_of_revisions_counts_as_empty(engine):
+    """An older release left this table after a downgrade to base."""
     execute(engine, [VERSIONS])
     with engine.begin() as connection:
         assert database.current_revision(connection) is None
@@ -151,7 +151,7 @@ def test_an_empty_database_with_a_table_of_revisions_is_nobodys(engine):
         assert database.check(connection) == []
 
 
-def test_what_is_taken_back_to_nothing_can_be_begun_again_beside_others(engine):
+def test_a_copy_can_be_recreated_beside_other_tables_after_a_downgrade_to_base(engine):
     execute(engine, ["CREATE TABLE notes (note TEXT)"])
     for _ in range(2):
         with engine.begin() as connection:

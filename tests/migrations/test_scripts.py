@@ -1,4 +1,4 @@
-"""The migration scripts as a set: their order, what they import, and that they make what the models say."""
+"""The migration scripts: their order, their imports, and that they match the models."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def directory():
     return ScriptDirectory.from_config(config)
 
 
-def test_there_is_one_head_and_it_is_the_one_the_file_names_say(directory):
-    """`ensure_schema` trusts the names, so that it need not import alembic to see that all is well."""
+def test_there_is_one_head_and_it_matches_the_file_names(directory):
+    """`ensure_schema` relies on the names, to avoid importing Alembic."""
     assert directory.get_heads() == [database.head_revision()]
 
 
-def test_the_scripts_form_one_line_without_gaps(directory):
+def test_the_revisions_are_linear_without_gaps(directory):
     line = [script.revision for script in directory.walk_revisions()][::-1]
     assert line == schema.known_revisions() == [f"{number:04}" for number in range(1, len(SCRIPTS) + 1)]
 
@@ -44,8 +44,8 @@ def test_no_number_is_used_twice_and_each_is_in_the_name_of_its_file():
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
-def test_a_script_imports_nothing_of_ours(script):
-    """Models and views move on; what a released migration does must not."""
+def test_a_script_imports_nothing_from_etl(script):
+    """Models and views change; released migrations must not."""
     imported = set()
     for node in ast.walk(ast.parse(script.read_text())):
         if isinstance(node, ast.Import):
@@ -56,7 +56,7 @@ def test_a_script_imports_nothing_of_ours(script):
 
 
 def shape(connection):
-    """Describe every table: columns, keys, constraints and indexes."""
+    """Return a description of every table: columns, keys, constraints and indexes."""
     inspector = inspect(connection)
     found = {}
     for name in table_names(connection):
@@ -83,8 +83,8 @@ def conditions(index):
     return [f"{option}: {value}" for option, value in index["dialect_options"].items()]
 
 
-def test_the_migrations_make_exactly_what_the_models_say(engine, database_url):
-    """Stricter than `alembic check`, which compares neither checks nor the conditions of partial indexes."""
+def test_the_migrations_create_exactly_the_schema_of_the_models(engine, database_url):
+    """Stricter than `alembic check`, which ignores check constraints and conditions of indexes."""
     modelled = database.open_engine(database_url)
     with modelled.begin() as connection:
         metadata_with_conditions().create_all(connection)
@@ -122,7 +122,7 @@ def test_a_difference_is_found_and_named(engine, damage, complaint):
     assert difference.startswith(complaint)
 
 
-def test_what_users_added_is_no_difference(engine):
+def test_additions_of_users_are_no_difference(engine):
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE my_notes (task_id TEXT, note TEXT)"))
         connection.execute(text("CREATE INDEX my_index ON tasks (client_user_id)"))
@@ -135,7 +135,7 @@ def test_what_users_added_is_no_difference(engine):
         assert database.check(connection) == []
 
 
-def test_a_column_that_every_row_of_ours_would_have_to_fill_is_named(postgres_databases):
+def test_an_added_not_null_column_without_default_is_reported(postgres_databases):
     with postgres_databases.migrated() as url:
         engine = database.open_engine(url)
         with engine.begin() as connection:
@@ -145,5 +145,5 @@ def test_a_column_that_every_row_of_ours_would_have_to_fill_is_named(postgres_da
     assert difference == "remove_column: tasks, tasks.team"
 
 
-def test_the_tables_that_are_called_ours_are_those_of_the_models():
+def test_the_list_of_our_tables_matches_the_models():
     assert sorted(METADATA.tables) == list(schema.TABLES)

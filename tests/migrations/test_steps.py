@@ -35,7 +35,7 @@ def counts(connection):
 
 
 def fill(connection):
-    """Put a row, with every column set, into each table that has none."""
+    """Insert a row with every column set into each empty table."""
     for table in tables(connection):
         if not connection.scalar(select(func.count()).select_from(table)):
             connection.execute(table.insert().values({each.name: sample(each) for each in table.columns}))
@@ -50,7 +50,7 @@ def sample(column):
 
 
 @pytest.mark.parametrize("revision", REVISIONS)
-def test_a_step_goes_up_down_and_up_again_and_keeps_the_rows_of_others(connection, revision):
+def test_a_migration_runs_up_down_and_up_and_keeps_the_rows_of_other_tables(connection, revision):
     place = REVISIONS.index(revision)
     below = REVISIONS[place - 1] if place else "base"
     if place:
@@ -69,7 +69,7 @@ def test_a_step_goes_up_down_and_up_again_and_keeps_the_rows_of_others(connectio
     assert database.current_revision(connection) == revision
 
 
-def test_the_whole_way_up_down_and_up_again_with_rows_in_every_table(connection):
+def test_all_migrations_run_up_down_and_up_with_rows_in_every_table(connection):
     for _ in range(2):
         database.upgrade(connection)
         fill(connection)
@@ -82,13 +82,13 @@ def test_the_whole_way_up_down_and_up_again_with_rows_in_every_table(connection)
         assert inspect(connection).get_view_names() == []
 
 
-def test_the_state_has_its_one_row_from_the_start(engine):
+def test_sync_state_has_its_single_row_from_the_start(engine):
     with engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT state_id, watermark FROM sync_state").all() == [(1, None)]
 
 
-def test_views_come_back_at_head_with_what_is_in_them_now(engine):
-    """Every upgrade makes them anew, so a changed view needs no migration."""
+def test_views_are_recreated_at_head_with_their_current_definition(engine):
+    """Every upgrade recreates them, so a changed view needs no migration."""
     with engine.begin() as connection:
         connection.exec_driver_sql("DROP VIEW freshness")
         connection.exec_driver_sql("CREATE VIEW freshness AS SELECT 1 AS outdated")

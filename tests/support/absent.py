@@ -1,4 +1,4 @@
-"""What a test needs and a machine lacks: at a desk the test is skipped, in CI that is a failure."""
+"""Missing requirements of a test: locally the test is skipped, in CI it fails."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import pytest
 
 
 def give_up(reason: str) -> NoReturn:
-    """End the test that cannot run here."""
+    """Skip the test, or fail it in CI."""
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)
 
 
 def require(program: str, *, path: str | None = None) -> None:
-    """End the test if there is no such program on the path."""
+    """Skip the test, or fail it in CI, if the program is not on the path."""
     if shutil.which(program, path=path) is None:
         give_up(f"there is no {program} here")

@@ -1,4 +1,4 @@
-"""A server whose answers are as large as a test wants, and a process whose memory is measured."""
+"""A server with responses of any size, and a process whose peak memory is measured."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SUCCESS = "SUCCESS"
 
 
 class Body(NamedTuple):
-    """What is sent for one request; `length` is announced in place of the true one."""
+    """The body of a response; `length` replaces the real Content-Length."""
 
     sent: bytes
     coding: str = ""
@@ -36,7 +36,7 @@ class Body(NamedTuple):
 
 
 def packed(start: bytes, piece: bytes, times: int, end: bytes) -> Body:
-    """Make a body of gzip that is a few kilobytes long and as large as is wanted, without ever holding it."""
+    """Return a gzip body of a few kilobytes that expands to any size, without building it in memory."""
     target = io.BytesIO()
     with gzip.GzipFile(fileobj=target, mode="wb", compresslevel=1) as file:
         file.write(start)
@@ -47,7 +47,7 @@ def packed(start: bytes, piece: bytes, times: int, end: bytes) -> Body:
 
 
 def task(number: int) -> dict[str, object]:
-    """Make the record of a task that ended an hour ago, or a few minutes before."""
+    """Return the record of a task that ended about an hour ago."""
     ended = dt.datetime.now(dt.UTC).replace(microsecond=0) - dt.timedelta(hours=1, minutes=number)
     return {
         "task_id": f"{number:08d}-0000-4000-8000-000000000000",
@@ -63,13 +63,13 @@ def task(number: int) -> dict[str, object]:
 
 
 def detail(number: int, result: bytes) -> bytes:
-    """Make the answer for one task, whose result is this text."""
+    """Return the details of a task with this result."""
     return json.dumps(task(number)).encode()[:-1] + b',"result":' + result + b"}"
 
 
 @contextlib.contextmanager
 def serve_bodies(details: Mapping[int, Body], page: Body | None = None) -> Iterator[str]:
-    """Serve a list of as many tasks as there are details, or `page` in place of every list."""
+    """Serve a list with a task for each detail, or `page` for every list request."""
     tasks = [task(number) for number in details]
     by_id = {str(each["task_id"]): details[number] for number, each in zip(details, tasks, strict=True)}
 
@@ -105,13 +105,13 @@ def serve_bodies(details: Mapping[int, Body], page: Body | None = None) -> Itera
                 self.wfile.write(body.sent)
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
 
         def handle_error(self, *_: object) -> None:
-            """Say nothing of who left in the middle of an answer."""
+            """Ignore clients that disconnect during a response."""
 
     with Server(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -136,9 +136,9 @@ main()
 
 
 def measured(environment: dict[str, str], *arguments: str) -> tuple[Ended, float]:
-    """Run the command to its end; give what it said, and the most memory it held, in MB."""
+    """Run the command to its end; return its output, and its peak memory in MB."""
     if not Path("/proc/self/status").exists():
-        give_up("there is no /proc, which tells what memory a process held")
+        give_up("there is no /proc to read the peak memory from")
     done = subprocess.run(
         [sys.executable, "-c", _MEASURED, *arguments],
         env={**os.environ, **environment},

@@ -1,4 +1,4 @@
-"""A real browser, without a screen."""
+"""A real browser, running headless."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser
 
-# A machine that runs as root has no sandbox; and nothing is to be asked of the network.
+# As root there is no sandbox; the other options prevent network requests.
 ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -28,7 +28,7 @@ ARGUMENTS = (
 
 @contextlib.contextmanager
 def chromium() -> Iterator[Browser]:
-    """Start Chromium; without one, the test is skipped at a desk and fails in CI."""
+    """Yield a Chromium browser. Without Chromium, the test is skipped, or fails in CI."""
     require("chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(

@@ -1,4 +1,4 @@
-"""A client pointed at an emulator, servers that speak as no emulator does, and a stop-watch."""
+"""Clients for an emulator, servers with raw responses, and a timer."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ if TYPE_CHECKING:
     from etl.extract.payload import Page
 
 TASKS = "/streaming/ai/tasks"
-# What a test allows for a busy machine.
+# Additional seconds allowed for a busy machine.
 SLACK = 5.0
 
 
 def client_for(emulator: Emulator, *, retry_for: float = 5, **options: Any) -> Client:
-    """Make a client that gives a request up soon."""
+    """Return a client with a short retry time."""
     return Client(
         Secret(emulator.api_key), emulator.base_url, retry_for=dt.timedelta(seconds=retry_for), **options
     )
 
 
 def read(client: Client, limit: int = 50) -> Page:
-    """Read the first page."""
+    """Return the first page."""
     return client.fetch_page({"ordering": "task_id"}, page=1, limit=limit)
 
 
 @contextlib.contextmanager
 def timed(at_least: float, at_most: float) -> Iterator[None]:
-    """Check that the block takes no less and no more than so many seconds."""
+    """Assert that the block takes a number of seconds in this range."""
     start = time.monotonic()
     yield
     assert at_least <= time.monotonic() - start < at_most
 
 
 def arrivals(emulator: Emulator) -> list[float]:
-    """Give a list that grows by the moment of each request."""
+    """Return a list to which the time of each request is appended."""
     moments: list[float] = []
     emulator.behaviour.before_request = lambda _request: moments.append(time.monotonic())
     return moments
@@ -59,7 +59,7 @@ def arrivals(emulator: Emulator) -> list[float]:
 def raw_server(
     answer: Callable[[socket.socket, threading.Event], None], context: ssl.SSLContext | None = None
 ) -> Iterator[str]:
-    """Serve whatever `answer` writes, to each connection; its event is set when the block ends."""
+    """Serve what `answer` writes to each connection; its event is set when the block ends."""
     is_over = threading.Event()
 
     def talk(peer: socket.socket) -> None:
@@ -89,7 +89,7 @@ def says(
     *headers: str,
     kind: str = "application/json",
 ) -> Callable[[socket.socket, threading.Event], None]:
-    """Make an answer for `raw_server`, which is the same for every request; then the connection ends."""
+    """Return an `answer` for `raw_server` that sends the same response to every request and closes."""
     lines = [f"HTTP/1.1 {status} X", f"Content-Type: {kind}", f"Content-Length: {len(body)}", *headers]
     head = "\r\n".join([*lines, "Connection: close", "", ""]).encode()
 
@@ -100,12 +100,12 @@ def says(
 
 
 def client_at(url: str, *, retry_for: float = 0.4, key: str = "1$abcdef") -> Client:
-    """Make a client that gives a request up at once."""
+    """Return a client that hardly retries."""
     return Client(Secret(key), url, retry_for=dt.timedelta(seconds=retry_for))
 
 
 def refused_once(client: Client, error: type[EtlError], *words: str) -> str:
-    """Ask, and check that it is refused at once, with exit code 3 and these words; give the line."""
+    """Assert that a request fails at once, with exit code 3 and these words; return the message."""
     with timed(0, SLACK), pytest.raises(error) as caught:
         read(client)
     line = str(caught.value)

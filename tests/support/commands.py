@@ -1,4 +1,4 @@
-"""The command, pointed at one emulator and one database, and what is expected of its errors."""
+"""Running the command against one emulator and one database, and checking its errors."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Command:
-    """Runs `gcore-etl` in an environment of its own; what is given by name is added to that."""
+    """Runs `gcore-etl` in an environment of its own, to which keyword arguments are added."""
 
     nursery: Nursery
     environment: dict[str, str]
 
     @property
     def database_url(self) -> str:
-        """Name the database."""
+        """The URL of the database."""
         return self.environment["GCORE_ETL_DATABASE_URL"]
 
     def __call__(self, *arguments: str, **environment: str) -> Ended:
-        """Run it to its end, in a process that has loaded the program already."""
+        """Run it to its end, in a process that has already loaded the program."""
         return self.nursery.run({**self.environment, **environment}, *arguments)
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-        """Start it as a shell does."""
+        """Start it in a new process, as a shell does."""
         return start_command({**self.environment, **environment}, *arguments)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Sandboxed:
     """
-    Where commands run as other users.
+    A sandbox in which commands run as other users.
 
-    What is in `folder` can be seen in `view` as well, which is mounted read-only.
+    `view` is a read-only mount of `folder`.
     """
 
     nursery: Nursery
@@ -50,7 +50,7 @@ class Sandboxed:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody who runs the command: `user` and `group` are numbers."""
+    """A user who runs the command; `user` and `group` are ids."""
 
     sandbox: Sandboxed
     environment: dict[str, str]
@@ -62,14 +62,14 @@ class Person:
         return self.start(*arguments, umask=umask, **options).await_end()
 
     def start(self, *arguments: str, umask: int = 0o022, **options: Any) -> Child:
-        """Start it, with the options of a nursery."""
+        """Start it, with the options of `Nursery.start`."""
         return self.sandbox.nursery.start(
             self.environment, *arguments, user=(self.user, self.group), umask=umask, **options
         )
 
 
 def error_of(ended: Ended, code: int) -> str:
-    """Give the one line that tells why it failed; there is nothing else on stderr but what is logged."""
+    """Return the error message, which must be the only line on stderr besides log messages."""
     assert ended.code == code, ended
     (line,) = ended.complaints
     assert line.startswith("Error: "), line

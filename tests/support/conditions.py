@@ -1,4 +1,4 @@
-"""What can be wrong with a sync's surroundings, how to bring it about, and how the command then ends."""
+"""Error conditions in the environment of a sync, and the exit code and message of each."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 @dataclasses.dataclass(frozen=True, slots=True)
 class Condition:
     """
-    One thing that is wrong.
+    An error condition.
 
-    In the variables of `environment`, `{base}` is the emulator's address; the line on stderr holds `words`.
+    In the values of `environment`, `{base}` is the emulator's URL; the error message contains `words`.
     """
 
     code: int
@@ -34,7 +34,7 @@ class Condition:
 
 
 def execute(database_url: str, statement: str) -> None:
-    """Do something to a database that the program never does."""
+    """Execute a statement that the program never executes."""
     engine = open_engine(database_url)
     with engine.begin() as connection:
         connection.execute(text(statement))
@@ -92,7 +92,7 @@ CONDITIONS = {
 
 
 def meet(command: Command, emulator: Emulator, name: str) -> dict[str, str]:
-    """Bring a condition about, and give the environment that it takes."""
+    """Establish a condition, and return the environment variables for it."""
     condition = CONDITIONS[name]
     if condition.arrange is not None:
         condition.arrange(command, emulator)

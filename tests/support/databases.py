@@ -1,8 +1,8 @@
 """
-Real databases for tests, made by the real migrations.
+Real databases for tests, created by the real migrations.
 
-The migrations run once a session, into a template; each test gets a copy of its own. Postgres is the server
-named by GCORE_ETL_TEST_POSTGRES_URL, or one that is started here and leaves nothing behind.
+The migrations run once per session, on a template; each test gets a copy of its own. The Postgres server is
+that of GCORE_ETL_TEST_POSTGRES_URL, or a temporary one that is started here.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
-# Tests outlive no power failure: nothing has to reach the disk, and nothing has to be tidied up behind them.
-HASTE = ("fsync = off", "synchronous_commit = off", "full_page_writes = off", "autovacuum = off")
+# Faster settings: test databases need neither durability nor maintenance.
+FAST_SETTINGS = ("fsync = off", "synchronous_commit = off", "full_page_writes = off", "autovacuum = off")
 
 
 class Databases(Protocol):
-    """Where fresh databases of one kind come from; each is gone when its context ends."""
+    """A source of fresh databases of one kind; each is dropped when its context ends."""
 
     def empty(self) -> AbstractContextManager[str]:
-        """Give the URL of a database with nothing in it."""
+        """Return a context with the URL of an empty database."""
 
     def migrated(self) -> AbstractContextManager[str]:
-        """Give the URL of a database at head, without rows but the one of `sync_state`."""
+        """Return a context with the URL of a database at head, with no rows except that of `sync_state`."""
 
 
 class PostgresMissingError(Exception):
-    """There is no Postgres to test with; the message says why."""
+    """There is no Postgres to test with."""
 
 
 def migrate(url: str) -> None:
-    """Bring a database to head with the real migrations, and let go of it."""
+    """Upgrade a database to head, and close it."""
     engine = open_engine(url)
     with engine.begin() as connection:
         ensure_schema(connection)
@@ -53,7 +53,7 @@ def migrate(url: str) -> None:
 
 
 class SqliteDatabases:
-    """Files in a folder of their own."""
+    """SQLite files in a folder of their own."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -61,7 +61,7 @@ class SqliteDatabases:
 
     @contextlib.contextmanager
     def empty(self) -> Iterator[str]:
-        """Give the URL of a file that does not exist yet."""
+        """Yield the URL of a file that does not exist yet."""
         path = self._folder / uuid.uuid4().hex / "tasks.db"
         path.parent.mkdir()
         yield f"sqlite:///{quote(str(path))}"
@@ -69,7 +69,7 @@ class SqliteDatabases:
 
     @contextlib.contextmanager
     def migrated(self) -> Iterator[str]:
-        """Give the URL of a copy of the template."""
+        """Yield the URL of a copy of the template."""
         if not self._template.exists():
             migrate(f"sqlite:///{quote(str(self._template))}")
         with self.empty() as url:
@@ -78,7 +78,7 @@ class SqliteDatabases:
 
 
 class PostgresDatabases:
-    """Databases on one server, which several processes may share."""
+    """Databases on one Postgres server, which several processes may share."""
 
     def __init__(self, server_url: str) -> None:
         self._server = make_url(server_url).set(drivername="postgresql")
@@ -109,13 +109,13 @@ class PostgresDatabases:
 
     @contextlib.contextmanager
     def empty(self) -> Iterator[str]:
-        """Give the URL of a database with nothing in it."""
+        """Yield the URL of an empty database."""
         with self._fresh("template0") as name:
             yield self._url(name)
 
     @contextlib.contextmanager
     def migrated(self) -> Iterator[str]:
-        """Give the URL of a copy of the template."""
+        """Yield the URL of a copy of the template."""
         if self._template is None:
             name = f"{self._prefix}_template"
             self._admin.execute(SQL("CREATE DATABASE {} TEMPLATE template0").format(Identifier(name)))
@@ -125,7 +125,7 @@ class PostgresDatabases:
             yield self._url(name)
 
     def close(self) -> None:
-        """Leave the server as it was found."""
+        """Drop the template, and disconnect."""
         if self._template is not None:
             self._drop(self._template)
         self._admin.close()
@@ -134,15 +134,15 @@ class PostgresDatabases:
 @contextlib.contextmanager
 def postgres_server() -> Iterator[str]:
     """
-    Give the URL of a server, and stop it afterwards if it was started here.
+    Yield the URL of a server, which is stopped afterwards if it was started here.
 
-    Raises PostgresMissingError if there is none to be had.
+    Raises PostgresMissingError if no server is available.
     """
     given = os.environ.get("GCORE_ETL_TEST_POSTGRES_URL")
     if given:
         yield given
         return
-    # Short, because the path of a Unix socket may not be long.
+    # Short, because the length of a Unix socket's path is limited.
     folder = Path(tempfile.mkdtemp(prefix="gcore-etl-pg-"))
     try:
         with _started_server(folder) as url:
@@ -171,7 +171,7 @@ def _started_server(folder: Path) -> Iterator[str]:
     try:
         url: str = server.get_uri()
         with psycopg.connect(url, autocommit=True) as connection:
-            for setting in HASTE:
+            for setting in FAST_SETTINGS:
                 connection.execute(SQL(f"ALTER SYSTEM SET {setting}"))
             connection.execute("SELECT pg_reload_conf()")
         yield url

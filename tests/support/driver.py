@@ -1,8 +1,8 @@
 """
 The process from which `support.processes` forks its children.
 
-It has loaded the program and done nothing. Each line on its stdin is an order; for each it forks a keeper,
-which forks the child and tells on stdout what becomes of it. The child is what `python -m etl` would be.
+It has loaded the program. For each line on its stdin, an order, it forks a keeper. The keeper forks the
+child, and reports on stdout when that starts, stops and ends. The child runs as `python -m etl` would.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ LOADED = (
     "sqlalchemy.dialects.sqlite",
 )
 
-# What is counted by itself, and not by a part of its text.
+# Moments that are counted as such, not by a part of a statement's text.
 COUNTED = ("statement", "commit")
 READING = ("BEGIN", "PRAGMA", "SELECT", "SHOW", "select", "show")
 
@@ -52,9 +52,9 @@ Order = dict[str, Any]
 
 
 def take_orders() -> Order | None:
-    """Fork a child for each order. In a child, give its order; in this process, None when all is said."""
+    """Fork a child for each order. Returns the order in a child, and None in this process."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    # A shell lets what runs in the background ignore it, and whatever that starts.
+    # A shell starts background processes with SIGINT ignored, and children inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for line in sys.stdin:
         order: Order = json.loads(line)
@@ -64,7 +64,7 @@ def take_orders() -> Order | None:
 
 
 def _keep(order: Order) -> Order:
-    """Fork the child and tell when it stops and ends; only the child returns."""
+    """Fork the child, and report when it stops and ends; returns only in the child."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     pid = os.fork()
     if pid == 0:
@@ -84,7 +84,7 @@ def _tell(order: Order, what: str, number: int) -> None:
 
 
 def become(order: Order) -> None:
-    """Turn this process into the one that was ordered, just before it runs."""
+    """Set up this process as the order says, before the program runs."""
     folder = Path(order["folder"])
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for number, name in ((1, "out"), (2, "err")):
@@ -104,13 +104,13 @@ def become(order: Order) -> None:
         os.setgroups([])
         os.setresgid(group, group, group)
         os.setresuid(user, user, user)
-        # Whoever this is has no home, and must not find root's.
+        # The user has no home folder, and must not use that of root.
         os.environ["HOME"] = "/nonexistent"
     watch(order["moment"], folder)
 
 
 def watch(moment: dict[str, Any] | None, folder: Path) -> None:
-    """Count statements, and commits of what was written, and send a signal when the moment has come."""
+    """Count statements and commits of writes, and send this process a signal at the given moment."""
     passed: Counter[str] = Counter()
     written: list[str] = []
 
@@ -124,7 +124,7 @@ def watch(moment: dict[str, Any] | None, folder: Path) -> None:
         pass_by("statement", is_after=is_after)
         if not statement.lstrip().startswith(READING):
             written.append(statement)
-        # A statement may have the word `statement` in it, as one on a statement_timeout has.
+        # A statement may contain the word `statement`, as one about statement_timeout does.
         if moment is not None and moment["what"] not in COUNTED and moment["what"] in statement:
             pass_by(moment["what"], is_after=is_after)
 
@@ -135,7 +135,7 @@ def watch(moment: dict[str, Any] | None, folder: Path) -> None:
         written.clear()
         pass_by(what, is_after=True)
 
-    # SQLAlchemy has an event before a commit, and none after it.
+    # SQLAlchemy has no event after a commit.
     DefaultDialect.do_commit = commit_and_count  # type: ignore[method-assign]
     event.listen(Engine, "before_cursor_execute", lambda *seen: pass_statement(seen[2], is_after=False))
     event.listen(Engine, "after_cursor_execute", lambda *seen: pass_statement(seen[2], is_after=True))
@@ -143,7 +143,7 @@ def watch(moment: dict[str, Any] | None, folder: Path) -> None:
 
 
 def note_attempts(report: Path) -> None:
-    """Write a dot for each attempt to lock a file: what waits for a lock shows nothing else of it."""
+    """Write a dot to the report for each attempt to lock a file."""
     target = os.open(report, os.O_WRONLY)
 
     def note(what: str, arguments: tuple[Any, ...]) -> None:
@@ -157,7 +157,7 @@ if __name__ == "__main__":
     for each in LOADED:
         if each not in sys.argv[1:]:
             importlib.import_module(each)
-    gc.freeze()  # spares each child the walk over all of it when it ends
+    gc.freeze()  # so that children do not traverse these objects when they end
     given = take_orders()
     if given is not None:
         become(given)

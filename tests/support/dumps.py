@@ -1,7 +1,7 @@
 """
-Everything a database says, to hold against another, and against what it said before and says afterwards.
+Dumps of a database, to compare with those of another one, or with those before and after a command.
 
-Two histories of one world may differ in how their runs and rows are numbered, and in nothing else.
+Copies of one world may differ only in the numbers of their runs and rows.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Row = dict[str, Any]
-# The column by which rows belong together, the one that puts them in order, and those that number them.
+# The columns that group the rows of each table, that order them, and that number them.
 _KEYS = {"sync_state": "state_id", "rejected_records": "raw_hash"}
 _ORDERS = {
     "task_history": "history_id",
@@ -43,18 +43,18 @@ _NUMBERS = {
     "rejected_records": {"rejected_id", "run_id"},
     "transcript_parts": {"part_id"},
 }
-# By this machine's clock, which no two runs read alike.
+# Times of the local clock, which differ from run to run.
 _CLOCK_READINGS = {"sync_state": {"watermark_set_at"}}
-# What a result lists, and the table that has a row for each item.
+# The lists in a result, and the table with a row for each item.
 _PARTS = {"subtitles": "subtitles", "frames": "detections"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Dump:
     """
-    The schema's revision, its views, and the rows of each table by what they belong to, in order.
+    The schema revision, the views, and the rows of each table, grouped by key and in order.
 
-    `runs` are the rows of `sync_runs`; `events` counts those of the history by run and kind.
+    `runs` are the rows of `sync_runs`; `events` counts the history events by run and kind.
     """
 
     revision: str | None = None
@@ -64,15 +64,15 @@ class Dump:
     events: Counter[tuple[int, str]] = dataclasses.field(default_factory=Counter)
 
     def rows(self, table: str, key: Any) -> list[Row]:
-        """Give the rows that belong to this key."""
+        """Return the rows with this key."""
         return self.tables.get(table, {}).get(key, [])
 
     def keys(self, table: str) -> set[Any]:
-        """Give the keys that have a row in this table."""
+        """Return the keys of this table."""
         return set(self.tables.get(table, {}))
 
     def settled(self, table: str, key: Any) -> list[Row]:
-        """Give the rows without what changes before a run is over: marks of results, numbers, accounts."""
+        """Return the rows without the columns that change during a run."""
         return [
             _without(row, "is_result_due", "present_tasks", "client_ids", "words_version")
             for row in self.rows(table, key)
@@ -80,7 +80,7 @@ class Dump:
 
     @property
     def state(self) -> Row:
-        """What is known of where the sync stands, whatever it has come by."""
+        """The row of `sync_state`, without the columns that change during a run, and without nulls."""
         rows = self.settled("sync_state", 1)
         return {name: value for name, value in _without(rows[0], "state_id").items() if value} if rows else {}
 
@@ -90,7 +90,7 @@ def _without(row: Row, *names: str) -> Row:
 
 
 def read_dump(database_url: str) -> Dump:
-    """Read it all at one instant; where there is no database, there is nothing in it."""
+    """Return a dump of one snapshot; it is empty if there is no database."""
     try:
         with reading(database_url, any_schema=True) as connection:
             inspector = inspect(connection)
@@ -116,7 +116,7 @@ def _grouped(table: str, rows: list[Row]) -> dict[Any, list[Row]]:
 
 
 def differences(found: Dump, expected: Dump) -> list[str]:
-    """List where two databases differ, their runs apart."""
+    """Return descriptions of the differences between two databases, except in their runs."""
     schemas = [(dump.revision, dump.views) for dump in (found, expected)]
     lines = [] if schemas[0] == schemas[1] else [f"schema {schemas[0]} for {schemas[1]}"]
     for table in TABLES:
@@ -128,7 +128,7 @@ def differences(found: Dump, expected: Dump) -> list[str]:
 
 
 def contradictions(dump: Dump) -> list[str]:
-    """List what a database says that cannot be true at once; an older schema says less."""
+    """Return descriptions of inconsistencies within a database, as far as its schema allows."""
     lines = list(_contradictions_of_history(dump))
     if dump.views != (set(NAMES) if dump.revision == head_revision() else set()):
         lines.append(f"schema {dump.revision} with the views {sorted(dump.views)}")
@@ -138,7 +138,7 @@ def contradictions(dump: Dump) -> list[str]:
 
 
 def _contradictions_of_history(dump: Dump) -> Iterator[str]:
-    """Hold each event against the one before, and the task against the last."""
+    """Compare each event with the previous one, and the task with the last one."""
     for task_id in dump.keys("tasks") | dump.keys("task_history"):
         known, is_present = (None, None), False
         for event in dump.rows("task_history", task_id):
@@ -156,7 +156,7 @@ def _contradictions_of_history(dump: Dump) -> Iterator[str]:
 
 
 def _contradictions_of_results(dump: Dump) -> Iterator[str]:
-    """Hold each result against its task, and its parts against what it lists."""
+    """Compare each result with its task, and its subtitles and detections with its document."""
     parts = {task_id for table in _PARTS.values() for task_id in dump.keys(table)}
     for task_id in dump.keys("tasks") | dump.keys("task_results") | parts:
         task = next(iter(dump.rows("tasks", task_id)), None)
@@ -174,7 +174,7 @@ def _contradictions_of_results(dump: Dump) -> Iterator[str]:
 
 
 def _contradictions_of_runs(dump: Dump) -> Iterator[str]:
-    """Hold what the runs say they did against the history, and the number of tasks against the tasks."""
+    """Compare the counters of the runs with the history, and the number of tasks with the tasks."""
     present = sum(row["removed_at"] is None for (row,) in dump.tables["tasks"].values())
     for state in dump.rows("sync_state", 1):
         if state["present_tasks"] != present:
@@ -188,7 +188,7 @@ def _contradictions_of_runs(dump: Dump) -> Iterator[str]:
 
 
 def miscounts(dump: Dump, name: str) -> list[str]:
-    """List the runs that say of themselves what the history does not say of them."""
+    """Return the runs whose counter differs from the history."""
     event = {"inserted": "discovered", "removed": "removed"}[name]
     numbers = [(run, dump.events[run["run_id"], event]) for run in dump.runs]
     return [f"{run}: {name} {number}" for run, number in numbers if run[name] != number]
@@ -196,10 +196,10 @@ def miscounts(dump: Dump, name: str) -> list[str]:
 
 def untruths(found: Dump, before: Dump, after: Dump) -> list[str]:
     """
-    List what a database says that was true neither before nor after the command that was cut short.
+    Return descriptions of rows that are neither as before nor as after the interrupted command.
 
-    Each row is as it was or as it will be, and none that was there is gone. The schema and the state are all
-    old or all new: a watermark that has moved has left nothing behind.
+    Each row is either in its old or in its new state, and none is missing. Schema and state are completely
+    old or completely new: if the watermark has moved, all rows that it covers are stored.
     """
     if found.revision == before.revision != after.revision:
         return differences(found, before)
@@ -227,7 +227,7 @@ def _untruths_of_state(found: Dump, before: Dump, after: Dump) -> list[str]:
 
 @contextlib.contextmanager
 def copy_of(database_url: str) -> Iterator[str]:
-    """Give the URL of a copy of a database to which nobody is connected; where there is no file, of none."""
+    """Yield the URL of a copy of a database without connections; if there is no file, of no file."""
     if database_url.startswith("sqlite"):
         path = _path(database_url)
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
@@ -248,10 +248,10 @@ def copy_of(database_url: str) -> Iterator[str]:
 
 
 def damage(database_url: str) -> list[str]:
-    """List what SQLite finds wrong with its file; Postgres looks after its own."""
+    """Return the errors that SQLite's integrity check reports; none on Postgres."""
     if not database_url.startswith("sqlite") or not _path(database_url).exists():
         return []
-    # Only to read: whoever may write and is the last to close the file also tidies up behind a dead process.
+    # Read-only, because the last writer to close the file would clean up after the killed process.
     with contextlib.closing(
         sqlite3.connect(f"{_path(database_url).as_uri()}?mode=ro", uri=True)
     ) as connection:

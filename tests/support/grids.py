@@ -1,4 +1,4 @@
-"""Grids of cases of which some always run, and all with `make test-slow`."""
+"""Grids of test cases: some always run, and all run with `make test-slow`."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ def one_in(
     number: int, names: str, *axes: Iterable[Any], indirect: Sequence[str] = ()
 ) -> pytest.MarkDecorator:
     """
-    Run every combination: one in `number` of them always, the others where slow tests run.
+    Return a parametrization with every combination: one in `number` always runs, the others are slow.
 
-    With two axes or more of at least so many values each, every value comes up in what always runs. A tuple
-    is the values of several names.
+    If two axes or more have at least `number` values each, every value occurs in a case that always runs. A
+    tuple has the values of several names.
     """
     cases = [
         pytest.param(

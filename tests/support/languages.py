@@ -1,9 +1,9 @@
 # ruff: noqa: RUF001
-"""A few words in every language that the API can transcribe, and what a person would look for in them."""
+"""A phrase in every language that the API can transcribe, and a search text for it."""
 
 from __future__ import annotations
 
-# ISO 639-2/B: what is said, and what is looked for, by whoever does not bother about case and accents.
+# By ISO 639-2/B code: a phrase, and a search text with the wrong case or without accents.
 SAID: dict[str, tuple[str, str]] = {
     "afr": ("Ons drink koue water.", "koue"),
     "alb": ("Ne pimë ujë të ftohtë.", "uje"),

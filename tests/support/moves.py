@@ -1,4 +1,4 @@
-"""A world that moves by lawful steps, and a witness who remembers what it really was at every request."""
+"""Random legal changes of a world, and a record of its state at every request."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import datetime as dt
 import random
 from typing import TYPE_CHECKING
 
-from etl.emulator.task import FINAL, FOLLOWS
+from etl.emulator.task import TERMINAL, TRANSITIONS
 
 if TYPE_CHECKING:
     from etl.emulator.task import Task
@@ -18,11 +18,11 @@ MOVES = ("create", "step", "step", "step", "delete", "revive", "late", "odd", "t
 
 class Mover:
     """
-    Lets a world move, at random or between two requests, and remembers the truth.
+    Changes a world at random, between requests, and records its states.
 
-    `states` are all states in which each task was ever shown, `absent` the tasks that were missing at some
-    instant since `watch` began, and `hard` those that appeared where no list of new or unfinished tasks need
-    show them: with an old date, back from the dead, cancelled before they started, in an unknown status.
+    `states` are all states that each task has had, `absent` the tasks that did not exist at some time since
+    `watch` was called, and `hard` the tasks that lists of new or in-flight tasks need not contain: those with
+    an old date, restored ones, those revoked before they started, and those with an unknown status.
     """
 
     def __init__(self, world: World, seed: int) -> None:
@@ -37,14 +37,14 @@ class Mover:
         self._before: dict[str, State] = {}
         self.look()
 
-    def watch(self, *, rate: float = 0.0, most: int = 40) -> None:
-        """Begin a run, during which the world moves at so many of its requests, `most` times in all."""
-        self.rate, self.left = rate, most
+    def watch(self, *, rate: float = 0.0, limit: int = 40) -> None:
+        """Record a run; the world changes before a request with probability `rate`, at most `limit` times."""
+        self.rate, self.left = rate, limit
         self.look()
         self.absent, self.changed = set(), set()
 
     def __call__(self, _request: object) -> None:
-        """Move before a request, and look at what it will be answered from."""
+        """Change the world before a request, and record its state."""
         with self.world.lock:
             while self.left and self._chance.random() < self.rate:
                 self.left -= 1
@@ -52,7 +52,7 @@ class Mover:
             self.look()
 
     def look(self) -> None:
-        """Remember every task as it is now."""
+        """Record the state of every task."""
         now = {task.task_id: (task.status, task.progress) for task in self.world.tasks.values()}
         for task_id, state in now.items():
             self.states.setdefault(task_id, set()).add(state)
@@ -62,7 +62,7 @@ class Mover:
         self._before = now
 
     def move(self) -> None:
-        """Let one thing happen."""
+        """Make one random change."""
         getattr(self, f"_{self._chance.choice(MOVES)}")()
 
     def _create(self) -> None:
@@ -77,7 +77,7 @@ class Mover:
         task = self._pick(is_open=True)
         if task is None:
             return
-        status = self._chance.choice(sorted(FOLLOWS.get(task.status, FINAL)))
+        status = self._chance.choice(sorted(TRANSITIONS.get(task.status, TERMINAL)))
         progress = 100 if status == "SUCCESS" else self._chance.randrange(100)
         with self.world.lock:
             self.world.set_progress(task.task_id, task.progress)
@@ -107,7 +107,7 @@ class Mover:
     def _pick(self, *, is_open: bool | None) -> Task | None:
         tasks = sorted(self.world.tasks.values(), key=lambda task: task.task_id)
         if is_open:
-            tasks = [task for task in tasks if task.status not in FINAL]
+            tasks = [task for task in tasks if task.status not in TERMINAL]
         return self._chance.choice(tasks) if tasks else None
 
 

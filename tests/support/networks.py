@@ -1,4 +1,4 @@
-"""What stands between a client and a server in real networks: proxies, and TLS with a CA of one's own."""
+"""Proxies, and TLS with a private CA, as in company networks."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-PATIENCE = 10.0
+TIMEOUT_SECONDS = 10.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Authority:
-    """A CA, and where its certificate is."""
+    """A CA, and the path of its certificate."""
 
     ca: trustme.CA
     path: Path
 
     @classmethod
     def make(cls, folder: Path) -> Authority:
-        """Make one, with its certificate in this folder."""
+        """Return a new CA, with its certificate in this folder."""
         ca = trustme.CA()
         path = folder / "company-ca.pem"
         ca.cert_pem.write_to_path(path)
         return cls(ca, path)
 
     def context(self, *names: str, **options: object) -> ssl.SSLContext:
-        """Make what a server with a certificate for these names needs."""
+        """Return the context of a server with a certificate for these names."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.ca.issue_cert(*(names or ("127.0.0.1", "localhost")), **options).configure_cert(context)  # type: ignore[arg-type]
         return context
@@ -43,7 +43,7 @@ class Authority:
 
 @contextlib.contextmanager
 def secured(peer: socket.socket, context: ssl.SSLContext | None) -> Iterator[socket.socket]:
-    """Give a server's end of a connection once TLS is agreed on, if it is to be TLS; close it afterwards."""
+    """Yield a server's end of a connection, after the TLS handshake if there is a context; then close it."""
     with peer:
         if context is None:
             yield peer
@@ -54,10 +54,10 @@ def secured(peer: socket.socket, context: ssl.SSLContext | None) -> Iterator[soc
 
 @contextlib.contextmanager
 def listening(talk: Callable[[socket.socket], None], context: ssl.SSLContext | None = None) -> Iterator[int]:
-    """Call `talk` with each connection, on a thread of its own; gives the port."""
+    """Call `talk` with each connection, on a thread of its own; yield the port."""
 
     def serve(peer: socket.socket) -> None:
-        peer.settimeout(PATIENCE)
+        peer.settimeout(TIMEOUT_SECONDS)
         with contextlib.suppress(OSError), secured(peer, context) as inner:
             talk(inner)
 
@@ -78,10 +78,10 @@ def listening(talk: Callable[[socket.socket], None], context: ssl.SSLContext | N
 
 @contextlib.contextmanager
 def tls_front(port: int, context: ssl.SSLContext) -> Iterator[str]:
-    """Serve by TLS what a server on another port serves without; gives the address."""
+    """Serve another port over TLS; yield the URL."""
 
     def talk(peer: socket.socket) -> None:
-        with socket.create_connection(("127.0.0.1", port), PATIENCE) as server:
+        with socket.create_connection(("127.0.0.1", port), TIMEOUT_SECONDS) as server:
             relay(peer, server)
 
     with listening(talk, context) as front:
@@ -90,17 +90,17 @@ def tls_front(port: int, context: ssl.SSLContext) -> Iterator[str]:
 
 @dataclasses.dataclass(slots=True)
 class HttpProxy:
-    """A proxy as companies run them, which forwards requests and tunnels TLS; use `serve`."""
+    """An HTTP proxy, which forwards requests and tunnels TLS; use `serve`."""
 
     user: str = ""
     refuses_with: str = ""
     drips: bool = False
-    fails: int = 0  # so many tunnels end as soon as they are made
+    fails: int = 0  # the number of tunnels that end immediately
     heads: list[bytes] = dataclasses.field(default_factory=list)
 
     @contextlib.contextmanager
     def serve(self, context: ssl.SSLContext | None = None) -> Iterator[int]:
-        """Give its port."""
+        """Yield its port."""
         with listening(self._talk, context) as port:
             yield port
 
@@ -132,7 +132,7 @@ class HttpProxy:
 
 @dataclasses.dataclass(slots=True)
 class SocksProxy:
-    """A SOCKS5 proxy, as `ssh -D` is one; use `serve`."""
+    """A SOCKS5 proxy, like `ssh -D`; use `serve`."""
 
     user: str = ""
     reply: int = 0
@@ -140,7 +140,7 @@ class SocksProxy:
 
     @contextlib.contextmanager
     def serve(self, context: ssl.SSLContext | None = None) -> Iterator[int]:
-        """Give its port."""
+        """Yield its port."""
         with listening(self._talk, context) as port:
             yield port
 
@@ -174,11 +174,11 @@ class SocksProxy:
 def connect(target: str) -> socket.socket:
     """Connect to `host:port`."""
     host, _, port = target.rpartition(":")
-    return socket.create_connection((host.strip("[]"), int(port)), PATIENCE)
+    return socket.create_connection((host.strip("[]"), int(port)), TIMEOUT_SECONDS)
 
 
 def read_head(peer: socket.socket) -> bytes:
-    """Read to the end of a head; nothing follows it in a GET."""
+    """Return the head of a request without a body."""
     head = b""
     while b"\r\n\r\n" not in head:
         received = peer.recv(65536)
@@ -189,7 +189,7 @@ def read_head(peer: socket.socket) -> bytes:
 
 
 def read_exactly(peer: socket.socket, size: int) -> bytes:
-    """Read so many bytes."""
+    """Return exactly `size` bytes."""
     data = b""
     while len(data) < size:
         received = peer.recv(size - len(data))
@@ -202,7 +202,7 @@ def read_exactly(peer: socket.socket, size: int) -> bytes:
 def drip(
     peer: socket.socket, byte: bytes = b"X", times: int = 400, start: bytes = b"HTTP/1.1 200 OK\r\n"
 ) -> None:
-    """Send a head without end, a byte now and then, until the other end has left."""
+    """Send an endless head, byte by byte, until the client disconnects."""
     peer.sendall(start)
     is_over = threading.Event()
     for _ in range(times):
@@ -211,7 +211,7 @@ def drip(
 
 
 def relay(one: socket.socket, other: socket.socket) -> None:
-    """Pass on what each of two connections says to the other, until one ends."""
+    """Copy data between two connections, in both directions, until one of them ends."""
 
     def pump(source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""The real PgBouncer in front of a test's Postgres, in whichever mode."""
+"""A real PgBouncer in front of a test's Postgres, in any pool mode."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from support.processes import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Debian puts it where only the superuser looks.
+# On Debian it is in a folder that only root has on its path.
 _PATH = f"{os.environ['PATH']}:/usr/sbin"
 _CONFIGURATION = """
 [databases]
@@ -38,7 +38,7 @@ logfile = {folder}/log
 
 @contextlib.contextmanager
 def pooled(database_url: str, mode: str, **options: object) -> Iterator[str]:
-    """Give the URL of a database behind a pooler in this `pool_mode`; `options` are those of its file."""
+    """Yield the URL of a database behind PgBouncer; `options` are settings of its configuration file."""
     require("pgbouncer", path=_PATH)
     url = make_url(database_url)
     folder = Path(tempfile.mkdtemp(prefix="gcore-etl-pooler-"))
@@ -66,7 +66,7 @@ def pooled(database_url: str, mode: str, **options: object) -> Iterator[str]:
 @contextlib.contextmanager
 def _running(folder: Path, server_folder: str) -> Iterator[None]:
     command = [shutil.which("pgbouncer", path=_PATH) or "pgbouncer", str(folder / "pgbouncer.ini")]
-    if os.geteuid() == 0:  # which it refuses to be run by
+    if os.geteuid() == 0:  # PgBouncer refuses to run as root
         user = _user_for(server_folder)
         os.chown(folder, user.pw_uid, user.pw_gid)
         command = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", *command]
@@ -79,7 +79,7 @@ def _running(folder: Path, server_folder: str) -> Iterator[None]:
 
 
 def _user_for(server_folder: str) -> pwd.struct_passwd:
-    """Return a user that may use the server's socket, where it has one."""
+    """Return a user that may use the server's socket, if it has one."""
     if server_folder.startswith("/"):
         return pwd.getpwuid(Path(server_folder).stat().st_uid)
     return pwd.getpwnam("nobody")

@@ -1,9 +1,9 @@
 """
-The command as a real process, which a test may stop, starve or kill.
+The command as a real process, which a test may stop, limit or kill.
 
-Starting Python and loading the program takes a second; a test that kills it a hundred times has not got them.
-A `Nursery` forks its children from a process that has loaded it and done nothing, `support.driver`; each has
-connections, threads, signals and an exit code of its own.
+Starting Python and loading the program takes a second, which is too long for a test that kills it a hundred
+times. So a `Nursery` forks its children from a process that has already loaded the program,
+`support.driver`. Each child has its own connections, threads, signals and exit code.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ if TYPE_CHECKING:
     from etl.emulator import Emulator
 
 PATIENCE = 60.0
-# Whatever whoever runs the tests has set: what is not printed waits in a buffer, as it does for users.
+# Output is buffered, as it is for users, whatever the environment of the tests says.
 BUFFERED = {"PYTHONUNBUFFERED": ""}
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
-# Of a process, so that a small world fills several batches.
+# Constants for a child, so that a small world fills several batches.
 SMALL_BATCHES = {"etl.sync.batch.BATCH_ROWS": 20, "etl.sync.archive.BATCH_RESULTS": 10}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
     """
-    When a child sends itself a signal: just before, or just after, the nth of something.
+    When a child sends itself a signal: before or after the nth occurrence of an event.
 
-    That is `statement`, `commit` (of a transaction that wrote), or a part of the text of some statements.
+    `what` is `statement`, `commit` (of a transaction that wrote), or a part of the text of statements.
     """
 
     what: str
@@ -54,7 +54,7 @@ class Moment:
 
 
 class Ended(NamedTuple):
-    """How a process ended; `passed` counts the statements and commits of one that ended by itself."""
+    """The end of a process; `passed` counts its statements and commits, unless it was killed."""
 
     code: int
     out: str
@@ -63,13 +63,13 @@ class Ended(NamedTuple):
 
     @property
     def complaints(self) -> list[str]:
-        """Give the lines on stderr that are no warnings from a log, without the time that some begin with."""
+        """The lines on stderr that are not log warnings, without their timestamps."""
         lines = [line for line in self.err.splitlines() if not re.match(rf"{TIME} WARNING ", line)]
         return [re.sub(rf"^{TIME}  ", "", line) for line in lines]
 
 
 def wait_until(condition: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
-    """Return as soon as `condition` holds; fail when it does not in so many seconds."""
+    """Return as soon as `condition` is true; fail if it is not after this number of seconds."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -78,7 +78,7 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float = PATI
 
 
 def environment_for(emulator: Emulator, database_url: str, **settings: object) -> dict[str, str]:
-    """Give the variables that point the command at an emulator and a database."""
+    """Return the environment variables for an emulator and a database."""
     return {
         "GCORE_API_KEY": emulator.api_key,
         "GCORE_BASE_URL": emulator.base_url,
@@ -90,7 +90,7 @@ def environment_for(emulator: Emulator, database_url: str, **settings: object) -
 def start_command(
     environment: dict[str, str], *arguments: str, stdout: Any = subprocess.PIPE
 ) -> subprocess.Popen[str]:
-    """Start the command as a shell does."""
+    """Start the command in a new process, as a shell does."""
     return subprocess.Popen(
         [sys.executable, "-m", "etl", *arguments],
         env={**os.environ, **BUFFERED, **environment},
@@ -102,7 +102,7 @@ def start_command(
 
 
 def sessions(database_url: str, *, idle_for: float = 0) -> list[int]:
-    """Give the process ids of the server's sessions with the command, idle or not, or idle for so long."""
+    """Return the process ids of the command's sessions, or of those idle for at least `idle_for` seconds."""
     query = (
         "SELECT pid FROM pg_stat_activity"
         " WHERE datname = current_database() AND starts_with(application_name, 'gcore-etl')"
@@ -114,13 +114,13 @@ def sessions(database_url: str, *, idle_for: float = 0) -> list[int]:
 
 
 def await_release(database_url: str) -> None:
-    """Wait until the server has noticed that whoever was connected is dead; files need no such time."""
+    """Wait until the Postgres server has closed the sessions of a killed process."""
     if not database_url.startswith("sqlite"):
         wait_until(lambda: not sessions(database_url), "the server lets go of a dead client")
 
 
 class Child:
-    """One process out of a nursery."""
+    """A process started by a nursery."""
 
     def __init__(self, folder: Path) -> None:
         self.pid = 0
@@ -137,30 +137,30 @@ class Child:
         self._await("stopped")
 
     def await_end(self, seconds: float = PATIENCE) -> Ended:
-        """Wait until it has ended; raises queue.Empty if it does not in so many seconds."""
+        """Wait until it has ended. Raises queue.Empty if it has not after this number of seconds."""
         code = self._await("ended", seconds)
         passed = self._folder / "passed"
-        # Killed while it wrote the file, it leaves an empty one.
+        # The file is empty if the process was killed while it wrote it.
         counts = json.loads((passed.exists() and passed.read_text()) or "{}")
         return Ended(code, self.said(), self.complained(), counts)
 
     def said(self) -> str:
-        """Give what it has printed so far."""
+        """Return its stdout so far."""
         return (self._folder / "out").read_text()
 
     def complained(self) -> str:
-        """Give what it has printed on stderr so far."""
+        """Return its stderr so far."""
         return (self._folder / "err").read_text()
 
     def attempts(self) -> int:
-        """Count how often it has tried to lock a file."""
+        """Return the number of its attempts to lock a file."""
         return len((self._folder / "attempts").read_bytes())
 
     def await_sleep(self) -> None:
         """
-        Wait until it waits for something, where the system tells.
+        Wait until the process sleeps, on systems with /proc.
 
-        A signal that comes just before it falls asleep may sleep with it.
+        A signal that arrives just before it sleeps may be handled only after it wakes up.
         """
         stat = Path(f"/proc/{self.pid}/stat")
         calm = 0
@@ -174,7 +174,7 @@ class Child:
             os.kill(self.pid, number)
 
     def end_after(self, seconds: float, number: int = signal.SIGKILL) -> Ended:
-        """Let it run for so long, then send it a signal; it may have ended before."""
+        """Send it a signal after this number of seconds, unless it has ended before."""
         try:
             return self.await_end(seconds)
         except queue.Empty:
@@ -182,7 +182,7 @@ class Child:
             return self.await_end()
 
     def destroy(self) -> None:
-        """End it, whatever it is doing."""
+        """Kill it."""
         while self.pid and not self.is_over:
             self.send(signal.SIGKILL)
             self.is_over = self.news.get(timeout=PATIENCE)[0] == "ended"
@@ -199,8 +199,8 @@ class Nursery:
     """
     Forks processes that run the command; use it in `with`.
 
-    The first of them may be started behind a `prefix`, such as that of a sandbox, in which it needs a `place`
-    that can be written. What it must not have loaded already is `unloaded`.
+    The first process may be started with a command `prefix`, such as that of a sandbox, and then needs a
+    writable folder, `place`. It does not load the modules in `unloaded`.
     """
 
     def __init__(
@@ -250,13 +250,13 @@ class Nursery:
         """
         Start the command with these arguments.
 
-        `constants` of modules, by their full names, are set first; no file may grow beyond `file_bytes`. Root
-        can have it run by another `user`, of a group.
+        `constants` of modules, by their full names, are set first. `file_bytes` limits the size of files. If
+        the tests run as root, `user` is the user id and group id to run as.
         """
         name = str(next(self._numbers))
         folder = self._folder / name
         folder.mkdir()
-        # Whoever it runs as writes into it.
+        # The child writes to it as another user.
         folder.chmod(0o777)
         for each in ("out", "err", "attempts"):
             (folder / each).touch()
@@ -283,7 +283,7 @@ class Nursery:
         return self.start(environment, *arguments, **options).await_end()
 
     def clear(self) -> None:
-        """End every child that is left."""
+        """Kill all children that are still running."""
         for child in self._children.values():
             child.destroy()
         self._children.clear()

@@ -1,4 +1,4 @@
-"""Roles of a Postgres server that a test needs for a moment, and what its superuser does meanwhile."""
+"""Temporary roles of a Postgres server, and statements executed by its superuser."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from sqlalchemy import make_url
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# For a server that asks for one.
+# For servers that require one.
 _PASSWORD = "only-for-a-test"
 
 
 def as_superuser(database_url: str, *statements: str, role: str = "") -> None:
-    """Run statements in one transaction; `{role}` in them is the name of a role, quoted."""
+    """Execute statements in one transaction; `{role}` in them stands for the quoted name of a role."""
     with psycopg.connect(database_url) as connection:
         name = SQL("").join([Identifier(role)]).as_string(connection) if role else ""
         for statement in statements:
@@ -28,9 +28,9 @@ def as_superuser(database_url: str, *statements: str, role: str = "") -> None:
 @contextlib.contextmanager
 def a_role(database_url: str, *statements: str, name: str | None = None, can: str = "LOGIN") -> Iterator[str]:
     """
-    Give the URL of the same database for a new role, after the superuser has run these statements.
+    Yield the URL of the same database for a new role, after the superuser has executed these statements.
 
-    It owns nothing and may do what everybody may; `can` are the options of CREATE ROLE.
+    The role owns nothing and has no grants; `can` are options of CREATE ROLE.
     """
     name = f"{name or 'etl'}_{uuid.uuid4().hex[:8]}"
     with psycopg.connect(database_url, autocommit=True) as connection:
@@ -54,5 +54,5 @@ def a_role(database_url: str, *statements: str, name: str | None = None, can: st
 
 
 def role_of(database_url: str) -> str:
-    """Name the role of a URL."""
+    """Return the role of a URL."""
     return make_url(database_url).username or ""

@@ -1,8 +1,8 @@
 """
-A place in which commands can be run as other users, with file systems that are mounted as a test wants them.
+A sandbox in which commands run as other users, with read-only mounts.
 
-Run as a script, by root, it enters a mount namespace of its own, mounts what it is told to, and becomes the
-command that it is given. Other users can read this Python and this checkout there, wherever they are.
+Run as a script, by root, it enters a mount namespace of its own, mounts the given folders, and executes the
+given command. Inside, other users can read this Python and this checkout, wherever they are.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ OWNER, STRANGER, GROUP = 11111, 12345, 20000
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Sandbox:
     """
-    What is mounted: folders of which the others are read-only views, or everything read-only but one folder.
+    The mounts: read-only views of folders, or everything read-only except one folder.
 
     `views` are pairs of a folder and the empty folder in which it can be seen but not changed. With
     `only_writable` there is no place for temporary files either.
@@ -38,7 +38,7 @@ class Sandbox:
 
     @property
     def command(self) -> list[str]:
-        """Return what goes before a command so that it runs inside."""
+        """The prefix of a command that runs it inside the sandbox."""
         checkout = Path(__file__).parents[2]
         readable = [
             sys.base_prefix,
@@ -53,7 +53,7 @@ class Sandbox:
 
 
 def missing() -> str | None:
-    """Return why there can be no sandbox here; None if there can."""
+    """Return why a sandbox is not possible here, or None."""
     if sys.platform != "linux" or os.geteuid() != 0:
         return "only root can act as another user"
     if shutil.which("unshare") is None:
@@ -64,7 +64,7 @@ def missing() -> str | None:
 
 @contextlib.contextmanager
 def as_user(user: int, group: int = GROUP) -> Iterator[None]:
-    """Let the file system take this process for another user's."""
+    """Act as another user in the file system."""
     before = os.geteuid(), os.getegid()
     _act_as(user, group)
     try:
@@ -74,14 +74,14 @@ def as_user(user: int, group: int = GROUP) -> Iterator[None]:
 
 
 def _act_as(user: int, group: int) -> None:
-    os.seteuid(0)  # only root can become somebody else
+    os.seteuid(0)  # only root can change to another user
     os.setegid(group)
     os.seteuid(user)
 
 
 @contextlib.contextmanager
 def shared_folder() -> Iterator[Path]:
-    """Yield a folder that every user can pass through."""
+    """Yield a folder that every user can traverse."""
     folder = Path(tempfile.mkdtemp(prefix="gcore-etl-shared-"))
     folder.chmod(0o755)
     try:
@@ -106,14 +106,14 @@ def _strings(value: object) -> list[str]:
 
 
 def _reveal(places: list[Path]) -> None:
-    """Mount them again at the same path, with folders above them that everybody may pass through."""
+    """Mount them again at the same path, with parent folders that every user can traverse."""
     opened = {place: os.open(place, os.O_PATH) for place in places}
     closed = {place: above for place in places if (above := _closed_above(place)) is not None}
     for above in sorted(set(closed.values())):
         _run("mount", "-t", "tmpfs", "-o", "mode=755", "none", str(above))
     for place in sorted(closed):
         place.mkdir(parents=True, exist_ok=True)
-        # What was opened before is no longer to be found by its path.
+        # Files that were opened before can no longer be found by their path.
         source = f"/proc/self/fd/{opened[place]}"
         subprocess.run(
             ["mount", "--no-canonicalize", "--bind", source, str(place)], check=True, pass_fds=opened.values()
@@ -130,7 +130,7 @@ def _close_all_but(writable: str) -> None:
         points = [line.split()[1] for line in mounts]
     for point in points:
         if point != writable and not point.startswith(("/proc", "/sys")):
-            # Some file systems have no read-only view; what is on them is no place for a file of ours.
+            # Some file systems cannot be remounted read-only; no test writes to those.
             subprocess.run(["mount", "-o", "remount,bind,ro", point], check=False, capture_output=True)
 
 

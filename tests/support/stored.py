@@ -1,4 +1,4 @@
-"""Rows put straight into the tables, stating only what matters, and views read back with real instants."""
+"""Inserting rows directly, with only the relevant columns, and reading views with typed instants."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ _INSTANTS = {"watermark", "valid_from", "valid_to"}
 
 
 def after(seconds: float) -> dt.datetime:
-    """Give the instant so many seconds after noon."""
+    """Return the instant this number of seconds after noon."""
     return NOON + dt.timedelta(seconds=seconds)
 
 
 def table_names(connection: Connection) -> list[str]:
-    """Name the tables, but for the index of words, which is of another kind on each database."""
+    """Return the names of the tables, without the full-text index, which differs between the databases."""
     names = inspect(connection).get_table_names()
     return [name for name in names if not name.startswith("transcript_words")]
 
 
 def store_task(connection: Connection, task_id: str = "t", **columns: Any) -> None:
-    """Put one row into `tasks`."""
+    """Insert a row into `tasks`."""
     row = {"task_id": task_id, "first_seen_at": NOON, "changed_at": NOON, **columns}
     connection.execute(insert(TASKS).values(row))
 
 
 def store_history(connection: Connection, task_id: str, *rows: tuple[float, str, str | None]) -> None:
-    """Put rows into `task_history`: seconds after noon, event, status."""
+    """Insert rows into `task_history`, given as seconds after noon, event and status."""
     for seconds, kind, status in rows:
         row = {
             "task_id": task_id,
@@ -47,12 +47,12 @@ def store_history(connection: Connection, task_id: str, *rows: tuple[float, str,
 
 
 def store_result(connection: Connection, task_id: str, state: str, **columns: Any) -> None:
-    """Put one row into `task_results`."""
+    """Insert a row into `task_results`."""
     connection.execute(insert(RESULTS).values({"task_id": task_id, "state": state, **columns}))
 
 
 def read_view(connection: Connection, name: str, *columns: str) -> list[tuple[Any, ...]]:
-    """Read some columns of a view, sorted by them, null first."""
+    """Return some columns of a view, sorted by them, null first."""
     typed = [
         column(each, UtcDateTime()) if each.endswith("_at") or each in _INSTANTS else column(each)
         for each in columns
@@ -62,7 +62,7 @@ def read_view(connection: Connection, name: str, *columns: str) -> list[tuple[An
 
 
 def as_instant(value: Any) -> dt.datetime | None:
-    """Read a stored instant, text on SQLite, as one in UTC."""
+    """Return a stored instant, which is text on SQLite, as a datetime in UTC."""
     if isinstance(value, str):
         return dt.datetime.fromisoformat(value).replace(tzinfo=dt.UTC)
     instant: dt.datetime | None = value

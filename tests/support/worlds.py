@@ -1,4 +1,4 @@
-"""What integration tests share: a world behind a real socket, and settings that point at it."""
+"""Emulated worlds, settings that point to an emulator, and queries on what was stored."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from etl.database import reading
-from etl.emulator import FINAL, World, serve
+from etl.emulator import TERMINAL, World, serve
 from etl.settings import Settings, parse_api_key
 from etl.sync.api import run_sync
 from etl.sync.options import SyncOptions
@@ -20,22 +20,22 @@ NOW = dt.datetime(2026, 6, 26, 12, 0, tzinfo=dt.UTC)
 
 
 def a_world(tasks: int = 200, *, seed: int = 7, now: dt.datetime = NOW, **options: Any) -> World:
-    """Make a small world whose clock stands still until it is advanced."""
+    """Return a small world whose clock only moves when it is advanced."""
     return World.seeded(tasks, seed=seed, now=now, span=dt.timedelta(days=20), **options)
 
 
 def finished_world(tasks: int) -> World:
-    """Make a world in which every task is final, the last one hours ago."""
+    """Return a world in which every task has been terminal for hours."""
     world = a_world(tasks)
     for task in list(world.tasks.values()):
-        if task.status not in FINAL:
+        if task.status not in TERMINAL:
             world.finish(task.task_id)
     world.advance(dt.timedelta(hours=6))
     return world
 
 
 def settings_for(emulator: Emulator, database_url: str, **options: Any) -> Settings:
-    """Point the settings at an emulator; a request is given up soon."""
+    """Return settings for an emulator, with a short retry time."""
     options.setdefault("retry_for", dt.timedelta(seconds=5))
     return Settings(
         api_key=parse_api_key(emulator.api_key),
@@ -46,7 +46,7 @@ def settings_for(emulator: Emulator, database_url: str, **options: Any) -> Setti
 
 
 def sync_while_it_changes(database_url: str, **options: Any) -> World:
-    """Sync four times, at last all, while tasks come and end, and one vanishes each time; give the world."""
+    """Sync four times, the last time fully, with changes and a deletion after each sync; return the world."""
     world = a_world(300, arrivals_per_hour=60)
     with serve(world) as emulator:
         settings = settings_for(emulator, database_url, lookback=dt.timedelta(minutes=5), **options)
@@ -58,17 +58,17 @@ def sync_while_it_changes(database_url: str, **options: Any) -> World:
 
 
 def query(database_url: str, statement: str, **parameters: Any) -> list[tuple[Any, ...]]:
-    """Ask the database for rows."""
+    """Return the rows that a statement selects."""
     with reading(database_url) as connection:
         return [tuple(row) for row in connection.execute(sa.text(statement), parameters)]
 
 
 def stored_states(database_url: str) -> dict[str, tuple[str, int | None]]:
-    """Give status and progress of each task that is stored and not marked as removed."""
+    """Return the stored status and progress of each task that is not marked as removed."""
     rows = query(database_url, "SELECT task_id, status, progress FROM tasks WHERE removed_at IS NULL")
     return {task_id: (status, progress) for task_id, status, progress in rows}
 
 
 def true_states(world: World) -> dict[str, tuple[str, int | None]]:
-    """Give the same of each task that the world has."""
+    """Return the status and progress of each task of the world."""
     return {task.task_id: (task.status, task.progress) for task in world.tasks.values()}

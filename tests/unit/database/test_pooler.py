@@ -1,4 +1,4 @@
-"""How it is found out whether a connection keeps its session, over poolers of every temper."""
+"""Detection of whether a connection keeps its session, with poolers of every kind."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Pool:
 
 def keeps_session(monkeypatch, pool: Pool) -> bool:
     monkeypatch.setattr(pooler, "_ask", pool.ask)
-    monkeypatch.setattr(pooler, "_second_like", lambda _: contextlib.nullcontext(OTHER))
+    monkeypatch.setattr(pooler, "_second_connection", lambda _: contextlib.nullcontext(OTHER))
     monkeypatch.setattr(pooler.time, "sleep", lambda _: pool.clean(float("inf")))
     backend = pool.ask(MINE, b"SELECT")
     return pooler._keeps_session(MINE, backend, None)
@@ -67,7 +67,7 @@ def keeps_session(monkeypatch, pool: Pool) -> bool:
 @pytest.mark.parametrize("cleaned", [0, 1, 2])
 @pytest.mark.parametrize("size", range(7))
 @pytest.mark.parametrize("most", [1, 2, 3, 20])
-def test_a_session_that_is_shared_is_found_out(monkeypatch, size, most, cleaned, in_turn):
+def test_a_shared_session_is_detected(monkeypatch, size, most, cleaned, in_turn):
     pool = Pool(min(size, most), most=most, in_turn=in_turn, cleaned=cleaned, for_good=False)
     assert not keeps_session(monkeypatch, pool)
 
@@ -75,6 +75,6 @@ def test_a_session_that_is_shared_is_found_out(monkeypatch, size, most, cleaned,
 @pytest.mark.parametrize("in_turn", [False, True])
 @pytest.mark.parametrize("size", range(7))
 @pytest.mark.parametrize("most", [1, 2, 20])
-def test_a_session_that_is_kept_is_never_taken_for_one_that_is_shared(monkeypatch, size, most, in_turn):
+def test_a_session_that_is_kept_is_never_reported_as_shared(monkeypatch, size, most, in_turn):
     pool = Pool(min(size, most), most=most, in_turn=in_turn, cleaned=0, for_good=True)
     assert keeps_session(monkeypatch, pool)

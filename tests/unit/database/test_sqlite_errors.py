@@ -1,4 +1,4 @@
-"""What SQLite says becomes a line that names a cause and a remedy."""
+"""Errors of SQLite become one line with a cause and a remedy."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def error_of(name, message=""):
 
 
 @pytest.mark.parametrize("name", WORDS)
-def test_each_code_has_its_remedy(tmp_path, name):
+def test_each_error_code_has_a_remedy(tmp_path, name):
     for path in (None, tmp_path / "tasks.db"):
         assert WORDS[name] in advise(error_of(name), path)
 
@@ -57,5 +57,5 @@ def test_a_bug_is_not_blamed_on_the_database(name, message):
     "message",
     ["no such table: tasks", "no such column: status", "table tasks has no column named status"],
 )
-def test_tables_that_somebody_has_changed_are_not_a_bug(message):
+def test_altered_tables_are_not_reported_as_a_bug(message):
     assert f"is not as gcore-etl made it ({message})" in advise(error_of("SQLITE_ERROR", message))

@@ -1,4 +1,4 @@
-"""The list: indexes and pages must equal what a naive sort and filter of the truth gives."""
+"""The list: index and pages must equal a naive sort and filter of all tasks."""
 
 import contextlib
 import datetime as dt
@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from etl.emulator import STATUSES, Behaviour, IllegalMove, World
-from etl.emulator.pages import PastTheEnd, render_page
+from etl.emulator import STATUSES, Behaviour, IllegalTransition, World
+from etl.emulator.pages import PageNotFound, render_page
 from etl.emulator.query import BadParameter, parse_query, select
 
 NOW = dt.datetime(2026, 7, 1, 12, tzinfo=dt.UTC)
@@ -21,7 +21,7 @@ BASE = World.seeded(80, seed=5)
 
 @dataclass
 class Naive:
-    """The list as anybody would write it who need not be quick."""
+    """A naive implementation of the list."""
 
     world: World
     behaviour: Behaviour
@@ -108,13 +108,13 @@ behaviours = st.builds(
 
 @settings(deadline=None, max_examples=300)
 @given(parameters(), behaviours)
-def test_every_filter_and_order_equals_the_naive_one(params, behaviour):
+def test_every_filter_and_order_equals_a_naive_implementation(params, behaviour):
     assert listed(BASE, behaviour, params) == Naive(BASE, behaviour).ids(params)
 
 
 @settings(deadline=None)
 @given(parameters(), behaviours, st.integers(1, 120), st.integers(1, 60))
-def test_pages_put_together_are_the_list(params, behaviour, limit, cap):
+def test_all_pages_together_are_the_list(params, behaviour, limit, cap):
     expected, found, page = Naive(BASE, behaviour).ids(params), [], 1
     while True:
         query = parse_query(params | {"page": str(page), "limit": str(limit)}, behaviour)
@@ -148,7 +148,7 @@ ACTS = (
 
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.tuples(st.sampled_from(ACTS), st.integers(0, 10**6)), max_size=25))
-def test_the_indexes_follow_every_change(acts):
+def test_the_index_follows_every_change(acts):
     world, behaviour = World.seeded(30, seed=9, arrivals_per_hour=60), Behaviour()
     looks = [{"ordering": name} for name in ORDERINGS] + [{}, {"status": "STARTED"}, {"status": "REVOKED"}]
     looks += [{"task_name": "transcription"}, {"search": "STARTED"}, {"date_created": "2026-06-20"}]
@@ -164,17 +164,17 @@ def test_the_indexes_follow_every_change(acts):
 def do(world, act, number):
     ids = sorted(world.deleted if act == "revive" else world.tasks)
     if act == "create":
-        world.create(lives=number % 2 == 0)
+        world.create(has_plan=number % 2 == 0)
     elif act == "wait":
         world.advance(dt.timedelta(seconds=number % 4000))
     elif ids and act == "raw":
         world.replace_raw(ids[number % len(ids)], b'{"status": "STARTED", "task_data": {"task_name": "x"}}')
     elif ids:
-        with contextlib.suppress(IllegalMove):
+        with contextlib.suppress(IllegalTransition):
             getattr(world, act)(ids[number % len(ids)])
 
 
-def test_ties_at_random_shuffle_equals_only_and_lose_nobody():
+def test_random_ties_reorder_only_equal_tasks_and_lose_none():
     behaviour = Behaviour(ties_at_random=True)
     orders = {tuple(listed(BASE, behaviour, {"ordering": "status"})) for _ in range(5)}
     assert len(orders) > 1
@@ -185,7 +185,7 @@ def test_ties_at_random_shuffle_equals_only_and_lose_nobody():
     assert len({tuple(listed(BASE, behaviour, {"ordering": "task_id"})) for _ in range(5)}) == 1
 
 
-def test_descending_order_is_there_when_the_switch_says_so():
+def test_descending_order_is_supported_if_enabled():
     behaviour = Behaviour(ordering_descending=True)
     assert listed(BASE, behaviour, {"ordering": "-started_at"}) == listed(BASE, behaviour, {})
     with pytest.raises(BadParameter, match="ordering"):
@@ -200,7 +200,7 @@ def test_an_ignored_ordering_is_the_default_order():
     )
 
 
-def test_an_ignored_id_gives_the_list_of_all():
+def test_an_ignored_task_id_filter_lists_all_tasks():
     params = {"task_id": str(uuid.uuid4())}
     assert listed(BASE, Behaviour(task_id_ignored=True), params) == listed(BASE, Behaviour(), {})
     assert listed(BASE, Behaviour(), params) == []
@@ -215,28 +215,28 @@ def test_an_ignored_id_gives_the_list_of_all():
     ],
     ids=str,
 )  # fmt: skip
-def test_a_parameter_without_sense_is_refused(params):
+def test_an_invalid_parameter_is_refused(params):
     with pytest.raises(BadParameter, match=next(iter(params))):
         parse_query(params, Behaviour())
 
 
-def test_an_unknown_status_is_refused_or_found_nowhere():
+def test_an_unknown_status_is_refused_or_matches_nothing():
     assert listed(BASE, Behaviour(), {"status": "PAUSED"}) == []
     with pytest.raises(BadParameter, match="PAUSED"):
         parse_query({"status": "PAUSED"}, Behaviour(unknown_status_rejected=True))
 
 
-def test_past_the_end_is_an_empty_page_or_nothing_at_all():
+def test_a_page_past_the_end_is_empty_or_not_found():
     world, behaviour = World.seeded(20), Behaviour()
     past = parse_query({"page": "3", "limit": "10"}, behaviour)
     assert json.loads(render_page(past, world.index, behaviour, 1000))["results"] == []
-    with pytest.raises(PastTheEnd):
+    with pytest.raises(PageNotFound):
         render_page(past, world.index, Behaviour(past_end="404"), 1000)
     empty = render_page(parse_query({}, behaviour), World().index, Behaviour(past_end="404"), 1000)
     assert json.loads(empty) == {"count": 0, "next": None, "previous": None, "results": []}
 
 
-def test_a_record_is_rendered_once_and_anew_when_its_task_or_the_shape_changes():
+def test_a_record_is_rendered_again_only_after_its_task_or_the_shape_changes():
     world, behaviour = World.seeded(5), Behaviour()
     query = parse_query({"ordering": "task_id"}, behaviour)
 
@@ -244,16 +244,16 @@ def test_a_record_is_rendered_once_and_anew_when_its_task_or_the_shape_changes()
         return render_page(query, world.index, behaviour, 1000)
 
     first, task = show(), world.tasks[min(world.tasks)]
-    wire = task.wire
+    rendered = task.rendered
     assert show() == first
-    assert task.wire is wire
+    assert task.rendered is rendered
     world.set_status(task.task_id, "RETRY")
     assert b'"RETRY"' in show()
     behaviour.extra_fields["colour"] = "blue"
     assert show().count(b'"colour":"blue"') == 5
 
 
-def test_raw_records_stand_where_told_and_give_way_to_the_truth_again():
+def test_raw_records_are_ordered_by_their_sort_key_and_can_be_removed_again():
     world, behaviour = World.seeded(3), Behaviour()
     query = parse_query({"ordering": "task_id"}, behaviour)
     before = render_page(query, world.index, behaviour, 1000)

@@ -1,4 +1,4 @@
-"""The laws of the emulated world: how tasks come, live and end."""
+"""The emulated world: how tasks are created, change and end."""
 
 import datetime as dt
 import random
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from etl.emulator import FINAL, RESULT_KEPT_FOR, IllegalMove, World
+from etl.emulator import RESULT_KEPT_FOR, TERMINAL, IllegalTransition, World
 from etl.emulator.content import KINDS
 from etl.emulator.lifecycle import plan_lifecycle
 from etl.emulator.task import Task
@@ -16,7 +16,7 @@ from etl.emulator.task import Task
 NOW = dt.datetime(2026, 7, 1, 12, tzinfo=dt.UTC)
 HOUR = dt.timedelta(hours=1)
 
-# As the vendor describes the statuses; stated here a second time so that the code's own table is under test.
+# As the vendor documents the statuses; repeated here, so that the table in the code is tested.
 MAY_FOLLOW = MappingProxyType(
     {
         "RECEIVED": {"PENDING", "STARTED", "REVOKED"},
@@ -31,7 +31,7 @@ MAY_FOLLOW = MappingProxyType(
 
 
 def picture(world):
-    """Everything that anyone can see of a world."""
+    """Return everything that is visible of a world."""
     return world.now, {
         task_id: (t.status, t.progress, t.created_at, t.started_at, t.completed_at, t.task_data, t.result)
         for task_id, t in world.tasks.items()
@@ -39,7 +39,7 @@ def picture(world):
 
 
 @given(st.integers(0, 10**9))
-def test_every_planned_life_goes_legal_ways_to_an_end(seed):
+def test_every_planned_lifecycle_has_legal_transitions_and_an_end(seed):
     age, status, retries = 0.0, "RECEIVED", 0
     for step in plan_lifecycle(random.Random(seed)):
         assert step.status in MAY_FOLLOW[status]
@@ -47,29 +47,29 @@ def test_every_planned_life_goes_legal_ways_to_an_end(seed):
         assert 0 <= step.progress <= 100
         age, status, _ = step
         retries += status == "RETRY"
-    assert status in FINAL
+    assert status in TERMINAL
     assert retries <= 3
 
 
 @given(st.integers(0, 10**9), st.integers(0, 10**9), st.integers(0, 40))
-def test_growing_up_at_once_equals_living_step_by_step(seed, plan_seed, length):
+def test_applying_steps_at_once_equals_moving_step_by_step(seed, plan_seed, length):
     plan = plan_lifecycle(random.Random(plan_seed))[: length + 1]
     at_once, by_steps = (Task("id", "sport", seed, 1, NOW) for _ in range(2))
-    at_once.grow_up(plan)
+    at_once.apply_steps(plan)
     for step in plan:
         by_steps.move(step.status, NOW + dt.timedelta(seconds=step.age), step.progress)
     for field in ("status", "progress", "started_at", "completed_at"):
         assert getattr(at_once, field) == getattr(by_steps, field)
 
 
-def test_the_same_seed_makes_the_same_world_and_another_seed_another():
+def test_worlds_are_equal_only_for_equal_seeds():
     assert picture(World.seeded(50, seed=3)) == picture(World.seeded(50, seed=3))
     assert not set(World.seeded(50, seed=3).tasks) & set(World.seeded(50, seed=4).tasks)
 
 
 @settings(deadline=None, max_examples=25)
 @given(st.lists(st.integers(0, 7200), min_size=1, max_size=8), st.integers(0, 99))
-def test_one_leap_in_time_equals_many_steps(seconds, seed):
+def test_one_long_advance_equals_many_short_ones(seconds, seed):
     leap, walk = (World.seeded(40, seed=seed, arrivals_per_hour=30) for _ in range(2))
     leap.advance(dt.timedelta(seconds=sum(seconds)))
     for part in seconds:
@@ -77,7 +77,7 @@ def test_one_leap_in_time_equals_many_steps(seconds, seed):
     assert picture(leap) == picture(walk)
 
 
-def test_a_task_keeps_its_first_start_and_its_end_while_time_passes():
+def test_a_task_keeps_its_first_start_and_its_completion():
     world = World.seeded(200, seed=11, arrivals_per_hour=20)
     seen: dict[str, tuple] = {}
     changes = set()
@@ -87,15 +87,17 @@ def test_a_task_keeps_its_first_start_and_its_end_while_time_passes():
             status, started, completed = seen.get(task.task_id, (task.status, None, None))
             assert started in {None, task.started_at}
             assert completed in {None, task.completed_at}
-            assert status == task.status or status not in FINAL
-            assert (task.completed_at is not None) == (task.status in FINAL and task.started_at is not None)
+            assert status == task.status or status not in TERMINAL
+            assert (task.completed_at is not None) == (
+                task.status in TERMINAL and task.started_at is not None
+            )
             changes.add((status, task.status))
             seen[task.task_id] = (task.status, task.started_at, task.completed_at)
     assert ("PENDING", "STARTED") in changes
     assert ("STARTED", "PENDING") in changes
 
 
-def test_whatever_can_happen_to_a_task_has_happened_to_one():
+def test_a_seeded_world_has_every_status_and_transition():
     world = World.seeded(1500, seed=7)
     tasks = world.tasks.values()
     assert {task.status for task in tasks} >= {"SUCCESS", "FAILURE", "REVOKED", "PENDING", "STARTED"}
@@ -103,11 +105,11 @@ def test_whatever_can_happen_to_a_task_has_happened_to_one():
     assert any(task.status == "REVOKED" and task.started_at is None for task in tasks)
     assert any(task.status == "REVOKED" and task.started_at is not None for task in tasks)
     assert len({task.result["error"][:20] for task in tasks if task.status == "FAILURE"}) >= 5
-    old = [t for t in tasks if t.status not in FINAL and t.created_at < NOW - dt.timedelta(hours=2)]
+    old = [t for t in tasks if t.status not in TERMINAL and t.created_at < NOW - dt.timedelta(hours=2)]
     assert old, "some tasks stay in flight for long"
 
 
-def test_what_was_asked_for_is_as_various_as_clients_are():
+def test_the_task_data_varies_as_it_does_for_real_clients():
     data = [task.task_data for task in World.seeded(800).tasks.values()]
     hosts = {item["url"].split("/")[2] for item in data}
     assert len(hosts) >= 5
@@ -124,10 +126,10 @@ def test_what_was_asked_for_is_as_various_as_clients_are():
     assert all(item.get("audio_language") != item.get("subtitles_language", "") for item in data)
 
 
-def test_starts_are_written_in_all_three_ways_and_mean_the_truth():
+def test_times_are_written_in_all_three_formats_and_parse_to_the_same_instant():
     shown = {}
     for task in World.seeded(300).tasks.values():
-        text = task.show_time(task.started_at)
+        text = task.format_time(task.started_at)
         if text is not None:
             assert dt.datetime.fromisoformat(text) == task.started_at
             shown[len(text.partition(".")[2])] = text
@@ -135,14 +137,14 @@ def test_starts_are_written_in_all_three_ways_and_mean_the_truth():
     assert World().tasks == {}
 
 
-def test_tasks_arrive_at_about_the_rate_asked_for():
+def test_tasks_arrive_at_about_the_requested_rate():
     world = World(arrivals_per_hour=100, seed=1)
     world.advance(10 * HOUR)
     assert 850 < len(world.tasks) < 1150
     assert all(NOW < task.created_at <= NOW + 10 * HOUR for task in world.tasks.values())
 
 
-def test_time_runs_by_itself_at_the_speed_asked_for():
+def test_the_clock_runs_at_the_requested_speed():
     clock = [0.0]
     world = World(NOW, speed=60, timer=lambda: clock[0])
     assert world.now == NOW
@@ -152,13 +154,13 @@ def test_time_runs_by_itself_at_the_speed_asked_for():
     assert world.now == NOW + dt.timedelta(seconds=150) + HOUR
 
 
-def test_the_time_it_takes_to_live_does_not_pass_in_the_world():
+def test_the_time_spent_on_running_events_does_not_count():
     clock = [0.0]
 
     class SlowWorld(World):
-        def _bear(self, *args, **options):
+        def _create_task(self, *args, **options):
             clock[0] += 5
-            return super()._bear(*args, **options)
+            return super()._create_task(*args, **options)
 
     world = SlowWorld.seeded(20, now=NOW, speed=1000, arrivals_per_hour=600, timer=lambda: clock[0])
     assert world.now == NOW
@@ -173,7 +175,7 @@ def test_time_does_not_go_back():
         World().advance(-HOUR)
 
 
-def test_a_task_lives_through_what_a_hand_does_to_it():
+def test_a_task_can_be_changed_by_hand_through_its_whole_lifecycle():
     world = World(NOW)
     task_id = world.create(kind="sport")
     task = world.tasks[task_id]
@@ -196,28 +198,28 @@ def test_a_task_lives_through_what_a_hand_does_to_it():
     assert task.result["sport_detected"] in {True, False}
 
 
-def test_a_task_touched_by_hand_does_nothing_more_by_itself():
+def test_a_task_changed_by_hand_no_longer_follows_its_plan():
     world = World.seeded(0)
-    left, touched = world.create(lives=True), world.create(lives=True)
+    left, touched = world.create(has_plan=True), world.create(has_plan=True)
     world.set_progress(touched, 1)
     world.advance(dt.timedelta(days=20))
-    assert world.tasks[left].status in FINAL
+    assert world.tasks[left].status in TERMINAL
     assert (world.tasks[touched].status, world.tasks[touched].progress) == ("RECEIVED", 1)
 
 
-def test_what_is_final_stays_final():
+def test_terminal_statuses_cannot_change():
     world = World()
     task_id = world.create()
     world.revoke(task_id)
     assert world.tasks[task_id].completed_at is None
     for act in (world.start, world.finish, world.fail, world.revoke, world.retry, world.send_back):
-        with pytest.raises(IllegalMove, match="REVOKED"):
+        with pytest.raises(IllegalTransition, match="REVOKED"):
             act(task_id)
     world.set_status(task_id, "PAUSED")
     assert world.tasks[task_id].status == "PAUSED"
 
 
-def test_results_and_errors_can_be_told():
+def test_results_and_errors_can_be_given():
     world = World()
     done, failed = world.create(), world.create()
     world.finish(done, {"speech_detected": False})
@@ -227,7 +229,7 @@ def test_results_and_errors_can_be_told():
     assert world.tasks[failed].started_at is not None
 
 
-def test_a_deleted_task_comes_back_as_it_was():
+def test_a_deleted_task_can_be_restored():
     world = World()
     task_id = world.create()
     world.start(task_id, 30)
@@ -240,7 +242,7 @@ def test_a_deleted_task_comes_back_as_it_was():
     assert not world.deleted
 
 
-def test_a_result_is_kept_for_a_month_unless_it_is_lost_before():
+def test_a_result_is_kept_for_a_month_unless_it_is_deleted_before():
     world = World(NOW)
     task_id, lost = world.create(), world.create()
     world.finish(task_id)
@@ -253,14 +255,14 @@ def test_a_result_is_kept_for_a_month_unless_it_is_lost_before():
     assert not world.tasks[task_id].is_expired(world.now)
 
 
-def test_an_id_is_given_once():
+def test_an_id_cannot_be_used_twice():
     world = World()
     world.create(task_id="one")
     with pytest.raises(ValueError, match="one"):
         world.create(task_id="one")
 
 
-def test_transcripts_hold_together():
+def test_the_fields_of_a_transcript_are_consistent():
     world = World.seeded(400)
     spoken = silent = 0
     for task in world.tasks.values():

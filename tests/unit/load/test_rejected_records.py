@@ -1,4 +1,4 @@
-"""Records that cannot be loaded are parked: each once, with its text and the reason."""
+"""Records that cannot be loaded are rejected: stored once, with the text and the reason."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def a_record(raw: bytes, reason: str = "no task_id") -> UnusableRecord:
     return UnusableRecord(raw, reason)
 
 
-def parked(connection: sa.Connection, *columns: str) -> list[tuple]:
+def rejected(connection: sa.Connection, *columns: str) -> list[tuple]:
     found = sa.select(*(REJECTED.c[name] for name in columns)).order_by(REJECTED.c.rejected_id)
     return [tuple(row) for row in connection.execute(found)]
 
@@ -35,14 +35,14 @@ def parked(connection: sa.Connection, *columns: str) -> list[tuple]:
         (b"x" * 3_000_000, "x" * 3_000_000),
     ],
 )
-def test_the_text_is_kept_as_it_came(engine, raw, text):
+def test_the_text_is_stored_unchanged(engine, raw, text):
     with engine.begin() as connection:
         reject(connection, [a_record(raw, "why")], run_id=3, received_at=NOON)
     with engine.connect() as connection:
-        assert parked(connection, "run_id", "received_at", "reason", "raw") == [(3, NOON, "why", text)]
+        assert rejected(connection, "run_id", "received_at", "reason", "raw") == [(3, NOON, "why", text)]
 
 
-def test_a_record_is_parked_once_however_often_it_is_seen(engine):
+def test_a_rejected_record_is_stored_once_however_often_it_is_seen(engine):
     record = a_record(b'{"a":1}')
     with engine.begin() as connection:
         reject(connection, [record, record], run_id=1, received_at=NOON)
@@ -50,15 +50,15 @@ def test_a_record_is_parked_once_however_often_it_is_seen(engine):
         reject(
             connection, [a_record(b'{"a":1}', "another reason"), a_record(b"5")], run_id=2, received_at=later
         )
-        rows = parked(connection, "run_id", "received_at", "reason", "raw")
+        rows = rejected(connection, "run_id", "received_at", "reason", "raw")
         assert rows == [(1, NOON, "no task_id", '{"a":1}'), (2, later, "no task_id", "5")]
         assert count_rejected(connection) == 2
 
 
-def test_records_whose_bytes_differ_are_two_though_their_stored_text_is_the_same(engine):
+def test_records_with_different_bytes_are_stored_separately_even_if_their_text_is_equal(engine):
     with engine.begin() as connection:
         reject(connection, [a_record(b"\xff"), a_record(rb"\xff")], run_id=1, received_at=NOON)
-        assert parked(connection, "raw") == [(r"\xff",), (r"\xff",)]
+        assert rejected(connection, "raw") == [(r"\xff",), (r"\xff",)]
 
 
 def test_without_records_nothing_is_written(engine):

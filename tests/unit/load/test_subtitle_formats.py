@@ -1,4 +1,4 @@
-"""Subtitle files out of the lines of a transcript, whatever those hold."""
+"""Subtitle files from the subtitles of a transcript, whatever their content."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from etl.extract.result import Subtitle
-from etl.load.subtitle_formats import as_srt, as_webvtt, has_cues, srt_of_webvtt
+from etl.load.subtitle_formats import as_srt, as_webvtt, has_subtitles, srt_of_webvtt
 
 
-def a_cue(start: float | None, end: float | None, text: str | None = "words") -> Subtitle:
+def a_subtitle(start: float | None, end: float | None, text: str | None = "words") -> Subtitle:
     return Subtitle(start_seconds=start, end_seconds=end, text=text)
 
 
-def test_webvtt_and_srt_say_the_same():
-    cues = [a_cue(1, 2.5, "Guten Tag"), a_cue(3661.001, 3662, "你好\nzweite Zeile")]
-    assert as_webvtt(cues) == (
+def test_webvtt_and_srt_have_the_same_content():
+    subtitles = [a_subtitle(1, 2.5, "Guten Tag"), a_subtitle(3661.001, 3662, "你好\nzweite Zeile")]
+    assert as_webvtt(subtitles) == (
         "WEBVTT\n\n00:00:01.000 --> 00:00:02.500\nGuten Tag\n\n"
         "01:01:01.001 --> 01:01:02.000\n你好\nzweite Zeile\n"
     )
-    assert as_srt(cues) == (
+    assert as_srt(subtitles) == (
         "1\n00:00:01,000 --> 00:00:02,500\nGuten Tag\n\n"
         "2\n01:01:01,001 --> 01:01:02,000\n你好\nzweite Zeile\n"
     )
 
 
 @pytest.mark.parametrize("times", [(None, 2), (1, None), (-1, 2), (3, 2), (1, 1e12)])
-def test_a_line_without_a_place_in_time_is_left_out(times):
-    assert as_webvtt([a_cue(*times), a_cue(4, 5)]) == as_webvtt([a_cue(4, 5)])
+def test_a_subtitle_without_valid_times_is_left_out(times):
+    assert as_webvtt([a_subtitle(*times), a_subtitle(4, 5)]) == as_webvtt([a_subtitle(4, 5)])
 
 
-def test_what_looks_like_markup_stays_text():
-    written = as_webvtt([a_cue(1, 2, "a < b && c <i>x</i>")])
+def test_text_that_looks_like_markup_stays_text():
+    written = as_webvtt([a_subtitle(1, 2, "a < b && c <i>x</i>")])
     assert "a &lt; b &amp;&amp; c &lt;i>x&lt;/i>" in written
 
 
 def shown(srt: str) -> list[tuple[int, int, str]]:
-    """Give what a player shows: SubRip as another parser reads it."""
+    """Return what a player shows: SubRip as read by another parser."""
     read = pysubs2.SSAFile.from_string(srt, format_="srt", keep_html_tags=True)
     return [(event.start, event.end, event.text.replace("\\N", "\n")) for event in read]
 
@@ -61,37 +61,42 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_subrip_shows_the_text_as_it_was_said(text):
-    written = as_srt([a_cue(0, 1, "before"), a_cue(1, 2, text), a_cue(2, 3, "behind")])
+def test_subrip_shows_the_text_unchanged(text):
+    written = as_srt([a_subtitle(0, 1, "before"), a_subtitle(1, 2, text), a_subtitle(2, 3, "behind")])
     assert shown(written) == [(0, 1000, "before"), (1000, 2000, TEXTS[text]), (2000, 3000, "behind")]
     assert [line for line in written.split("\n") if "-->" in line] == [
         f"00:00:0{second},000 --> 00:00:0{second + 1},000" for second in range(3)
     ]
 
 
-def test_subrip_leaves_out_what_shows_nothing_and_counts_the_others():
-    silent = [a_cue(0, 1, text) for text in (None, "", " \n\t")]
+def test_subrip_leaves_out_empty_subtitles_and_numbers_the_others():
+    silent = [a_subtitle(0, 1, text) for text in (None, "", " \n\t")]
     assert as_srt(silent) == as_srt([]) == ""
-    written = as_srt([*silent, a_cue(1, 2, "a"), a_cue(None, 3, "b"), a_cue(3, 4, "c")])
+    written = as_srt([*silent, a_subtitle(1, 2, "a"), a_subtitle(None, 3, "b"), a_subtitle(3, 4, "c")])
     assert written == "1\n00:00:01,000 --> 00:00:02,000\na\n\n2\n00:00:03,000 --> 00:00:04,000\nc\n"
 
 
 def test_subtitles_are_in_the_order_of_their_start_and_may_overlap():
-    cues = [a_cue(5, 6, "last"), a_cue(1, 9, "long"), a_cue(2, 2, "no time"), a_cue(1, 3, "second")]
+    subtitles = [
+        a_subtitle(5, 6, "last"),
+        a_subtitle(1, 9, "long"),
+        a_subtitle(2, 2, "no time"),
+        a_subtitle(1, 3, "second"),
+    ]
     starts = [(1000, 9000, "long"), (1000, 3000, "second"), (2000, 2000, "no time"), (5000, 6000, "last")]
-    assert shown(as_srt(cues)) == starts
-    assert [caption.text for caption in webvtt.WebVTT.from_string(as_webvtt(cues))] == [
+    assert shown(as_srt(subtitles)) == starts
+    assert [caption.text for caption in webvtt.WebVTT.from_string(as_webvtt(subtitles))] == [
         text for _, _, text in starts
     ]
 
 
 def test_more_than_99_hours_are_written_in_full():
-    assert "\n123:00:00,000 --> 123:00:01,500\n" in as_srt([a_cue(442_800, 442_801.5)])
-    assert "\n123:00:00.000 --> 123:00:01.500\n" in as_webvtt([a_cue(442_800, 442_801.5)])
+    assert "\n123:00:00,000 --> 123:00:01,500\n" in as_srt([a_subtitle(442_800, 442_801.5)])
+    assert "\n123:00:00.000 --> 123:00:01.500\n" in as_webvtt([a_subtitle(442_800, 442_801.5)])
 
 
 def test_webvtt_becomes_subrip_without_its_escapes_and_tags():
-    given = [a_cue(1, 2, "AT&T <3 -->"), a_cue(3, 4, "two\nlines")]
+    given = [a_subtitle(1, 2, "AT&T <3 -->"), a_subtitle(3, 4, "two\nlines")]
     assert srt_of_webvtt(as_webvtt(given)) == as_srt(given)
     marked = "WEBVTT\n\nid\n00:01.000 --> 00:02.000 align:start\n<v Bob>Hi, <b>you</b>&nbsp;&amp;\n"
     assert shown(srt_of_webvtt(marked)) == [(1000, 2000, "Hi, you\u00a0&")]
@@ -99,19 +104,19 @@ def test_webvtt_becomes_subrip_without_its_escapes_and_tags():
         assert srt_of_webvtt(nothing) == ""
 
 
-def test_a_file_without_a_subtitle_is_known():
-    assert has_cues(as_webvtt([a_cue(1, 2)]))
-    for nothing in (None, "", "WEBVTT", as_webvtt([]), as_webvtt([a_cue(None, None)])):
-        assert not has_cues(nothing)
+def test_a_file_without_subtitles_is_recognized():
+    assert has_subtitles(as_webvtt([a_subtitle(1, 2)]))
+    for nothing in (None, "", "WEBVTT", as_webvtt([]), as_webvtt([a_subtitle(None, None)])):
+        assert not has_subtitles(nothing)
 
 
 @given(st.lists(st.text(), max_size=8))
 @example(["-->", "a\n\n--->\n\n7"])
-def test_no_text_breaks_a_file(texts):
-    cues = [a_cue(number, number + 0.5, text) for number, text in enumerate(texts)]
+def test_no_text_makes_a_file_invalid(texts):
+    subtitles = [a_subtitle(number, number + 0.5, text) for number, text in enumerate(texts)]
     for read, written in (
-        (webvtt.WebVTT.from_string, as_webvtt(cues)),
-        (lambda text: webvtt.from_buffer(io.StringIO(text), format="srt"), as_srt(cues)),
+        (webvtt.WebVTT.from_string, as_webvtt(subtitles)),
+        (lambda text: webvtt.from_buffer(io.StringIO(text), format="srt"), as_srt(subtitles)),
     ):
         # A line without a word may be left out by whoever reads it.
         said = {number for number, text in enumerate(texts) if any(map(str.isalnum, text))}

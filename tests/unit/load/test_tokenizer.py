@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001
-"""How text is cut into words, and what a person's query makes of it."""
+"""How text is tokenized, and how queries are parsed."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ CUT = {
 
 
 @pytest.mark.parametrize("text", CUT)
-def test_text_is_cut_and_folded(text):
+def test_text_is_tokenized_and_folded(text):
     assert " ".join(tokenize(text)) == CUT[text]
 
 
 @pytest.mark.parametrize("text", CUT)
-def test_each_word_is_known_by_its_place(text):
+def test_each_token_has_its_span_in_the_text(text):
     found = [" ".join(tokenize(text[token.start : token.end])) for token in token_spans(text)]
-    assert [token.word for token in token_spans(text)] == CUT[text].split()
+    assert [token.text for token in token_spans(text)] == CUT[text].split()
     # The characters of a pair, cut by themselves, are that pair and its second half.
     assert all(each.split(" ")[0] == word for each, word in zip(found, CUT[text].split(), strict=True))
 
@@ -72,12 +72,12 @@ SAME = {
 
 
 @pytest.mark.parametrize("name", SAME)
-def test_what_people_leave_out_makes_no_other_word(name):
+def test_characters_that_people_omit_make_no_different_token(name):
     first, *others = SAME[name]
     for other in others:
         assert tokenize(other) == tokenize(first), ascii(other)
         assert parse_query(other) == parse_query(first), ascii(other)
-        assert [token.word for token in token_spans(other)] == tokenize(first), ascii(other)
+        assert [token.text for token in token_spans(other)] == tokenize(first), ascii(other)
 
 
 # What is said, what finds it, and what does not.
@@ -115,32 +115,32 @@ def test_a_word_with_an_apostrophe_is_found_whole_and_by_its_parts(text):
 
 
 @pytest.mark.parametrize("text", NOT_FOUND)
-def test_signs_part_words_where_they_do_so_in_writing(text):
+def test_punctuation_separates_words_as_in_writing(text):
     for query in NOT_FOUND[text]:
         assert not is_found(query, text), query
 
 
 @given(st.text())
-def test_cutting_words_once_more_changes_none(text):
+def test_tokenizing_is_idempotent(text):
     words = tokenize(text)
     assert all(word and word.split() == [word] for word in words)
     assert tokenize(" ".join(word for word in words if len(word) > 1 or word.isascii())) is not None
 
 
-def test_a_query_is_words_phrases_and_beginnings():
+def test_a_query_has_words_phrases_and_prefixes():
     terms = parse_query('Guten "ABEND schön" gro* 東京 東 "')
     assert as_fts5(terms) == '"guten" AND "abend schon" AND "gro" * AND "東京" AND "東" *'
     assert as_tsquery(terms) == "('guten') & ('abend' <-> 'schon') & ('gro':*) & ('東京') & ('東':*)"
 
 
-def test_signs_of_the_databases_are_no_more_than_signs():
+def test_query_operators_of_the_databases_have_no_meaning():
     assert as_fts5(parse_query("AND OR (x) NEAR/3 -y : ^z & | ! <-> ' \\")) == (
         '"and" AND "or" AND "x" AND "near 3" AND "y" AND "z"'
     )
 
 
 @given(st.text())
-def test_no_query_is_an_error_to_fts5(text):
+def test_no_query_is_an_error_in_fts5(text):
     terms = parse_query(text)
     connection = sqlite3.connect(":memory:")
     connection.execute("CREATE VIRTUAL TABLE t USING fts5(words, tokenize = 'ascii', prefix = '1 2 3')")
@@ -151,7 +151,7 @@ def test_no_query_is_an_error_to_fts5(text):
 
 
 @given(st.text(alphabet="ab 東京都é\"*'김치", max_size=30))
-def test_a_text_is_found_by_itself(text):
+def test_a_text_is_found_by_its_own_words(text):
     words = tokenize(text)
     for term in parse_query(text.replace('"', " ")):
         assert any(term.starts_at(words, place) for place in range(len(words)))

@@ -1,4 +1,4 @@
-"""A transcript is cut into overlapping parts, however long its lines are, without holding all its words."""
+"""A transcript of any length is split into overlapping parts, without all its tokens in memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from etl.load import transcript_index
 from etl.load.tokenizer import tokenize
-from etl.load.transcript_index import MAX_WORDS, OVERLAP, PIECE
+from etl.load.transcript_index import MAX_PIECE_LENGTH, MAX_TOKENS, OVERLAP
 
 TEXTS = st.text(alphabet=st.sampled_from("ab ä字仮 \n\u3000\u0301\u200d."), max_size=60)
 
@@ -22,9 +22,9 @@ def expected(lines, most, overlap):
 
 
 @given(st.lists(TEXTS, max_size=12), st.integers(2, 9), st.integers(1, 20))
-def test_parts_are_what_they_would_be_of_all_words_at_once(texts, most, piece):
+def test_parts_are_the_same_as_when_all_tokens_are_split_at_once(texts, most, piece):
     lines = list(enumerate(texts))
-    patched = {"MAX_WORDS": most, "OVERLAP": 1, "PIECE": piece}
+    patched = {"MAX_TOKENS": most, "OVERLAP": 1, "MAX_PIECE_LENGTH": piece}
     before = {name: getattr(transcript_index, name) for name in patched}
     try:
         vars(transcript_index).update(patched)
@@ -33,12 +33,12 @@ def test_parts_are_what_they_would_be_of_all_words_at_once(texts, most, piece):
         vars(transcript_index).update(before)
 
 
-def test_one_long_line_is_cut_piece_by_piece():
+def test_one_long_text_is_tokenized_piece_by_piece():
     text = " ".join(f"{number * 7919 % 100_003:05}" for number in range(200_000))
-    assert len(text) > 10 * PIECE
+    assert len(text) > 10 * MAX_PIECE_LENGTH
     tracemalloc.start()
     count = sum(1 for _ in transcript_index._iter_parts([(None, text)]))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert count == -(-(200_000 - OVERLAP) // (MAX_WORDS - OVERLAP))
+    assert count == -(-(200_000 - OVERLAP) // (MAX_TOKENS - OVERLAP))
     assert peak < 4 * len(text)

@@ -1,8 +1,8 @@
 """
-Whose database this is: ours, nobody's, or another program's.
+The schema revision of a database, and whether the database is ours, empty, or another program's.
 
-The name of a revision proves nothing: other programs keep theirs in a table of the same name, and number them
-too. So it is believed only together with the tables that it stands for.
+A stored revision alone proves nothing: other programs use Alembic too, with the same table and similar
+numbers. It counts only if the tables of that revision exist as well.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-# Each table, since which revision it is there, and columns that it has had since then.
-_SIGNS = {
+# Each table, the revision that created it, and columns that it has had ever since.
+_TABLES = {
     "tasks": ("0001", {"task_id", "payload_hash", "first_seen_at", "removed_at"}),
     "task_history": ("0001", {"history_id", "task_id", "observed_at", "previous_status"}),
     "detections": ("0002", {"task_id", "position", "frame_number"}),
@@ -37,10 +37,10 @@ _SIGNS = {
     "transcript_parts": ("0006", {"part_id", "task_id"}),
     "transcript_words": ("0006", {"words"}),
 }
-# Those that the models describe; the words of transcripts are another kind of table on each database.
-TABLES = tuple(sorted(_SIGNS.keys() - {"transcript_words"}))
-# A newer release may have changed the others.
-_LASTING = ("tasks", "sync_state")
+# The tables with a model; `transcript_words` is another kind of table on each database.
+TABLES = tuple(sorted(_TABLES.keys() - {"transcript_words"}))
+# The tables that a newer release is expected to have kept.
+_STABLE_TABLES = ("tasks", "sync_state")
 _VERSIONS, _VERSION = "alembic_version", "version_num"
 
 _RELATIONS = {
@@ -64,8 +64,8 @@ _COLUMNS = {
           AND a.attnum > 0 AND NOT a.attisdropped
     """,
 }
-# How many relations there are beside the table of revisions.
-_OTHERS = {
+# The number of relations other than the table of revisions.
+_COUNT_OTHERS = {
     "sqlite": """
         SELECT count(*) FROM sqlite_master
         WHERE type IN ('table', 'view') AND lower(name) <> 'alembic_version' AND name NOT GLOB 'sqlite_*'
@@ -79,15 +79,15 @@ _OTHERS = {
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Found:
-    """What has the names of ours: whether it is a table or a view, and the columns of the tables."""
+class _Relations:
+    """The relations with names of ours: each one's kind (table or view), and the columns of tables."""
 
     kinds: dict[str, str]
     columns: dict[str, set[str]]
 
-    def strangers(self, names: Iterable[str]) -> list[str]:
-        """Return those of our tables that are not there as we made them."""
-        return sorted(name for name in names if not _SIGNS[name][1] <= self.columns.get(name, set()))
+    def mismatches(self, names: Iterable[str]) -> list[str]:
+        """Return the tables that are missing or lack columns of ours."""
+        return sorted(name for name in names if not _TABLES[name][1] <= self.columns.get(name, set()))
 
 
 def migrations_dir() -> Path:
@@ -98,7 +98,7 @@ def migrations_dir() -> Path:
 
 
 def known_revisions() -> list[str]:
-    """Return the revisions that this release knows, oldest first, as the files are named after them."""
+    """Return the revisions that this release knows, oldest first, from the names of the migration files."""
     names = (path.name for path in (migrations_dir() / "versions").glob("*.py"))
     return sorted(match[1] for name in names if (match := re.match(r"(\d{4})_", name)))
 
@@ -110,66 +110,64 @@ def head_revision() -> str:
 
 def current_revision(connection: Connection) -> str | None:
     """
-    Return the revision of our schema, perhaps a newer release's; None where there is nothing of ours.
+    Return the revision of our schema, which may be a newer release's; None if there are no tables of ours.
 
-    Raises ForeignTablesError where something of another program has the name of something of ours, and
-    DatabaseError where tables of ours are in other schemas.
+    Raises ForeignTablesError if another program's relation has one of our names, and DatabaseError if our
+    tables are spread over several schemas.
     """
-    found = _find(connection)
+    found = _find_relations(connection)
     revision = _stored_revision(connection, found)
     if revision is None:
         taken = sorted(found.kinds.keys() - {_VERSIONS})
         if taken:
             raise ForeignTablesError(_foreign(f"{', '.join(taken)} not made by gcore-etl"))
         return None
-    known = revision in known_revisions()
-    names = [name for name, (since, _) in _SIGNS.items() if since <= revision] if known else _LASTING
-    strangers = found.strangers(names)
-    if strangers and known:
+    is_known = revision in known_revisions()
+    names = (
+        [name for name, (since, _) in _TABLES.items() if since <= revision] if is_known else _STABLE_TABLES
+    )
+    mismatches = found.mismatches(names)
+    if mismatches and is_known:
         location = location_of(connection)
         if location is not None:
-            refuse_spread(connection, location, strangers)
+            refuse_spread(connection, location, mismatches)
         raise ForeignTablesError(
-            _foreign(f"{', '.join(strangers)} not as gcore-etl made it at revision {revision}")
+            _foreign(f"{', '.join(mismatches)} not as gcore-etl made it at revision {revision}")
             + ", or restore a backup of yours"
         )
-    if strangers:
+    if mismatches:
         raise ForeignTablesError(_foreign(f"{_VERSIONS} not made by gcore-etl"))
     return revision
 
 
 def stored_revision(connection: Connection) -> str | None:
-    """Return the revision that is stored, whatever tables there are."""
-    return _stored_revision(connection, _find(connection))
+    """Return the stored revision, without checking the tables."""
+    return _stored_revision(connection, _find_relations(connection))
 
 
-def forget_revision(connection: Connection) -> None:
-    """
-    Drop the table of revisions if it is empty and others keep something here.
-
-    It would be taken for another program's.
-    """
+def drop_empty_revision_table(connection: Connection) -> None:
+    """Drop the table of revisions if it is empty and there are other relations: it would count as foreign."""
     is_empty = not connection.scalar(text(f"SELECT count(*) FROM {_VERSIONS}"))
-    if is_empty and connection.scalar(text(_OTHERS[connection.dialect.name])):
+    if is_empty and connection.scalar(text(_COUNT_OTHERS[connection.dialect.name])):
         connection.execute(text(f"DROP TABLE {_VERSIONS}"))
 
 
-def _find(connection: Connection) -> _Found:
-    names = [*_SIGNS, *views.NAMES, _VERSIONS]
+def _find_relations(connection: Connection) -> _Relations:
+    names = [*_TABLES, *views.NAMES, _VERSIONS]
     kinds, columns = (
         connection.execute(
             text(queries[connection.dialect.name]).bindparams(bindparam("names", names, expanding=True))
         ).all()
         for queries in (_RELATIONS, _COLUMNS)
     )
-    found = _Found({row[0]: row[1] for row in kinds}, {})
+    found = _Relations({row[0]: row[1] for row in kinds}, {})
     for name, column in columns:
         found.columns.setdefault(name, set()).add(column)
     return found
 
 
-def _stored_revision(connection: Connection, found: _Found) -> str | None:
-    """Return the one revision that is stored, or None where none is, and nothing else is there either."""
+def _stored_revision(connection: Connection, found: _Relations) -> str | None:
+    """Return the stored revision, or None if the database is empty; else raise ForeignTablesError."""
     if _VERSIONS not in found.kinds:
         return None
     if _VERSION not in found.columns.get(_VERSIONS, set()):
@@ -177,8 +175,8 @@ def _stored_revision(connection: Connection, found: _Found) -> str | None:
     stored = connection.execute(text(f"SELECT {_VERSION} FROM {_VERSIONS} LIMIT 2")).scalars().all()
     if len(stored) == 1 and isinstance(stored[0], str):
         return stored[0]
-    # An older release left the table, without a row, when it was taken back to nothing.
-    if stored or connection.scalar(text(_OTHERS[connection.dialect.name])):
+    # An older release left the table without a row after a downgrade to base.
+    if stored or connection.scalar(text(_COUNT_OTHERS[connection.dialect.name])):
         raise ForeignTablesError(_foreign(f"{_VERSIONS} not made by gcore-etl"))
     return None
 

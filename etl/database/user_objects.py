@@ -1,8 +1,8 @@
 """
-What users have built on our tables and views, over a change of the schema.
+Protection of users' views, triggers, indexes and policies during a change of the schema.
 
-A migration changes tables in place, so that triggers, indexes, views and rights on them stay. What it would
-break or drop all the same is found here: then the change is refused, and the line names what is in the way.
+A migration changes tables in place, so that users' objects on them survive. If it would still drop or break
+one, the change is refused with an error that names the object.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from etl.database.recognition import TABLES
+from etl.database.revisions import TABLES
 from etl.errors import DatabaseError
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 _OURS = (*TABLES, "transcript_words")
 _OUR_INDEX = re.compile(rf"(ix|uq|pk)_({'|'.join(_OURS)})(_|$)")
-# What SQLite says when a view, trigger or index cannot live with a change of a table.
-_IN_THE_WAY = re.compile(r"error in (view|trigger|index|table) (.+?)(?: after [a-z ]+)?: (.*)", re.DOTALL)
+# SQLite's message if a view, trigger or index prevents a change of a table.
+_CONFLICT = re.compile(r"error in (view|trigger|index|table) (.+?)(?: after [a-z ]+)?: (.*)", re.DOTALL)
 _DEPENDENT_OBJECTS = "2BP01"
 
 _ON_POSTGRES = """
@@ -46,52 +46,51 @@ _ON_POSTGRES = """
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Object:
-    """Something of a user's: what it is, its name, and the table or view it is on."""
+    """A user's object: its kind, its name, and the table or view it belongs to."""
 
     kind: str
     name: str
     on: str
 
     def __str__(self) -> str:
-        """Name it for a message."""
+        """Return its description for a message."""
         return f"the {self.kind} {self.name}" + (f" on {self.on}" if self.on != self.name else "")
 
 
 _numbers = itertools.count()
-# For each object: what can be done with it, and why it cannot.
+# For each object: the operations on it, and the error of each, or None.
 _Survey = dict[_Object, dict[str, str | None]]
 
 
 @contextlib.contextmanager
-def users_objects_kept(connection: Connection, command: str, own_views: Sequence[str]) -> Iterator[None]:
+def preserve_user_objects(connection: Connection, command: str, own_views: Sequence[str]) -> Iterator[None]:
     """
-    Raise DatabaseError where a change of the schema would drop or break something of a user's.
+    Raise DatabaseError if the block drops or breaks a user's object; the caller must roll back.
 
-    The caller then has to roll back. `command` is upgrade or downgrade; `own_views` are not a user's.
+    `command` is upgrade or downgrade, for the message. `own_views` are ours.
     """
     before = _survey(connection, own_views)
-    with _named(command):
+    with _conflicts_explained(command):
         yield
     after = _survey(connection, own_views)
-    for each, faults in before.items():
+    for each, errors in before.items():
         if each not in after:
             raise DatabaseError(_refusal(f"{each} would be lost", command))
-        for what, fault in after[each].items():
-            if fault is not None and faults.get(what) is None:
-                raise DatabaseError(_refusal(f"{each} would no longer work ({fault})", command))
+        for operation, error in after[each].items():
+            if error is not None and errors.get(operation) is None:
+                raise DatabaseError(_refusal(f"{each} would no longer work ({error})", command))
 
 
 @contextlib.contextmanager
-def _named(command: str) -> Iterator[None]:
-    """Name what a database refuses to part from."""
+def _conflicts_explained(command: str) -> Iterator[None]:
     try:
         yield
     except OperationalError as error:
-        found = _IN_THE_WAY.match(str(error.orig))
-        if found is None:
+        match = _CONFLICT.match(str(error.orig))
+        if match is None:
             raise
         raise DatabaseError(
-            _refusal(f"the {found[1]} {found[2]} is in the way ({found[3]})", command)
+            _refusal(f"the {match[1]} {match[2]} prevents the change ({match[3]})", command)
         ) from error
     except DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) != _DEPENDENT_OBJECTS:
@@ -111,14 +110,14 @@ def _survey(connection: Connection, own_views: Sequence[str]) -> _Survey:
 
 
 def _survey_postgres(connection: Connection) -> _Survey:
-    """Return what is on our tables; what else depends on them, Postgres itself refuses to break."""
+    """Return the objects on our tables. Postgres itself refuses to break other dependent objects."""
     rows = connection.exec_driver_sql(_ON_POSTGRES, {"tables": list(_OURS)})
     found = (_Object(*row) for row in rows)
     return {each: {} for each in found if not (each.kind == "index" and _OUR_INDEX.match(each.name))}
 
 
 def _survey_sqlite(connection: Connection, own_views: Sequence[str]) -> _Survey:
-    """Return users' views, what is on our tables, and what refers to them: SQLite breaks it silently."""
+    """Return users' views and their objects that are on our tables or refer to them."""
     rows = connection.exec_driver_sql(
         "SELECT type, name, tbl_name FROM sqlite_master "
         "WHERE type IN ('view', 'trigger', 'index') AND sql <> '' ORDER BY type, name"
@@ -129,9 +128,9 @@ def _survey_sqlite(connection: Connection, own_views: Sequence[str]) -> _Survey:
             if on.lower() in _OURS and not _OUR_INDEX.match(name):
                 found[_Object(kind, name, on)] = {}
         elif kind == "trigger":
-            found[_Object(kind, name, on)] = _faults(connection, on, _changes_of(connection, on))
+            found[_Object(kind, name, on)] = _errors_of(connection, on, _writes_to(connection, on))
         elif name.lower() not in own_views:
-            found[_Object(kind, name, on)] = _faults(connection, on, {"read": "SELECT * FROM {}"})
+            found[_Object(kind, name, on)] = _errors_of(connection, on, {"read": "SELECT * FROM {}"})
     references = connection.exec_driver_sql(
         """
         SELECT m.name, f."table",
@@ -139,16 +138,16 @@ def _survey_sqlite(connection: Connection, own_views: Sequence[str]) -> _Survey:
         FROM sqlite_master m JOIN pragma_foreign_key_list(m.name) f WHERE m.type = 'table'
         """
     )
-    for name, on, is_there in references:
+    for name, on, has_target in references:
         if on.lower() in _OURS:
             found[_Object("foreign key of", name, on)] = {
-                "refer": None if is_there else f"no such table: {on}"
+                "refer": None if has_target else f"no such table: {on}"
             }
     return found
 
 
-def _changes_of(connection: Connection, relation: str) -> dict[str, str]:
-    """Return a change of each kind, which sets off the triggers of that kind."""
+def _writes_to(connection: Connection, relation: str) -> dict[str, str]:
+    """Return an INSERT, UPDATE and DELETE, each of which involves the triggers of that kind."""
     quote = connection.dialect.identifier_preparer.quote_identifier
     literal = relation.replace("'", "''")
     try:
@@ -156,7 +155,7 @@ def _changes_of(connection: Connection, relation: str) -> dict[str, str]:
             connection.exec_driver_sql(f"SELECT name FROM pragma_table_info('{literal}')").scalars().all()
         )
     except OperationalError:
-        columns = []  # of a view that does not work
+        columns = []  # the view is broken
     changes = ", ".join(f"{quote(column)} = {quote(column)}" for column in columns) or "nothing = nothing"
     return {
         "insert": "INSERT INTO {} DEFAULT VALUES",
@@ -165,15 +164,15 @@ def _changes_of(connection: Connection, relation: str) -> dict[str, str]:
     }
 
 
-def _faults(connection: Connection, relation: str, statements: dict[str, str]) -> dict[str, str | None]:
-    """Return why each statement about a relation cannot be compiled, or None; none of them is run."""
+def _errors_of(connection: Connection, relation: str, statements: dict[str, str]) -> dict[str, str | None]:
+    """Return the error of compiling each statement, or None. No statement is run."""
     name = connection.dialect.identifier_preparer.quote_identifier(relation)
-    faults: dict[str, str | None] = {}
-    for what, statement in statements.items():
+    errors: dict[str, str | None] = {}
+    for operation, statement in statements.items():
         try:
-            # The driver keeps statements, and would explain one of the same text as it was before the change.
+            # A unique comment, because the driver caches statements compiled before the change.
             connection.exec_driver_sql(f"EXPLAIN {statement.format(name)} -- {next(_numbers)}").close()
-            faults[what] = None
+            errors[operation] = None
         except OperationalError as error:
-            faults[what] = str(error.orig)
-    return faults
+            errors[operation] = str(error.orig)
+    return errors

@@ -1,4 +1,4 @@
-"""What users have built on the tables and views outlives a change of the schema, or it is refused."""
+"""Users' objects on our tables and views survive a change of the schema, or it is refused."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def migrate(engine, revision="head", *, down=False):
 
 
 def content(engine):
-    """Everything the catalogue says of tables, views, triggers and indexes."""
+    """Return everything in the catalogue about tables, views, triggers and indexes."""
     if engine.dialect.name == "sqlite":
         return ask(engine, "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name")
     return ask(
@@ -52,7 +52,7 @@ def content(engine):
 
 
 def refused(engine, words, revision="head", *, down=False):
-    """Expect one line that names what is in the way, exit code 4, and nothing changed."""
+    """Assert a one-line error that names the object, exit code 4, and an unchanged database."""
     before = content(engine)
     with pytest.raises(DatabaseError, match=words) as caught, database.database_errors():
         migrate(engine, revision, down=down)
@@ -64,7 +64,7 @@ def refused(engine, words, revision="head", *, down=False):
 
 
 def outdate(engine, name="task_daily"):
-    """Make a view what it may have been in an older release: one of its columns had another name."""
+    """Replace a view by one with another column name, as in an older release."""
     if engine.dialect.name == "postgresql":
         run(engine, f"ALTER VIEW {name} RENAME COLUMN status TO state")
     else:
@@ -74,7 +74,7 @@ def outdate(engine, name="task_daily"):
 
 
 def add_trigger(engine, *, on="tasks", event="AFTER UPDATE", body="INSERT INTO log VALUES ('{0}')"):
-    """Add a trigger that writes into a table of the user's."""
+    """Add a trigger that writes to a table of the user."""
     body = body.format(on)
     if engine.dialect.name == "sqlite":
         run(engine, f"CREATE TRIGGER note {event} ON {on} BEGIN {body}; END")
@@ -87,8 +87,8 @@ def add_trigger(engine, *, on="tasks", event="AFTER UPDATE", body="INSERT INTO l
 
 
 @pytest.mark.parametrize("revision", REVISIONS[:-1])
-def test_a_users_view_trigger_and_index_outlive_an_upgrade_from_any_schema(engine, revision):
-    """Whatever the step between: the table that they are on is changed, and not replaced."""
+def test_a_users_view_trigger_and_index_survive_an_upgrade_from_any_schema(engine, revision):
+    """Every migration changes the table in place."""
     migrate(engine, revision)
     run(
         engine,
@@ -115,7 +115,7 @@ def test_a_users_view_trigger_and_index_outlive_an_upgrade_from_any_schema(engin
 
 
 @pytest.mark.parametrize("revision", ["0008", "0004", "0003"])
-def test_a_users_view_and_trigger_on_what_stays_outlive_a_downgrade(engine, revision):
+def test_a_users_view_and_trigger_on_remaining_tables_survive_a_downgrade(engine, revision):
     migrate(engine)
     run(engine, "CREATE TABLE log (what TEXT)", ON_TASKS, "CREATE INDEX mine_lower ON tasks (lower(url))")
     add_trigger(engine)
@@ -133,7 +133,7 @@ def test_a_users_view_and_trigger_on_what_stays_outlive_a_downgrade(engine, revi
 
 
 @pytest.mark.parametrize("statements", [[ON_OURS], [ON_OURS, ON_MINE]])
-def test_a_users_view_on_a_view_of_ours_outlives_an_upgrade(engine, statements):
+def test_a_users_view_on_a_view_of_ours_survives_an_upgrade(engine, statements):
     migrate(engine)
     run(engine, *statements)
     migrate(engine)
@@ -141,7 +141,7 @@ def test_a_users_view_on_a_view_of_ours_outlives_an_upgrade(engine, statements):
 
 
 @pytest.mark.parametrize("statements", [[ON_OURS], [ON_OURS, ON_MINE]])
-def test_a_users_view_on_a_view_that_goes_is_named(engine, statements):
+def test_a_users_view_on_a_dropped_view_is_named(engine, statements):
     migrate(engine)
     run(engine, *statements)
     refused(engine, "the view mine", "0008", down=True)
@@ -156,28 +156,28 @@ def test_a_users_view_that_an_upgrade_would_break_is_named(engine):
 
 
 @pytest.mark.parametrize("query", ["SELECT detail FROM tasks", "SELECT failures FROM task_results"])
-def test_a_users_view_of_a_column_that_goes_is_named(engine, query):
+def test_a_users_view_of_a_dropped_column_is_named(engine, query):
     migrate(engine)
     run(engine, f"CREATE VIEW mine AS {query}")
     refused(engine, "mine", "0008", down=True)
 
 
 @pytest.mark.parametrize("on, revision", [("sync_runs", "0002"), ("transcript_parts", "0005")])
-def test_a_trigger_on_a_table_that_goes_is_named(engine, on, revision):
-    """It would be gone with the table, without a word."""
+def test_a_trigger_on_a_dropped_table_is_named(engine, on, revision):
+    """It would be dropped silently with the table."""
     migrate(engine)
     run(engine, "CREATE TABLE log (what TEXT)")
     add_trigger(engine, on=on)
     refused(engine, f"the trigger note on {on} would be lost", revision, down=True)
 
 
-def test_an_index_on_a_column_that_goes_is_named(engine):
+def test_an_index_on_a_dropped_column_is_named(engine):
     migrate(engine)
     run(engine, "CREATE INDEX mine ON tasks (detail_due_at, url)")
     refused(engine, "the index mine", "0008", down=True)
 
 
-def test_a_table_that_refers_to_one_that_goes_is_named(engine):
+def test_a_foreign_key_to_a_dropped_table_is_named(engine):
     migrate(engine)
     run(engine, "CREATE TABLE notes (run INTEGER REFERENCES sync_runs (run_id), note TEXT)")
     refused(engine, "notes", "0002", down=True)
@@ -197,7 +197,7 @@ def test_a_table_with_the_name_of_a_view_is_named(engine):
 
 @pytest.mark.parametrize("name", ["outcomes", "freshness"])
 def test_a_users_view_with_the_name_of_a_new_view_is_named(engine, name):
-    """It was there before ours; nobody gets it back from us."""
+    """It existed before ours, and could not be restored."""
     migrate(engine, "0006")
     run(engine, f"CREATE VIEW {name} AS SELECT status FROM tasks")
     refused(engine, f"{name} is a view of yours")
@@ -207,7 +207,7 @@ def test_a_users_view_with_the_name_of_a_new_view_is_named(engine, name):
     migrate(engine)
 
 
-def test_a_schema_that_is_not_the_one_it_says_it_has_is_one_line(engine):
+def test_a_schema_that_does_not_match_its_revision_is_a_one_line_error(engine):
     migrate(engine)
     run(engine, "UPDATE alembic_version SET version_num = '0008'")
     with pytest.raises(DatabaseError, match="cannot go to schema head") as caught:
@@ -223,8 +223,8 @@ def sqlite(sqlite_databases):
         engine.dispose()
 
 
-def test_a_trigger_on_a_view_outlives_a_change_of_the_view(sqlite):
-    """On SQLite it is gone when the view is dropped, which is the only way to change a view there."""
+def test_a_trigger_on_a_view_survives_a_change_of_the_view(sqlite):
+    """On SQLite it is dropped with the view, which cannot be changed in another way."""
     run(sqlite, "CREATE TABLE log (what TEXT)")
     outdate(sqlite)
     add_trigger(sqlite, on="task_daily", event="INSTEAD OF INSERT")
@@ -235,7 +235,7 @@ def test_a_trigger_on_a_view_outlives_a_change_of_the_view(sqlite):
     refused(sqlite, "the trigger note on task_daily would be lost", "0008", down=True)
 
 
-def test_a_trigger_that_writes_what_goes_is_named(sqlite):
+def test_a_trigger_that_writes_to_a_dropped_table_is_named(sqlite):
     run(sqlite, "CREATE TRIGGER note AFTER UPDATE ON tasks BEGIN SELECT NEW.detail; END")
     refused(sqlite, "the trigger note", "0008", down=True)
 
@@ -247,7 +247,7 @@ def test_a_trigger_that_an_upgrade_would_break_is_named(sqlite):
     refused(sqlite, "the trigger note on tasks would no longer work")
 
 
-def test_what_is_broken_already_is_no_obstacle_to_an_upgrade(sqlite):
+def test_an_object_that_is_already_broken_does_not_block_an_upgrade(sqlite):
     migrate(sqlite, "0003", down=True)
     run(
         sqlite,
@@ -258,7 +258,7 @@ def test_what_is_broken_already_is_no_obstacle_to_an_upgrade(sqlite):
     assert {"broken", "note"} <= {name for _, name, *_ in content(sqlite)}
 
 
-def test_names_that_need_quotes_are_no_obstacle(sqlite):
+def test_names_that_need_quotes_are_handled(sqlite):
     name = '"it\'s ""mine"""'
     run(sqlite, f'CREATE VIEW {name} AS SELECT status AS "a {{b}}" FROM tasks')
     run(sqlite, f'CREATE TRIGGER "a b" INSTEAD OF UPDATE ON {name} BEGIN SELECT 1; END')
@@ -291,7 +291,7 @@ def test_a_trigger_that_refuses_the_change_is_quoted(sqlite):
         migrate(sqlite)
 
 
-def test_sqlite_that_can_drop_no_column_says_so(sqlite, monkeypatch):
+def test_a_sqlite_that_cannot_drop_columns_is_an_error(sqlite, monkeypatch):
     monkeypatch.setattr(schema.sqlite3, "sqlite_version_info", (3, 34, 1))
     with pytest.raises(DatabaseError, match=r"SQLite 3\.35 or newer"):
         migrate(sqlite, "0008", down=True)
@@ -307,7 +307,7 @@ def postgres(postgres_databases):
 
 @pytest.fixture
 def role(postgres):
-    """Make a role, for as long as the test lasts; roles belong to the whole server."""
+    """Yield a role that exists during the test; roles belong to the whole server."""
     name = f"Analyst {uuid.uuid4().hex[:8]}"
     run(postgres, f'CREATE ROLE "{name}"', f'GRANT ALL ON SCHEMA public TO "{name}"')
     yield f'"{name}"'
@@ -338,8 +338,8 @@ def attached(engine, name):
 
 
 @pytest.mark.parametrize("is_outdated", [False, True])
-def test_rights_owner_options_and_comments_stay(postgres, role, is_outdated):
-    """Also where the view has to be dropped, and although others get rights on whatever is new here."""
+def test_grants_owner_options_and_comments_are_kept(postgres, role, is_outdated):
+    """Even if the view must be dropped, and the database has default privileges."""
     run(
         postgres,
         f"GRANT SELECT ON task_daily TO {role} WITH GRANT OPTION",
@@ -372,8 +372,8 @@ def columns(engine, name):
     return [column for (column,) in ask(engine, query, name=name)]
 
 
-def test_only_what_has_to_go_is_dropped(postgres):
-    """A view that somebody reads stays in place while one beside it is replaced."""
+def test_only_views_that_must_be_dropped_are_dropped(postgres):
+    """A view with dependent objects stays in place while another one is replaced."""
     run(postgres, "CREATE VIEW mine AS SELECT * FROM freshness")
     outdate(postgres, "retries")
     migrate(postgres)
@@ -403,7 +403,7 @@ def test_only_what_has_to_go_is_dropped(postgres):
         ),
     ],
 )
-def test_what_others_have_made_of_a_view_that_has_to_go_is_named(postgres, role, statement, words):
+def test_users_objects_on_a_view_that_must_be_dropped_are_named(postgres, role, statement, words):
     run(postgres, f"CREATE SCHEMA reporting AUTHORIZATION {role}", f"GRANT SELECT ON task_daily TO {role}")
     outdate(postgres)
     if "RULE" in statement:
@@ -414,7 +414,7 @@ def test_what_others_have_made_of_a_view_that_has_to_go_is_named(postgres, role,
     refused(postgres, words.format(role=role.strip('"')), "0008", down=True)
 
 
-def test_views_of_views_that_depend_on_one_that_has_to_go_are_in_the_way_too(postgres):
+def test_users_views_on_views_that_depend_on_a_dropped_view_are_named(postgres):
     run(
         postgres,
         "CREATE VIEW mine AS SELECT day FROM task_daily",

@@ -1,4 +1,4 @@
-"""A trial of what a sync does to a SQLite database, of which nothing stays."""
+"""A check that a sync can write a SQLite database, which leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from etl.files import NO_TEMPORARY_FOLDER, find_temporary_folder
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-# Less is not enough for the smallest sync: its log, and the index of the log.
-_ROOM_BYTES = 1024 * 1024
-# More than SQLite keeps of temporary tables in memory.
-_TEMPORARY_BYTES = 4 * _ROOM_BYTES
-_FULL = {errno.ENOSPC, errno.EDQUOT}
+# The smallest sync needs this much: its log, and the index of the log.
+_MIN_FREE_BYTES = 1024 * 1024
+# Temporary tables of this size do not fit in SQLite's memory.
+_TEMPORARY_BYTES = 4 * _MIN_FREE_BYTES
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 def try_writing(connection: Connection, path: Path) -> None:
     """
     Upgrade the schema, write a row, a temporary table and a temporary file, and roll all of it back.
 
-    Raises DatabaseError, or what `database_errors` turns into one, as a sync would.
+    Raises the errors that a sync would raise: DatabaseError, or driver errors for `database_errors`.
     """
-    _try_room(Path(os.path.realpath(path)).parent)
+    _require_free_space(Path(os.path.realpath(path)).parent)
     with connection.begin() as transaction:
         ensure_schema(connection)
         if inspect(connection).has_table("sync_state"):
@@ -49,23 +49,23 @@ def try_writing(connection: Connection, path: Path) -> None:
 
 
 def try_creating(path: Path) -> None:
-    """Raise DatabaseError where a sync could not create the database; it is not created."""
+    """Raise DatabaseError if a sync could not create the database. Nothing is created."""
     refuse_unwritable(path)
     folder = Path(os.path.realpath(path)).parent
-    _try_room(folder)
+    _require_free_space(folder)
     if find_temporary_folder(folder) is None:
         raise DatabaseError(NO_TEMPORARY_FOLDER)
 
 
-def _try_room(folder: Path) -> None:
+def _require_free_space(folder: Path) -> None:
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(bytes(_ROOM_BYTES))
+            file.write(bytes(_MIN_FREE_BYTES))
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        if error.errno not in _FULL:
+        if error.errno not in _DISK_FULL:
             raise DatabaseError(f"cannot write in {folder}: {error.strerror}") from error
         raise DatabaseError(
-            f"the database cannot grow, because the disk is full: make room in {folder}"
+            f"the database cannot grow, because the disk is full: free some space in {folder}"
         ) from error

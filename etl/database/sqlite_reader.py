@@ -1,0 +1,154 @@
+"""
+Reading a SQLite file without leaving anything beside it.
+
+A file in WAL mode can be read in three ways:
+
+- By its owner, who may write the file and its folder: SQLite creates the log and its index beside the file,
+  shares them with the writer, and removes them at the end.
+- With a log that exists already: read-only, by anybody, without write permission.
+- Without a log: as a file that does not change (`immutable=1`). `etl.database.sqlite_checkpoint_lock` keeps
+  our own writers from changing it; a change by another program is detected.
+
+Everyone but the owner (and root, who counts as the owner) reads in the second or third way: files that SQLite
+created for another user would keep the owner from writing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import sys
+from pathlib import Path
+
+from etl.database.sqlite_checkpoint_lock import FileConnection, open_file, prevent_checkpoints
+from etl.database.sqlite_errors import advise, side_files, why_unreadable
+from etl.errors import DatabaseError
+from etl.files import exists, is_writable
+
+_MAX_ATTEMPTS = 5
+_CHANGED = "was changed by another program while it was read: run again"
+
+
+class ReadConnection(FileConnection):
+    """A connection that only reads; an immutable one holds the checkpoint lock until it is closed."""
+
+    is_owners = False
+    _lock: contextlib.ExitStack | None = None
+    _opened: tuple[Path, tuple[int, ...]] | None = None
+
+    def hold_lock(self, path: Path, fingerprint: tuple[int, ...], lock: contextlib.ExitStack) -> None:
+        """Keep the lock, and the fingerprint that the file had before it was opened."""
+        self._opened, self._lock = (path, fingerprint), lock
+
+    def has_changed(self) -> bool:
+        """Return whether the file changed since it was opened, so that reads may be inconsistent."""
+        return self._opened is not None and self._opened[1] != _fingerprint(self._opened[0])
+
+    def close(self) -> None:
+        """Close the file, then release the lock."""
+        super().close()
+        if self._lock is not None:
+            self._lock.close()
+
+
+def refuse_changed(connection: object, path: Path) -> None:
+    """Raise DatabaseError if the file changed while this connection read it."""
+    if isinstance(connection, ReadConnection) and connection.has_changed():
+        raise DatabaseError(f"the database {path} {_CHANGED}")
+
+
+def may_stay_open(connection: sqlite3.Connection) -> bool:
+    """Return whether an idle connection can stay open: only the owner's does not block a writer."""
+    return isinstance(connection, ReadConnection) and connection.is_owners
+
+
+def advice_on_change(connection: object) -> str | None:
+    """Return the explanation of an error that a change of the file has caused, or None."""
+    return _CHANGED if isinstance(connection, ReadConnection) and connection.has_changed() else None
+
+
+def connect_reader(path: Path) -> ReadConnection:
+    """Return a read-only connection to a database that exists. Raises DatabaseError or sqlite3.Error."""
+    path = Path(os.path.realpath(path))
+    if _may_create_side_files(path):
+        connection = _open(path, "mode=rw")
+        connection.is_owners = True
+        connection.attach_to(path)
+        return connection
+    for _ in range(_MAX_ATTEMPTS):
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(prevent_checkpoints(path.parent))
+            log = _fingerprint(Path(f"{path}-wal"))
+            try:
+                if not _has_log(path):
+                    if not _is_wal_mode(path):
+                        return _open(path, "mode=ro")
+                    return _open_immutable(path, stack.pop_all())
+                # The lock on the folder, and after it this connection, keep the log from being removed.
+                return _open(path, "mode=ro&readonly_shm=1")
+            except (sqlite3.Error, OSError) as error:
+                if log == _fingerprint(Path(f"{path}-wal")):
+                    code = getattr(error, "sqlite_errorcode", None)
+                    reason = why_unreadable(path) if code != sqlite3.SQLITE_NOTADB else None
+                    raise DatabaseError(f"the database {path} {reason or advise(error) or error}") from error
+    raise DatabaseError(f"the database {path} {_CHANGED}")
+
+
+def _open_immutable(path: Path, lock: contextlib.ExitStack) -> ReadConnection:
+    with contextlib.ExitStack() as stack:
+        stack.push(lock)
+        fingerprint = _fingerprint(path)
+        connection = _open(path, "immutable=1")
+        if fingerprint is not None:
+            connection.hold_lock(path, fingerprint, stack.pop_all())
+        return connection
+
+
+def _open(path: Path, options: str) -> ReadConnection:
+    connection = open_file(path, options, ReadConnection)
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _may_create_side_files(path: Path) -> bool:
+    """Return whether files that SQLite creates beside the database belong to its owner and can be removed."""
+    if sys.platform == "win32":
+        return True
+    return os.geteuid() in {0, path.stat().st_uid} and all(
+        map(is_writable, (path, path.parent, *side_files(path)))
+    )
+
+
+def _has_log(path: Path) -> bool:
+    """Return whether there is a log, which is empty if its writer has not written yet."""
+    log = Path(f"{path}-wal")
+    return exists(log) and (log.stat().st_size > 0 or exists(Path(f"{path}-shm")))
+
+
+def _is_wal_mode(path: Path) -> bool:
+    """
+    Return whether the database is in WAL mode.
+
+    The header is not read directly, because closing the file would drop every POSIX lock that this process
+    holds on it. Opened with `nolock=1`, SQLite refuses a database in WAL mode.
+    """
+    try:
+        _open(path, "mode=ro&nolock=1").close()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_CANTOPEN:
+            raise
+        return True
+    return False
+
+
+def _fingerprint(path: Path) -> tuple[int, ...] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
