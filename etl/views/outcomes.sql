@@ -1,7 +1,3 @@
--- One row a day (in UTC), type, category, language and host: the tasks that were finished on that day, and how.
--- The day is that of the completion, or where the API gives none, that on which a sync saw the change; text,
--- 'YYYY-MM-DD'. host is that of the video's URL, in small letters, without port and credentials; null if it has none.
--- success_rate is succeeded by succeeded and failed, between 0 and 1; null where all were revoked.
 SELECT
     day,
     task_name,

@@ -1,6 +1,3 @@
--- One row a finished task (SUCCESS or FAILURE, removed ones included) whose result is neither archived nor lost:
--- what to fetch before it is gone. The API keeps a result for a month: 30 days after completed_at, expires_at.
--- days_left counts from now, below 0 when that is past. state is null if the result was never asked for.
 SELECT
     task_id,
     task_name,

@@ -1,5 +1,3 @@
--- One row a pair of statuses: how often tasks went from the one to the other, how many tasks did, and how long
--- they had been in the first, in seconds on average. A gap, while the source did not have the task, is no step.
 SELECT
     status AS from_status,
     next_status AS to_status,

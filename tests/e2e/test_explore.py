@@ -28,8 +28,8 @@ from etl import queries
 from etl.cli import explore as command
 from etl.database import open_engine, reading
 from etl.explore.site import FACETS
-from etl.explore.task_pages import OF_A_TASK
-from etl.frames.descriptions import describe
+from etl.explore.task_pages import RELATED_TABLES
+from etl.relations import list_relations
 from etl.search import search
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 QUESTIONS = queries.saved_queries()
-RELATIONS = describe()
+RELATIONS = list_relations()
 HOSTILE = "a/<b>&~?%"
 # There is no TLS here, and loading the certificates for it takes long.
 fetch = functools.partial(httpx.get, verify=False, timeout=PATIENCE)
@@ -142,7 +142,7 @@ def test_the_page_of_a_task_leads_to_its_rows_in_other_tables(base, url):
     )
     for each in (task_id, HOSTILE):
         page = fetch(f"{base}/tasks/{tilde_encode(each)}").text
-        for table in OF_A_TASK:
+        for table in RELATED_TABLES:
             ((expected,),) = query(url, f"SELECT count(*) FROM {table} WHERE task_id = :id", id=each)
             ((link, shown),) = re.findall(rf'<a href="([^"]*)">{table}</a>: ([\d,]+) rows?<', page)
             assert int(shown.replace(",", "")) == expected
@@ -206,7 +206,7 @@ def test_a_person_finds_what_was_said_and_goes_to_its_task(base):
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(base)
-        page.get_by_role("link", name="What was said, when, and in which video?").click()
+        page.get_by_role("link", name="Search the transcripts").click()
         page.get_by_role("textbox", name="words").fill("grosse mussen")
         page.get_by_role("button", name="Run SQL").click()
         assert "[Größe] [müssen]" in page.locator("table").inner_text()
@@ -284,5 +284,5 @@ def test_it_says_which_extra_is_missing(monkeypatch):
         raise ModuleNotFoundError(name="datasette")
 
     monkeypatch.setattr(command.importlib, "import_module", import_module)
-    with pytest.raises(click.ClickException, match=r"exploring needs datasette: pip install '.*\[explore\]'"):
+    with pytest.raises(click.ClickException, match=r"explore needs datasette: pip install '.*\[explore\]'"):
         command._import("etl.explore")

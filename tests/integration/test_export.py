@@ -25,11 +25,12 @@ from etl import frames
 from etl.database import open_engine
 from etl.emulator import Behaviour, serve
 from etl.errors import ExportError
-from etl.export import FORMATS, RELATIONS, export
+from etl.export import FORMATS, export
 from etl.export.subtitle_files import file_name
-from etl.export.tables import NOWHEN
-from etl.models import Json, UtcDateTime
+from etl.export.tables import NO_PERIOD
+from etl.frames.selection import SELECTIONS
 from etl.sync.api import run_sync
+from etl.views.view import ColumnType
 
 # Text that a spreadsheet, a shell or a file format might take for something else.
 HOSTILE = '=cmd|"/c calc"!A1,\n"quoted" -->\r\n\ttab 🎬 \u2028 <b>'
@@ -63,7 +64,7 @@ def frame_of(name: str, url: str) -> pd.DataFrame:
 
 def read_back(file: Path, name: str, like: pd.DataFrame) -> pd.DataFrame:
     """Read a file as somebody with pandas would who knows the types of the columns."""
-    types = {column: element.type for column, element in RELATIONS[name].columns.items()}
+    types = SELECTIONS[name].types
     if file.suffix == ".parquet":
         frame = pd.read_parquet(file)
     elif file.suffix == ".csv":
@@ -73,12 +74,12 @@ def read_back(file: Path, name: str, like: pd.DataFrame) -> pd.DataFrame:
         frame = pd.DataFrame([json.loads(line) for line in lines], columns=list(like), dtype=object)
     for column, expected in like.items():
         found = frame[column]
-        if isinstance(types[column], Json):
+        if types[column] is ColumnType.JSON:
             values = [None if isinstance(value, float) else value for value in found.astype(object)]
             if file.suffix != ".ndjson":
                 values = [json.loads(value) if isinstance(value, str) else None for value in values]
             frame[column] = pd.Series(values, dtype=object)
-        elif isinstance(types[column], UtcDateTime) or column == "day":
+        elif types[column] in {ColumnType.TIMESTAMP, ColumnType.DAY}:
             frame[column] = pd.to_datetime(found, utc=True, format="ISO8601").astype("datetime64[us, UTC]")
         elif expected.dtype == "boolean":
             truth = {"true": True, "false": False, True: True, False: False}
@@ -97,7 +98,7 @@ def without_empty_text(frame: pd.DataFrame) -> pd.DataFrame:
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_what_is_read_back_equals_the_table(synced, tmp_path, kind):
-    for name in RELATIONS:
+    for name in SELECTIONS:
         file = tmp_path / f"{name}.{kind}"
         rows = export(name, file, source=synced)
         expected = frame_of(name, synced)
@@ -109,7 +110,7 @@ def test_what_is_read_back_equals_the_table(synced, tmp_path, kind):
             found, expected = without_empty_text(found), without_empty_text(expected)
         assert rows == len(expected)
         pd.testing.assert_frame_equal(found, expected, check_dtype=False, check_column_type=False)
-    assert sorted(path.suffix for path in tmp_path.iterdir()) == [f".{kind}"] * len(RELATIONS)
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [f".{kind}"] * len(SELECTIONS)
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -117,13 +118,13 @@ def test_an_empty_table_is_a_file_with_its_columns(migrated_url, tmp_path, kind)
     file = tmp_path / f"tasks.{kind}"
     assert export("tasks", file, source=migrated_url) == 0
     if kind == "parquet":
-        assert list(pd.read_parquet(file).columns) == list(RELATIONS["tasks"].columns)
+        assert list(pd.read_parquet(file).columns) == list(SELECTIONS["tasks"].columns)
     else:
         assert file.read_text().count("\n") == (1 if kind == "csv" else 0)
 
 
 def test_parquet_has_the_same_types_whatever_the_rows(synced, tmp_path):
-    for name in RELATIONS:
+    for name in SELECTIONS:
         schemas = []
         for place, options in enumerate([{}, {"task_name": "nothing"}]):
             file = tmp_path / f"{name}{place}.parquet"
@@ -192,11 +193,11 @@ def test_csv_for_excel_is_made_for_excel(engine, migrated_url, tmp_path, caplog)
     assert row["total_time_sec"] == "1,5"
     assert not caplog.records
     export("task_results", file, source=migrated_url, excel_separator=",")
-    assert caplog.messages == ["cells cut because Excel holds 32,767 characters in each: 1"]
+    assert caplog.messages == ["1 cells were truncated to 32,767 characters, the limit of Excel"]
     folder = tmp_path / "parts"
     export("tasks", folder, source=migrated_url, format="csv", partition_by="day", excel_separator=",")
     assert (folder / "day=2026-06-26" / "part-0.csv").read_bytes().startswith(b"\xef\xbb\xbf")
-    with pytest.raises(ExportError, match="--excel is for CSV, not for parquet"):
+    with pytest.raises(ExportError, match="--excel writes CSV, not parquet"):
         export("tasks", tmp_path / "t.parquet", source=migrated_url, excel_separator=",")
 
 
@@ -249,7 +250,9 @@ def test_type_status_and_time_narrow_an_export(synced, tmp_path):
         }
         assert ids <= known
         assert bool(ids) == (name not in {"detections", "task_history"})
-    with pytest.raises(ExportError, match="status_transitions has no task_name"):
+    with pytest.raises(
+        ExportError, match="status_transitions has no column task_name to filter: omit --task-name"
+    ):
         export("status_transitions", file, source=synced, task_name="x")
     with pytest.raises(ExportError, match="task_durations has no time"):
         export("task_durations", file, source=synced, since=since)
@@ -268,7 +271,7 @@ def test_a_partitioned_folder_holds_every_row_in_its_place(synced, tmp_path, kin
         (file,) = place.iterdir()
         part = read_back(file, name, expected)
         parts.append(part)
-        if name == "task_daily" and value != NOWHEN:
+        if name == "task_daily" and value != NO_PERIOD:
             assert set(part["day"].dt.strftime("%Y-%m-%d" if period == "day" else "%Y-%m")) == {value}
     assert sum(map(len, parts)) == rows == len(expected)
     assert len(parts) > (3 if period == "day" else 0)
@@ -290,7 +293,7 @@ def test_an_export_that_is_there_is_replaced_only_if_told(synced, tmp_path):
 def test_a_folder_with_anything_else_in_it_is_left_alone(synced, tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     for target in (tmp_path, tmp_path / "mine.txt"):
-        with pytest.raises(ExportError, match="name another"):
+        with pytest.raises(ExportError, match="choose another"):
             export("tasks", target, source=synced, format="csv", partition_by="day", may_replace=True)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
@@ -316,7 +319,7 @@ def test_what_a_link_leads_to_is_written_and_no_database(synced, tmp_path, sqlit
         file = Path(open_engine(url).url.database)
         before = file.read_bytes()
         for target in (file, file.with_name(f"{file.name}-wal"), file.with_name(f"{file.name}.lock")):
-            with pytest.raises(ExportError, match="is a database, or belongs to one: name another file"):
+            with pytest.raises(ExportError, match="is a database, or belongs to one: choose another file"):
                 export("tasks", target, source=synced, format="csv")
         assert file.read_bytes() == before
 
@@ -366,7 +369,7 @@ def test_a_pipe_gets_every_row_and_stays_a_pipe(synced, tmp_path):
 def test_where_nothing_can_be_written_one_line_says_so(synced, tmp_path):
     with pytest.raises(ExportError, match=r"cannot write .*: No such file or directory"):
         export("tasks", tmp_path / "missing" / "tasks.csv", source=synced)
-    with pytest.raises(ExportError, match="does not say which format"):
+    with pytest.raises(ExportError, match="does not end with a format"):
         export("tasks", tmp_path / "tasks.xlsx", source=synced)
 
 

@@ -16,7 +16,8 @@ from support.absent import give_up
 from support.stored import after, store_history, store_result, store_task
 
 from etl.database import open_engine, reading
-from etl.export import FORMATS, RELATIONS, export
+from etl.export import FORMATS, export
+from etl.frames.selection import SELECTIONS
 from etl.models import DETECTIONS, RUNS, SUBTITLES
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
 DAY = 86_400
 LARGE = 9_007_199_254_740_993  # no float holds it
-TIMED = [name for name, relation in RELATIONS.items() if relation.time is not None]
-WITH_DAY = [name for name, relation in RELATIONS.items() if "day" in relation.columns]
+TIMED = [name for name, selection in SELECTIONS.items() if selection.time is not None]
+WITH_DAY = [name for name, selection in SELECTIONS.items() if "day" in selection.columns]
 # These count from now, so that another export has other figures.
 PASSING = ("age_seconds", "unchanged_seconds", "days_left")
 
@@ -150,7 +151,7 @@ def test_every_reader_finds_in_a_folder_what_is_in_one_file(
         assert export(name, folder, source=filled_url, format="parquet", partition_by=period) == number
         expected, found = read(file), read(folder)
         # A reader may add a column with what the folders are called by, and nothing else.
-        names = list(RELATIONS[name].columns)
+        names = list(SELECTIONS[name].columns)
         added = [each for each in found.column_names if each not in names]
         assert added in ([], [period], [f"partition_{period}"]), name
         assert [(each, found.schema.field(each).type) for each in names] == [
@@ -170,7 +171,7 @@ def test_every_reader_finds_the_columns_of_an_export_without_rows(
             continue
         found = read(folder)
         assert found.num_rows == 0
-        assert set(RELATIONS[name].columns) <= set(found.column_names), name
+        assert set(SELECTIONS[name].columns) <= set(found.column_names), name
 
 
 @pytest.mark.parametrize("kind", ["csv", "ndjson"])
@@ -248,11 +249,11 @@ OF_SQLITE = {
 
 def test_each_column_has_the_type_that_the_database_has(filled_url, tmp_path):
     with reading(filled_url) as connection:
-        for name, relation in RELATIONS.items():
+        for name, selection in SELECTIONS.items():
             file = tmp_path / f"{name}.parquet"
             export(name, file, source=filled_url)
             schema = parquet.read_schema(file)
-            assert schema.names == list(relation.columns)
+            assert schema.names == list(selection.columns)
             if connection.dialect.name == "postgresql":
                 columns = "SELECT column_name, data_type FROM information_schema.columns"
                 query = sa.text(f"{columns} WHERE table_name = :name AND table_schema = current_schema()")

@@ -83,7 +83,7 @@ def test_what_shows_nothing_is_no_file_and_is_counted(engine, migrated_url, tmp_
     # This is no transcript, and so none without speech.
     store_transcript(engine, "moderation", detected=True)
     assert exported(migrated_url, tmp_path, kind).keys() == {f"spoken.{kind}"}
-    assert caplog.messages == ["no file for 5 transcripts that have no speech, or no times"]
+    assert caplog.messages == ["skipped 5 transcripts that have no speech, or no times"]
 
 
 @pytest.mark.parametrize("vtt", [None, "", "WEBVTT", "WEBVTT\n\nNOTE nothing\n"])

@@ -331,27 +331,27 @@ def test_a_time_may_be_written_in_many_ways(engine, written, hour):
     [
         (
             {"columns": ["status", "state"]},
-            r"^tasks has no column 'state': it has task_id, task_name, status, ",
+            r"^tasks has no column 'state': choose from task_id, task_name, status, ",
         ),
         ({"columns": ["payload_hash"]}, "no column 'payload_hash'"),
         ({"columns": "status"}, r"write columns=\['status'\]"),
         ({"columns": []}, "at least one column"),
         ({"columns": ["status", "status"]}, "none twice"),
-        ({"since": "yesterday"}, "^since='yesterday' is no time"),
-        ({"until": 20260626}, "^until=20260626 is no time"),
-        ({"since": pd.NaT}, "^since=NaT is no time"),
+        ({"since": "yesterday"}, "^since='yesterday' is not a date or time"),
+        ({"until": 20260626}, "^until=20260626 is not a date or time"),
+        ({"since": pd.NaT}, "^since=NaT is not a date or time"),
         (
             {"since": "2026-06-27", "until": "2026-06-26"},
-            "^until=2026-06-26 lies before since=2026-06-27",
+            "^until=2026-06-26 is before since=2026-06-27",
         ),
-        ({"chunksize": 0}, "^chunksize=0 is no number of rows: write a whole one, from 1 to 2,147,483,647"),
-        ({"chunksize": 1.5}, "^chunksize=1.5 is no number of rows"),
-        ({"chunksize": "a"}, "^chunksize='a' is no number of rows"),
-        ({"chunksize": 2**31}, "^chunksize=2147483648 is no number of rows"),
+        ({"chunksize": 0}, "^chunksize=0 is not a number of rows: write an integer from 1 to 2,147,483,647"),
+        ({"chunksize": 1.5}, "^chunksize=1.5 is not a number of rows"),
+        ({"chunksize": "a"}, "^chunksize='a' is not a number of rows"),
+        ({"chunksize": 2**31}, "^chunksize=2147483648 is not a number of rows"),
         ({"columns": [["status"]]}, r"^columns=\[\['status'\]\] must be a list of names"),
         ({"columns": 5}, "^columns=5 must be a list of names"),
-        ({"chunksize": True}, "^chunksize=True is no number of rows"),
-        ({"dtype_backend": []}, r"^dtype_backend=\[\] is none"),
+        ({"chunksize": True}, "^chunksize=True is not a number of rows"),
+        ({"dtype_backend": []}, r"^dtype_backend=\[\] is unknown"),
     ],
 )
 def test_arguments_that_cannot_be_are_refused_at_once(options, message):
@@ -364,7 +364,7 @@ def test_arguments_that_cannot_be_are_refused_at_once(options, message):
 
 
 def test_a_view_that_is_not_there_or_has_no_time_says_so(migrated_url):
-    with pytest.raises(ValueError, match="no view 'tasks': there are task_timeline, task_daily, "):
+    with pytest.raises(ValueError, match="no view 'tasks': choose from task_timeline, task_daily, "):
         frames.view("tasks", migrated_url)
     for name in ("task_durations", "status_transitions"):
         with pytest.raises(ValueError, match=f"{name} has no time"):

@@ -10,7 +10,7 @@ from support.worlds import query
 
 from etl.cli import cli
 from etl.database import open_engine
-from etl.frames.descriptions import describe
+from etl.relations import list_relations
 
 
 def test_every_table_and_view_is_described_as_it_is(databases):
@@ -19,21 +19,21 @@ def test_every_table_and_view_is_described_as_it_is(databases):
         with engine.connect() as connection:
             found = sa.inspect(connection)
             names = {*found.get_table_names(), *found.get_view_names()}
-            for each in describe():
+            for each in list_relations():
                 assert [column["name"] for column in found.get_columns(each.name)] == list(each.columns), (
                     each.name
                 )
                 assert each.comment.startswith(("One row", "Where", "A ")), each.name
         engine.dispose()
     # What is left belongs to alembic and to the full-text search.
-    left = names - {each.name for each in describe()}
+    left = names - {each.name for each in list_relations()}
     assert all(name == "alembic_version" or name.startswith("transcript_words") for name in left), left
 
 
 def test_postgres_shows_the_comments_of_views(postgres_databases):
     with postgres_databases.migrated() as url:
         rows = dict(query(url, "SELECT relname, obj_description(oid) FROM pg_class WHERE relkind = 'v'"))
-    for each in describe():
+    for each in list_relations():
         if each.kind == "view":
             assert rows[each.name] == each.comment
 
@@ -41,7 +41,7 @@ def test_postgres_shows_the_comments_of_views(postgres_databases):
 def test_the_command_prints_all_or_one_and_names_what_there_is():
     runner = CliRunner()
     lines = runner.invoke(cli, ["schema", "--json"]).stdout.splitlines()
-    assert [json.loads(line)["name"] for line in lines] == [each.name for each in describe()]
+    assert [json.loads(line)["name"] for line in lines] == [each.name for each in list_relations()]
     shown = runner.invoke(cli, ["schema", "stalls"]).stdout
     assert shown.startswith("view stalls\n  One row a task in flight")
     assert "unchanged_seconds  double precision" in shown

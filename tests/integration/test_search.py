@@ -18,7 +18,7 @@ from etl.emulator import serve
 from etl.emulator.phrases import LANGUAGES
 from etl.load.transcript_index import as_tsvector
 from etl.search import is_complete, search
-from etl.search.snippet import find_moment
+from etl.search.snippet import find_passage
 from etl.sync.api import run_sync
 
 # What a person may type, and a database take for something else.
@@ -209,9 +209,9 @@ def test_a_long_text_without_lines_is_read_once(world, synced, monkeypatch):
 
     def find(lines, terms):
         looked_through.append(lines)
-        return find_moment(lines, terms)
+        return find_passage(lines, terms)
 
-    monkeypatch.setattr("etl.search.find.find_moment", find)
+    monkeypatch.setattr("etl.search.find.find_passage", find)
     assert found(url, "again") == [("t", None)]
     assert len(looked_through) == 1
 

@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 
 from etl.load.tokenizer import token_spans, tokenize, tokenize_with_positions
 from etl.search.query import parse_query
-from etl.search.snippet import AROUND, Line, find_moment, mark
+from etl.search.snippet import CONTEXT, Subtitle, find_passage, mark
 
 
-def lines_of(*texts: str) -> list[Line]:
+def lines_of(*texts: str) -> list[Subtitle]:
     """Make lines that last a second each."""
-    return [Line(text, second, second + 1) for second, text in enumerate(texts)]
+    return [Subtitle(text, second, second + 1) for second, text in enumerate(texts)]
 
 
 def found(query: str, *texts: str) -> tuple[float | None, str]:
-    moment = find_moment(lines_of(*texts), parse_query(query))
-    return moment.line.start_seconds, moment.snippet
+    passage = find_passage(lines_of(*texts), parse_query(query))
+    return passage.subtitle.start_seconds, passage.snippet
 
 
 CAMERA = (
@@ -68,9 +68,9 @@ def test_the_narrowest_stretch_wins_as_in_quotes():
 def test_the_moment_is_where_the_terms_are_nearest_to_each_other(query, stretches, first):
     lines = []
     for second, stretch in enumerate(stretches):
-        lines += [Line(text, second, second + 1) for text in stretch.split("|")]
-        lines.append(Line("z " * 100, None, None))
-    assert find_moment(lines, parse_query(query)).line.start_seconds == first
+        lines += [Subtitle(text, second, second + 1) for text in stretch.split("|")]
+        lines.append(Subtitle("z " * 100, None, None))
+    assert find_passage(lines, parse_query(query)).subtitle.start_seconds == first
 
 
 @given(
@@ -79,11 +79,11 @@ def test_the_moment_is_where_the_terms_are_nearest_to_each_other(query, stretche
 )
 def test_no_stretch_is_narrower(texts, asked):
     lines = lines_of(*map(" ".join, texts))
-    moment = find_moment(lines, parse_query(" ".join(sorted(asked))))
+    passage = find_passage(lines, parse_query(" ".join(sorted(asked))))
     words = [(word, second) for second, text in enumerate(texts) for word in text]
     there = asked & {word for word, _ in words}
     if not there:
-        assert moment.snippet == ""
+        assert passage.snippet == ""
         return
     spans = [
         (end - start, start)
@@ -91,7 +91,7 @@ def test_no_stretch_is_narrower(texts, asked):
         if there <= {word for word, _ in words[start:end]}
     ]
     width, start = min(spans)
-    assert (moment.width, moment.line.start_seconds) == (width, words[start][1])
+    assert (passage.width, passage.subtitle.start_seconds) == (width, words[start][1])
 
 
 def test_the_work_grows_with_the_words_and_no_faster():
@@ -109,7 +109,7 @@ def test_the_work_grows_with_the_words_and_no_faster():
         before = sys.gettrace()
         sys.settrace(count)
         try:
-            find_moment(lines, terms)
+            find_passage(lines, terms)
         finally:
             sys.settrace(before)
         return ran
@@ -142,7 +142,7 @@ def test_a_snippet_shows_every_term_and_leaves_out_what_is_between():
     assert between
     assert before.startswith("[alpha] begins line 0")
     assert after.endswith("and [omega] ends")
-    assert len(shown) < 4 * AROUND
+    assert len(shown) < 4 * CONTEXT
 
 
 def test_brackets_are_about_words_as_they_are_written():
