@@ -25,6 +25,7 @@ from etl.errors import ConfigurationError, NoTablesError
 from etl.models import DETECTIONS, METADATA, RUNS, SUBTITLES, TASKS
 from etl.sync.api import run_sync, writing
 from etl.sync.options import SyncOptions
+from etl.views.catalog import VIEWS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -265,7 +266,7 @@ def store_one_of_each(connection: sa.Connection, task_id: str, seconds: float) -
 # How many rows of one moment each has.
 TIMED = {
     **dict.fromkeys(("task_history", "runs", "status_spans", "in_flight", "results_expiring"), 1),
-    **dict.fromkeys(("results", "subtitles", "detections", "failures"), 2),
+    **dict.fromkeys(("results", "subtitles", "detections", "failures", "video_lengths"), 2),
     **dict.fromkeys(("tasks", "task_timeline"), 3),
 }
 MICROSECOND = 1e-6
@@ -363,11 +364,24 @@ def test_arguments_that_cannot_be_are_refused_at_once(options, message):
             frames.tasks(no_database, **options)
 
 
-def test_a_view_that_is_not_there_or_has_no_time_says_so(migrated_url):
+def test_freshness_is_in_the_range_of_the_last_sync_that_succeeded(engine):
+    assert len(frames.view("freshness", engine)) == 1
+    assert len(frames.view("freshness", engine, since="2026-01-01")) == 0
+    with engine.begin() as connection:
+        for seconds, status in ((0, "succeeded"), (60, "failed")):
+            run = {"started_at": after(seconds), "mode": "incremental", "status": status}
+            connection.execute(sa.insert(RUNS).values(run))
+    assert len(frames.view("freshness", engine, since=NOON)) == 1
+    assert len(frames.view("freshness", engine, since=after(1))) == 0
+
+
+def test_a_view_that_does_not_exist_or_has_no_time_is_refused(migrated_url):
     with pytest.raises(ValueError, match="no view 'tasks': choose from task_timeline, task_daily, "):
         frames.view("tasks", migrated_url)
-    for name in ("task_durations", "status_transitions"):
-        with pytest.raises(ValueError, match=f"{name} has no time"):
+    instead = {name: view.unaggregated for name, view in VIEWS.items() if view.unaggregated}
+    assert instead.keys() == {"task_durations", "task_waits", "status_transitions"}
+    for name, other in instead.items():
+        with pytest.raises(ValueError, match=f"{name} has no time column .* filter {other} instead"):
             frames.view(name, migrated_url, since="2026-06-26")
 
 

@@ -43,7 +43,7 @@ def test_the_demo_is_named_as_what_it_is(repository):
     (repository / "gcore_demo.db").touch()
     found = frames.find_database()
     assert path_of(found.url) == repository / "gcore_demo.db"
-    assert found.description == f"Reading the demo, whose tasks are made up: {repository / 'gcore_demo.db'}."
+    assert found.description == f"Reading the demo database, whose tasks are made up: {path_of(found.url)}."
 
 
 def test_a_relative_url_is_looked_for_in_the_folder_above(repository, monkeypatch):
