@@ -28,7 +28,7 @@ SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", ",": ",", ";": ";"}
     "-o",
     "--output",
     type=Output(may_be_folder=True),
-    help="File or folder to write.  [default: standard output, also as -]",
+    help="File or folder to write; - for standard output.  [default: -]",
 )
 @click.option(
     "--format",
@@ -55,7 +55,7 @@ SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", ",": ",", ";": ";"}
     "--separator",
     type=click.Choice(list(SEPARATORS)),
     metavar="[comma|semicolon|tab]",
-    help="With --excel: semicolon for regions that write 1,5.  [default: comma]",
+    help="With --excel: semicolon for regions with a decimal comma.  [default: comma]",
 )
 @click.option("--raw", is_flag=True, hidden=True, expose_value=False, help="No effect: CSV is exact.")
 @click.option("--force", is_flag=True, help="Replace a folder that already contains an export.")

@@ -42,7 +42,7 @@ class TaskPages:
         found = await datasette.get_database(self._database).execute(f"SELECT {counts}", {"task_id": task_id})
         query = urlencode({"task_id__exact": task_id})
         return {
-            "of_this_task": [
+            "related_tables": [
                 {
                     "table": name,
                     "rows": rows,

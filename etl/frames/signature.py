@@ -77,7 +77,7 @@ def reads(selection: Selection) -> Callable[[Callable[[], None]], FrameFunction]
 
 def describe(function: Callable[..., Any], *first: inspect.Parameter, more: str = "") -> inspect.Signature:
     """
-    Give a function the signature of `read_frame` with other first parameters, and the common documentation.
+    Set the signature of `read_frame`, with other first parameters, and the common documentation.
 
     `help()`, Jupyter and IPython show these; type checkers and editors read `FrameFunction`.
     """

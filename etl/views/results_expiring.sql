@@ -10,7 +10,7 @@ SELECT
     attempts,
     next_attempt_at,
     removed_at
--- Two halves, each found by an index of its own: what waits is little, the history is long.
+-- Two halves, each with its own index, because few results are pending and the history is long.
 FROM (
     SELECT
         tasks.task_id, tasks.task_name, tasks.category, tasks.status, tasks.completed_at, tasks.removed_at,

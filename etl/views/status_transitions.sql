@@ -7,7 +7,7 @@ SELECT
 FROM (
     SELECT task_id, status, next_status, is_gone, micros(valid_to) - micros(valid_from) AS stayed
     FROM (spans()) AS spans
-    -- All of them. Without a limit SQLite would look up twice what followed a stretch: once more to filter by it.
+    -- The limit is no limit: without one, SQLite would evaluate the next status twice, once more for the filter.
     LIMIT 9223372036854775807
 ) AS steps
 WHERE is_gone = 0

@@ -16,11 +16,11 @@ SELECT
         CASE WHEN completed_at >= started_at THEN seconds(micros(completed_at) - micros(started_at)) END
     ) AS duration_seconds,
     removed_at
--- A subquery, not a WITH: Postgres would compute one of those for all tasks where a join asks for a few.
+-- A subquery, not a WITH, which Postgres would compute for all tasks even if a join needs only a few.
 FROM (
     SELECT
         tasks.*,
-        -- Null and order are asked of the instants themselves: SQLite computes an expression anew at every use.
+        -- The timestamps themselves are compared, because SQLite computes an expression again at every use.
         CASE
             WHEN date_created IS NULL AND created_after IS NOT NULL AND created_before IS NOT NULL
                 THEN (micros(created_after) + micros(created_before)) / 2

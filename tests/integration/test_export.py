@@ -97,7 +97,7 @@ def without_empty_text(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_what_is_read_back_equals_the_table(synced, tmp_path, kind):
+def test_an_export_read_back_equals_the_table(synced, tmp_path, kind):
     for name in SELECTIONS:
         file = tmp_path / f"{name}.{kind}"
         rows = export(name, file, source=synced)
@@ -114,7 +114,7 @@ def test_what_is_read_back_equals_the_table(synced, tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_an_empty_table_is_a_file_with_its_columns(migrated_url, tmp_path, kind):
+def test_an_empty_table_is_exported_with_its_columns(migrated_url, tmp_path, kind):
     file = tmp_path / f"tasks.{kind}"
     assert export("tasks", file, source=migrated_url) == 0
     if kind == "parquet":
@@ -134,7 +134,7 @@ def test_parquet_has_the_same_types_whatever_the_rows(synced, tmp_path):
         assert schemas[0] == schemas[-1]
 
 
-def test_csv_is_exactly_what_is_stored(engine, migrated_url, tmp_path):
+def test_csv_contains_exactly_the_stored_values(engine, migrated_url, tmp_path):
     texts = [
         HOSTILE,
         "- Et toi ?",
@@ -169,7 +169,7 @@ def test_csv_is_exactly_what_is_stored(engine, migrated_url, tmp_path):
     assert file.read_bytes() == before
 
 
-def test_csv_for_excel_is_made_for_excel(engine, migrated_url, tmp_path, caplog):
+def test_csv_for_excel_follows_the_rules_of_excel(engine, migrated_url, tmp_path, caplog):
     with engine.begin() as connection:
         store_task(
             connection,
@@ -233,7 +233,7 @@ def test_memory_does_not_grow_with_the_results(engine, migrated_url, tmp_path):
     assert peak < size * number
 
 
-def test_type_status_and_time_narrow_an_export(synced, tmp_path):
+def test_task_type_status_and_time_filter_an_export(synced, tmp_path):
     file = tmp_path / "out.ndjson"
     since, until = dt.datetime(2026, 6, 10, tzinfo=dt.UTC), dt.datetime(2026, 6, 20, tzinfo=dt.UTC)
     for name in ("tasks", "task_results", "subtitles", "detections", "task_history", "task_timeline"):
@@ -257,7 +257,7 @@ def test_type_status_and_time_narrow_an_export(synced, tmp_path):
 
 
 @one_in(3, "kind, name, period", FORMATS, ["tasks", "subtitles", "task_daily"], ["day", "month"])
-def test_a_partitioned_folder_holds_every_row_in_its_place(synced, tmp_path, kind, name, period):
+def test_every_row_is_in_the_partition_of_its_time(synced, tmp_path, kind, name, period):
     folder = tmp_path / "out"
     rows = export(name, folder, source=synced, format=kind, partition_by=period)
     expected = frame_of(name, synced)
@@ -275,7 +275,7 @@ def test_a_partitioned_folder_holds_every_row_in_its_place(synced, tmp_path, kin
     assert len(parts) > (3 if period == "day" else 0)
 
 
-def test_an_export_that_is_there_is_replaced_only_if_told(synced, tmp_path):
+def test_an_existing_export_is_replaced_only_with_may_replace(synced, tmp_path):
     folder = tmp_path / "out"
     export("tasks", folder, source=synced, format="csv", partition_by="day")
     with pytest.raises(ExportError, match="--force replaces it"):
@@ -288,7 +288,7 @@ def test_an_export_that_is_there_is_replaced_only_if_told(synced, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_a_folder_with_anything_else_in_it_is_left_alone(synced, tmp_path):
+def test_a_folder_with_other_files_is_not_replaced(synced, tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     for target in (tmp_path, tmp_path / "mine.txt"):
         with pytest.raises(ExportError, match="choose another"):
@@ -296,7 +296,7 @@ def test_a_folder_with_anything_else_in_it_is_left_alone(synced, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
-def test_an_export_that_fails_leaves_what_was_there(synced, tmp_path, monkeypatch):
+def test_a_failed_export_leaves_the_previous_file(synced, tmp_path, monkeypatch):
     file = tmp_path / "tasks.csv"
     file.write_text("before")
     monkeypatch.setattr("etl.export.writers.CsvWriter.write", lambda *_: 1 / 0)
@@ -306,7 +306,7 @@ def test_an_export_that_fails_leaves_what_was_there(synced, tmp_path, monkeypatc
     assert [path.name for path in tmp_path.iterdir()] == ["tasks.csv"]
 
 
-def test_what_a_link_leads_to_is_written_and_no_database(synced, tmp_path, sqlite_databases):
+def test_the_target_of_a_link_is_replaced_but_never_a_database(synced, tmp_path, sqlite_databases):
     (tmp_path / "link.csv").symlink_to(tmp_path / "tasks.csv")
     (tmp_path / "tasks.csv.part").write_text("mine")
     export("tasks", tmp_path / "link.csv", source=synced)
@@ -322,7 +322,7 @@ def test_what_a_link_leads_to_is_written_and_no_database(synced, tmp_path, sqlit
         assert file.read_bytes() == before
 
 
-def test_a_file_keeps_its_mode(synced, tmp_path):
+def test_a_replaced_file_keeps_its_mode(synced, tmp_path):
     file = tmp_path / "tasks.csv"
     file.write_text("before")
     file.chmod(0o640)
@@ -330,7 +330,7 @@ def test_a_file_keeps_its_mode(synced, tmp_path):
     assert file.stat().st_mode & 0o777 == 0o640
 
 
-def test_a_standard_output_that_cannot_be_written_is_named(synced, monkeypatch):
+def test_an_unwritable_standard_output_is_reported(synced, monkeypatch):
     class Full(io.RawIOBase):
         def writable(self) -> bool:
             return True
@@ -345,7 +345,7 @@ def test_a_standard_output_that_cannot_be_written_is_named(synced, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_a_full_disk_is_said_in_one_line(synced, kind):
+def test_a_full_disk_is_reported_in_one_line(synced, kind):
     device = Path("/dev/full")
     if not device.exists():
         give_up(f"there is no {device} here")
@@ -353,7 +353,7 @@ def test_a_full_disk_is_said_in_one_line(synced, kind):
         export("tasks", device, source=synced, format=kind)
 
 
-def test_a_pipe_gets_every_row_and_stays_a_pipe(synced, tmp_path):
+def test_a_pipe_receives_every_row_and_remains_a_pipe(synced, tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     with ThreadPoolExecutor(1) as pool:
@@ -364,7 +364,7 @@ def test_a_pipe_gets_every_row_and_stays_a_pipe(synced, tmp_path):
     assert [each.name for each in tmp_path.iterdir()] == ["pipe"]
 
 
-def test_where_nothing_can_be_written_one_line_says_so(synced, tmp_path):
+def test_an_unwritable_target_is_reported_in_one_line(synced, tmp_path):
     with pytest.raises(ExportError, match=r"cannot write .*: No such file or directory"):
         export("tasks", tmp_path / "missing" / "tasks.csv", source=synced)
     with pytest.raises(ExportError, match="does not end with a format"):
@@ -389,7 +389,7 @@ IDS = [
 ]
 
 
-def test_no_id_is_a_dangerous_name():
+def test_no_id_becomes_a_dangerous_file_name():
     names = [file_name(task_id) for task_id in IDS]
     assert len({name.casefold() for name in names}) == len(IDS)
     assert all(Path(name).name == name and len(name) <= 100 and name.isascii() for name in names)

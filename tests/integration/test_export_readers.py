@@ -142,7 +142,7 @@ def rows_of(table: pa.Table, names: list[str]) -> list[str]:
 
 @pytest.mark.parametrize("period", ["day", "month"])
 @pytest.mark.parametrize("read", READERS)
-def test_every_reader_finds_in_a_folder_what_is_in_one_file(
+def test_every_reader_reads_the_same_rows_from_partitions_as_from_one_file(
     filled_url, tmp_path, read: Callable[[Path], pa.Table], period
 ):
     for name in TIMED:
@@ -162,7 +162,7 @@ def test_every_reader_finds_in_a_folder_what_is_in_one_file(
 
 
 @pytest.mark.parametrize("read", READERS)
-def test_every_reader_finds_the_columns_of_an_export_without_rows(
+def test_every_reader_reads_the_columns_of_an_export_without_rows(
     migrated_url, tmp_path, read: Callable[[Path], pa.Table]
 ):
     for name in TIMED:
@@ -175,7 +175,7 @@ def test_every_reader_finds_the_columns_of_an_export_without_rows(
 
 
 @pytest.mark.parametrize("kind", ["csv", "ndjson"])
-def test_folders_of_text_are_read_back_too(filled_url, tmp_path, kind):
+def test_partitions_of_csv_and_ndjson_can_be_read_back(filled_url, tmp_path, kind):
     duckdb = an_import("duckdb")
     for name in TIMED:
         for period in ("day", "month"):
@@ -190,7 +190,7 @@ def test_folders_of_text_are_read_back_too(filled_url, tmp_path, kind):
                 assert read.num_rows == number
 
 
-def test_a_folder_holds_nothing_but_its_parts(filled_url, tmp_path):
+def test_a_partitioned_folder_contains_only_its_partitions(filled_url, tmp_path):
     for kind in FORMATS:
         folder = tmp_path / kind
         export("task_daily", folder, source=filled_url, format=kind, partition_by="month")
@@ -216,7 +216,7 @@ def test_a_day_is_a_date_in_every_time_zone(filled_url, tmp_path):
                 assert {day for (day,) in days.fetchall()} == stored
 
 
-def test_a_day_is_plain_in_text(filled_url, tmp_path):
+def test_a_day_has_no_time_in_csv_and_ndjson(filled_url, tmp_path):
     for kind in ("csv", "ndjson"):
         file = tmp_path / f"daily.{kind}"
         export("task_daily", file, source=filled_url)

@@ -78,18 +78,18 @@ def assert_linear(small: int, large: int) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES["sqlite"])
-def test_twice_as_much_takes_twice_as_long_on_sqlite(sqlite_copies, name):
+def test_doubling_the_rows_at_most_doubles_the_time_on_sqlite(sqlite_copies, name):
     query = queries("sqlite", since=SINCE)[name]
     assert_linear(*(work(engine, query) for engine in sqlite_copies))
 
 
 @pytest.mark.parametrize("name", NAMES["postgresql"])
-def test_twice_as_much_takes_twice_as_long_on_postgres(postgres_copies, name):
+def test_doubling_the_rows_at_most_doubles_the_time_on_postgres(postgres_copies, name):
     query = queries("postgresql", since=NOW - 2 * RUNS * STEP)[name]
     assert_linear(*(work(engine, query) for engine in postgres_copies))
 
 
-def test_what_compares_all_with_all_is_noticed(sqlite_copies, postgres_copies):
+def test_a_quadratic_query_is_noticed(sqlite_copies, postgres_copies):
     query = (
         "SELECT count(*) FROM sync_runs JOIN status_spans ON valid_from <= watermark_after"
         " AND (valid_to > watermark_after OR valid_to IS NULL)"
@@ -109,7 +109,7 @@ COMPARED = (
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
-def test_the_queue_at_each_sync_is_that_of_the_stretches(request, kind):
+def test_the_queue_at_each_sync_agrees_with_the_status_spans(request, kind):
     engine = request.getfixturevalue(f"{kind}_copies")[0]
     asked = queries(engine.dialect.name, since=NOW - 2 * RUNS * STEP)
     expected = defaultdict(Counter)

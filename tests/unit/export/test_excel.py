@@ -74,12 +74,12 @@ KEPT = [
 
 
 @pytest.mark.parametrize("separator, decimal", [(",", "."), (";", ","), ("\t", ".")])
-def test_text_stays_text(separator, decimal):
+def test_text_remains_text(separator, decimal):
     data = written(KEPT, ColumnType.TEXT, separator=separator)
     assert opened(data, separator=separator, decimal=decimal) == KEPT
 
 
-def test_text_that_begins_like_a_formula_is_not_run():
+def test_text_that_starts_like_a_formula_is_not_executed():
     for text in (
         "- Et toi ?",
         "=1+1",
@@ -98,7 +98,7 @@ def test_text_that_begins_like_a_formula_is_not_run():
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)))
 @example(['"=', '="1"', '=""1""'])
-def test_no_text_is_run_or_converted(texts):
+def test_no_text_is_executed_or_converted(texts):
     for text, cell in zip(texts, opened(written(texts, ColumnType.TEXT)), strict=True):
         plain = text.replace("\r\n", "\n").replace("\r", "\n")
         assert cell in (plain, f"'{plain}")
@@ -118,7 +118,7 @@ def test_times_and_days_are_dates():
     ]
 
 
-def test_numbers_are_numbers_of_the_region():
+def test_numbers_use_the_decimal_sign_of_the_region():
     numbers = [0.5, -12.25, None, 1e-07, 3.0]
     shown = [("number", "0.5"), ("number", "-12.25"), "", ("number", "1e-07"), ("number", "3.0")]
     assert opened(written(numbers, ColumnType.DOUBLE)) == shown
@@ -131,7 +131,7 @@ def test_numbers_are_numbers_of_the_region():
     ]  # fmt: skip
 
 
-def test_json_and_booleans_are_shown():
+def test_json_and_booleans_are_readable():
     documents = [{"id": 9007199254740993123, "t": "é"}, [1], "00042", 12345678901234567890, None]
     assert opened(written(documents, ColumnType.JSON)) == [
         '{"id":9007199254740993123,"t":"é"}', "[1]", '"00042"', "12345678901234567890", "",
@@ -143,7 +143,7 @@ def test_json_and_booleans_are_shown():
     ]
 
 
-def test_a_cell_that_is_too_long_is_cut_and_counted():
+def test_a_cell_that_is_too_long_is_truncated_and_counted():
     texts = ["x" * MAX_UNITS, "x" * (MAX_UNITS + 1), "🎬" * (MAX_UNITS // 2), "🎬" * 20_000, "-" * 40_000]
     losses = ExcelLosses()
     cells = opened(written(texts, ColumnType.TEXT, losses=losses))
