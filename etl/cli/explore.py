@@ -1,4 +1,4 @@
-"""`gcore-etl explore`: the copy in a browser, to look around in."""
+"""`gcore-etl explore`: browse a copy on SQLite in Datasette."""
 
 from __future__ import annotations
 
@@ -21,17 +21,23 @@ if TYPE_CHECKING:
 
 
 class ExplorerUnavailable(click.ClickException):
-    """It cannot be served here until something is installed or freed."""
+    """The explorer cannot start: a package is missing, or the address is in use."""
 
     exit_code = 3
 
 
-@click.command()
+@click.command(short_help="Browse a copy on SQLite in a web browser.")
 @host_option
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=8001, show_default=True, help="0: any free one."
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8001,
+    show_default=True,
+    help="Port to listen on; 0 for any free port.",
 )
-@click.option("--open/--no-open", "is_opened", default=True, help="Open a browser.  [default: open]")
+@click.option(
+    "--open/--no-open", "is_opened", default=True, help="Open the page in a browser.  [default: open]"
+)
 @allow_host_option
 @database_option
 @click.pass_context
@@ -46,11 +52,12 @@ def explore(  # noqa: PLR0913
     database_url: str | None,
 ) -> None:
     """
-    Look around in a copy on SQLite, in a browser, until stopped (Ctrl-C or SIGTERM).
+    Browse a copy on SQLite in a web browser, until stopped with Ctrl-C or SIGTERM.
 
-    Datasette shows tables and views with facets, answers the questions of docs/queries.md and your own in
-    SQL, and finds what was said in the videos. It reads only; syncs may run meanwhile. It answers only to the
-    address it listens on, localhost, 127.0.0.1 and [::1], so that no web page can read the copy.
+    Datasette shows tables and views with facets, runs the queries of docs/queries.md and your own SQL, and
+    searches the transcripts. It is read-only, and syncs can run at the same time. Only requests for the
+    host it listens on, localhost, 127.0.0.1 and [::1] are answered, so that other web pages cannot read the
+    copy.
     """
     exploring = _import("etl.explore")
     datasette = exploring.explorer(load_settings(database_url=database_url).database_url)
@@ -59,10 +66,10 @@ def explore(  # noqa: PLR0913
             shown = f"[{host}]" if listener.family == socket.AF_INET6 else host
             address, number, *_ = listener.getsockname()
             url = f"http://{shown}:{number}/"
-            note(f"The copy is at {url}; Ctrl-C ends it.")
+            note(f"The copy is at {url}; press Ctrl-C to stop.")
             warn_if_public(address, "the copy")
             if is_opened:
-                webbrowser.open(url)  # it waits in the queue until it is served
+                webbrowser.open(url)  # the request waits in the queue until the server runs
             exploring.serve(datasette, listener, host=host, allowed=allowed)
     except Interrupted as stop:
         context.exit(stop.exit_code)
@@ -75,7 +82,7 @@ def _import(name: str) -> ModuleType:
         if error.name not in {"datasette", "uvicorn"}:
             raise
         raise ExplorerUnavailable(
-            f"exploring needs {error.name}: pip install 'gcore-ai-tasks-etl[explore]'"
+            f"explore needs {error.name}: pip install 'gcore-ai-tasks-etl[explore]'"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""`gcore-etl export`: a table or view as a file."""
+"""`gcore-etl export`: write a table or view to a file."""
 
 from __future__ import annotations
 
@@ -22,29 +22,43 @@ FORMATS = ("parquet", "csv", "ndjson", "vtt", "srt")
 SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", ",": ",", ";": ";"}
 
 
-@click.command()
+@click.command(short_help="Export a table or view to a file.")
 @click.argument("table", type=click.Choice([*TABLES, *NAMES]), metavar="TABLE")
 @click.option(
     "-o",
     "--output",
     type=Output(may_be_folder=True),
-    help="The file, or folder, to write; - or nothing: standard output.",
+    help="File or folder to write; - for standard output.  [default: -]",
 )
-@click.option("--format", "kind", type=click.Choice(FORMATS), help="If the file's name does not say it.")
-@click.option("--since", type=Date(), help="Only rows since this day or instant.")
-@click.option("--until", type=Date(), help="Only rows before this day or instant.")
-@click.option("--task-name", type=Text(), help="Only this type: transcription, content-moderation.")
-@click.option("--status", type=Text(), help="Only this status, such as SUCCESS.")
-@click.option("--partition-by", type=click.Choice(["day", "month"]), help="A folder with a file for each.")
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(FORMATS),
+    help="Output format.  [default: the suffix of the file, else ndjson]",
+)
+@click.option("--since", type=Date(), help="Only rows from this day or time on.")
+@click.option("--until", type=Date(), help="Only rows before this day or time.")
+@click.option(
+    "--task-name",
+    type=Text(),
+    metavar="[transcription|content-moderation]",
+    help="Only rows of this task type.",
+)
+@click.option("--status", type=Text(), help="Only rows of tasks with this status, such as SUCCESS.")
+@click.option(
+    "--partition-by",
+    type=click.Choice(["day", "month"]),
+    help="Write a folder with a file for each day or month.",
+)
 @click.option("--excel", "is_excel", is_flag=True, help="Write CSV for Excel instead of exact CSV.")
 @click.option(
     "--separator",
     type=click.Choice(list(SEPARATORS)),
     metavar="[comma|semicolon|tab]",
-    help="With --excel: semicolon where numbers are written 1,5.  [default: comma]",
+    help="With --excel: semicolon for regions with a decimal comma.  [default: comma]",
 )
 @click.option("--raw", is_flag=True, hidden=True, expose_value=False, help="No effect: CSV is exact.")
-@click.option("--force", is_flag=True, help="Replace a folder that holds an export.")
+@click.option("--force", is_flag=True, help="Replace a folder that already contains an export.")
 @database_option
 def export(  # noqa: PLR0913
     *,
@@ -62,14 +76,16 @@ def export(  # noqa: PLR0913
     database_url: str | None,
 ) -> None:
     """
-    Write a table or view as Parquet, CSV or NDJSON; subtitles also as vtt or srt, a file for each task.
+    Export a table or view as Parquet, CSV or NDJSON.
 
-    Without -o, NDJSON goes to the standard output. TABLE is tasks, task_history, task_results, subtitles,
-    detections, sync_runs or a view. What --since and --until compare is the time of the row, or of its task.
+    TABLE is tasks, task_history, task_results, subtitles, detections, sync_runs or a view; gcore-etl schema
+    describes them. --since and --until compare the time of the row, or of its task. Subtitles can also be
+    exported as vtt or srt, with one file per task.
 
-    CSV holds exactly what is stored, for programs to read. Do not open it in a spreadsheet, which would run
-    text that begins like a formula. CSV made with --excel is for that: Excel shows every letter, reads times
-    (in UTC), keeps ids as they are and runs nothing. What is too long for its cells is cut, and counted.
+    CSV contains exactly the stored values and is meant for programs. Do not open it in a spreadsheet: text
+    that starts like a formula would be executed. For Excel, use --excel: text is displayed unchanged,
+    timestamps (UTC) are dates, ids stay text, and nothing is executed. Cells that exceed the limit of Excel
+    are truncated, with a warning.
     """
     from etl import export as exporting
 
@@ -77,13 +93,15 @@ def export(  # noqa: PLR0913
     common = {"since": since, "until": until, "task_name": task_name, "status": status}
     source = load_settings(database_url=database_url).database_url
     if separator is not None and not is_excel:
-        raise click.UsageError("--separator goes with --excel")
+        raise click.UsageError("--separator needs --excel")
     with interruptible():
         if kind in exporting.SUBTITLE_FORMATS:
             if is_excel:
-                raise click.UsageError(f"--excel is for CSV, not for {kind}")
+                raise click.UsageError(f"--excel writes CSV, not {kind}: omit one of them")
             if table != "subtitles" or output is None or partition_by is not None:
-                raise click.UsageError(f"--format {kind} is for subtitles, into a folder: -o DIR")
+                raise click.UsageError(
+                    f"--format {kind} exports subtitles to a folder: use export subtitles -o DIR"
+                )
             number = exporting.export_subtitles(output, kind, source=source, **common)  # type: ignore[arg-type]
         else:
             number = exporting.export(

@@ -1,43 +1,76 @@
-"""`gcore-etl schema`: which tables and views there are, and what a row of each is."""
+"""`gcore-etl schema`: the tables and views, what a row of each is, and their columns."""
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 import click
 
 from etl.cli.console import show
+from etl.cli.settings import load_settings
 from etl.json_output import to_json
 
 if TYPE_CHECKING:
-    from etl.frames.descriptions import Description
+    from etl.relations import Relation
+
+_WIDTH = 100
 
 
-@click.command()
+@click.command(short_help="Describe the tables and views and their columns.")
 @click.argument("name", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object each, each on a line.")
-def schema(*, name: str | None, as_json: bool) -> None:
+@click.option(
+    "-d",
+    "--database-url",
+    metavar="TEXT",
+    help="Check that this database has the schema of this release.  [default: no database is read]",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object per table or view, one on each line."
+)
+def schema(*, name: str | None, database_url: str | None, as_json: bool) -> None:
     """
-    Say which tables and views there are, what a row of each is, and its columns.
+    Describe the tables and views: what a row is, and the columns with their types.
 
-    With NAME, only that one. All of it is the same on SQLite and Postgres; no database is asked.
+    With NAME, describe only that table or view. The schema is the same on SQLite and Postgres.
     """
-    from etl.frames.descriptions import describe
+    from etl.relations import list_relations
 
-    described = describe()
-    found = [each for each in described if name in {None, each.name}]
-    if not found:
-        names = ", ".join(each.name for each in described)
+    relations = list_relations()
+    chosen = [relation for relation in relations if name in {None, relation.name}]
+    if not chosen:
+        names = ", ".join(relation.name for relation in relations)
         raise click.UsageError(f"there is no table or view {name!r}: choose one of {names}")
+    if database_url is not None:
+        _check(database_url)
     if as_json:
-        for each in found:
-            show(to_json(each))
+        for relation in chosen:
+            show(to_json(_as_object(relation)))
     else:
-        show("\n\n".join(map(_shown, found)))
+        show("\n\n".join(map(_as_text, chosen)))
 
 
-def _shown(described: Description) -> str:
-    width = max(map(len, described.columns))
-    comment = [f"  {line}" for line in described.comment.splitlines()]
-    columns = [f"    {name:{width}}  {kind}" for name, kind in described.columns.items()]
-    return "\n".join([f"{described.kind} {described.name}", *comment, *columns])
+def _check(database_url: str) -> None:
+    from etl.database import reading
+
+    with reading(load_settings(database_url=database_url).database_url):
+        pass  # it raises DatabaseError for a database with another schema
+
+
+def _as_object(relation: Relation) -> dict[str, object]:
+    return {
+        "name": relation.name,
+        "kind": relation.kind,
+        "comment": relation.comment,
+        "columns": relation.sql_types,
+    }
+
+
+def _as_text(relation: Relation) -> str:
+    width = max(map(len, relation.columns))
+    comment = [
+        textwrap.fill(paragraph, _WIDTH, initial_indent="  ", subsequent_indent="  ")
+        for paragraph in relation.comment.split("\n\n")
+    ]
+    columns = [f"    {name:{width}}  {kind}" for name, kind in relation.sql_types.items()]
+    return "\n".join([f"{relation.kind} {relation.name}", *comment, *columns])

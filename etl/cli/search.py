@@ -1,4 +1,4 @@
-"""`gcore-etl search`: what was said, and when in which video."""
+"""`gcore-etl search`: full-text search over the archived transcripts."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ if TYPE_CHECKING:
 MAX_HITS = 1000
 
 
-@click.command()
+@click.command(short_help="Search the archived transcripts.")
 @click.argument("text", type=Text())
-@click.option("--language", type=Text(), help="Only this language, as the API writes it: eng, ger, jpn.")
-@click.option("--since", type=Date(), help="Only tasks completed since this day or instant.")
-@click.option("--limit", type=click.IntRange(1, MAX_HITS), default=10, show_default=True, help="Most hits.")
+@click.option("--language", type=Text(), help="Only this language, in the codes of the API: eng, ger, jpn.")
+@click.option("--since", type=Date(), help="Only tasks completed on or after this day or time.")
+@click.option(
+    "--limit", type=click.IntRange(1, MAX_HITS), default=10, show_default=True, help="Maximum number of hits."
+)
 @database_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a hit, each on a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per hit, one on each line.")
 def search(  # noqa: PLR0913
     *,
     text: str,
@@ -36,10 +38,10 @@ def search(  # noqa: PLR0913
     as_json: bool,
 ) -> None:
     """
-    Find what was said in the archived transcripts, the best hits first.
+    Search the archived transcripts and show the best hits first.
 
-    TEXT are words that must all be there; "words in quotes" follow each other; colo* is all that begins so.
-    Case and accents do not matter.
+    A transcript must contain all words of TEXT. "Words in quotes" form a phrase; colo* matches every word
+    that starts with colo. Case and accents are ignored.
     """
     from etl import search as searching
     from etl.database import reading
@@ -52,14 +54,14 @@ def search(  # noqa: PLR0913
     if not hits:
         note("nothing found")
     if not is_complete:
-        note("not all transcripts can be searched yet: the next gcore-etl sync sees to it")
+        note("not all transcripts are indexed yet; the next gcore-etl sync indexes the rest")
 
 
 def shown(hit: Hit) -> str:
-    """Write a hit for a person, in two lines."""
+    """Return a hit as two lines of text."""
     moment = "" if hit.start_seconds is None else f"{_clock(hit.start_seconds)}  "
     lines = (f"{hit.rank}. {moment}{hit.url or hit.task_id}", f"   {hit.snippet}")
-    # What others wrote is shown, not obeyed.
+    # Control characters in a transcript must not reach the terminal.
     return "\n".join("".join(each if each.isprintable() else "\ufffd" for each in line) for line in lines)
 
 

@@ -1,4 +1,4 @@
-"""The copy in Datasette: views, the query book, facets and full-text search, and nothing can be written."""
+"""A read-only Datasette for a copy on SQLite, with the saved queries, facets and full-text search."""
 
 from etl.explore.server import explorer, serve
 from etl.explore.site import site

@@ -1,4 +1,4 @@
-"""Datasette, opened on one file, and what it cannot know of our tables."""
+"""Datasette for one SQLite file, with plugins for links and full-text search."""
 
 from __future__ import annotations
 
@@ -39,28 +39,28 @@ _SETTINGS = {
 }
 _TEMPLATES = Path(__file__).with_name("templates")
 _MAX_HITS = 50
-_NO_WORD = '""'  # FTS5 finds nothing by it
+_NO_WORD = '""'  # an FTS5 query without hits
 
 
 def explorer(database_url: str) -> Datasette:
     """
-    Give a Datasette that shows a copy on SQLite; its `app()` is an ASGI application.
+    Return a Datasette for a copy on SQLite; its `app()` is an ASGI application.
 
-    It reads the file only, and a sync may run meanwhile. Raises ConfigurationError for a URL that names no
-    file, DatabaseError where there is no database, or none that this release can read.
+    It is read-only, and a sync can run at the same time. Raises ConfigurationError for a URL of another
+    database system, DatabaseError if there is no database or one that this release cannot read.
     """
     engine = open_engine(database_url, read_only=True)
     if engine.dialect.name != "sqlite":
         raise ConfigurationError(
-            "only databases on SQLite can be explored; for Postgres, see docs/grafana.md and docs/metabase.md"
+            "explore needs a database on SQLite; for Postgres, see docs/grafana.md and docs/metabase.md"
         )
     with reading(database_url):
         datasette = Datasette(settings=_SETTINGS, template_dir=str(_TEMPLATES))
-    # It would print every wrong query, with all local variables, where the command was started.
+    # Otherwise every invalid query prints a traceback with all local variables to the terminal.
     pm.get_plugin("datasette.handle_exception").rich = None
     datasette.remove_database("_memory")
     copy = datasette.add_database(_Copy(datasette, str(engine.url.database)))
-    pm.register(_Knowledge(copy.name, database_url))
+    pm.register(_CopyPlugin(copy.name, database_url))
     pm.register(TaskPages(copy.name))
     return datasette
 
@@ -69,13 +69,14 @@ def serve(
     datasette: Datasette, listener: socket.socket, *, host: str | None = None, allowed: Iterable[str] = ()
 ) -> None:
     """
-    Answer whoever connects until a signal comes, which ends the queries under way; close the file.
+    Serve until a signal arrives, which interrupts the running queries; then close the file.
 
-    It answers under the address and port of the listener, as `host`, and under the `allowed` names.
+    Requests are answered if they are for the address and port of the listener, for `host`, or for one of the
+    `allowed` names.
     """
     address, port, *_ = listener.getsockname()
     guarded = HostGuard(datasette.app(), host=host or address, address=address, port=port, allowed=allowed)
-    # h11 shows a host that the request line names, and websockets would pass by the guard.
+    # h11 exposes a host in the request line, and websockets would bypass the guard.
     config = uvicorn.Config(
         guarded, lifespan="on", http="h11", ws="none", log_config=None, log_level="warning"
     )
@@ -83,7 +84,7 @@ def serve(
 
     class Server(uvicorn.Server):
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-            # It waits for the answers under way, which a query could hold up for long.
+            # uvicorn waits for the current responses, which a query could delay for long.
             for copy in copies:
                 copy.interrupt()
             super().handle_exit(sig, frame)
@@ -97,13 +98,13 @@ def serve(
 
 class _Copy(Database):  # type: ignore[misc]
     """
-    Opened as everywhere else: whatever the file is called, and without a trace left beside it.
+    A database opened as in the rest of the package: under any file name, and without leaving files beside it.
 
-    Only the owner's connections stay open between two reads. Others would keep a sync from tidying up its
-    log, or show the file for ever as it was when they were opened.
+    Only the owner's connections stay open between two reads. Those of other users would prevent a sync from
+    truncating its log, or would always show the file as it was when they were opened.
     """
 
-    _is_ending = False
+    _is_stopping = False
 
     def __init__(self, datasette: Datasette, path: str) -> None:
         super().__init__(datasette, path)
@@ -121,18 +122,18 @@ class _Copy(Database):  # type: ignore[misc]
         return connection
 
     async def execute_fn(self, fn: Callable[[sqlite3.Connection], Any]) -> Any:  # noqa: ANN401
-        """Run what reads, unless everything is to end."""
+        """Run a function that reads, unless the server is stopping."""
 
         def read(connection: sqlite3.Connection) -> Any:  # noqa: ANN401
             try:
-                if not self._is_ending:
+                if not self._is_stopping:
                     found = fn(connection)
                     refuse_changed(connection, Path(self.path))
                     return found
             except DatabaseError as error:
                 raise DatasetteError(str(error), status=503) from error
             except (sqlite3.OperationalError, QueryInterrupted):
-                if not self._is_ending:
+                if not self._is_stopping:
                     raise
             finally:
                 if not may_stay_open(connection):
@@ -141,27 +142,27 @@ class _Copy(Database):  # type: ignore[misc]
                     with self._guard:
                         self._open.discard(connection)
                         connection.close()
-            raise DatasetteError("This was stopped.", status=503)
+            raise DatasetteError("The server is stopping.", status=503)
 
         return await super().execute_fn(read)
 
     def interrupt(self) -> None:
-        """End what is read now, and let nothing else begin."""
-        self._is_ending = True
+        """Interrupt the running queries, and refuse new ones."""
+        self._is_stopping = True
         with self._guard:
             for connection in self._open:
                 connection.interrupt()
 
     def close(self) -> None:
-        """End what is still read, and close the file: only then SQLite removes what it made beside it."""
+        """Interrupt the running queries and close the file, so that SQLite removes its files beside it."""
         self.interrupt()
         self.ds.executor.shutdown(cancel_futures=True)
         for connection in self._open:
             connection.close()
 
 
-class _Knowledge:
-    """A plugin of Datasette."""
+class _CopyPlugin:
+    """A Datasette plugin for the metadata, the search and the links to tasks."""
 
     def __init__(self, database: str, database_url: str) -> None:
         self.__name__ = "gcore_etl"
@@ -169,12 +170,12 @@ class _Knowledge:
 
     @hookimpl
     def get_metadata(self) -> dict[str, Any]:
-        """Describe tables, views and canned queries."""
+        """Return the descriptions of tables and views, and the saved queries."""
         return site(self._database)
 
     @hookimpl(trylast=True)
     def prepare_connection(self, conn: sqlite3.Connection, database: str) -> None:
-        """Cut what is looked for into words as the index does; last, because it replaces a function."""
+        """Tokenize search text as the index does. It runs last, because it replaces a Datasette function."""
         if database == self._database:
             conn.create_function("escape_fts", 1, _as_fts5, deterministic=True)
             conn.create_function("search_transcripts", 1, self._search)
@@ -183,7 +184,7 @@ class _Knowledge:
     def render_cell(
         self, value: object, column: str, table: str | None, datasette: Datasette
     ) -> Markup | None:
-        """Lead from each task that is mentioned to the task."""
+        """Show a task id as a link to the task."""
         if column != "task_id" or table == "tasks" or not isinstance(value, str):
             return None
         row = datasette.urls.row(self._database, "tasks", tilde_encode(value))
@@ -200,5 +201,5 @@ def _as_fts5(text: object) -> str:
 
 
 def _as_text(value: object) -> str:
-    """Take what SQL gives, which need not be text."""
+    """Return an SQL value, which may have another type, as text."""
     return "" if value is None else str(value)

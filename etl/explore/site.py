@@ -1,13 +1,13 @@
-"""What Datasette is told of the database: which tables and views there are, what to ask, where to search."""
+"""The metadata for Datasette: descriptions of tables and views, facets, and saved queries."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from etl.frames.descriptions import describe
 from etl.queries import saved_queries
+from etl.relations import list_relations
 
-# What to count the values of, beside a table or view: columns of few values.
+# The columns whose values are counted beside a table or view.
 FACETS = {
     "tasks": ["task_name", "status", "category", "audio_language"],
     "task_history": ["event", "status"],
@@ -26,7 +26,7 @@ FACETS = {
     "stalls": ["task_name", "status"],
     "results_expiring": ["task_name", "status", "state"],
 }
-_NEWEST_FIRST = {
+_SORTED_NEWEST_FIRST = {
     "tasks": "started_at",
     "sync_runs": "run_id",
     "task_history": "history_id",
@@ -35,9 +35,9 @@ _NEWEST_FIRST = {
     "failures": "failed_at",
 }
 _SEARCH = {
-    "title": "What was said, when, and in which video?",
-    "description": 'Words, "phrases" and beginnings*; accents and capitals do not matter.',
-    # Datasette shows a field for each parameter; the function is made in `etl.explore.server`.
+    "title": "Search the transcripts",
+    "description": 'Words, "phrases" and prefixes*; case and accents are ignored.',
+    # Datasette shows an input for each parameter; `etl.explore.server` defines the function.
     "sql": """SELECT
     json_extract(value, '$.task_id') AS task_id,
     json_extract(value, '$.start_seconds') AS start_seconds,
@@ -50,11 +50,12 @@ ORDER BY json_extract(value, '$.rank')""",
 
 
 def site(database: str) -> dict[str, Any]:
-    """Give Datasette's metadata for the database that it knows by this name."""
+    """Return Datasette's metadata for the database with this name."""
     tables: dict[str, dict[str, Any]] = {
-        each.name: {"description": each.comment, "facets": FACETS.get(each.name, [])} for each in describe()
+        each.name: {"description": each.comment, "facets": FACETS.get(each.name, [])}
+        for each in list_relations()
     }
-    for name, column in _NEWEST_FIRST.items():
+    for name, column in _SORTED_NEWEST_FIRST.items():
         tables[name]["sort_desc"] = column
     tables["transcript_parts"] |= {"fts_table": "transcript_words", "fts_pk": "part_id"}
     tables["alembic_version"] = {"hidden": True}

@@ -1,4 +1,4 @@
-"""What Datasette shows of a task: links to its rows in other tables, and to moments of its video."""
+"""A task's page in Datasette: links to its rows in other tables, and to positions in its video."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from datasette.app import Datasette
     from datasette.utils.asgi import Request
 
-# Datasette finds such tables by foreign keys, of which there are none.
-OF_A_TASK = ("task_history", "task_results", "subtitles", "detections")
+# Datasette finds related tables by foreign keys, which this schema does not have.
+RELATED_TABLES = ("task_history", "task_results", "subtitles", "detections")
 
 
 class TaskPages:
-    """A plugin of Datasette; the template `row.html` shows what it counts."""
+    """A Datasette plugin; the template `row.html` shows its counts."""
 
     def __init__(self, database: str) -> None:
         self.__name__ = "gcore_etl_task_pages"
@@ -32,21 +32,23 @@ class TaskPages:
     async def extra_template_vars(
         self, table: str | None, view_name: str, request: Request | None, datasette: Datasette
     ) -> dict[str, Any]:
-        """Return the tables with rows about the task whose page is shown, and how many each has."""
+        """Return the related tables of the task on the page, with the number of its rows in each."""
         if view_name != "row" or table != "tasks" or request is None:
             return {}
         task_id = tilde_decode(request.url_vars["pks"])
-        counts = ", ".join(f"(SELECT count(*) FROM {name} WHERE task_id = :task_id)" for name in OF_A_TASK)
+        counts = ", ".join(
+            f"(SELECT count(*) FROM {name} WHERE task_id = :task_id)" for name in RELATED_TABLES
+        )
         found = await datasette.get_database(self._database).execute(f"SELECT {counts}", {"task_id": task_id})
-        asked = urlencode({"task_id__exact": task_id})
+        query = urlencode({"task_id__exact": task_id})
         return {
-            "of_this_task": [
+            "related_tables": [
                 {
                     "table": name,
                     "rows": rows,
-                    "address": f"{datasette.urls.table(self._database, name)}?{asked}",
+                    "address": f"{datasette.urls.table(self._database, name)}?{query}",
                 }
-                for name, rows in zip(OF_A_TASK, found.first(), strict=True)
+                for name, rows in zip(RELATED_TABLES, found.first(), strict=True)
             ]
         }
 
@@ -54,13 +56,13 @@ class TaskPages:
     def render_cell(
         self, row: sqlite3.Row, value: object, column: str, datasette: Datasette
     ) -> Coroutine[Any, Any, Markup] | None:
-        """Show where a subtitle starts as a time, with a link to that moment of the video."""
+        """Show the start of a subtitle as a time that links to that position in the video."""
         if column != "start_seconds" or not isinstance(value, int | float) or not math.isfinite(value):
             return None
-        # Of all other cells nothing is awaited: a coroutine that Datasette drops would be complained about.
-        return self._moment(row, value, datasette)
+        # Not an async method: for other cells, Python would warn about a coroutine that was never awaited.
+        return self._link_to_start(row, value, datasette)
 
-    async def _moment(self, row: sqlite3.Row, seconds: float, datasette: Datasette) -> Markup:
+    async def _link_to_start(self, row: sqlite3.Row, seconds: float, datasette: Datasette) -> Markup:
         columns = row.keys()
         url = row["url"] if "url" in columns else None
         if "url" not in columns and "task_id" in columns:
@@ -74,6 +76,6 @@ class TaskPages:
 
 
 def as_clock(seconds: float) -> str:
-    """Return a place in a video as `0:00:14`."""
+    """Return a position in a video as `0:00:14`."""
     whole = max(0, int(seconds))
     return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"

@@ -1,5 +1,5 @@
 """
-Tables and views as files: Parquet, CSV, NDJSON; transcripts as subtitle files.
+Export tables and views to Parquet, CSV or NDJSON, and transcripts to subtitle files.
 
     from pathlib import Path
     from etl import export
@@ -7,17 +7,16 @@ Tables and views as files: Parquet, CSV, NDJSON; transcripts as subtitle files.
     export.export("tasks", Path("tasks.parquet"), source="sqlite:///gcore_tasks.db", since="2026-06-01")
     export.export_subtitles(Path("subtitles"), "srt")
 
-All that one call writes is of one instant, and a sync may run meanwhile. A file appears under its name when
-it is complete, and not before.
+Each call exports one snapshot of the database, also while a sync runs. A file gets its name only when it is
+complete.
 """
 
 from etl.export.subtitle_files import SUBTITLE_FORMATS, export_subtitles
-from etl.export.tables import FORMATS, PERIODS, RELATIONS, export
+from etl.export.tables import FORMATS, PERIODS, export
 
 __all__ = [
     "FORMATS",
     "PERIODS",
-    "RELATIONS",
     "SUBTITLE_FORMATS",
     "export",
     "export_subtitles",

@@ -1,42 +1,38 @@
-"""From the arrays of a frame to the plain values that a file holds."""
+"""From the columns of a frame to the plain values that a text file contains."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 import numpy as np
-import sqlalchemy as sa
 
-from etl.frames.dtypes import Day
-from etl.models import Json, UtcDateTime
+from etl.views.view import ColumnType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import pandas as pd
-    from sqlalchemy.types import TypeEngine
 
-    # The columns of a file, and what the database stores in each.
-    Types = Mapping[str, TypeEngine[Any]]
+    # The columns of a file.
+    Types: TypeAlias = Mapping[str, ColumnType]
 
 _encode = msgspec.json.Encoder().encode
 
 
-def plain_values(column: pd.Series[Any], stored: TypeEngine[Any]) -> list[Any]:
+def plain_values(column: pd.Series[Any], kind: ColumnType) -> list[Any]:
     """
-    Give the values of a column: text, numbers, true and false, what JSON holds; None for null.
+    Return the values of a column as text, numbers, booleans, JSON documents, and None for null.
 
-    An instant is ISO 8601 text in UTC, with all six digits of the second; a day is `YYYY-MM-DD`.
+    A timestamp is ISO 8601 text in UTC with six digits for the fraction of the second; a day is `YYYY-MM-DD`.
     """
-    if isinstance(stored, (UtcDateTime, Day)):
-        unit = "D" if isinstance(stored, Day) else "us"
-        shown = np.datetime_as_string(column.to_numpy(dtype="datetime64[us]"), unit=unit)  # type: ignore[call-overload]
-        end = "" if isinstance(stored, Day) else "Z"
-        return [None if text == "NaT" else f"{text}{end}" for text in shown.tolist()]
-    if isinstance(stored, Json):
+    if kind in {ColumnType.TIMESTAMP, ColumnType.DAY}:
+        unit, suffix = ("D", "") if kind is ColumnType.DAY else ("us", "Z")
+        texts = np.datetime_as_string(column.to_numpy(dtype="datetime64[us]"), unit=unit)  # type: ignore[call-overload]
+        return [None if text == "NaT" else f"{text}{suffix}" for text in texts.tolist()]
+    if kind is ColumnType.JSON:
         return list(column)
-    if isinstance(stored, sa.Double):
+    if kind is ColumnType.DOUBLE:
         return [None if number != number else number for number in column.tolist()]  # noqa: PLR0124 - NaN
     array: Any = column.array
     values: list[Any] = array.to_numpy(dtype=object, na_value=None).tolist()
@@ -44,5 +40,5 @@ def plain_values(column: pd.Series[Any], stored: TypeEngine[Any]) -> list[Any]:
 
 
 def json_text(value: Any) -> str | None:  # noqa: ANN401
-    """Write a JSON document as text; null stays null."""
+    """Return a JSON document as text, and None for null."""
     return None if value is None else _encode(value).decode()

@@ -1,11 +1,12 @@
 """
-CSV that Excel opens by a double click, without losing anything that can be kept.
+CSV that Excel opens with a double click, with as little loss as possible.
 
-What Excel does to a CSV file, by its documentation: without a byte order mark it takes UTF-8 for the code
-page of Windows; it separates columns by the list separator of the Windows region (`;` where numbers have a
-decimal comma); text that looks like a number, a date or a formula becomes one; numbers keep 15 digits; a cell
-holds 32,767 characters (UTF-16 units), a sheet 1,048,576 rows. It has no time zones, and keeps ISO 8601 with
-a zone as text. There is no `sep=` line here: after one Excel no longer heeds the byte order mark.
+What Excel does to a CSV file, according to its documentation: without a byte order mark it reads UTF-8 as
+the code page of Windows. It splits columns at the list separator of the Windows region (`;` where numbers
+have a decimal comma). It converts text that looks like a number, a date or a formula. Numbers keep 15
+digits; a cell holds 32,767 characters (UTF-16 units), a sheet 1,048,576 rows. It has no time zones, and
+keeps ISO 8601 with a zone as text. There is no `sep=` line, because Excel ignores the byte order mark in a
+file with one.
 """
 
 from __future__ import annotations
@@ -14,14 +15,11 @@ import dataclasses
 import re
 from typing import IO, TYPE_CHECKING, Any
 
-import sqlalchemy as sa
-
 from etl.export.writers import CsvWriter, cell_texts
-from etl.models import Json, UtcDateTime
+from etl.views.view import ColumnType
 
 if TYPE_CHECKING:
     import pandas as pd
-    from sqlalchemy.types import TypeEngine
 
     from etl.export.columns import Types
 
@@ -29,10 +27,10 @@ MAX_UNITS = 32_767
 MAX_ROWS = 1_048_576
 MAX_DIGITS = 15
 CUT = " … [cut]"
-# The region's decimal sign goes with its list separator.
+# The decimal sign of a region follows from its list separator.
 _DECIMAL_SIGNS = {",": ".", ";": ",", "\t": "."}
 
-_FORMULA = re.compile(r"[\s\0]*[=+\-@＝＋－＠]")  # noqa: RUF001 - Excel takes the wide ones for formulas as well
+_FORMULA = re.compile(r"[\s\0]*[=+\-@＝＋－＠]")  # noqa: RUF001 - Excel also reads full-width signs as formulas
 _MONTH = (
     "jan|ene|gen|feb|fév|fev|mar|mär|apr|avr|abr|may|mai|maj|mag|mei|jun|jui|giu|jul|lug|aug|aoû|ago|sep|set|"
     "oct|okt|ott|out|nov|dec|dez|déc|dic"
@@ -47,25 +45,27 @@ _CONVERTED = re.compile(
     r"|#(?:n/a|ref!|name\?|value!|num!|null!|div/0!)",
     re.IGNORECASE,
 )
-# So long may a text inside a formula be.
+# The longest text literal that Excel accepts in a formula.
 _MAX_LITERAL = 255
 
 
 @dataclasses.dataclass(slots=True)
 class ExcelLosses:
-    """What did not fit into Excel: cells that were cut, and rows below the end of a sheet."""
+    """What exceeds the limits of Excel: truncated cells, and rows after the last row of a sheet."""
 
     cells: int = 0
     rows: int = 0
 
     def warnings(self) -> list[str]:
-        """Return what to tell the user."""
+        """Return the warnings for the user."""
         found = []
         if self.cells:
-            found.append(f"cells cut because Excel holds {MAX_UNITS:,} characters in each: {self.cells:,}")
+            found.append(
+                f"{self.cells:,} cells were truncated to {MAX_UNITS:,} characters, the limit of Excel"
+            )
         if self.rows:
             found.append(
-                f"rows that Excel will leave out, as it reads {MAX_ROWS:,} of a file: {self.rows:,}; "
+                f"Excel will not show the last {self.rows:,} rows, because a sheet holds {MAX_ROWS:,}; "
                 "export fewer with --since and --until, or several files with --partition-by"
             )
         return found
@@ -73,11 +73,11 @@ class ExcelLosses:
 
 class ExcelWriter(CsvWriter):
     """
-    Writes CSV for Excel: with a byte order mark, and times as `2026-11-18 14:57:22`, in UTC.
+    Writes CSV for Excel: with a byte order mark, and timestamps as `2026-11-18 14:57:22`, in UTC.
 
-    Text that Excel would take for a number or a date is written as `="00042"`, as are integers of more than
-    15 digits: of what a CSV file may hold, only a formula gives text that stays as it is. Text that begins
-    like a formula gets an apostrophe before it. With `;` between the columns, numbers have a decimal comma.
+    Text that Excel would convert to a number or a date is written as `="00042"`, and so are integers of
+    more than 15 digits: only the result of a formula remains unchanged text. Text that starts like a
+    formula gets an apostrophe in front. With the separator `;`, numbers have a decimal comma.
     """
 
     line_end = "\r\n"
@@ -89,22 +89,22 @@ class ExcelWriter(CsvWriter):
         super().__init__(file, types)
 
     def write(self, frame: pd.DataFrame) -> None:
-        """Add rows."""
+        """Append rows."""
         super().write(frame)
         self._losses.rows += max(0, self._rows + len(frame) - max(self._rows, MAX_ROWS))
         self._rows += len(frame)
 
-    def cells(self, column: pd.Series[Any], stored: TypeEngine[Any]) -> list[str | None]:
+    def cells(self, column: pd.Series[Any], kind: ColumnType) -> list[str | None]:
         """Return the text of each cell, None for null."""
-        texts = cell_texts(column, stored)
-        if isinstance(stored, UtcDateTime):
+        texts = cell_texts(column, kind)
+        if kind is ColumnType.TIMESTAMP:
             return [None if text is None else f"{text[:10]} {text[11:19]}" for text in texts]
-        if isinstance(stored, sa.Double):
+        if kind is ColumnType.DOUBLE:
             return [None if text is None else text.replace(".", self._decimal_sign) for text in texts]
-        if isinstance(stored, sa.Integer):
+        if kind is ColumnType.INTEGER:
             is_long = (text is not None and len(text.lstrip("-")) > MAX_DIGITS for text in texts)
             return [f'="{text}"' if long else text for text, long in zip(texts, is_long, strict=True)]
-        if isinstance(stored, (sa.Text, Json)):
+        if kind in {ColumnType.TEXT, ColumnType.JSON}:
             return [None if text is None else self._fitted(_as_text(text)) for text in texts]
         return texts
 
@@ -112,12 +112,12 @@ class ExcelWriter(CsvWriter):
         if 2 * len(text) <= MAX_UNITS or len(encoded := text.encode("utf-16-le")) <= 2 * MAX_UNITS:
             return text
         self._losses.cells += 1
-        # Half of a surrogate pair is dropped.
+        # Half a surrogate pair at the end is dropped.
         return encoded[: 2 * (MAX_UNITS - len(CUT))].decode("utf-16-le", "ignore") + CUT
 
 
 def _as_text(text: str) -> str:
-    """Return a cell that Excel shows as this text."""
+    """Return the cell that Excel displays as this text."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if _FORMULA.match(text):
         return f"'{text}"

@@ -1,4 +1,4 @@
-"""A subtitle file for each transcript, under a name that no file system minds."""
+"""Export a subtitle file for each transcript, under a name that every file system accepts."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SUBTITLE_FORMATS = ("vtt", "srt")
-_TRANSCRIPTS_AT_ONCE = 100
-# No capitals: two ids may differ in nothing else, and file systems may not.
+_CHUNK_TRANSCRIPTS = 100
+# Lower case only: on some file systems, ids that differ only in case would be the same file.
 _SAFE = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")
 _RESERVED = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)")
 
@@ -46,16 +46,16 @@ def export_subtitles(  # noqa: PLR0913
     status: str | None = None,
 ) -> int:
     """
-    Write a file for each archived transcript, replacing files of the same name; return the number of files.
+    Write a file for each archived transcript, replacing files of the same name, and return their number.
 
-    `kind` is `vtt`, as received where the API sent one that shows anything, or `srt`. There is no file where
-    nothing is said, or no times are known; the log counts these. `since` and `until` compare when the task
-    was completed. Raises ExportError for what cannot be written.
+    `kind` is `srt`, or `vtt`, which is the text received from the API if that contains any subtitles.
+    Transcripts without speech or without times get no file; their number is logged. `since` and `until`
+    compare the time when the task was completed. Raises ExportError if a file cannot be written.
     """
     try:
         make_folder(folder)
     except OSError as error:
-        raise ExportError(f"cannot make the folder {folder}: {error.strerror}") from error
+        raise ExportError(f"cannot create the folder {folder}: {error.strerror}") from error
     finished = sa.func.coalesce(TASKS.c.completed_at, TASKS.c.changed_at, type_=TASKS.c.completed_at.type)
     conditions = [
         *([] if since is None else [finished >= since]),
@@ -74,7 +74,7 @@ def export_subtitles(  # noqa: PLR0913
                 file.write(text.encode())
             written += 1
     if skipped:
-        logger.warning("no file for %s transcripts that have no speech, or no times", f"{skipped:,}")
+        logger.warning("skipped %s transcripts that have no speech, or no times", f"{skipped:,}")
     return written
 
 
@@ -90,7 +90,7 @@ def _as_srt(vtt: str | None, subtitles: list[Any]) -> str:
 
 
 def file_name(task_id: str) -> str:
-    """Give a name by which a task's file can be called anywhere: its id, if that is one."""
+    """Return a file name that is valid everywhere: the id of the task if possible, else a slug and a hash."""
     if _SAFE.fullmatch(task_id) and not _RESERVED.fullmatch(task_id):
         return task_id
     slug = re.sub(r"[^a-z0-9]+", "-", task_id.lower()).strip("-")[:40]
@@ -100,14 +100,14 @@ def file_name(task_id: str) -> str:
 def _iter_transcripts(
     connection: sa.Connection, conditions: list[sa.ColumnElement[bool]]
 ) -> Iterator[tuple[str, str | None, list[Any]]]:
-    """Return the id, the WebVTT and the subtitles of each transcript, reading a few transcripts at a time."""
+    """Yield the id, the WebVTT and the subtitles of each transcript, reading a few transcripts at a time."""
     last = ""
     query = (
         sa.select(RESULTS.c.task_id, RESULTS.c.vtt, RESULTS.c.text.is_not(None).label("has_text"))
         .join(TASKS, TASKS.c.task_id == RESULTS.c.task_id)
         .where(RESULTS.c.state == "archived", *conditions)
         .order_by(RESULTS.c.task_id)
-        .limit(_TRANSCRIPTS_AT_ONCE)
+        .limit(_CHUNK_TRANSCRIPTS)
     )
     while found := connection.execute(query.where(RESULTS.c.task_id > last)).all():
         last = found[-1].task_id

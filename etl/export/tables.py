@@ -1,4 +1,4 @@
-"""One table or view, cut to what is asked for, into one file or a folder of them."""
+"""Export one table or view, filtered, to one file or to a folder of partitions."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from etl.errors import UnsuitableExport
 from etl.export.excel import ExcelLosses, ExcelWriter
 from etl.export.targets import open_folder, open_output, open_part
 from etl.export.writers import CsvWriter, NdjsonWriter, ParquetWriter
-from etl.frames import catalog
-from etl.frames.frame_reader import read
+from etl.frames.frame import read_frame
+from etl.frames.selection import SELECTIONS, Day
 from etl.models import RESULTS, TASKS
+from etl.views.view import ColumnType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,25 +27,20 @@ if TYPE_CHECKING:
 
     from etl.export.columns import Types
     from etl.export.writers import Writer
-    from etl.frames.catalog import Relation
     from etl.frames.chunks import Source
+    from etl.frames.selection import Selection
     from etl.frames.times import Instant
 
 logger = logging.getLogger(__name__)
 
-_TABLES = (
-    *(catalog.TASKS, catalog.TASK_HISTORY, catalog.RESULTS),
-    *(catalog.SUBTITLES, catalog.DETECTIONS, catalog.RUNS),
-)
-RELATIONS = {relation.name: relation for relation in _TABLES} | catalog.VIEWS
 FORMATS = ("parquet", "csv", "ndjson")
 PERIODS = {"day": "%Y-%m-%d", "month": "%Y-%m"}
-# Where rows go that have no time. Not Hive's name for null: pandas cannot read a null there.
-NOWHEN = "unknown"
-# Of most tables these are some 20 MB. A result is a whole transcript, three times over.
-_ROWS_AT_ONCE = 10_000
-_RESULTS_AT_ONCE = 200
-_AT = "__partition_at"
+# The partition of rows without a time. Not Hive's name for null, as which pandas cannot read one back.
+NO_PERIOD = "unknown"
+# About 20 MB for most tables. A row of task_results contains the transcript three times.
+_CHUNK_ROWS = 10_000
+_CHUNK_RESULTS = 200
+_PARTITION_TIME = "__partition_time"
 
 
 def export(  # noqa: PLR0913
@@ -58,49 +54,50 @@ def export(  # noqa: PLR0913
     task_name: str | None = None,
     status: str | None = None,
     partition_by: str | None = None,
-    is_raw: bool = False,  # noqa: ARG001 - CSV is always exact; it once was not
+    is_raw: bool = False,  # noqa: ARG001 - earlier releases escaped formulas without it
     excel_separator: str | None = None,
     may_replace: bool = False,
 ) -> int:
     """
-    Write a table or view, and give the number of its rows.
+    Write a table or view, and return the number of rows.
 
-    `target` is a file, or with `partition_by` (`day`, `month`) a folder; without it, the rows go to the
-    standard output. `format` is that of the file's name if not given, NDJSON if there is none. `since` and
-    `until` compare what the frames of `etl.frames` compare; `task_name` and `status` those of the row, or of
-    its task. Rows come in the order of the primary key, or with `partition_by` in the order of time. With
-    `may_replace` an export there gives way.
+    `target` is a file, or with `partition_by` (`day`, `month`) a folder; None is the standard output.
+    `format` defaults to the suffix of the file, and to NDJSON on the standard output. `since` and `until`
+    compare the same times as in `etl.frames`; `task_name` and `status` compare the columns of the row, or
+    of its task. Rows are sorted by primary key, or with `partition_by` by time. With `may_replace`, an
+    existing export in the folder is replaced.
 
-    The folders of partitions are named `day=2026-06-26` or `month=2026-06`, and `day=unknown` for rows
-    without a time. Where the view has a column `day` itself, they are named `partition_day=2026-06-26`.
+    Partitions are folders named `day=2026-06-26` or `month=2026-06`, and `day=unknown` for rows without a
+    time. If the view itself has a column `day`, they are named `partition_day=2026-06-26`.
 
-    CSV holds exactly what is stored. With an `excel_separator` (`,`, `;` or a tab) it is CSV for Excel: see
-    `etl.export.excel`. The log warns of what does not fit into Excel. `is_raw` has no effect.
+    CSV contains exactly the stored values. With an `excel_separator` (`,`, `;` or a tab) it is CSV for
+    Excel: see `etl.export.excel`. Values that exceed the limits of Excel are logged as warnings. `is_raw`
+    has no effect.
 
-    Raises ExportError for what cannot be written, for times that make no sense, and for a filter or a period
-    that the table has not; DatabaseError where there is no database.
+    Raises ExportError if the target cannot be written, for an invalid time, and for a filter or a period
+    that the table does not support; DatabaseError if there is no database.
     """
-    relation = _narrowed(RELATIONS[name], task_name, status)
+    selection = _filtered(SELECTIONS[name], task_name, status)
     kind = format or _format_of(target, default="ndjson" if excel_separator is None else "csv")
     if excel_separator is not None and kind != "csv":
-        raise UnsuitableExport(f"--excel is for CSV, not for {kind}: leave it out, or write --format csv")
+        raise UnsuitableExport(f"--excel writes CSV, not {kind}: omit it, or use --format csv")
     if partition_by is not None:
-        relation = _timed(relation)
-    size = _RESULTS_AT_ONCE if name == RESULTS.name else _ROWS_AT_ONCE
+        selection = _sorted_by_time(selection)
+    size = _CHUNK_RESULTS if name == RESULTS.name else _CHUNK_ROWS
     try:
         frames = cast(
             "Iterator[pd.DataFrame]",
-            read(relation, source, since=since, until=until, columns=None, chunksize=size),
+            read_frame(selection, source, since=since, until=until, chunksize=size),
         )
     except ValueError as error:
         raise UnsuitableExport(str(error)) from error
-    types = {each: column.type for each, column in relation.columns.items() if each != _AT}
+    types = {each: kind for each, kind in selection.types.items() if each != _PARTITION_TIME}
     losses = ExcelLosses()
     start = functools.partial(_start, types=types, kind=kind, excel_separator=excel_separator, losses=losses)
     if partition_by is None:
         rows = _write_file(frames, target, start)
     elif target is None:
-        raise UnsuitableExport("--partition-by makes a folder: name it with -o")
+        raise UnsuitableExport("--partition-by writes a folder: name it with -o")
     else:
         with open_folder(target, may_replace=may_replace) as folder:
             rows = _write_parts(frames, folder, partition_by, kind, start)
@@ -112,7 +109,6 @@ def export(  # noqa: PLR0913
 def _start(
     file: IO[bytes], *, types: Types, kind: str, excel_separator: str | None, losses: ExcelLosses
 ) -> Writer:
-    """Return what writes a file of this kind."""
     if excel_separator is not None:
         return ExcelWriter(file, types, separator=excel_separator, losses=losses)
     if kind == "csv":
@@ -126,34 +122,43 @@ def _format_of(target: Path | None, *, default: str) -> str:
     if target is None or kind in FORMATS:
         return kind or default
     raise UnsuitableExport(
-        f"{target} does not say which format: name one with --format ({', '.join(FORMATS)})"
+        f"the name {target} does not end with a format: choose one with --format ({', '.join(FORMATS)})"
     )
 
 
-def _narrowed(relation: Relation, task_name: str | None, status: str | None) -> Relation:
-    """Keep what belongs to one type and status: by its own column, or by its task's."""
+def _filtered(selection: Selection, task_name: str | None, status: str | None) -> Selection:
+    """Return the selection of rows with this task type and status: their own, or those of their task."""
     conditions = []
     for column, value in (("task_name", task_name), ("status", status)):
         if value is None:
             continue
-        if column in relation.columns:
-            conditions.append(relation.columns[column] == value)
-        elif "task_id" in relation.columns:
+        if column in selection.columns:
+            conditions.append(selection.columns[column] == value)
+        elif "task_id" in selection.columns:
             ids = sa.select(TASKS.c.task_id).where(TASKS.c[column] == value)
-            conditions.append(relation.columns["task_id"].in_(ids))
+            conditions.append(selection.columns["task_id"].in_(ids))
         else:
-            raise UnsuitableExport(f"{relation.name} has no {column}, so that none can be chosen")
-    # Words are text in a file: nobody has to look up which there are.
-    return dataclasses.replace(relation, enumerations={}, conditions=tuple(conditions))
+            raise UnsuitableExport(
+                f"{selection.name} has no column {column} to filter: omit --{column.replace('_', '-')}"
+            )
+    # In a file, categories are text: without them their values need not be read first.
+    return dataclasses.replace(selection, kinds=selection.types, conditions=tuple(conditions))
 
 
-def _timed(relation: Relation) -> Relation:
-    if relation.time is None:
-        raise UnsuitableExport(f"{relation.name} has no time, and so no days or months")
-    columns = {**relation.columns, _AT: relation.time}
-    # The condition is none; it says that the time is needed, which may be another table's.
-    conditions = (*relation.conditions, sa.true())
-    return dataclasses.replace(relation, columns=columns, order=(_AT, *relation.order), conditions=conditions)
+def _sorted_by_time(selection: Selection) -> Selection:
+    if selection.time is None:
+        raise UnsuitableExport(
+            f"{selection.name} has no time column for --partition-by: {selection.why_no_time}"
+        )
+    is_day = isinstance(selection.time.type, Day)
+    return dataclasses.replace(
+        selection,
+        columns={**selection.columns, _PARTITION_TIME: selection.time},
+        kinds={**selection.kinds, _PARTITION_TIME: ColumnType.DAY if is_day else ColumnType.TIMESTAMP},
+        order=(_PARTITION_TIME, *selection.order),
+        # Always true; a selection with conditions selects from the table that has the time.
+        conditions=(*selection.conditions, sa.true()),
+    )
 
 
 def _write_file(
@@ -172,18 +177,18 @@ def _write_file(
 def _write_parts(
     frames: Iterator[pd.DataFrame], folder: Path, period: str, kind: str, start: Callable[[IO[bytes]], Writer]
 ) -> int:
-    """Write a file for each period; rows come in the order of time, so that one is open at a time."""
-    rows, now = 0, None
+    """Write a file for each period. Rows are sorted by time, so that one file at a time is open."""
+    rows, current = 0, None
     with contextlib.ExitStack() as stack:
         for frame in frames:
-            # What readers take from the names of folders must not be a column of the files, too.
+            # Readers turn the names of folders into a column, which must not also be a column of the files.
             key = f"partition_{period}" if period in frame else period
-            periods = frame[_AT].dt.strftime(PERIODS[period]).fillna(NOWHEN)
-            # Without any row there is one file all the same: it has the columns.
-            for name, part in frame.groupby(periods, sort=False) if len(frame) else [(NOWHEN, frame)]:
-                if name != now:
+            periods = frame[_PARTITION_TIME].dt.strftime(PERIODS[period]).fillna(NO_PERIOD)
+            # An export without rows is one file, which has the columns.
+            for name, part in frame.groupby(periods, sort=False) if len(frame) else [(NO_PERIOD, frame)]:
+                if name != current:
                     stack.close()
-                    now = name
+                    current = name
                     file = stack.enter_context(open_part(folder, f"{key}={name}", f"part-0.{kind}"))
                     writer = start(file)
                     stack.callback(writer.close)

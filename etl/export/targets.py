@@ -1,8 +1,8 @@
 """
-Where an export goes: a file, the standard output, or a folder with a file for each day or month.
+The targets of an export: a file, the standard output, or a folder with a file for each day or month.
 
-What is half written has another name, beside the one it will have. So whatever happens, under that name there
-is what was there before, or all of it.
+Incomplete output has a temporary name in the same folder. So the target always contains either the previous
+content or the complete export, whatever happens.
 """
 
 from __future__ import annotations
@@ -23,35 +23,35 @@ from etl.files import PRIVATE_FOLDER, create_file, is_writable, make_folder, per
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# What the folders of an export are called by.
-EXPORTED = ("day=", "month=", "partition_day=", "partition_month=")
+# The prefixes of the folders in a partitioned export.
+PARTITIONS = ("day=", "month=", "partition_day=", "partition_month=")
 _SQLITE = b"SQLite format 3\0"
 
 
 @contextlib.contextmanager
 def open_output(target: Path | None) -> Iterator[IO[bytes]]:
     """
-    Open a file that takes its name when the block ends well; None is the standard output.
+    Yield a file that replaces the target if the block succeeds; None is the standard output.
 
-    A new one is private (0600); one that is replaced passes on its mode and owner. What a link leads to is
-    written, and the link stays. A pipe or a device gets what is written at once. Raises ExportError where
-    nothing can be written, and for a name that is a database's.
+    A new file is private (0600); a replaced file keeps its mode and owner. If the target is a link, the
+    file it points to is replaced, and the link stays. Pipes and devices are written directly. Raises
+    ExportError if the target cannot be written, or is a database.
     """
     if target is None:
-        with _explained("the standard output"):
+        with _write_errors("the standard output"):
             if sys.stdout is None:
-                raise ExportError("there is no standard output: name a file")
+                raise ExportError("standard output is closed: name a file")
             yield sys.stdout.buffer
             sys.stdout.buffer.flush()
         return
-    with _explained(target):
+    with _write_errors(target):
         target = Path(os.path.realpath(target))
         if target.exists() and not target.is_file():
             with target.open("wb") as file:
                 yield file
             return
         if _is_database(target):
-            raise ExportError(f"{target} is a database, or belongs to one: name another file")
+            raise ExportError(f"{target} is a database, or belongs to one: choose another file")
         if target.exists() and not is_writable(target):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         descriptor, partial = tempfile.mkstemp(
@@ -70,7 +70,7 @@ def open_output(target: Path | None) -> Iterator[IO[bytes]]:
 
 @contextlib.contextmanager
 def open_part(folder: Path, period: str, name: str) -> Iterator[IO[bytes]]:
-    """Open a new file in a new folder inside one that is being filled; their modes follow from that one's."""
+    """Yield a new file in a new subfolder, with modes that follow from the mode of the folder."""
     mode = permissions(folder)
     make_folder(folder / period, mode)
     with os.fdopen(create_file(folder / period / name, mode & 0o666), "wb") as file:
@@ -80,14 +80,14 @@ def open_part(folder: Path, period: str, name: str) -> Iterator[IO[bytes]]:
 @contextlib.contextmanager
 def open_folder(target: Path, *, may_replace: bool) -> Iterator[Path]:
     """
-    Give a folder to fill that takes its name when the block ends well.
+    Yield an empty folder that replaces the target if the block succeeds.
 
-    A new one is private (0700). One that is there is replaced only if told, and only if nothing is in it but
-    an export; it passes on its mode, to the files in it as well.
+    A new folder is private (0700). An existing one is replaced only with `may_replace` and only if it
+    contains nothing but an export; the new folder and its files keep its mode.
     """
-    with _explained(target):
+    with _write_errors(target):
         _refuse(target, may_replace=may_replace)
-    with _explained(target):
+    with _write_errors(target):
         partial = Path(tempfile.mkdtemp(prefix=f".{target.name[:50]}.", suffix=".partial", dir=target.parent))
         try:
             if target.exists():
@@ -95,10 +95,10 @@ def open_folder(target: Path, *, may_replace: bool) -> Iterator[Path]:
             yield partial
             if target.exists():
                 take_after(partial, target)
-                aside = partial.with_suffix(".replaced")
-                target.rename(aside)
+                replaced = partial.with_suffix(".replaced")
+                target.rename(replaced)
                 partial.rename(target)
-                shutil.rmtree(aside)
+                shutil.rmtree(replaced)
             else:
                 partial.rename(target)
         except BaseException:
@@ -107,7 +107,7 @@ def open_folder(target: Path, *, may_replace: bool) -> Iterator[Path]:
 
 
 def _is_database(target: Path) -> bool:
-    """Tell whether this is what SQLite keeps a database in, or stands beside one: its log, our lock."""
+    """Return whether this is an SQLite database, or a file that belongs to one: its log or our lock."""
     main = target.with_name(re.sub(r"(-(wal|shm|journal)|\.lock)$", "", target.name))
     if not main.is_file():
         return False
@@ -117,17 +117,19 @@ def _is_database(target: Path) -> bool:
 
 def _refuse(target: Path, *, may_replace: bool) -> None:
     if target.is_symlink() or (target.exists() and not target.is_dir()):
-        raise ExportError(f"{target} is no folder: name another")
+        raise ExportError(f"{target} is not a folder: choose another")
     found = list(target.iterdir()) if target.exists() else []
-    others = [path.name for path in found if not path.name.startswith(EXPORTED)]
+    others = [path.name for path in found if not path.name.startswith(PARTITIONS)]
     if others:
-        raise ExportError(f"{target} holds what is no export ({others[0]}): name another folder")
+        raise ExportError(
+            f"{target} contains files that are not part of an export ({others[0]}): choose another folder"
+        )
     if found and not may_replace:
-        raise ExportError(f"{target} holds an export already: --force replaces it")
+        raise ExportError(f"{target} already contains an export: --force replaces it")
 
 
 @contextlib.contextmanager
-def _explained(target: Path | str) -> Iterator[None]:
+def _write_errors(target: Path | str) -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:

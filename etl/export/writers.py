@@ -1,4 +1,9 @@
-"""The formats: each writes frames, one after the other, into an open file."""
+"""
+The file formats: each writer appends frames to an open file.
+
+CSV and NDJSON are not left to pandas. Its CSV cannot tell empty text (`""`) from null (nothing between the
+commas). Its JSON rounds floats to 15 digits and escapes every slash, and takes twice as long.
+"""
 
 from __future__ import annotations
 
@@ -6,37 +11,34 @@ import re
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import msgspec
-import sqlalchemy as sa
 
 from etl.errors import MissingExtra
 from etl.export.columns import json_text, plain_values
-from etl.frames.dtypes import Day
-from etl.models import Json, UtcDateTime
+from etl.views.view import ColumnType
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     import pandas as pd
-    from sqlalchemy.types import TypeEngine
 
     from etl.export.columns import Types
 
 
 class Writer(Protocol):
-    """Writes the rows of one file; there is no file without `close`."""
+    """Writes the rows of one file, which is incomplete before `close`."""
 
     def write(self, frame: pd.DataFrame) -> None:
-        """Add rows."""
+        """Append rows."""
 
     def close(self) -> None:
-        """Write what is left. The file itself stays open."""
+        """Complete the file and leave it open."""
 
 
 class CsvWriter:
     """
-    Writes a line of names and a line for each row; cells are in quotes where they must be.
+    Writes a header and a line for each row; cells are quoted only where necessary.
 
-    Null is an empty cell, empty text is `""`. Times are ISO 8601 in UTC, booleans are `true` and `false`.
+    Null is an empty cell, empty text is `""`. Timestamps are ISO 8601 in UTC, booleans `true` and `false`.
     """
 
     separator = ","
@@ -48,16 +50,16 @@ class CsvWriter:
         self._write_lines([list(types)])
 
     def write(self, frame: pd.DataFrame) -> None:
-        """Add rows."""
-        columns = [self.cells(frame[name], stored) for name, stored in self._types.items()]
+        """Append rows."""
+        columns = [self.cells(frame[name], kind) for name, kind in self._types.items()]
         self._write_lines(zip(*columns, strict=True))
 
     def close(self) -> None:
         """Nothing is left to write."""
 
-    def cells(self, column: pd.Series[Any], stored: TypeEngine[Any]) -> list[str | None]:
+    def cells(self, column: pd.Series[Any], kind: ColumnType) -> list[str | None]:
         """Return the text of each cell, None for null."""
-        return cell_texts(column, stored)
+        return cell_texts(column, kind)
 
     def _quoted(self, text: str | None) -> str:
         if text is None:
@@ -71,30 +73,29 @@ class CsvWriter:
         self._file.write("".join(lines).encode())
 
 
-def cell_texts(column: pd.Series[Any], stored: TypeEngine[Any]) -> list[str | None]:
+def cell_texts(column: pd.Series[Any], kind: ColumnType) -> list[str | None]:
     """Return the values of a column as text, None for null."""
-    values = plain_values(column, stored)
-    if isinstance(stored, Json):
+    values = plain_values(column, kind)
+    if kind is ColumnType.JSON:
         return [json_text(value) for value in values]
-    if isinstance(stored, sa.Boolean):
+    if kind is ColumnType.BOOLEAN:
         return [value if value is None else str(bool(value)).lower() for value in values]
     return [value if value is None or isinstance(value, str) else repr(value) for value in values]
 
 
 class NdjsonWriter:
-    """One JSON object a row, each on a line; a JSON column is JSON in it."""
+    """Writes one JSON object per line; a JSON column is JSON in it."""
 
     def __init__(self, file: IO[bytes], types: Types) -> None:
         self._file, self._types = file, types
         self._encode = msgspec.json.Encoder().encode_lines
 
     def write(self, frame: pd.DataFrame) -> None:
-        """Add rows."""
+        """Append rows."""
         names = list(self._types)
-        columns = [plain_values(frame[name], stored) for name, stored in self._types.items()]
-        self._file.write(
-            self._encode([dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)])
-        )
+        columns = [plain_values(frame[name], kind) for name, kind in self._types.items()]
+        rows = zip(*columns, strict=True)
+        self._file.write(self._encode([dict(zip(names, row, strict=True)) for row in rows]))
 
     def close(self) -> None:
         """Nothing is left to write."""
@@ -102,10 +103,9 @@ class NdjsonWriter:
 
 class ParquetWriter:
     """
-    Columns of their own types, the same in every file, compressed.
+    Writes compressed columns, each of the same type in every file.
 
-    An instant is a timestamp in UTC; a day is a date, which no reader moves to another time zone. JSON is
-    text.
+    A timestamp is in UTC; a day is a date, which readers do not convert to another time zone. JSON is text.
     """
 
     def __init__(self, file: IO[bytes], types: Types) -> None:
@@ -114,20 +114,27 @@ class ParquetWriter:
             from pyarrow import parquet  # noqa: PLC0415
         except ImportError:
             raise MissingExtra("Parquet", "export") from None
+        arrow = {
+            ColumnType.TIMESTAMP: pa.timestamp("us", tz="UTC"),
+            ColumnType.DAY: pa.date32(),
+            ColumnType.BOOLEAN: pa.bool_(),
+            ColumnType.DOUBLE: pa.float64(),
+            ColumnType.INTEGER: pa.int64(),
+        }
         self._pa, self._types = pa, types
-        self._schema = pa.schema([(name, self._type_of(stored)) for name, stored in types.items()])
+        self._schema = pa.schema([(name, arrow.get(kind, pa.string())) for name, kind in types.items()])
         self._writer = parquet.ParquetWriter(file, self._schema, compression="zstd")
 
     def write(self, frame: pd.DataFrame) -> None:
-        """Add rows, as a group of their own."""
+        """Append rows as a row group."""
         if frame.empty:
             return
         arrays = []
-        for field, (name, stored) in zip(self._schema, self._types.items(), strict=True):
+        for field, (name, kind) in zip(self._schema, self._types.items(), strict=True):
             column: Any = frame[name]
-            if isinstance(stored, Json):
+            if kind is ColumnType.JSON:
                 column = [json_text(value) for value in column]
-            elif isinstance(stored, Day):
+            elif kind is ColumnType.DAY:
                 column = column.to_numpy(dtype="datetime64[D]")
             arrays.append(self._pa.array(column, type=field.type, from_pandas=True))
         self._writer.write_table(self._pa.Table.from_arrays(arrays, schema=self._schema))
@@ -135,14 +142,3 @@ class ParquetWriter:
     def close(self) -> None:
         """Write the footer."""
         self._writer.close()
-
-    def _type_of(self, stored: TypeEngine[Any]) -> Any:  # noqa: ANN401
-        pa = self._pa
-        if isinstance(stored, UtcDateTime):
-            return pa.timestamp("us", tz="UTC")
-        if isinstance(stored, Day):
-            return pa.date32()
-        for kind, found in ((sa.Boolean, pa.bool_()), (sa.Double, pa.float64()), (sa.Integer, pa.int64())):
-            if isinstance(stored, kind):
-                return found
-        return pa.string()

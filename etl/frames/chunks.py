@@ -1,4 +1,4 @@
-"""From the database to arrays, so many rows at a time."""
+"""Reading a selection from the database, a fixed number of rows at a time."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ import sqlalchemy as sa
 from etl.database import database_errors, ensure_schema, explain_missing_privileges, reader_settings, reading
 from etl.errors import ConfigurationError
 from etl.frames.dtypes import as_stored, to_array
+from etl.models import METADATA
+from etl.relations import KNOWN_VALUES
 from etl.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from etl.frames.catalog import Enumeration, Relation
     from etl.frames.dtypes import Array, DtypeBackend
+    from etl.frames.selection import Selection
+    from etl.views.view import Enumeration
 
-    Exactly = Callable[[], AbstractContextManager[None]]
+    ExactReading = Callable[[], AbstractContextManager[None]]
 
 Source: TypeAlias = str | sa.Engine | sa.Connection | None
 
@@ -30,21 +33,24 @@ _READ_ONLY: dict[str, dict[str, Any]] = {
 }
 
 
-def iter_blocks(  # noqa: PLR0913, PLR0917 (what a read is made of)
+def iter_chunks(  # noqa: PLR0913, PLR0917 (a read has this many parts)
     source: Source,
-    relation: Relation,
+    selection: Selection,
     names: Sequence[str],
     bounds: Sequence[sa.ColumnElement[bool]],
     size: int,
     backend: DtypeBackend | None = None,
 ) -> Iterator[list[Array]]:
-    """Give the columns of `size` rows at a time, all of one instant; of no rows, empty ones, once."""
-    enumerations = {name: relation.enumerations[name] for name in names if name in relation.enumerations}
-    types = [relation.columns[name].type for name in names]
+    """
+    Yield the columns of `size` rows at a time, all from one snapshot of the database.
+
+    If there are no rows, yields empty columns once.
+    """
+    types = selection.types
     with _opened(source) as (connection, reading_exactly):
         with reading_exactly():
-            words = _words(connection, enumerations)
-            query = _select(relation, names, bounds, connection.dialect.name)
+            categories = _read_categories(connection, selection, names)
+            query = _select(selection, names, bounds, connection.dialect.name)
             result = connection.execute(query, execution_options={"yield_per": size})
         with result:
             is_first = True
@@ -55,8 +61,8 @@ def iter_blocks(  # noqa: PLR0913, PLR0917 (what a read is made of)
                     return
                 columns = zip(*rows, strict=True) if rows else [()] * len(names)
                 yield [
-                    to_array(values, stored, words.get(name), backend)
-                    for name, values, stored in zip(names, columns, types, strict=True)
+                    to_array(values, types[name], categories.get(name), backend)
+                    for name, values in zip(names, columns, strict=True)
                 ]
                 is_first = False
 
@@ -64,19 +70,23 @@ def iter_blocks(  # noqa: PLR0913, PLR0917 (what a read is made of)
 @contextlib.contextmanager
 def connected(source: Source) -> Iterator[sa.Connection]:
     """
-    Give a connection inside one read-only transaction.
+    Yield a connection inside one read-only transaction.
 
-    An engine is used as it is, whoever made it: it may hold what its URL does not say. So is a
-    connection, with its transaction: what is read over it twice is of one instant, if that sees only one.
-    Its settings are changed only while the block lasts.
+    An engine or connection of the caller's is used as it is, because it may have settings that its URL does
+    not contain. A connection keeps its own transaction, whose isolation level decides whether two reads see
+    the same snapshot. Its session settings are changed only while the block lasts.
     """
     with _opened(source) as (connection, reading_exactly), reading_exactly():
         yield connection
 
 
 @contextlib.contextmanager
-def _opened(source: Source) -> Iterator[tuple[sa.Connection, Exactly]]:
-    """Give a connection and what to read it in: a user's own must keep its settings in between."""
+def _opened(source: Source) -> Iterator[tuple[sa.Connection, ExactReading]]:
+    """
+    Yield a connection and the context in which to read.
+
+    Between two reads, the settings of a caller's connection are restored.
+    """
     if not isinstance(source, (str, sa.Engine, sa.Connection, type(None))):
         raise TypeError(f"{source!r} is neither a database URL nor a SQLAlchemy engine or connection")
     if not isinstance(source, (sa.Engine, sa.Connection)):
@@ -86,7 +96,7 @@ def _opened(source: Source) -> Iterator[tuple[sa.Connection, Exactly]]:
     dialect = source.dialect.name
     if dialect not in _READ_ONLY:
         raise ConfigurationError(
-            f"{dialect} databases are not supported: give an engine of SQLite or Postgres"
+            f"{dialect} databases are not supported: pass an engine for SQLite or Postgres"
         )
     if isinstance(source, sa.Connection):
         with database_errors():
@@ -101,8 +111,8 @@ def _opened(source: Source) -> Iterator[tuple[sa.Connection, Exactly]]:
                 yield connection, contextlib.nullcontext
 
 
-def _checked(connection: sa.Connection) -> Exactly:
-    """Return what to read over a user's connection in; raises DatabaseError if there is nothing to read."""
+def _checked(connection: sa.Connection) -> ExactReading:
+    """Return the context in which to read from a caller's connection; DatabaseError if it has no tables."""
     is_postgres = connection.dialect.name == "postgresql"
     reading_exactly = reader_settings(connection) if is_postgres else contextlib.nullcontext
     with reading_exactly():
@@ -111,48 +121,57 @@ def _checked(connection: sa.Connection) -> Exactly:
 
 
 def _begin(connection: sa.Connection) -> None:
-    """Hold on to one instant: Python's own driver begins no transaction before a SELECT."""
+    """Start a transaction: Python's sqlite3 module does not start one before a SELECT."""
     if not getattr(connection.connection.driver_connection, "in_transaction", False):
         connection.exec_driver_sql("BEGIN")
 
 
-def _words(
-    connection: sa.Connection, enumerations: Mapping[str, Enumeration]
+def _read_categories(
+    connection: sa.Connection, selection: Selection, names: Sequence[str]
 ) -> dict[str, pd.CategoricalDtype]:
     """
-    Look up which words each enumeration has.
+    Return the dtypes of the enumerations among these columns.
 
-    In the whole of the column they come from, and not in what is read: so the frames of all chunks, ranges
-    and views have one dtype, and pandas can put them together.
+    The categories are all values of the table column, not only those in the rows that are read. So all
+    chunks, ranges and views have the same dtype, and pandas can concatenate them.
     """
-    homes: dict[sa.Table, dict[sa.Column[Any], None]] = {}
-    for enumeration in enumerations.values():
-        for column in enumeration.home:
-            homes.setdefault(column.table, {})[column] = None
-    found: dict[sa.Column[Any], set[str]] = {}
-    for columns in homes.values():
-        rows = connection.execute(sa.select(*columns).distinct()).all()
-        for place, column in enumerate(columns):
-            found[column] = {row[place] for row in rows if row[place] is not None}
+    enumerations = {name: kind for name, kind in selection.enumerations.items() if name in names}
+    found = _read_values(connection, enumerations.values())
     return {name: _dtype(enumeration, found) for name, enumeration in enumerations.items()}
 
 
-def _dtype(enumeration: Enumeration, found: Mapping[sa.Column[Any], set[str]]) -> pd.CategoricalDtype:
-    others = set().union(*(found[column] for column in enumeration.home)).difference(enumeration.known)
-    return pd.CategoricalDtype(pd.Index([*enumeration.known, *sorted(others)], dtype="str"))
+def _read_values(connection: sa.Connection, enumerations: Iterable[Enumeration]) -> dict[str, set[str]]:
+    """Return the distinct values of the table columns behind these enumerations."""
+    by_table: dict[str, list[str]] = {}
+    for path in dict.fromkeys(path for enumeration in enumerations for path in enumeration.columns):
+        by_table.setdefault(path.partition(".")[0], []).append(path)
+    found: dict[str, set[str]] = {}
+    for table, paths in by_table.items():
+        columns = [METADATA.tables[table].c[path.partition(".")[2]] for path in paths]
+        rows = connection.execute(sa.select(*columns).distinct()).all()
+        for place, path in enumerate(paths):
+            found[path] = {row[place] for row in rows if row[place] is not None}
+    return found
+
+
+def _dtype(enumeration: Enumeration, found: dict[str, set[str]]) -> pd.CategoricalDtype:
+    known = KNOWN_VALUES[enumeration]
+    others = set().union(*(found[path] for path in enumeration.columns)).difference(known)
+    return pd.CategoricalDtype(pd.Index([*known, *sorted(others)], dtype="str"))
 
 
 def _select(
-    relation: Relation, names: Sequence[str], bounds: Sequence[sa.ColumnElement[bool]], dialect: str
+    selection: Selection, names: Sequence[str], bounds: Sequence[sa.ColumnElement[bool]], dialect: str
 ) -> sa.Select[Any]:
-    query = sa.select(*(as_stored(relation.columns[name], dialect).label(name) for name in names))
-    if bounds or relation.conditions:
-        query = query.select_from(relation.timed).where(*bounds, *relation.conditions)
-    return query.order_by(*(_sorted(relation.columns[name], dialect) for name in relation.order))
+    columns, types = selection.columns, selection.types
+    query = sa.select(*(as_stored(columns[name], types[name], dialect).label(name) for name in names))
+    if bounds or selection.conditions:
+        query = query.select_from(selection.timed_from).where(*bounds, *selection.conditions)
+    return query.order_by(*(_sorted(columns[name], dialect) for name in selection.order))
 
 
 def _sorted(column: sa.ColumnElement[Any], dialect: str) -> sa.ColumnElement[Any]:
-    """Sort as SQLite and Python do, whatever language the Postgres server speaks; null comes last."""
+    """Sort by code point as SQLite and Python do, whatever the server's locale, with nulls last."""
     if dialect != "sqlite" and isinstance(column.type, sa.Text):
         column = sa.collate(column, "C")
     return column.asc().nulls_last()

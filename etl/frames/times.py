@@ -1,4 +1,4 @@
-"""What `since` and `until` may be, read as instants."""
+"""The values of `since` and `until`, parsed as instants."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Instant: TypeAlias = str | dt.date | np.datetime64 | None
 
 def parse_range(since: Instant, until: Instant) -> tuple[dt.datetime | None, dt.datetime | None]:
     """
-    Read both ends in UTC.
+    Return both ends in UTC.
 
-    Raises ValueError for one that is no time, and for a range that ends before it begins.
+    Raises ValueError for a value that is not a date or time, and for a range that ends before it starts.
     """
     start, end = _parse("since", since), _parse("until", until)
     if start is not None and end is not None and end < start:
-        raise ValueError(f"until={until} lies before since={since}")
+        raise ValueError(f"until={until} is before since={since}")
     return start, end
 
 
@@ -28,12 +28,14 @@ def _parse(name: str, value: Instant) -> dt.datetime | None:
     if value is None:
         return None
     try:
-        moment = pd.Timestamp(_checked(value))
-        moment = moment.tz_localize("UTC") if moment.tzinfo is None else moment.tz_convert("UTC")
-        # The database counts whole microseconds: what is not before a part of one is not before the next.
-        return moment.ceil("us").to_pydatetime()
+        instant = pd.Timestamp(_checked(value))
+        instant = instant.tz_localize("UTC") if instant.tzinfo is None else instant.tz_convert("UTC")
+        # The database stores whole microseconds, and none of them lies between an instant and its ceiling.
+        return instant.ceil("us").to_pydatetime()
     except (ValueError, TypeError, OverflowError):
-        raise ValueError(f"{name}={value!r} is no time: write 2026-06-26 or 2026-06-26T12:00+02:00") from None
+        raise ValueError(
+            f"{name}={value!r} is not a date or time: write 2026-06-26 or 2026-06-26T12:00+02:00"
+        ) from None
 
 
 def _checked(value: Instant) -> dt.date | np.datetime64:

@@ -1,4 +1,4 @@
-"""Full-text search over the transcripts that are archived."""
+"""Full-text search over the archived transcripts."""
 
 from etl.search.find import Hit, is_complete, search
 

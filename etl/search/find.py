@@ -1,9 +1,9 @@
 """
-Ask the database for parts of transcripts that hold all terms; then look into those for the moment.
+Find the parts of transcripts that contain all terms, and in the best of them the subtitle.
 
-A word that is everywhere is not looked for everywhere: the newest parts are ranked, by Postgres itself, on
-SQLite here, because FTS5 counts every word in every transcript before it ranks one. So few are shown that
-their lines are simply read and cut into words once more.
+For frequent words, only the newest parts are ranked: on Postgres by the server, on SQLite here, because
+FTS5 counts every word in every transcript before it ranks one. The subtitles of the few parts that are
+shown are read and tokenized again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from etl.load.tokenizer import VERSION
 from etl.load.transcript_index import MAX_TOKENS, OVERLAP
 from etl.models import PARTS, RESULTS, STATE, SUBTITLES, TASKS
 from etl.search.query import as_fts5, as_tsquery, parse_query
-from etl.search.snippet import Line, Moment, find_moment
+from etl.search.snippet import Passage, Subtitle, find_passage
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
     from etl.search.query import Term
 
 
-# So many of the newest parts are ranked.
+# The number of newest parts that are ranked.
 MAX_RANKED = 500
-# Parts of so many characters weigh a word at half of what a short one does.
+# In a part of this many characters, a word weighs half as much as in a short one.
 _LONG_PART = 2000
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
     """
-    One transcript in which something was found.
+    A transcript with a match.
 
-    `start_seconds` and `end_seconds` are those of the line where it begins, null where the transcript has no
-    lines or no times; `snippet` is the text around, with `[` and `]` about what was found; `rank` is the
-    place, from 1.
+    `start_seconds` and `end_seconds` are those of the subtitle where the match starts; None if the
+    transcript has no subtitles or no times. `snippet` is the surrounding text, with the match in `[` and
+    `]`; `rank` starts at 1.
     """
 
     rank: int
@@ -60,10 +60,10 @@ def search(
     limit: int = 10,
 ) -> list[Hit]:
     """
-    Give the transcripts that hold all that `text` asks for, the best first; inside the caller's transaction.
+    Return the transcripts that match `text`, the best first. Reads in the caller's transaction.
 
-    `language` is a code as the API writes it (ISO 639-2/B): of the result, or asked for. `since` is when the
-    task was completed, at the earliest. Nothing is found by a text without a word.
+    `language` is a code of the API (ISO 639-2/B), detected in the result or requested for the task. `since`
+    is the earliest completion time of the task. A text without any word has no hits.
     """
     terms = parse_query(text)
     if not terms:
@@ -82,14 +82,14 @@ def search(
         found.setdefault(row["task_id"], []).append(row)
     hits: list[Hit] = []
     for rows in list(found.values())[:limit]:
-        row, moment = rows[0], _narrowest(connection, rows, terms)
+        row, passage = rows[0], _shortest_passage(connection, rows, terms)
         hits.append(
             Hit(
                 rank=len(hits) + 1,
                 task_id=row["task_id"],
-                start_seconds=moment.line.start_seconds,
-                end_seconds=moment.line.end_seconds,
-                snippet=moment.snippet,
+                start_seconds=passage.subtitle.start_seconds,
+                end_seconds=passage.subtitle.end_seconds,
+                snippet=passage.snippet,
                 url=row["url"],
                 languages=row["languages"],
                 completed_at=row["completed_at"],
@@ -99,7 +99,7 @@ def search(
 
 
 def is_complete(connection: sa.Connection) -> bool:
-    """Tell whether all that is archived can be searched; if not, the next sync sees to it."""
+    """Return whether all archived transcripts are indexed; if not, the next sync indexes the rest."""
     version = connection.scalar(sa.select(STATE.c.words_version))
     has_results = connection.scalar(sa.select(sa.exists().select_from(RESULTS)))
     return version == VERSION or not has_results
@@ -115,7 +115,7 @@ def _columns(score: sa.ColumnElement[Any]) -> sa.Select[Any]:
 
 
 def _score(words: str, terms: list[Term]) -> float:
-    """Weigh how often the terms stand in a part, each further time a little less, and less in a long part."""
+    """Return a score: repeated matches count less, and all count less in a long part."""
     parted = f" {words} "
     score = 0.0
     for term in terms:
@@ -128,7 +128,7 @@ def _matching_on_sqlite(terms: list[Term]) -> sa.Select[Any]:
     words = sa.table("transcript_words", sa.column("rowid"), sa.column("words", sa.Text))
     asked = sa.literal_column("transcript_words").op("MATCH")(as_fts5(terms))
     parts = _columns(words.c.words).join(words, words.c.rowid == PARTS.c.part_id).where(asked)
-    # By this very number, in the order of which the index is read: so it is read no further than needed.
+    # FTS5 reads its index in the order of rowid, so with the limit it stops early.
     return parts.order_by(words.c.rowid.desc())
 
 
@@ -157,27 +157,27 @@ def _conditions(
 
 
 def _holds(connection: sa.Connection, code: str) -> sa.ColumnElement[bool]:
-    """Tell whether the list of languages of a result holds a code."""
+    """Return the condition that the languages of a result include a code."""
     if connection.dialect.name == "postgresql":
         return RESULTS.c.languages.op("?")(sa.cast(code, sa.Text))
     listed = sa.func.json_each(RESULTS.c.languages).table_valued("value")
     return sa.exists().select_from(listed).where(listed.c.value == code)
 
 
-def _narrowest(connection: sa.Connection, parts: list[sa.RowMapping], terms: list[Term]) -> Moment:
-    """Return where the terms are nearest to each other in a transcript, all parts of which hold them all."""
-    # A long line may be the first of several parts: it is read whole, once.
+def _shortest_passage(connection: sa.Connection, parts: list[sa.RowMapping], terms: list[Term]) -> Passage:
+    """Return the shortest passage with all terms, from parts of a transcript that each contain all terms."""
+    # A long subtitle may start several parts; it is read once, as a whole.
     starts = {part["first_position"]: part for part in parts}
     in_order = [starts[position] for position in sorted(starts, key=lambda position: position or 0)]
-    moments = (find_moment(_read_lines(connection, part), terms) for part in in_order)
-    return min(moments, key=lambda moment: (not moment.snippet, moment.width))
+    passages = (find_passage(_read_subtitles(connection, part), terms) for part in in_order)
+    return min(passages, key=lambda passage: (not passage.snippet, passage.width))
 
 
-def _read_lines(connection: sa.Connection, part: sa.RowMapping) -> list[Line]:
-    """Read a part of a transcript, or rather more."""
+def _read_subtitles(connection: sa.Connection, part: sa.RowMapping) -> list[Subtitle]:
+    """Return the subtitles of a part of a transcript, and possibly a few more."""
     if part["first_position"] is None:
         text = connection.scalar(sa.select(RESULTS.c.text).where(RESULTS.c.task_id == part["task_id"]))
-        return [Line(text or "", None, None)]
+        return [Subtitle(text or "", None, None)]
     columns = (SUBTITLES.c.text, SUBTITLES.c.start_seconds, SUBTITLES.c.end_seconds)
     query = (
         sa.select(*columns)
@@ -185,4 +185,4 @@ def _read_lines(connection: sa.Connection, part: sa.RowMapping) -> list[Line]:
         .order_by(SUBTITLES.c.position)
         .limit(MAX_TOKENS + OVERLAP)
     )
-    return [Line(text or "", start, end) for text, start, end in connection.execute(query)]
+    return [Subtitle(text or "", start, end) for text, start, end in connection.execute(query)]

@@ -1,4 +1,4 @@
-"""Where in a transcript the terms stand, and what is said around. Pure."""
+"""The passage of a transcript that matches the terms, with the text around it. Pure functions."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
     from etl.search.query import Term
 
-# Of the text before and after what was found, so many characters are shown.
-AROUND = 60
-# Lines that a phrase may reach over, or that are shown behind it.
-_MAX_LINES = 4
+# The number of characters shown before and after a match.
+CONTEXT = 60
+# The number of subtitles that a phrase may span, or that are shown after it.
+_MAX_SUBTITLES = 4
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Line:
-    """One line of a transcript; its times are seconds."""
+class Subtitle:
+    """A subtitle of a transcript, with its times in seconds."""
 
     text: str
     start_seconds: float | None
@@ -29,21 +29,21 @@ class Line:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Moment:
+class Passage:
     """
-    The line where something was found, and the text around with brackets about what was found.
+    The subtitle where a match starts, and a snippet with the match in brackets.
 
-    `width` is over how many words the terms are spread.
+    `width` is the number of words over which the terms are spread.
     """
 
-    line: Line
+    subtitle: Subtitle
     snippet: str
     width: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a term stands: from which word to which, and from which line or character to which."""
+class _Occurrence:
+    """An occurrence of a term: its first and last word, and its first and last subtitle or character."""
 
     term: Term
     start: int
@@ -52,32 +52,32 @@ class _Place:
     last: int
 
 
-def find_moment(lines: list[Line], terms: list[Term]) -> Moment:
+def find_passage(subtitles: list[Subtitle], terms: list[Term]) -> Passage:
     """
-    Return the narrowest stretch of a part that holds all terms, or as many of them as there are.
+    Return the shortest passage of a part that contains all terms that occur in the part.
 
-    Of several that are equally narrow it is the first.
+    If several are equally short, it is the first.
     """
-    stretch = _narrowest(_find_places(_tokens_of_part(lines), terms))
-    if not stretch:
-        return Moment(Line("", None, None), "", 0)
-    first, last = min(place.first for place in stretch), max(place.last for place in stretch)
-    width = max(place.end for place in stretch) - min(place.start for place in stretch)
-    text = " ".join(line.text for line in lines[first : last + _MAX_LINES])
-    return Moment(lines[first], mark(text, terms), width)
+    occurrences = _closest(_find_occurrences(_tokenize_part(subtitles), terms))
+    if not occurrences:
+        return Passage(Subtitle("", None, None), "", 0)
+    first, last = min(each.first for each in occurrences), max(each.last for each in occurrences)
+    width = max(each.end for each in occurrences) - min(each.start for each in occurrences)
+    text = " ".join(subtitle.text for subtitle in subtitles[first : last + _MAX_SUBTITLES])
+    return Passage(subtitles[first], mark(text, terms), width)
 
 
 def mark(text: str, terms: list[Term]) -> str:
     """
-    Return what is said around the narrowest stretch with all terms, on one line.
+    Return the text around the shortest passage with all terms, on one line, with each term in brackets.
 
-    There are brackets about each term. Where they stand far apart, what is between them is left out.
+    If the terms are far apart, the text between them is omitted.
     """
-    places = _find_places(token_spans(text), terms)
-    marks = _merged((place.first, place.last) for place in places)
-    windows = [(place.first - AROUND, place.last + AROUND) for place in _narrowest(places)]
+    occurrences = _find_occurrences(token_spans(text), terms)
+    marks = _merged((each.first, each.last) for each in occurrences)
+    windows = [(each.first - CONTEXT, each.last + CONTEXT) for each in _closest(occurrences)]
     windows += [span for span in marks if any(span[0] < end and start < span[1] for start, end in windows)]
-    windows = _merged(sorted(windows)) or [(0, AROUND)]
+    windows = _merged(sorted(windows)) or [(0, CONTEXT)]
     shown = " … ".join(_bracketed(text, max(0, start), end, marks) for start, end in windows)
     before, after = "…" if windows[0][0] > 0 else "", "…" if windows[-1][1] < len(text) else ""
     return " ".join(f"{before}{shown}{after}".split())
@@ -93,7 +93,7 @@ def _bracketed(text: str, start: int, end: int, marks: list[tuple[int, int]]) ->
 
 
 def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Join spans, sorted by where they begin, that overlap or touch."""
+    """Merge spans that overlap or touch; they are sorted by their start."""
     merged: list[tuple[int, int]] = []
     for start, end in spans:
         if merged and start <= merged[-1][1]:
@@ -103,49 +103,49 @@ def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     return merged
 
 
-def _tokens_of_part(lines: list[Line]) -> list[Token]:
-    """Return the tokens of a part, numbered through all lines; where each begins and ends is its line."""
+def _tokenize_part(subtitles: list[Subtitle]) -> list[Token]:
+    """Return the tokens of a part, numbered consecutively; their positions are the index of the subtitle."""
     tokens: list[Token] = []
-    most = MAX_TOKENS
-    for owner, line in enumerate(lines):
-        if len(tokens) >= most:
+    max_tokens = MAX_TOKENS
+    for index, subtitle in enumerate(subtitles):
+        if len(tokens) >= max_tokens:
             break
         before = tokens[-1].number + 1 if tokens else 0
-        cut = tokenize_with_positions(line.text)
-        tokens += [Token(word, owner, owner, before + number) for word, number in cut]
-        # The part begins somewhere in its first line, and has so many words from there.
-        most += 0 if owner else len(cut)
+        found = tokenize_with_positions(subtitle.text)
+        tokens += [Token(word, index, index, before + number) for word, number in found]
+        # The part starts somewhere inside its first subtitle.
+        max_tokens += 0 if index else len(found)
     return tokens
 
 
-def _find_places(tokens: list[Token], terms: list[Term]) -> list[_Place]:
-    """Return where each term stands, in the order of the text."""
+def _find_occurrences(tokens: list[Token], terms: list[Term]) -> list[_Occurrence]:
+    """Return the occurrences of all terms, in the order of the text."""
     words = [token.text for token in tokens]
-    # Few places need a closer look: those with the word that a term begins with.
-    beginnings = [term for term in terms if term.is_prefix and len(term.words) == 1]
+    # Only tokens that equal the first word of a term have to be compared with the whole term.
+    prefixes = [term for term in terms if term.is_prefix and len(term.words) == 1]
     by_first_word: dict[str, list[Term]] = {}
     for term in terms:
-        if term not in beginnings:
+        if term not in prefixes:
             by_first_word.setdefault(term.words[0], []).append(term)
     found = []
-    for place, word in enumerate(words):
-        for term in (*by_first_word.get(word, ()), *beginnings):
-            if term.starts_at(words, place):
-                first, last = tokens[place], tokens[place + len(term.words) - 1]
-                found.append(_Place(term, first.number, last.number + 1, first.start, last.end))
+    for index, word in enumerate(words):
+        for term in (*by_first_word.get(word, ()), *prefixes):
+            if term.starts_at(words, index):
+                first, last = tokens[index], tokens[index + len(term.words) - 1]
+                found.append(_Occurrence(term, first.number, last.number + 1, first.start, last.end))
     return found
 
 
-def _narrowest(places: list[_Place]) -> list[_Place]:
-    """Return a place of each term such that they are as near to each other as can be."""
-    next_places: dict[Term, _Place] = {}
-    found: list[_Place] = []
-    number, least = len({place.term for place in places}), 0
-    # Backwards, so that at each place it is known where every other term comes next.
-    for place in reversed(places):
-        next_places[place.term] = place
-        if len(next_places) == number:
-            width = max(each.end for each in next_places.values()) - place.start
-            if not found or width <= least:
-                found, least = list(next_places.values()), width
+def _closest(occurrences: list[_Occurrence]) -> list[_Occurrence]:
+    """Return one occurrence of each term, so that they are as close to each other as possible."""
+    next_ones: dict[Term, _Occurrence] = {}
+    found: list[_Occurrence] = []
+    number, min_width = len({each.term for each in occurrences}), 0
+    # Backwards, so that the next occurrence of every other term is known.
+    for occurrence in reversed(occurrences):
+        next_ones[occurrence.term] = occurrence
+        if len(next_ones) == number:
+            width = max(each.end for each in next_ones.values()) - occurrence.start
+            if not found or width <= min_width:
+                found, min_width = list(next_ones.values()), width
     return found

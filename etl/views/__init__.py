@@ -1,57 +1,35 @@
 """
-The views for analysts: one `.sql` file each, the same answers on SQLite and on Postgres.
+The views for analysts: each is an entry in the catalog and a `.sql` file, the same on both databases.
 
-They are plain SQL that both databases read, but for a few functions that neither has. Those are written like
-calls, `micros(started_at)`, and replaced here. Times are compared as whole microseconds since 1970, which
-both count exactly; what is shown in seconds is divided last, in double precision: not a digit differs.
+The files are SQL that both databases read, apart from a few functions that only one of them has or neither.
+Those are written like calls, `micros(started_at)`, and expanded here. Timestamps are compared as whole
+microseconds since 1970, which both databases count exactly. Seconds are divided last, in double precision,
+so that both give the same digits.
 """
 
 from __future__ import annotations
 
 import functools
-import itertools
 import re
 import string
+import textwrap
 from pathlib import Path
 
-# In the order they are made: a view may read those before it.
-NAMES = (
-    "task_timeline",
-    "task_daily",
-    "task_durations",
-    "task_waits",
-    "outcomes",
-    "minutes_daily",
-    "video_lengths",
-    "status_spans",
-    "status_transitions",
-    "retries",
-    "failures",
-    "failure_kinds",
-    "in_flight",
-    "stalls",
-    "results_expiring",
-    "freshness",
-)
+from etl.views.catalog import VIEWS
 
-# The schema that a view came with: in an older one its name is a user's. Those that are not listed are new.
-_SINCE = {
-    **dict.fromkeys(("task_timeline", "task_daily", "task_durations", "status_spans"), "0003"),
-    **dict.fromkeys(("status_transitions", "failures", "in_flight", "results_expiring"), "0003"),
-    **dict.fromkeys(("task_waits", "outcomes", "minutes_daily", "retries"), "0007"),
-    **dict.fromkeys(("failure_kinds", "stalls", "freshness"), "0007"),
-}
-_NEW_SINCE = "0009"
+# In the order of creation.
+NAMES = tuple(VIEWS)
 
-# micros(instant): microseconds since 1970. instant(micros): the way back. utc_day(instant): 'YYYY-MM-DD'.
-# seconds(micros): double precision. mean_seconds(micros): their mean over a group. now_micros(): the present.
-# place(text, part): where it begins, from 1, or 0. ascii_lower(text): small letters, where they are ASCII.
-# percentiles(span), spans(): the query in the file of that name; the first over that column of task_timeline.
-# is_plain(text): only letters and digits of ASCII, hyphens and full stops.
+# micros(instant): microseconds since 1970. instant(micros): the reverse. utc_day(instant): 'YYYY-MM-DD'.
+# seconds(micros): as double precision. mean_seconds(micros): their mean over a group. now_micros(): the
+# current time. place(text, part): the position of the part, from 1, or 0. ascii_lower(text): lower case,
+# for ASCII letters only. percentiles(span), spans(): the query in the file of that name; percentiles() of
+# that column of task_timeline. is_plain(text): whether it consists of ASCII letters, digits, hyphens and
+# full stops.
 _IS_PLAIN = f"(ltrim({{0}}, '{string.ascii_letters}{string.digits}-.') = '')"
 _FUNCTIONS = {
     "sqlite": {
-        # SQLite's own arithmetic rounds to milliseconds, so it is given whole seconds only.
+        # julianday() rounds to milliseconds, so it only gets whole seconds.
         "micros": (
             "(CAST(round((julianday(substr({0}, 1, 19)) - 2440587.5) * 86400) AS INTEGER) * 1000000"
             " + substr({0}, 21, 6))"
@@ -80,7 +58,8 @@ _FUNCTIONS = {
         "is_plain": _IS_PLAIN,
     },
 }
-# The argument of a call may hold calls itself, three deep: `seconds(micros(a) - micros(coalesce(b, c)))`.
+# The argument of a call may contain calls, nested up to three deep: `seconds(micros(a) - micros(coalesce(b,
+# c)))`.
 _ARGUMENT = functools.reduce(lambda inner, _: rf"(?:[^()]|\({inner}\))*", range(3), r"[^()]*")
 _TWO_QUERIES = re.compile(
     r".*?^-- SQLite:\n(?P<sqlite>.*)^-- Postgres:\n(?P<postgresql>.*)", re.DOTALL | re.MULTILINE
@@ -89,31 +68,32 @@ _CALL = re.compile(rf"\b({'|'.join(_FUNCTIONS['sqlite'])}|percentiles|spans)\(({
 
 
 def names_at(revision: str | None) -> tuple[str, ...]:
-    """Return the views that a database at this revision has of ours, in the order they are made."""
-    return tuple(name for name in NAMES if revision is not None and _SINCE.get(name, _NEW_SINCE) <= revision)
+    """
+    Return our views that a database at this schema revision has, in the order of creation.
+
+    In an older database a later view's name may belong to a view of the user's.
+    """
+    return tuple(view.name for view in VIEWS.values() if revision is not None and view.since <= revision)
 
 
 def definition(name: str, dialect: str) -> str:
-    """Return the query that a view is, in the words of one of the databases."""
+    """Return the query of a view for one database, with its description as a comment."""
     queries = {each: _query(each, dialect) for each in ("percentiles", "spans")}
     functions = {**_FUNCTIONS[dialect], **queries}
-    source = _query(name, dialect)
-    while _CALL.search(source):
-        source = _CALL.sub(lambda call: functions[call[1]].format(call[2]), source)
-    return source
+    query = _query(name, dialect)
+    while _CALL.search(query):
+        query = _CALL.sub(lambda call: functions[call[1]].format(call[2]), query)
+    comment = textwrap.wrap(comment_of(name), width=110, initial_indent="-- ", subsequent_indent="-- ")
+    return "\n".join([*comment, query])
 
 
 def comment_of(name: str) -> str:
-    """Give what a view says of itself: what a row is, and its units."""
-    lines = itertools.takewhile(lambda line: line.startswith("--"), _source(name).splitlines())
-    return "\n".join(line.removeprefix("-- ") for line in lines)
-
-
-def _source(name: str) -> str:
-    return Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8")
+    """Return the description of a view: what a row is, and the units of its columns."""
+    return VIEWS[name].description
 
 
 def _query(name: str, dialect: str) -> str:
-    """Return what a file says, or where it has a query for each database, that one."""
-    two = _TWO_QUERIES.fullmatch(_source(name))
-    return two[dialect] if two else _source(name)
+    """Return the query in a file, or the one for this database if the file has one for each."""
+    source = Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8")
+    by_dialect = _TWO_QUERIES.fullmatch(source)
+    return by_dialect[dialect] if by_dialect else source

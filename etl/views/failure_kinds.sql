@@ -1,6 +1,3 @@
--- One row a type and kind of error: how many tasks failed with it, and when first and last, in UTC. A kind is the
--- text up to the first colon, at most 80 characters: what follows says which file or how large. Null where no error
--- is known.
 SELECT
     task_name,
     category,

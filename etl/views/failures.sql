@@ -1,5 +1,3 @@
--- One row a task in FAILURE, with the error its result gave (null if that was not fetched) and the video's URL.
--- failed_at, in UTC, is the completion, or where the API gives none, when the sync saw the change.
 SELECT
     tasks.task_id,
     tasks.task_name,

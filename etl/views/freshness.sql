@@ -1,6 +1,3 @@
--- One row: how fresh the copy is. Times in UTC, spans in seconds until now. synced_at is the start of the last sync of
--- everything new that succeeded; watermark, the time up to which all tasks are here; last_full_at, the last complete
--- read, which is what finds deletions. failed_since counts the syncs that failed after synced_at.
 SELECT
     last_sync.started_at AS synced_at,
     seconds(now_micros() - micros(last_sync.started_at)) AS age_seconds,

@@ -1,6 +1,3 @@
--- One row a task that is not final and still at the source. Times in UTC, spans in seconds until now.
--- age_seconds goes back to the creation as task_timeline estimates it, or to when a sync first saw the task;
--- unchanged_seconds to when a sync last saw anything about it change.
 SELECT
     task_id,
     task_name,

@@ -1,7 +1,3 @@
--- One row a day (in UTC) and type: the minutes that tasks ran which were finished on that day, and those of the tasks
--- among them that succeeded. This is processing time. Gcore bills the length of the analysed video instead, which the
--- API does not state; video_lengths has a lower bound. The day is that of the completion, or where the API gives none,
--- that on which a sync saw the change; text, 'YYYY-MM-DD'.
 SELECT
     day,
     task_name,

@@ -1,7 +1,3 @@
--- One row a day (in UTC), type, category, language and host: the tasks that were finished on that day, and how.
--- The day is that of the completion, or where the API gives none, that on which a sync saw the change; text,
--- 'YYYY-MM-DD'. host is that of the video's URL, in small letters, without port and credentials; null if it has none.
--- success_rate is succeeded by succeeded and failed, between 0 and 1; null where all were revoked.
 SELECT
     day,
     task_name,
@@ -21,18 +17,18 @@ FROM (
         audio_language,
         status,
         CASE
-            -- Most URLs are as plain as these two; the general rule below takes four times as long.
+            -- Most URLs match one of these two cases; the general rule below takes four times as long.
             WHEN substr(url, 1, 8) = 'https://' AND is_plain(substr(url, 9, place(substr(url, 9) || '/', '/') - 1))
             THEN nullif(ascii_lower(substr(url, 9, place(substr(url, 9) || '/', '/') - 1)), '')
             WHEN substr(url, 1, 7) = 'http://' AND is_plain(substr(url, 8, place(substr(url, 8) || '/', '/') - 1))
             THEN nullif(ascii_lower(substr(url, 8, place(substr(url, 8) || '/', '/') - 1)), '')
-            -- Asked of each row, and not in the FROM: SQLite would copy what is cut out of the URL to wherever it is
-            -- used next, and cut it out there anew.
+            -- A scalar subquery, not a FROM: SQLite would inline each part of the URL wherever it is used, and
+            -- compute it again there.
             ELSE (
                 SELECT ascii_lower(host)
                 FROM (
                     SELECT
-                        -- Without a port; an address in brackets keeps its colons.
+                        -- The host without the port; an address in brackets keeps its colons.
                         nullif(
                             CASE
                                 WHEN substr(address, 1, 1) = '[' THEN substr(address, 1, place(address || ']', ']'))
@@ -41,13 +37,13 @@ FROM (
                             ''
                         ) AS host
                     FROM (
-                        -- Behind the last @: to its left there is nothing but it, when all other characters are trimmed.
+                        -- The text after the last @, which is where rtrim of all other characters stops.
                         SELECT
                             substr(authority, length(rtrim(authority, replace(authority, '@', ''))) + 1) AS address
                         FROM (
                             SELECT substr(after_scheme, 1, place(after_scheme, '/') - 1) AS authority
                             FROM (
-                                -- What stands before :// is a scheme only if it is the first thing of its kind.
+                                -- The text before :// is a scheme only if no other delimiter precedes it.
                                 SELECT
                                     CASE
                                         WHEN place(url, '://') > 1

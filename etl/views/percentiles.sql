@@ -5,10 +5,10 @@ WITH ranked AS (
         {0},
         CAST(round({0} * 1000000) AS BIGINT) AS whole_micros,
         lead({0}, 1, {0}) OVER sorted - {0} AS step,
-        -- A hundred times the place in the order, from 0, and a hundred times the last place: whole numbers.
+        -- A hundred times the rank, from 0, so that the ranks of percentiles are integers.
         100 * (row_number() OVER sorted - 1) AS place,
         count(*) OVER (PARTITION BY task_name, category) - 1 AS last_place
-    -- All of them. Without a limit SQLite would compute the span anew at every use.
+    -- The limit is no limit: without one, SQLite would compute the span again at every use.
     FROM (SELECT task_name, category, {0} FROM task_timeline LIMIT 9223372036854775807) AS timeline
     WHERE {0} IS NOT NULL
     WINDOW sorted AS (PARTITION BY task_name, category ORDER BY {0})

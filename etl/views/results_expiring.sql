@@ -1,6 +1,3 @@
--- One row a finished task (SUCCESS or FAILURE, removed ones included) whose result is neither archived nor lost:
--- what to fetch before it is gone. The API keeps a result for a month: 30 days after completed_at, expires_at.
--- days_left counts from now, below 0 when that is past. state is null if the result was never asked for.
 SELECT
     task_id,
     task_name,
@@ -13,7 +10,7 @@ SELECT
     attempts,
     next_attempt_at,
     removed_at
--- Two halves, each found by an index of its own: what waits is little, the history is long.
+-- Two halves, each with its own index, because few results are pending and the history is long.
 FROM (
     SELECT
         tasks.task_id, tasks.task_name, tasks.category, tasks.status, tasks.completed_at, tasks.removed_at,

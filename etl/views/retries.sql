@@ -1,6 +1,3 @@
--- One row a task that was begun again, as the syncs observed it: how often it came to RETRY, and how often it fell
--- back to waiting (PENDING or RECEIVED) from STARTED or RETRY. last_at, in UTC, is when that was last seen; status is
--- what the task is now.
 SELECT
     task_history.task_id,
     tasks.task_name,

@@ -1,5 +1,5 @@
--- The stretches in which tasks kept one status, and what followed each: the status, or, with is_gone = 1, that the source
--- no longer had the task. All of that is null while the stretch lasts.
+-- The intervals in which tasks kept one status. next_status is the status that followed; is_gone = 1 if the task was
+-- removed at the source instead. Both are null while the task still has the status.
 -- SQLite:
 SELECT
     task_id,
@@ -15,8 +15,8 @@ FROM (
         opened.history_id,
         opened.status,
         opened.observed_at AS valid_from,
-        -- The first row that says something else, as one text: the instant, a mark, the status. Rows that say the same
-        -- are passed over once in all, since only the first of them opens a stretch.
+        -- The first row with another status or a removal, as one text: the timestamp, a mark, the status. Rows with
+        -- the same status are skipped once in all, since only the first of them opens an interval.
         (
             SELECT
                 later.observed_at
@@ -54,7 +54,7 @@ FROM (
             ),
             1
         ) = 1
-    -- Each group is one row. Without them SQLite would look `following` up again at every use.
+    -- Each group is one row. Without the grouping, SQLite would evaluate `following` again at every use.
     GROUP BY opened.task_id, opened.history_id
 ) AS opening
 -- Postgres:

@@ -1,5 +1,3 @@
--- One row a task in flight about which no sync saw anything change for an hour or longer. Spans in seconds until now;
--- usual_seconds is the p95 of how long tasks of its type run, null if none has run yet.
 SELECT
     in_flight.task_id,
     in_flight.task_name,

@@ -1,10 +1,3 @@
--- One row a task: when it was created, how long it waited, how long it ran. Times in UTC, spans in seconds.
--- created_at is the API's word if it gives one, else the middle of the span in which the creation must lie, else
--- the one end of it that is known, else the start. created_error_seconds says how far off that can be: 0 if stated,
--- half of the span if both ends are known, null if nothing bounds it.
--- wait_seconds goes from there to the start: null where created_error_seconds is, and where it would be negative.
--- duration_seconds is the API's own figure, or the time from start to completion. removed_at: when the source no
--- longer had the task.
 SELECT
     task_id,
     task_name,
@@ -23,11 +16,11 @@ SELECT
         CASE WHEN completed_at >= started_at THEN seconds(micros(completed_at) - micros(started_at)) END
     ) AS duration_seconds,
     removed_at
--- A subquery, not a WITH: Postgres would compute one of those for all tasks where a join asks for a few.
+-- A subquery, not a WITH, which Postgres would compute for all tasks even if a join needs only a few.
 FROM (
     SELECT
         tasks.*,
-        -- Null and order are asked of the instants themselves: SQLite computes an expression anew at every use.
+        -- The timestamps themselves are compared, because SQLite computes an expression again at every use.
         CASE
             WHEN date_created IS NULL AND created_after IS NOT NULL AND created_before IS NOT NULL
                 THEN (micros(created_after) + micros(created_before)) / 2

@@ -92,15 +92,15 @@ def test_subtitle_files_are_written(synced, tmp_path):
     "words, code, said",
     [
         ("export nonsense", 2, "is not one of"),
-        ("export tasks --format vtt -o x", 2, "is for subtitles"),
-        ("export subtitles --format vtt", 2, "is for subtitles"),
+        ("export tasks --format vtt -o x", 2, "exports subtitles to a folder"),
+        ("export subtitles --format vtt", 2, "exports subtitles to a folder"),
         ("export tasks --partition-by day", 2, "name it with -o"),
         ("export tasks -o missing/x.csv", 1, "No such file or directory"),
-        ("export tasks -o x.xlsx", 2, "does not say which format"),
+        ("export tasks -o x.xlsx", 2, "does not end with a format"),
         ("export task_durations --since 2026-01-01", 2, "has no time"),
-        ("export tasks -o x.parquet --excel", 2, "--excel is for CSV, not for parquet"),
-        ("export subtitles --format srt -o x --excel", 2, "--excel is for CSV, not for srt"),
-        ("export tasks -o x.csv --separator semicolon", 2, "--separator goes with --excel"),
+        ("export tasks -o x.parquet --excel", 2, "--excel writes CSV, not parquet"),
+        ("export subtitles --format srt -o x --excel", 2, "--excel writes CSV, not srt"),
+        ("export tasks -o x.csv --separator semicolon", 2, "--separator needs --excel"),
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(synced, words, code, said):

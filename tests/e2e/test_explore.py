@@ -28,8 +28,8 @@ from etl import queries
 from etl.cli import explore as command
 from etl.database import open_engine, reading
 from etl.explore.site import FACETS
-from etl.explore.task_pages import OF_A_TASK
-from etl.frames.descriptions import describe
+from etl.explore.task_pages import RELATED_TABLES
+from etl.relations import list_relations
 from etl.search import search
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 QUESTIONS = queries.saved_queries()
-RELATIONS = describe()
+RELATIONS = list_relations()
 HOSTILE = "a/<b>&~?%"
 # There is no TLS here, and loading the certificates for it takes long.
 fetch = functools.partial(httpx.get, verify=False, timeout=PATIENCE)
@@ -88,7 +88,7 @@ def rows_of(address: str, **parameters: object) -> list[list[Any]]:
 
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=queries.NAMES)
-def test_each_canned_query_is_served_and_answers_what_sql_answers(base, url, question):
+def test_each_saved_query_returns_what_sql_returns(base, url, question):
     assert question.title in fetch(f"{base}/{question.name}").text
     assert rows_of(f"{base}/{question.name}.json") == [
         list(row) for row in query(url, question.sql["sqlite"])
@@ -96,7 +96,7 @@ def test_each_canned_query_is_served_and_answers_what_sql_answers(base, url, que
 
 
 @pytest.mark.parametrize("relation", RELATIONS, ids=[each.name for each in RELATIONS])
-def test_each_table_and_view_is_there_described_and_facetted(base, relation):
+def test_each_table_and_view_has_a_description_and_facets(base, relation):
     assert relation.comment.splitlines()[0] in " ".join(
         fetch(f"{base}/{relation.name}").text.replace("&#39;", "'").splitlines()
     )
@@ -128,7 +128,7 @@ def test_nothing_can_be_written(base, url, statement):
     assert query(url, "SELECT count(*) > 0 FROM tasks") == [(1,)]
 
 
-def test_a_task_is_a_click_away_and_hostile_text_stays_text(base):
+def test_task_ids_are_links_and_hostile_text_is_escaped(base):
     page = fetch(f"{base}/failures", params={"task_id": HOSTILE}).text
     assert "a/&lt;b&gt;&amp;~?%</a>" in page
     link = page.split("/tasks/", 1)[1].split('"')[0]
@@ -136,13 +136,13 @@ def test_a_task_is_a_click_away_and_hostile_text_stays_text(base):
     assert 'href="javascript:' not in page
 
 
-def test_the_page_of_a_task_leads_to_its_rows_in_other_tables(base, url):
+def test_the_page_of_a_task_links_to_its_rows_in_other_tables(base, url):
     ((task_id,), *_) = query(
         url, "SELECT task_id FROM subtitles GROUP BY task_id ORDER BY count(*) DESC, task_id LIMIT 1"
     )
     for each in (task_id, HOSTILE):
         page = fetch(f"{base}/tasks/{tilde_encode(each)}").text
-        for table in OF_A_TASK:
+        for table in RELATED_TABLES:
             ((expected,),) = query(url, f"SELECT count(*) FROM {table} WHERE task_id = :id", id=each)
             ((link, shown),) = re.findall(rf'<a href="([^"]*)">{table}</a>: ([\d,]+) rows?<', page)
             assert int(shown.replace(",", "")) == expected
@@ -150,7 +150,7 @@ def test_the_page_of_a_task_leads_to_its_rows_in_other_tables(base, url):
             rows = fetch(f"{address}&_shape=arrays&_size=max").json()["rows"]
             assert len(rows) == expected
             assert all(each in row for row in rows)
-    assert "More about this task" not in fetch(f"{base}/sync_runs/1").text
+    assert "Related rows" not in fetch(f"{base}/sync_runs/1").text
 
 
 def test_the_newest_tasks_come_first(base, url):
@@ -159,7 +159,7 @@ def test_the_newest_tasks_come_first(base, url):
     assert [row["started_at"] for row in shown] == sorted(started, reverse=True)[:50]
 
 
-def test_where_a_subtitle_starts_is_a_time_that_leads_to_that_moment(base, url):
+def test_the_start_of_a_subtitle_links_to_that_position_in_the_video(base, url):
     task_id, position, start, video = query(
         url,
         "SELECT subtitles.task_id, position, start_seconds, url FROM subtitles"
@@ -193,20 +193,20 @@ def test_where_a_subtitle_starts_is_a_time_that_leads_to_that_moment(base, url):
         ("-1.5 AS start_seconds, 'HTTP://x/' AS url", '<a href="HTTP://x/#t=0">0:00:00</a>'),
     ],
 )
-def test_a_moment_is_shown_whatever_a_query_gives(base, select, shown):
+def test_any_value_of_start_seconds_is_displayed(base, select, shown):
     page = fetch(base, params={"sql": f"SELECT {select}"}).text
     assert shown in re.sub(r">\s+|\s+<", lambda gap: gap[0].strip(), page)
     assert 'href="javascript:' not in page
 
 
-def test_a_person_finds_what_was_said_and_goes_to_its_task(base):
+def test_a_search_in_the_browser_leads_to_the_task(base):
     with chromium() as browser:
         page = browser.new_page()
         complaints = []
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(base)
-        page.get_by_role("link", name="What was said, when, and in which video?").click()
+        page.get_by_role("link", name="Search the transcripts").click()
         page.get_by_role("textbox", name="words").fill("grosse mussen")
         page.get_by_role("button", name="Run SQL").click()
         assert "[Größe] [müssen]" in page.locator("table").inner_text()
@@ -218,7 +218,7 @@ def test_a_person_finds_what_was_said_and_goes_to_its_task(base):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_ends_at_a_signal_without_a_word_or_a_trace(copy, tmp_path, number):
+def test_a_signal_ends_it_without_output_or_leftover_files(copy, tmp_path, number):
     shutil.copyfile(copy, tmp_path / "tasks.db")
     with exploring(f"sqlite:///{tmp_path}/tasks.db") as (address, process):
         assert len(rows_of(f"{address}/tasks/tasks.json")) > 0
@@ -240,7 +240,7 @@ def is_busy(address: str) -> bool:
     return False
 
 
-def test_a_slow_query_does_not_hold_up_the_end(copy, tmp_path):
+def test_a_slow_query_does_not_delay_the_end(copy, tmp_path):
     shutil.copyfile(copy, tmp_path / "tasks.db")
     endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
     with exploring(f"sqlite:///{tmp_path}/tasks.db") as (address, process), ThreadPoolExecutor(4) as pool:
@@ -253,7 +253,7 @@ def test_a_slow_query_does_not_hold_up_the_end(copy, tmp_path):
     assert [each.name for each in tmp_path.iterdir()] == ["tasks.db"]
 
 
-def test_it_listens_by_ipv6_where_there_is_any(nursery, url):
+def test_it_listens_on_ipv6_if_available(nursery, url):
     if not socket.has_dualstack_ipv6():
         done = nursery.run(dict(os.environ), "explore", "--no-open", "--host", "::1", "-d", url)
         assert "choose another --host" in error_of(done, 3)
@@ -263,7 +263,7 @@ def test_it_listens_by_ipv6_where_there_is_any(nursery, url):
         assert fetch(f"{address}/").status_code == 200
 
 
-def test_it_says_in_one_line_what_is_in_the_way(nursery, url, tmp_path, postgres_databases):
+def test_errors_at_the_start_are_one_line(nursery, url, tmp_path, postgres_databases):
     def run(*arguments: str, on: str) -> Any:
         return nursery.run(dict(os.environ), "explore", "--no-open", *arguments, "-d", on)
 
@@ -279,10 +279,10 @@ def test_it_says_in_one_line_what_is_in_the_way(nursery, url, tmp_path, postgres
         assert "choose another --host" in said
 
 
-def test_it_says_which_extra_is_missing(monkeypatch):
+def test_a_missing_extra_is_named(monkeypatch):
     def import_module(_name):
         raise ModuleNotFoundError(name="datasette")
 
     monkeypatch.setattr(command.importlib, "import_module", import_module)
-    with pytest.raises(click.ClickException, match=r"exploring needs datasette: pip install '.*\[explore\]'"):
+    with pytest.raises(click.ClickException, match=r"explore needs datasette: pip install '.*\[explore\]'"):
         command._import("etl.explore")

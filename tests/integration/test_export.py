@@ -25,11 +25,12 @@ from etl import frames
 from etl.database import open_engine
 from etl.emulator import Behaviour, serve
 from etl.errors import ExportError
-from etl.export import FORMATS, RELATIONS, export
+from etl.export import FORMATS, export
 from etl.export.subtitle_files import file_name
-from etl.export.tables import NOWHEN
-from etl.models import Json, UtcDateTime
+from etl.export.tables import NO_PERIOD
+from etl.frames.selection import SELECTIONS
 from etl.sync.api import run_sync
+from etl.views.view import ColumnType
 
 # Text that a spreadsheet, a shell or a file format might take for something else.
 HOSTILE = '=cmd|"/c calc"!A1,\n"quoted" -->\r\n\ttab 🎬 \u2028 <b>'
@@ -63,7 +64,7 @@ def frame_of(name: str, url: str) -> pd.DataFrame:
 
 def read_back(file: Path, name: str, like: pd.DataFrame) -> pd.DataFrame:
     """Read a file as somebody with pandas would who knows the types of the columns."""
-    types = {column: element.type for column, element in RELATIONS[name].columns.items()}
+    types = SELECTIONS[name].types
     if file.suffix == ".parquet":
         frame = pd.read_parquet(file)
     elif file.suffix == ".csv":
@@ -73,12 +74,12 @@ def read_back(file: Path, name: str, like: pd.DataFrame) -> pd.DataFrame:
         frame = pd.DataFrame([json.loads(line) for line in lines], columns=list(like), dtype=object)
     for column, expected in like.items():
         found = frame[column]
-        if isinstance(types[column], Json):
+        if types[column] is ColumnType.JSON:
             values = [None if isinstance(value, float) else value for value in found.astype(object)]
             if file.suffix != ".ndjson":
                 values = [json.loads(value) if isinstance(value, str) else None for value in values]
             frame[column] = pd.Series(values, dtype=object)
-        elif isinstance(types[column], UtcDateTime) or column == "day":
+        elif types[column] in {ColumnType.TIMESTAMP, ColumnType.DAY}:
             frame[column] = pd.to_datetime(found, utc=True, format="ISO8601").astype("datetime64[us, UTC]")
         elif expected.dtype == "boolean":
             truth = {"true": True, "false": False, True: True, False: False}
@@ -96,8 +97,8 @@ def without_empty_text(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_what_is_read_back_equals_the_table(synced, tmp_path, kind):
-    for name in RELATIONS:
+def test_an_export_read_back_equals_the_table(synced, tmp_path, kind):
+    for name in SELECTIONS:
         file = tmp_path / f"{name}.{kind}"
         rows = export(name, file, source=synced)
         expected = frame_of(name, synced)
@@ -109,21 +110,21 @@ def test_what_is_read_back_equals_the_table(synced, tmp_path, kind):
             found, expected = without_empty_text(found), without_empty_text(expected)
         assert rows == len(expected)
         pd.testing.assert_frame_equal(found, expected, check_dtype=False, check_column_type=False)
-    assert sorted(path.suffix for path in tmp_path.iterdir()) == [f".{kind}"] * len(RELATIONS)
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [f".{kind}"] * len(SELECTIONS)
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_an_empty_table_is_a_file_with_its_columns(migrated_url, tmp_path, kind):
+def test_an_empty_table_is_exported_with_its_columns(migrated_url, tmp_path, kind):
     file = tmp_path / f"tasks.{kind}"
     assert export("tasks", file, source=migrated_url) == 0
     if kind == "parquet":
-        assert list(pd.read_parquet(file).columns) == list(RELATIONS["tasks"].columns)
+        assert list(pd.read_parquet(file).columns) == list(SELECTIONS["tasks"].columns)
     else:
         assert file.read_text().count("\n") == (1 if kind == "csv" else 0)
 
 
 def test_parquet_has_the_same_types_whatever_the_rows(synced, tmp_path):
-    for name in RELATIONS:
+    for name in SELECTIONS:
         schemas = []
         for place, options in enumerate([{}, {"task_name": "nothing"}]):
             file = tmp_path / f"{name}{place}.parquet"
@@ -133,7 +134,7 @@ def test_parquet_has_the_same_types_whatever_the_rows(synced, tmp_path):
         assert schemas[0] == schemas[-1]
 
 
-def test_csv_is_exactly_what_is_stored(engine, migrated_url, tmp_path):
+def test_csv_contains_exactly_the_stored_values(engine, migrated_url, tmp_path):
     texts = [
         HOSTILE,
         "- Et toi ?",
@@ -168,7 +169,7 @@ def test_csv_is_exactly_what_is_stored(engine, migrated_url, tmp_path):
     assert file.read_bytes() == before
 
 
-def test_csv_for_excel_is_made_for_excel(engine, migrated_url, tmp_path, caplog):
+def test_csv_for_excel_follows_the_rules_of_excel(engine, migrated_url, tmp_path, caplog):
     with engine.begin() as connection:
         store_task(
             connection,
@@ -192,11 +193,11 @@ def test_csv_for_excel_is_made_for_excel(engine, migrated_url, tmp_path, caplog)
     assert row["total_time_sec"] == "1,5"
     assert not caplog.records
     export("task_results", file, source=migrated_url, excel_separator=",")
-    assert caplog.messages == ["cells cut because Excel holds 32,767 characters in each: 1"]
+    assert caplog.messages == ["1 cells were truncated to 32,767 characters, the limit of Excel"]
     folder = tmp_path / "parts"
     export("tasks", folder, source=migrated_url, format="csv", partition_by="day", excel_separator=",")
     assert (folder / "day=2026-06-26" / "part-0.csv").read_bytes().startswith(b"\xef\xbb\xbf")
-    with pytest.raises(ExportError, match="--excel is for CSV, not for parquet"):
+    with pytest.raises(ExportError, match="--excel writes CSV, not parquet"):
         export("tasks", tmp_path / "t.parquet", source=migrated_url, excel_separator=",")
 
 
@@ -232,7 +233,7 @@ def test_memory_does_not_grow_with_the_results(engine, migrated_url, tmp_path):
     assert peak < size * number
 
 
-def test_type_status_and_time_narrow_an_export(synced, tmp_path):
+def test_task_type_status_and_time_filter_an_export(synced, tmp_path):
     file = tmp_path / "out.ndjson"
     since, until = dt.datetime(2026, 6, 10, tzinfo=dt.UTC), dt.datetime(2026, 6, 20, tzinfo=dt.UTC)
     for name in ("tasks", "task_results", "subtitles", "detections", "task_history", "task_timeline"):
@@ -249,14 +250,14 @@ def test_type_status_and_time_narrow_an_export(synced, tmp_path):
         }
         assert ids <= known
         assert bool(ids) == (name not in {"detections", "task_history"})
-    with pytest.raises(ExportError, match="status_transitions has no task_name"):
+    with pytest.raises(ExportError, match="no column task_name to filter: omit --task-name"):
         export("status_transitions", file, source=synced, task_name="x")
     with pytest.raises(ExportError, match="task_durations has no time"):
         export("task_durations", file, source=synced, since=since)
 
 
 @one_in(3, "kind, name, period", FORMATS, ["tasks", "subtitles", "task_daily"], ["day", "month"])
-def test_a_partitioned_folder_holds_every_row_in_its_place(synced, tmp_path, kind, name, period):
+def test_every_row_is_in_the_partition_of_its_time(synced, tmp_path, kind, name, period):
     folder = tmp_path / "out"
     rows = export(name, folder, source=synced, format=kind, partition_by=period)
     expected = frame_of(name, synced)
@@ -268,13 +269,13 @@ def test_a_partitioned_folder_holds_every_row_in_its_place(synced, tmp_path, kin
         (file,) = place.iterdir()
         part = read_back(file, name, expected)
         parts.append(part)
-        if name == "task_daily" and value != NOWHEN:
+        if name == "task_daily" and value != NO_PERIOD:
             assert set(part["day"].dt.strftime("%Y-%m-%d" if period == "day" else "%Y-%m")) == {value}
     assert sum(map(len, parts)) == rows == len(expected)
     assert len(parts) > (3 if period == "day" else 0)
 
 
-def test_an_export_that_is_there_is_replaced_only_if_told(synced, tmp_path):
+def test_an_existing_export_is_replaced_only_with_may_replace(synced, tmp_path):
     folder = tmp_path / "out"
     export("tasks", folder, source=synced, format="csv", partition_by="day")
     with pytest.raises(ExportError, match="--force replaces it"):
@@ -287,15 +288,15 @@ def test_an_export_that_is_there_is_replaced_only_if_told(synced, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_a_folder_with_anything_else_in_it_is_left_alone(synced, tmp_path):
+def test_a_folder_with_other_files_is_not_replaced(synced, tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     for target in (tmp_path, tmp_path / "mine.txt"):
-        with pytest.raises(ExportError, match="name another"):
+        with pytest.raises(ExportError, match="choose another"):
             export("tasks", target, source=synced, format="csv", partition_by="day", may_replace=True)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
-def test_an_export_that_fails_leaves_what_was_there(synced, tmp_path, monkeypatch):
+def test_a_failed_export_leaves_the_previous_file(synced, tmp_path, monkeypatch):
     file = tmp_path / "tasks.csv"
     file.write_text("before")
     monkeypatch.setattr("etl.export.writers.CsvWriter.write", lambda *_: 1 / 0)
@@ -305,7 +306,7 @@ def test_an_export_that_fails_leaves_what_was_there(synced, tmp_path, monkeypatc
     assert [path.name for path in tmp_path.iterdir()] == ["tasks.csv"]
 
 
-def test_what_a_link_leads_to_is_written_and_no_database(synced, tmp_path, sqlite_databases):
+def test_the_target_of_a_link_is_replaced_but_never_a_database(synced, tmp_path, sqlite_databases):
     (tmp_path / "link.csv").symlink_to(tmp_path / "tasks.csv")
     (tmp_path / "tasks.csv.part").write_text("mine")
     export("tasks", tmp_path / "link.csv", source=synced)
@@ -316,12 +317,12 @@ def test_what_a_link_leads_to_is_written_and_no_database(synced, tmp_path, sqlit
         file = Path(open_engine(url).url.database)
         before = file.read_bytes()
         for target in (file, file.with_name(f"{file.name}-wal"), file.with_name(f"{file.name}.lock")):
-            with pytest.raises(ExportError, match="is a database, or belongs to one: name another file"):
+            with pytest.raises(ExportError, match="is a database, or belongs to one: choose another file"):
                 export("tasks", target, source=synced, format="csv")
         assert file.read_bytes() == before
 
 
-def test_a_file_keeps_its_mode(synced, tmp_path):
+def test_a_replaced_file_keeps_its_mode(synced, tmp_path):
     file = tmp_path / "tasks.csv"
     file.write_text("before")
     file.chmod(0o640)
@@ -329,7 +330,7 @@ def test_a_file_keeps_its_mode(synced, tmp_path):
     assert file.stat().st_mode & 0o777 == 0o640
 
 
-def test_a_standard_output_that_cannot_be_written_is_named(synced, monkeypatch):
+def test_an_unwritable_standard_output_is_reported(synced, monkeypatch):
     class Full(io.RawIOBase):
         def writable(self) -> bool:
             return True
@@ -344,7 +345,7 @@ def test_a_standard_output_that_cannot_be_written_is_named(synced, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_a_full_disk_is_said_in_one_line(synced, kind):
+def test_a_full_disk_is_reported_in_one_line(synced, kind):
     device = Path("/dev/full")
     if not device.exists():
         give_up(f"there is no {device} here")
@@ -352,7 +353,7 @@ def test_a_full_disk_is_said_in_one_line(synced, kind):
         export("tasks", device, source=synced, format=kind)
 
 
-def test_a_pipe_gets_every_row_and_stays_a_pipe(synced, tmp_path):
+def test_a_pipe_receives_every_row_and_remains_a_pipe(synced, tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     with ThreadPoolExecutor(1) as pool:
@@ -363,10 +364,10 @@ def test_a_pipe_gets_every_row_and_stays_a_pipe(synced, tmp_path):
     assert [each.name for each in tmp_path.iterdir()] == ["pipe"]
 
 
-def test_where_nothing_can_be_written_one_line_says_so(synced, tmp_path):
+def test_an_unwritable_target_is_reported_in_one_line(synced, tmp_path):
     with pytest.raises(ExportError, match=r"cannot write .*: No such file or directory"):
         export("tasks", tmp_path / "missing" / "tasks.csv", source=synced)
-    with pytest.raises(ExportError, match="does not say which format"):
+    with pytest.raises(ExportError, match="does not end with a format"):
         export("tasks", tmp_path / "tasks.xlsx", source=synced)
 
 
@@ -388,7 +389,7 @@ IDS = [
 ]
 
 
-def test_no_id_is_a_dangerous_name():
+def test_no_id_becomes_a_dangerous_file_name():
     names = [file_name(task_id) for task_id in IDS]
     assert len({name.casefold() for name in names}) == len(IDS)
     assert all(Path(name).name == name and len(name) <= 100 and name.isascii() for name in names)

@@ -16,7 +16,8 @@ from support.absent import give_up
 from support.stored import after, store_history, store_result, store_task
 
 from etl.database import open_engine, reading
-from etl.export import FORMATS, RELATIONS, export
+from etl.export import FORMATS, export
+from etl.frames.selection import SELECTIONS
 from etl.models import DETECTIONS, RUNS, SUBTITLES
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
 DAY = 86_400
 LARGE = 9_007_199_254_740_993  # no float holds it
-TIMED = [name for name, relation in RELATIONS.items() if relation.time is not None]
-WITH_DAY = [name for name, relation in RELATIONS.items() if "day" in relation.columns]
+TIMED = [name for name, selection in SELECTIONS.items() if selection.time is not None]
+WITH_DAY = [name for name, selection in SELECTIONS.items() if "day" in selection.columns]
 # These count from now, so that another export has other figures.
 PASSING = ("age_seconds", "unchanged_seconds", "days_left")
 
@@ -141,7 +142,7 @@ def rows_of(table: pa.Table, names: list[str]) -> list[str]:
 
 @pytest.mark.parametrize("period", ["day", "month"])
 @pytest.mark.parametrize("read", READERS)
-def test_every_reader_finds_in_a_folder_what_is_in_one_file(
+def test_every_reader_reads_the_same_rows_from_partitions_as_from_one_file(
     filled_url, tmp_path, read: Callable[[Path], pa.Table], period
 ):
     for name in TIMED:
@@ -150,7 +151,7 @@ def test_every_reader_finds_in_a_folder_what_is_in_one_file(
         assert export(name, folder, source=filled_url, format="parquet", partition_by=period) == number
         expected, found = read(file), read(folder)
         # A reader may add a column with what the folders are called by, and nothing else.
-        names = list(RELATIONS[name].columns)
+        names = list(SELECTIONS[name].columns)
         added = [each for each in found.column_names if each not in names]
         assert added in ([], [period], [f"partition_{period}"]), name
         assert [(each, found.schema.field(each).type) for each in names] == [
@@ -161,7 +162,7 @@ def test_every_reader_finds_in_a_folder_what_is_in_one_file(
 
 
 @pytest.mark.parametrize("read", READERS)
-def test_every_reader_finds_the_columns_of_an_export_without_rows(
+def test_every_reader_reads_the_columns_of_an_export_without_rows(
     migrated_url, tmp_path, read: Callable[[Path], pa.Table]
 ):
     for name in TIMED:
@@ -170,11 +171,11 @@ def test_every_reader_finds_the_columns_of_an_export_without_rows(
             continue
         found = read(folder)
         assert found.num_rows == 0
-        assert set(RELATIONS[name].columns) <= set(found.column_names), name
+        assert set(SELECTIONS[name].columns) <= set(found.column_names), name
 
 
 @pytest.mark.parametrize("kind", ["csv", "ndjson"])
-def test_folders_of_text_are_read_back_too(filled_url, tmp_path, kind):
+def test_partitions_of_csv_and_ndjson_can_be_read_back(filled_url, tmp_path, kind):
     duckdb = an_import("duckdb")
     for name in TIMED:
         for period in ("day", "month"):
@@ -189,7 +190,7 @@ def test_folders_of_text_are_read_back_too(filled_url, tmp_path, kind):
                 assert read.num_rows == number
 
 
-def test_a_folder_holds_nothing_but_its_parts(filled_url, tmp_path):
+def test_a_partitioned_folder_contains_only_its_partitions(filled_url, tmp_path):
     for kind in FORMATS:
         folder = tmp_path / kind
         export("task_daily", folder, source=filled_url, format=kind, partition_by="month")
@@ -215,7 +216,7 @@ def test_a_day_is_a_date_in_every_time_zone(filled_url, tmp_path):
                 assert {day for (day,) in days.fetchall()} == stored
 
 
-def test_a_day_is_plain_in_text(filled_url, tmp_path):
+def test_a_day_has_no_time_in_csv_and_ndjson(filled_url, tmp_path):
     for kind in ("csv", "ndjson"):
         file = tmp_path / f"daily.{kind}"
         export("task_daily", file, source=filled_url)
@@ -248,11 +249,11 @@ OF_SQLITE = {
 
 def test_each_column_has_the_type_that_the_database_has(filled_url, tmp_path):
     with reading(filled_url) as connection:
-        for name, relation in RELATIONS.items():
+        for name, selection in SELECTIONS.items():
             file = tmp_path / f"{name}.parquet"
             export(name, file, source=filled_url)
             schema = parquet.read_schema(file)
-            assert schema.names == list(relation.columns)
+            assert schema.names == list(selection.columns)
             if connection.dialect.name == "postgresql":
                 columns = "SELECT column_name, data_type FROM information_schema.columns"
                 query = sa.text(f"{columns} WHERE table_name = :name AND table_schema = current_schema()")

@@ -39,7 +39,7 @@ def exported(url: str, folder, kind: str) -> dict[str, str]:
     return files
 
 
-def test_each_transcript_with_speech_is_a_file(database_url, tmp_path):
+def test_each_transcript_with_speech_becomes_a_file(database_url, tmp_path):
     with serve(a_world(120)) as emulator:
         run_sync(settings_for(emulator, database_url))
     spoken = {
@@ -58,7 +58,7 @@ def test_each_transcript_with_speech_is_a_file(database_url, tmp_path):
     assert silent != [(0,)]
 
 
-def test_subrip_is_what_players_show(engine, migrated_url, tmp_path):
+def test_subrip_contains_the_text_that_players_show(engine, migrated_url, tmp_path):
     store_transcript(engine, "t", (0, 2, SAID), (2, 3, "one\n\ntwo"), vtt=VTT)
     assert exported(migrated_url, tmp_path, "srt") == {
         "t.srt": '1\n00:00:00,000 --> 00:00:02,000\nAT&T & R&B <3 "Q&A" ->\n\n'
@@ -75,7 +75,7 @@ NOTHING_SAID = {
 
 
 @pytest.mark.parametrize("kind", ["srt", "vtt"])
-def test_what_shows_nothing_is_no_file_and_is_counted(engine, migrated_url, tmp_path, kind, caplog):
+def test_transcripts_without_subtitles_are_skipped_and_counted(engine, migrated_url, tmp_path, kind, caplog):
     for task_id, result in NOTHING_SAID.items():
         store_transcript(engine, task_id, **result)
     store_transcript(engine, "without times", (None, 1, "a"), (2, 1, "b"), text="a b", vtt="WEBVTT")
@@ -83,13 +83,11 @@ def test_what_shows_nothing_is_no_file_and_is_counted(engine, migrated_url, tmp_
     # This is no transcript, and so none without speech.
     store_transcript(engine, "moderation", detected=True)
     assert exported(migrated_url, tmp_path, kind).keys() == {f"spoken.{kind}"}
-    assert caplog.messages == ["no file for 5 transcripts that have no speech, or no times"]
+    assert caplog.messages == ["skipped 5 transcripts that have no speech, or no times"]
 
 
 @pytest.mark.parametrize("vtt", [None, "", "WEBVTT", "WEBVTT\n\nNOTE nothing\n"])
-def test_webvtt_is_made_of_the_subtitles_where_the_given_one_shows_nothing(
-    engine, migrated_url, tmp_path, vtt
-):
+def test_webvtt_is_built_from_subtitles_if_the_received_one_is_empty(engine, migrated_url, tmp_path, vtt):
     store_transcript(engine, "t", (0, 2, SAID), vtt=vtt)
     (text,) = exported(migrated_url, tmp_path, "vtt").values()
     assert text == (
@@ -98,7 +96,7 @@ def test_webvtt_is_made_of_the_subtitles_where_the_given_one_shows_nothing(
     assert len(webvtt.WebVTT.from_string(text)) == 1
 
 
-def test_subrip_is_made_of_the_webvtt_where_there_are_no_subtitles(engine, migrated_url, tmp_path):
+def test_subrip_is_converted_from_webvtt_if_there_are_no_subtitles(engine, migrated_url, tmp_path):
     store_transcript(engine, "t", vtt=VTT)
     assert exported(migrated_url, tmp_path, "srt") == {
         "t.srt": "1\n00:00:00,000 --> 00:00:02,000\nAT&T as received\n"

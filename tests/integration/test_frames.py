@@ -25,6 +25,7 @@ from etl.errors import ConfigurationError, NoTablesError
 from etl.models import API_FIELDS, DETECTIONS, METADATA, RUNS, SUBTITLES, TASKS, FieldKind
 from etl.sync.api import run_sync, writing
 from etl.sync.options import SyncOptions
+from etl.views.catalog import VIEWS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -135,7 +136,7 @@ def listening(engine: sa.Engine | type[sa.Engine], event: str, note: Callable[[s
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_both_databases_give_the_same_frame(sqlite_synced, postgres_synced, name):
+def test_both_databases_return_the_same_frame(sqlite_synced, postgres_synced, name):
     here, there = read(name, sqlite_synced), read(name, postgres_synced)
     assert len(here) > 0
     assert (here.dtypes == there.dtypes).all()
@@ -158,7 +159,7 @@ BACKENDS = {
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("name", ALL)
-def test_with_a_backend_the_frame_has_its_dtypes_and_says_the_same(synced_url, name, backend):
+def test_a_dtype_backend_changes_the_dtypes_and_not_the_values(synced_url, name, backend):
     plain = read(name, synced_url)
     frame = read(name, synced_url, dtype_backend=backend)
     for column, dtype in plain.dtypes.astype(str).items():
@@ -174,7 +175,7 @@ def test_with_a_backend_the_frame_has_its_dtypes_and_says_the_same(synced_url, n
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_with_a_backend_an_empty_frame_has_the_same_dtypes(engine, synced_url, backend):
+def test_with_a_dtype_backend_an_empty_frame_has_the_same_dtypes(engine, synced_url, backend):
     for name in ALL:
         empty, full = (read(name, source, dtype_backend=backend) for source in (engine, synced_url))
         is_plain = [not isinstance(dtype, pd.CategoricalDtype) for dtype in full.dtypes]
@@ -182,7 +183,7 @@ def test_with_a_backend_an_empty_frame_has_the_same_dtypes(engine, synced_url, b
 
 
 @pytest.mark.parametrize("backend", [None, *BACKENDS])
-def test_spans_can_be_counted_where_an_instant_is_missing(engine, backend):
+def test_durations_can_be_computed_with_missing_timestamps(engine, backend):
     with engine.begin() as connection:
         store_task(connection, "a", started_at=NOON, completed_at=after(5))
         store_task(connection, "b", started_at=NOON)
@@ -194,7 +195,7 @@ def test_spans_can_be_counted_where_an_instant_is_missing(engine, backend):
     assert spans[0] == dt.timedelta(seconds=5)
 
 
-def test_a_backend_that_cannot_be_is_refused_at_once(engine, monkeypatch):
+def test_an_unknown_or_missing_dtype_backend_is_refused_immediately(engine, monkeypatch):
     with pytest.raises(ValueError, match="'numpy_nullable' or 'pyarrow', or leave it out"):
         frames.tasks(engine, dtype_backend="polars", chunksize=5)
     monkeypatch.setattr("etl.frames.dtypes.importlib.util.find_spec", lambda _name: None)
@@ -202,7 +203,7 @@ def test_a_backend_that_cannot_be_is_refused_at_once(engine, monkeypatch):
         frames.tasks(engine, dtype_backend="pyarrow")
 
 
-def test_over_one_connection_all_frames_are_of_one_instant(migrated_url, engine):
+def test_frames_from_one_connection_are_one_snapshot(migrated_url, engine):
     reader = open_engine(migrated_url, read_only=True)
     with reader.connect() as connection:
         before = frames.tasks(connection)
@@ -219,7 +220,7 @@ def test_over_one_connection_all_frames_are_of_one_instant(migrated_url, engine)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_a_frame_says_all_that_its_table_says(synced_url, name):
+def test_a_frame_has_all_values_of_its_table(synced_url, name):
     table = METADATA.tables[TABLES.get(name, name)]
     engine = open_engine(synced_url, read_only=True)
     with engine.connect() as connection:
@@ -238,7 +239,7 @@ def test_a_frame_says_all_that_its_table_says(synced_url, name):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_every_column_has_the_dtype_of_what_it_holds(synced_url, name):
+def test_every_column_has_the_expected_dtype(synced_url, name):
     assert_dtypes(read(name, synced_url))
 
 
@@ -277,14 +278,14 @@ def store_one_of_each(connection: sa.Connection, task_id: str, seconds: float) -
 # How many rows of one moment each has.
 TIMED = {
     **dict.fromkeys(("task_history", "runs", "status_spans", "in_flight", "results_expiring"), 1),
-    **dict.fromkeys(("results", "subtitles", "detections", "failures"), 2),
+    **dict.fromkeys(("results", "subtitles", "detections", "failures", "video_lengths"), 2),
     **dict.fromkeys(("tasks", "task_timeline"), 3),
 }
 MICROSECOND = 1e-6
 
 
 @pytest.mark.parametrize("name, rows", TIMED.items())
-def test_a_range_takes_in_its_start_and_not_its_end(engine, name, rows):
+def test_a_range_includes_its_start_and_excludes_its_end(engine, name, rows):
     with engine.begin() as connection:
         for number, seconds in enumerate((-MICROSECOND, 0, 10 - MICROSECOND, 10), start=1):
             store_one_of_each(connection, str(number), seconds)
@@ -299,7 +300,7 @@ def test_a_range_takes_in_its_start_and_not_its_end(engine, name, rows):
     assert moments(since=NOON, until=NOON) == []
 
 
-def test_a_day_is_in_the_range_in_which_it_begins(engine):
+def test_a_day_is_in_the_range_that_contains_its_start(engine):
     with engine.begin() as connection:
         for day in (24, 25, 26, 27):
             store_task(connection, str(day), date_created=dt.datetime(2026, 6, day, 18, tzinfo=dt.UTC))
@@ -329,7 +330,7 @@ def test_a_day_is_in_the_range_in_which_it_begins(engine):
     ],
     ids=str,
 )
-def test_a_time_may_be_written_in_many_ways(engine, written, hour):
+def test_since_and_until_accept_many_types_and_formats(engine, written, hour):
     seconds = (hour - 12) * 3600
     with engine.begin() as connection:
         store_task(connection, "before", started_at=after(seconds - MICROSECOND))
@@ -343,30 +344,30 @@ def test_a_time_may_be_written_in_many_ways(engine, written, hour):
     [
         (
             {"columns": ["status", "state"]},
-            r"^tasks has no column 'state': it has task_id, task_name, status, ",
+            r"^tasks has no column 'state': choose from task_id, task_name, status, ",
         ),
         ({"columns": ["payload_hash"]}, "no column 'payload_hash'"),
         ({"columns": "status"}, r"write columns=\['status'\]"),
         ({"columns": []}, "at least one column"),
         ({"columns": ["status", "status"]}, "none twice"),
-        ({"since": "yesterday"}, "^since='yesterday' is no time"),
-        ({"until": 20260626}, "^until=20260626 is no time"),
-        ({"since": pd.NaT}, "^since=NaT is no time"),
+        ({"since": "yesterday"}, "^since='yesterday' is not a date or time"),
+        ({"until": 20260626}, "^until=20260626 is not a date or time"),
+        ({"since": pd.NaT}, "^since=NaT is not a date or time"),
         (
             {"since": "2026-06-27", "until": "2026-06-26"},
-            "^until=2026-06-26 lies before since=2026-06-27",
+            "^until=2026-06-26 is before since=2026-06-27",
         ),
-        ({"chunksize": 0}, "^chunksize=0 is no number of rows: write a whole one, from 1 to 2,147,483,647"),
-        ({"chunksize": 1.5}, "^chunksize=1.5 is no number of rows"),
-        ({"chunksize": "a"}, "^chunksize='a' is no number of rows"),
-        ({"chunksize": 2**31}, "^chunksize=2147483648 is no number of rows"),
+        ({"chunksize": 0}, "^chunksize=0 is not a number of rows: write an integer from 1 to 2,147,483,647"),
+        ({"chunksize": 1.5}, "^chunksize=1.5 is not a number of rows"),
+        ({"chunksize": "a"}, "^chunksize='a' is not a number of rows"),
+        ({"chunksize": 2**31}, "^chunksize=2147483648 is not a number of rows"),
         ({"columns": [["status"]]}, r"^columns=\[\['status'\]\] must be a list of names"),
         ({"columns": 5}, "^columns=5 must be a list of names"),
-        ({"chunksize": True}, "^chunksize=True is no number of rows"),
-        ({"dtype_backend": []}, r"^dtype_backend=\[\] is none"),
+        ({"chunksize": True}, "^chunksize=True is not a number of rows"),
+        ({"dtype_backend": []}, r"^dtype_backend=\[\] is unknown"),
     ],
 )
-def test_arguments_that_cannot_be_are_refused_at_once(options, message):
+def test_invalid_arguments_are_refused_immediately(options, message):
     no_database = "sqlite:////nowhere/at/all.db"
     with pytest.raises(ValueError, match=message):
         frames.tasks(no_database, **{"chunksize": 5, **options})
@@ -375,15 +376,28 @@ def test_arguments_that_cannot_be_are_refused_at_once(options, message):
             frames.tasks(no_database, **options)
 
 
-def test_a_view_that_is_not_there_or_has_no_time_says_so(migrated_url):
-    with pytest.raises(ValueError, match="no view 'tasks': there are task_timeline, task_daily, "):
+def test_freshness_is_in_the_range_of_the_last_sync_that_succeeded(engine):
+    assert len(frames.view("freshness", engine)) == 1
+    assert len(frames.view("freshness", engine, since="2026-01-01")) == 0
+    with engine.begin() as connection:
+        for seconds, status in ((0, "succeeded"), (60, "failed")):
+            run = {"started_at": after(seconds), "mode": "incremental", "status": status}
+            connection.execute(sa.insert(RUNS).values(run))
+    assert len(frames.view("freshness", engine, since=NOON)) == 1
+    assert len(frames.view("freshness", engine, since=after(1))) == 0
+
+
+def test_a_view_that_does_not_exist_or_has_no_time_is_refused(migrated_url):
+    with pytest.raises(ValueError, match="no view 'tasks': choose from task_timeline, task_daily, "):
         frames.view("tasks", migrated_url)
-    for name in ("task_durations", "status_transitions"):
-        with pytest.raises(ValueError, match=f"{name} has no time"):
+    instead = {name: view.unaggregated for name, view in VIEWS.items() if view.unaggregated}
+    assert instead.keys() == {"task_durations", "task_waits", "status_transitions"}
+    for name, other in instead.items():
+        with pytest.raises(ValueError, match=f"{name} has no time column .* filter {other} instead"):
             frames.view(name, migrated_url, since="2026-06-26")
 
 
-def test_only_the_columns_asked_for_are_read_and_in_that_order(engine):
+def test_only_the_requested_columns_are_read_in_the_requested_order(engine):
     for name in ALL:
         asked = list(read(name, engine))[:0:-2]
         sent: list[str] = []
@@ -393,7 +407,7 @@ def test_only_the_columns_asked_for_are_read_and_in_that_order(engine):
         assert re.findall(r" AS (\w+)(?:,|$)", selected) == asked
 
 
-def test_rows_are_sorted_as_python_sorts_and_null_comes_last(engine):
+def test_rows_are_sorted_by_code_point_with_nulls_last(engine):
     ids = ["b", "A", "a", "B", "_x", "é", "10", "9", "-"]
     with engine.begin() as connection:
         for each in ids:
@@ -409,7 +423,7 @@ def test_rows_are_sorted_as_python_sorts_and_null_comes_last(engine):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_chunks_put_together_are_the_whole(synced_url, name):
+def test_concatenated_chunks_equal_the_frame(synced_url, name):
     whole = read(name, synced_url)
     restless = RESTLESS.get(name, [])
     for size in (7, len(whole)):
@@ -419,7 +433,7 @@ def test_chunks_put_together_are_the_whole(synced_url, name):
         assert_frame_equal(pd.concat(chunks).drop(columns=restless), whole.drop(columns=restless))
 
 
-def test_memory_holds_one_chunk_and_not_all(engine):
+def test_memory_holds_only_one_chunk(engine):
     row = {"first_seen_at": NOON, "changed_at": NOON, "url": "x" * 20_000}
     with engine.begin() as connection:
         connection.execute(sa.insert(TASKS), [{"task_id": f"{number:05}", **row} for number in range(2000)])
@@ -439,7 +453,7 @@ def test_memory_holds_one_chunk_and_not_all(engine):
     assert peak < 10_000_000
 
 
-def test_a_word_that_nobody_knew_is_a_category_of_every_chunk(engine):
+def test_an_unknown_value_is_a_category_in_every_chunk(engine):
     with engine.begin() as connection:
         for number, status in enumerate(("SUCCESS", None, "PAUSED", "ARCHIVING")):
             store_task(connection, str(number), status=status)
@@ -454,7 +468,7 @@ def test_a_word_that_nobody_knew_is_a_category_of_every_chunk(engine):
     assert list(frames.view("status_spans", engine)["status"]) == ["HELD"]
 
 
-def test_values_at_their_limits_come_back_whole(engine):
+def test_extreme_values_are_unchanged(engine):
     first, last = dt.datetime(1, 1, 1, tzinfo=dt.UTC), dt.datetime.max.replace(tzinfo=dt.UTC)
     document = {"n": 2**63, "list": [[1, 2], [3, 4]], "text": 'ß\n"', "deep": {"a": {"b": [None, True]}}}
     with engine.begin() as connection:
@@ -473,7 +487,7 @@ def test_values_at_their_limits_come_back_whole(engine):
     assert list(found["detected"]) == [False, True, False, True, False]
 
 
-def test_without_a_source_the_setting_says_where(engine, migrated_url, monkeypatch):
+def test_without_a_source_the_database_setting_is_used(engine, migrated_url, monkeypatch):
     with engine.begin() as connection:
         store_task(connection, "here")
     monkeypatch.setenv("GCORE_ETL_DATABASE_URL", migrated_url)
@@ -492,7 +506,7 @@ def source(request, migrated_url) -> Iterator[str | sa.Engine]:
     engine.dispose()
 
 
-def test_reading_neither_waits_for_a_sync_nor_hinders_it(source, migrated_url):
+def test_reading_does_not_block_a_sync_or_wait_for_one(source, migrated_url):
     with writing(migrated_url) as connection:
         for task_id in ("1", "2"):
             store_task(connection, task_id)
@@ -506,7 +520,7 @@ def test_reading_neither_waits_for_a_sync_nor_hinders_it(source, migrated_url):
     assert len(frames.tasks(source)) == 3
 
 
-def test_what_a_sync_commits_meanwhile_is_in_no_part_of_a_frame(source, migrated_url):
+def test_a_frame_excludes_rows_committed_while_it_is_read(source, migrated_url):
     engine = open_engine(migrated_url)
     ids = iter(["new"])
 
@@ -522,7 +536,7 @@ def test_what_a_sync_commits_meanwhile_is_in_no_part_of_a_frame(source, migrated
     assert list(frames.tasks(source)["status"]) == ["PAUSED"]
 
 
-def test_an_iterator_that_is_given_up_lets_go_of_the_database(engine):
+def test_an_abandoned_iterator_releases_its_connection(engine):
     for task_id in ("1", "2", "3"):
         with engine.begin() as connection:
             store_task(connection, task_id)
@@ -533,7 +547,7 @@ def test_an_iterator_that_is_given_up_lets_go_of_the_database(engine):
         assert engine.pool.checkedout() == 0
 
 
-def test_nothing_is_sent_that_could_write(engine):
+def test_frames_only_send_statements_that_read(engine):
     sent: list[str] = []
     with listening(engine, "before_cursor_execute", sent.append):
         for name in ALL:
@@ -541,7 +555,7 @@ def test_nothing_is_sent_that_could_write(engine):
     assert {statement.split()[0] for statement in sent} <= {"SELECT", "PRAGMA", "BEGIN"}
 
 
-def test_a_source_that_cannot_be_read_is_one_line_that_says_why(database_url):
+def test_an_unreadable_source_raises_a_helpful_error(database_url):
     engine = open_engine(database_url)
     for empty in (database_url, engine):
         with pytest.raises(NoTablesError, match="gcore-etl"):

@@ -78,13 +78,13 @@ def assert_linear(small: int, large: int) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES["sqlite"])
-def test_twice_as_much_takes_twice_as_long_on_sqlite(sqlite_copies, name):
+def test_doubling_the_rows_at_most_doubles_the_time_on_sqlite(sqlite_copies, name):
     query = queries("sqlite", since=SINCE)[name]
     assert_linear(*(work(engine, query) for engine in sqlite_copies))
 
 
 @pytest.mark.parametrize("name", NAMES["postgresql"])
-def test_twice_as_much_takes_twice_as_long_on_postgres(postgres_copies, name):
+def test_doubling_the_rows_at_most_doubles_the_time_on_postgres(postgres_copies, name):
     query = queries("postgresql", since=NOW - 2 * RUNS * STEP)[name]
     assert_linear(*(work(engine, query) for engine in postgres_copies))
 

@@ -18,7 +18,7 @@ from etl.emulator import serve
 from etl.emulator.phrases import LANGUAGES
 from etl.load.transcript_index import as_tsvector
 from etl.search import is_complete, search
-from etl.search.snippet import find_moment
+from etl.search.snippet import find_passage
 from etl.sync.api import run_sync
 
 # What a person may type, and a database take for something else.
@@ -61,7 +61,7 @@ def synced(world, database_url):
         yield sync
 
 
-def test_the_right_line_is_found_in_every_language_of_the_api(world, synced):
+def test_the_right_subtitle_is_found_in_every_language_of_the_api(world, synced):
     assert SAID.keys() == LANGUAGES
     for language, (sentence, _) in SAID.items():
         transcript(world, language, "1 2 3", sentence, "4 5 6", languages=[language])
@@ -71,7 +71,7 @@ def test_the_right_line_is_found_in_every_language_of_the_api(world, synced):
         assert found(url, part, language=language) == [(language, 1.0)]
 
 
-def test_words_must_all_be_there_and_phrases_in_order(world, synced):
+def test_all_words_must_match_and_phrases_in_order(world, synced):
     transcript(world, "a", "The quick brown fox", "jumps over the lazy dog")
     transcript(world, "b", "A brown dog,", "quick as a fox")
     url = synced()
@@ -84,7 +84,7 @@ def test_words_must_all_be_there_and_phrases_in_order(world, synced):
     assert found(url, "quick cat") == []
 
 
-def test_a_transcript_without_lines_is_found_by_its_text(world, synced):
+def test_a_transcript_without_subtitles_is_found_by_its_text(world, synced):
     world.create(task_id="t")
     world.start("t")
     world.finish("t", {"concatenated_text": "nobody noted the time", "subtitles": []})
@@ -93,7 +93,7 @@ def test_a_transcript_without_lines_is_found_by_its_text(world, synced):
     assert (hit.task_id, hit.start_seconds, hit.snippet) == ("t", None, "nobody [noted] the time")
 
 
-def test_a_fuller_result_replaces_the_words_of_the_one_before(world, synced):
+def test_a_fuller_result_replaces_the_indexed_words_of_the_previous_one(world, synced):
     transcript(world, "t", "first version")
     url = synced()
     task = world.tasks["t"]
@@ -108,7 +108,7 @@ def test_a_fuller_result_replaces_the_words_of_the_one_before(world, synced):
     assert found(url, "last") == [("t", 7.0)]
 
 
-def test_language_and_time_narrow_the_search(world, synced):
+def test_language_and_time_filter_the_hits(world, synced):
     transcript(world, "old", "hello there", languages=["eng"])
     world.advance(dt.timedelta(days=2))
     transcript(world, "new", "hello again", languages=["ger", "eng"])
@@ -119,7 +119,7 @@ def test_language_and_time_narrow_the_search(world, synced):
     assert len(found(url, "hello", limit=1)) == 1
 
 
-def test_a_task_that_is_gone_at_the_source_is_found_for_ever(world, synced):
+def test_a_task_removed_at_the_source_is_still_found(world, synced):
     for task_id in "tuv":
         transcript(world, task_id, f"remember {task_id}")
     url = synced()
@@ -129,7 +129,7 @@ def test_a_task_that_is_gone_at_the_source_is_found_for_ever(world, synced):
     assert found(url, "remember t") == [("t", 0.0)]
 
 
-def test_a_very_long_transcript_is_searched_to_its_end(world, synced):
+def test_a_very_long_transcript_is_searched_to_the_end(world, synced):
     lines = [f"word{number} said{number % 97} {number}" for number in range(9000)]
     cues = [
         {"start_time": f"{s // 3600:02}:{s // 60 % 60:02}:{s % 60:02}.000", "end_time": None, "text": text}
@@ -165,7 +165,7 @@ WRITTEN = {
 }
 
 
-def test_what_people_leave_out_parts_no_word(world, synced):
+def test_characters_that_people_omit_do_not_split_words(world, synced):
     for number, text in enumerate(WRITTEN):
         transcript(world, f"t{number}", "1 2 3", text)
     url = synced()
@@ -176,7 +176,7 @@ def test_what_people_leave_out_parts_no_word(world, synced):
             assert f"t{number}" not in dict(found(url, asked)), asked
 
 
-def test_a_hit_is_the_narrowest_moment_of_the_whole_transcript(world, synced):
+def test_a_hit_is_the_shortest_passage_of_the_whole_transcript(world, synced):
     filler = ["and so on it went the same"] * 300
     lines = [
         *("So the week began.", *filler, "The camera: do not turn.", *filler),
@@ -199,7 +199,7 @@ def test_a_hit_is_the_narrowest_moment_of_the_whole_transcript(world, synced):
     assert snippets["u"] == "[turn] [the] [camera]"
 
 
-def test_a_long_text_without_lines_is_read_once(world, synced, monkeypatch):
+def test_a_long_text_without_subtitles_is_read_once(world, synced, monkeypatch):
     world.create(task_id="t")
     world.start("t")
     world.finish("t", {"concatenated_text": "again and " * 9000 + "at last", "subtitles": []})
@@ -209,14 +209,14 @@ def test_a_long_text_without_lines_is_read_once(world, synced, monkeypatch):
 
     def find(lines, terms):
         looked_through.append(lines)
-        return find_moment(lines, terms)
+        return find_passage(lines, terms)
 
-    monkeypatch.setattr("etl.search.find.find_moment", find)
+    monkeypatch.setattr("etl.search.find.find_passage", find)
     assert found(url, "again") == [("t", None)]
     assert len(looked_through) == 1
 
 
-def test_words_that_an_older_release_cut_are_cut_again_by_the_next_sync(world, synced):
+def test_the_next_sync_indexes_again_what_an_older_release_tokenized(world, synced):
     transcript(world, "t", "l'homme")
     url = synced()
     engine = open_engine(url)
@@ -238,13 +238,13 @@ def test_words_that_an_older_release_cut_are_cut_again_by_the_next_sync(world, s
 
 
 @one_in(2, "text", ODD)
-def test_an_odd_query_is_a_query(world, synced, text):
+def test_an_odd_query_is_still_a_query(world, synced, text):
     transcript(world, "t", "a b c x y and or not near drop table tasks")
     url = synced()
     assert found(url, text) in ([], [("t", 0.0)])
 
 
-def test_no_text_upsets_a_search(world, synced):
+def test_no_text_breaks_a_search(world, synced):
     for language, (sentence, _) in SAID.items():
         transcript(world, language, sentence, languages=[language])
     url = synced()
@@ -257,7 +257,7 @@ def test_no_text_upsets_a_search(world, synced):
     attack()
 
 
-def test_what_was_archived_before_there_was_a_search_is_found_after_the_next_sync(world, synced):
+def test_results_archived_before_search_existed_are_found_after_the_next_sync(world, synced):
     transcript(world, "t", "said long ago")
     url = synced()
     engine = open_engine(url)

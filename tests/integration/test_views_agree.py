@@ -124,7 +124,7 @@ def fill(connections, chance):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_both_databases_give_the_same_answers(connections, seed):
+def test_both_databases_return_the_same_rows(connections, seed):
     fill(connections, random.Random(seed))
     for view, columns in COLUMNS.items():
         on_sqlite, on_postgres = (read_view(each, view, *columns.split()) for each in connections)

@@ -17,7 +17,7 @@ def connection(engine):
         yield connection
 
 
-def test_failures_tell_the_error_where_it_was_fetched(connection):
+def test_failures_show_the_error_if_the_result_was_fetched(connection):
     store_task(connection, "a", status="FAILURE", url="https://x/a.mp4", completed_at=after(3))
     store_result(connection, "a", "archived", error="no audio track")
     store_task(connection, "b", status="FAILURE", changed_at=after(5))
@@ -28,7 +28,7 @@ def test_failures_tell_the_error_where_it_was_fetched(connection):
     ]
 
 
-def test_in_flight_is_what_is_neither_final_nor_gone(connection):
+def test_in_flight_tasks_are_neither_terminal_nor_removed(connection):
     for status in ("PENDING", "RECEIVED", "STARTED", "RETRY", "A_NEW_ONE", None):
         store_task(connection, f"{status}", status=status)
     for status in ("SUCCESS", "FAILURE", "REVOKED"):
@@ -40,7 +40,7 @@ def test_in_flight_is_what_is_neither_final_nor_gone(connection):
     ]  # fmt: skip
 
 
-def test_age_counts_from_the_creation_or_from_when_the_task_was_first_seen(connection):
+def test_age_counts_from_the_creation_or_the_first_observation(connection):
     now = dt.datetime.now(dt.UTC)
     hours = dt.timedelta(hours=1)
     seen = {"first_seen_at": now - 2 * hours, "changed_at": now - hours, "status": "STARTED"}
@@ -62,7 +62,7 @@ def test_a_result_expires_thirty_days_after_the_completion(connection):
     assert days_left == pytest.approx(10, abs=0.001)
 
 
-def test_only_results_that_can_still_be_had_expire(connection):
+def test_only_results_that_can_still_be_fetched_expire(connection):
     store_task(connection, "never-asked", status="SUCCESS", removed_at=after(1), is_result_due=True)
     for state in ("unavailable", "archived", "expired"):
         store_task(connection, state, status="FAILURE", completed_at=after(0))
@@ -75,7 +75,7 @@ def test_only_results_that_can_still_be_had_expire(connection):
     ]
 
 
-def test_what_is_in_flight_is_found_by_its_index(connection):
+def test_in_flight_tasks_are_found_by_their_index(connection):
     """Few tasks are in flight; looking at them must not take longer as the history grows."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SET LOCAL enable_seqscan = off"))
@@ -87,7 +87,7 @@ def test_what_is_in_flight_is_found_by_its_index(connection):
     assert "ix_tasks_in_flight" in plan
 
 
-def test_the_spans_of_one_task_are_read_from_its_rows_alone(connection):
+def test_the_status_spans_of_a_task_are_read_from_its_rows_only(connection):
     if connection.dialect.name == "postgresql":
         connection.execute(text("SET LOCAL enable_seqscan = off"))
         explain, found = "EXPLAIN", "Index Cond: (task_id = 't'::text)"

@@ -28,7 +28,7 @@ def test_rows_of_one_status_are_one_span_and_the_last_is_open(connection):
     ]
 
 
-def test_a_status_that_comes_back_is_a_span_of_its_own(connection):
+def test_a_status_that_returns_is_a_new_span(connection):
     """A task runs in stages and goes from STARTED back to PENDING."""
     store_history(
         connection, "t", (0, "discovered", "STARTED"), (2, "changed", "PENDING"), (5, "changed", "STARTED")
@@ -40,7 +40,7 @@ def test_a_status_that_comes_back_is_a_span_of_its_own(connection):
     ]
 
 
-def test_removal_ends_a_span_and_reappearance_begins_one(connection):
+def test_removal_ends_a_span_and_reappearance_starts_one(connection):
     store_history(
         connection, "t",
         (0, "discovered", "SUCCESS"), (4, "removed", "SUCCESS"), (9, "reappeared", "SUCCESS"),
@@ -53,7 +53,7 @@ def test_removal_ends_a_span_and_reappearance_begins_one(connection):
     ]
 
 
-def test_no_status_is_a_status_like_another(connection):
+def test_a_null_status_is_treated_like_any_other(connection):
     store_history(
         connection, "t",
         (0, "discovered", None), (1, "changed", None), (2, "changed", "STARTED"), (3, "changed", None),
@@ -65,7 +65,7 @@ def test_no_status_is_a_status_like_another(connection):
     ]
 
 
-def test_tasks_do_not_run_into_each_other(connection):
+def test_spans_of_different_tasks_are_separate(connection):
     """Their rows lie interleaved in the table, as the syncs wrote them."""
     store_history(connection, "a", (0, "discovered", "STARTED"))
     store_history(connection, "b", (1, "discovered", "STARTED"))
@@ -77,13 +77,13 @@ def test_tasks_do_not_run_into_each_other(connection):
     ]
 
 
-def test_order_is_that_of_the_history_where_times_are_equal(connection):
+def test_equal_times_are_ordered_by_history_id(connection):
     store_history(connection, "t", (0, "discovered", "PENDING"), (0, "changed", "STARTED"))
     rows = read_view(connection, "status_spans", "history_id", "status", "seconds")
     assert [(status, seconds) for _, status, seconds in rows] == [("PENDING", 0), ("STARTED", None)]
 
 
-def test_transitions_count_steps_and_the_tasks_that_took_them(connection):
+def test_transitions_count_changes_and_tasks(connection):
     """`a` takes PENDING -> STARTED twice, after 2 and 4 seconds; `b` once, after 3."""
     store_history(
         connection, "a",
@@ -99,7 +99,7 @@ def test_transitions_count_steps_and_the_tasks_that_took_them(connection):
     ]
 
 
-def test_a_gap_is_no_transition(connection):
+def test_a_removal_is_not_a_transition(connection):
     store_history(
         connection, "t",
         (0, "discovered", "STARTED"), (4, "removed", "STARTED"), (9, "reappeared", "SUCCESS"),

@@ -11,9 +11,9 @@ from sqlalchemy import insert, update
 from support.stored import NOON, after, read_view, store_result, store_task
 
 from etl import views
-from etl.frames.descriptions import describe
 from etl.models import HISTORY, RUNS, STATE, SUBTITLES
 from etl.queries import saved_queries
+from etl.relations import list_relations
 
 DAY = 86_400
 ROOT = Path(__file__).parents[2]
@@ -66,12 +66,12 @@ def test_outcomes_are_counted_by_day_and_host(connection):
         (None, None),
     ],
 )
-def test_the_host_is_that_of_the_url_and_of_nothing_in_it(connection, url, host):
+def test_the_host_is_that_of_the_url_and_not_of_a_url_inside_it(connection, url, host):
     store_task(connection, status="SUCCESS", completed_at=NOON, url=url)
     assert read_view(connection, "outcomes", "host") == [(host,)]
 
 
-def test_minutes_are_those_that_tasks_ran_and_no_bill(connection):
+def test_minutes_are_processing_time_and_not_billed_time(connection):
     day = NOON.date().isoformat()
     store_task(connection, "a", status="SUCCESS", completed_at=NOON, total_time_sec=90)
     store_task(connection, "b", status="FAILURE", completed_at=NOON, total_time_sec=30)
@@ -96,10 +96,10 @@ def test_a_video_is_at_least_as_long_as_its_transcript(connection):
     ]
 
 
-def test_nothing_calls_the_time_that_tasks_ran_billed_time():
+def test_nothing_calls_processing_time_billed_time():
     described = " ".join(views.comment_of(name) for name in views.NAMES)
     asked = " ".join(f"{each.title} {each.note} {each.sql}" for each in saved_queries())
-    columns = {column for each in describe() for column in each.columns}
+    columns = {column for each in list_relations() for column in each.columns}
     assert not [column for column in columns if "bill" in column or "cost" in column]
     assert not re.search(r"\bbilled\b|billed_|what a minute costs", f"{described} {asked}")
     told = [ROOT / "README.md", *ROOT.glob("docs/*.*"), *ROOT.glob("notebooks/*.ipynb")]
@@ -108,14 +108,14 @@ def test_nothing_calls_the_time_that_tasks_ran_billed_time():
         assert not re.search(r"billed[_ ]minutes|minutes[_ ]billed|by the minutes they ran", text), path
 
 
-def test_waits_are_those_of_the_timeline(connection):
+def test_task_waits_agree_with_the_timeline(connection):
     for number, seconds in enumerate((0, 10, 20, 30)):
         store_task(connection, f"t{number}", date_created=NOON, started_at=after(seconds))
     store_task(connection, "waiting", date_created=NOON)
     assert read_view(connection, "task_waits", "n", "mean_seconds", "p50_seconds") == [(4, 15.0, 15.0)]
 
 
-def test_retries_and_falls_are_told_apart(connection):
+def test_retries_and_returns_to_pending_are_counted_separately(connection):
     store_task(connection, "t", status="SUCCESS")
     store_task(connection, "straight", status="SUCCESS")
     steps = ["PENDING", "STARTED", "RETRY", "RETRY", "STARTED", "PENDING", "STARTED", "SUCCESS"]
@@ -147,7 +147,7 @@ def test_errors_are_grouped_by_their_kind(connection):
     ]
 
 
-def test_a_stall_is_an_hour_without_a_change(connection):
+def test_a_task_without_a_change_for_an_hour_is_a_stall(connection):
     now, hour = dt.datetime.now(dt.UTC), dt.timedelta(hours=1)
     store_task(connection, "a", status="STARTED", changed_at=now - 2 * hour, task_name="transcription")
     store_task(connection, "b", status="STARTED", changed_at=now - hour / 2, task_name="transcription")

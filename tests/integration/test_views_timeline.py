@@ -33,7 +33,7 @@ def test_the_creation_time_is_the_best_that_is_known(connection, known, created,
     assert read_view(connection, "task_timeline", "created_at", "created_error_seconds") == [expected]
 
 
-def test_the_middle_of_an_odd_span_is_cut_to_the_microsecond(connection):
+def test_the_middle_of_an_odd_interval_is_truncated_to_the_microsecond(connection):
     store_task(connection, created_after=after(0.000001), created_before=after(0.000004))
     (row,) = read_view(connection, "task_timeline", "created_at", "created_error_seconds")
     assert row == (after(0.000002), 0.0000015)
@@ -63,7 +63,7 @@ def test_microseconds_are_not_rounded_to_milliseconds(connection):
     assert read_view(connection, "task_timeline", "duration_seconds") == [(0.000523,)]
 
 
-def test_a_removed_task_stays_on_the_timeline_and_says_when_it_went(connection):
+def test_a_removed_task_stays_on_the_timeline_with_its_removal_time(connection):
     store_task(connection, "gone", status="SUCCESS", removed_at=after(7))
     assert read_view(connection, "task_timeline", "task_id", "status", "removed_at") == [
         ("gone", "SUCCESS", after(7))

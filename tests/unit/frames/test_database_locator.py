@@ -39,14 +39,14 @@ def test_the_users_copy_is_found_before_the_demo(repository, monkeypatch, starte
     assert found.description == f"Reading {copy}."
 
 
-def test_the_demo_is_named_as_what_it_is(repository):
+def test_the_demo_is_described_as_a_demo(repository):
     (repository / "gcore_demo.db").touch()
     found = frames.find_database()
     assert path_of(found.url) == repository / "gcore_demo.db"
-    assert found.description == f"Reading the demo, whose tasks are made up: {repository / 'gcore_demo.db'}."
+    assert found.description == f"Reading the demo database, whose tasks are made up: {path_of(found.url)}."
 
 
-def test_a_relative_url_is_looked_for_in_the_folder_above(repository, monkeypatch):
+def test_a_relative_url_is_also_searched_for_in_the_parent_folder(repository, monkeypatch):
     (repository / "data").mkdir()
     (repository / "gcore_demo.db").touch()
     for name in ("mine.db", "data/mine.db", "my copy.db"):
@@ -65,7 +65,7 @@ def test_a_relative_url_is_looked_for_in_the_folder_above(repository, monkeypatc
     assert path_of(frames.find_database(repository).url) == repository / "mine.db"
 
 
-def test_an_absolute_url_is_taken_as_it_is(repository, monkeypatch, tmp_path):
+def test_an_absolute_url_is_used_unchanged(repository, monkeypatch, tmp_path):
     file = tmp_path / "elsewhere.db"
     file.touch()
     (repository / "gcore_tasks.db").touch()
@@ -73,7 +73,7 @@ def test_an_absolute_url_is_taken_as_it_is(repository, monkeypatch, tmp_path):
     assert path_of(frames.find_database().url) == file
 
 
-def test_a_named_copy_that_is_missing_is_not_replaced_by_the_demo(repository, monkeypatch):
+def test_the_demo_does_not_replace_a_missing_database_that_was_named(repository, monkeypatch):
     (repository / "gcore_demo.db").touch()
     (repository / "gcore_tasks.db").touch()
     for url in ("sqlite:///other.db", f"sqlite:///{repository}/notebooks/gcore_tasks.db"):
@@ -82,7 +82,7 @@ def test_a_named_copy_that_is_missing_is_not_replaced_by_the_demo(repository, mo
             frames.find_database()
 
 
-def test_where_nothing_is_found_it_says_what_to_do(repository):
+def test_without_a_database_the_error_says_what_to_do(repository):
     with pytest.raises(NoTablesError) as error:
         frames.find_database()
     said = str(error.value)
@@ -105,7 +105,7 @@ def test_the_password_is_in_no_description(monkeypatch):
     assert "sesame" not in repr(found)
 
 
-def test_a_url_that_cannot_work_is_refused(monkeypatch):
+def test_an_invalid_url_is_refused(monkeypatch):
     for url in ("mysql://host/db", "no url"):
         monkeypatch.setenv(VARIABLE, url)
         with pytest.raises(ConfigurationError):

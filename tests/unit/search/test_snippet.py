@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 
 from etl.load.tokenizer import token_spans, tokenize, tokenize_with_positions
 from etl.search.query import parse_query
-from etl.search.snippet import AROUND, Line, find_moment, mark
+from etl.search.snippet import CONTEXT, Subtitle, find_passage, mark
 
 
-def lines_of(*texts: str) -> list[Line]:
+def lines_of(*texts: str) -> list[Subtitle]:
     """Make lines that last a second each."""
-    return [Line(text, second, second + 1) for second, text in enumerate(texts)]
+    return [Subtitle(text, second, second + 1) for second, text in enumerate(texts)]
 
 
 def found(query: str, *texts: str) -> tuple[float | None, str]:
-    moment = find_moment(lines_of(*texts), parse_query(query))
-    return moment.line.start_seconds, moment.snippet
+    passage = find_passage(lines_of(*texts), parse_query(query))
+    return passage.subtitle.start_seconds, passage.snippet
 
 
 CAMERA = (
@@ -32,7 +32,7 @@ CAMERA = (
 )
 
 
-def test_the_narrowest_stretch_wins_as_in_quotes():
+def test_the_shortest_passage_wins():
     assert found("turn the camera", *CAMERA) == (2, "Please [turn] [the] [camera] left.")
     assert found('"turn the camera"', *CAMERA) == (2, "Please [turn the camera] left.")
     assert found("c'est là", "À la semaine prochaine", "là, mais", "oui, c’est là")[0] == 2
@@ -65,25 +65,25 @@ def test_the_narrowest_stretch_wins_as_in_quotes():
         ("מים קרים", ["מים לא קרים", "מים קרים"], 1),
     ],
 )
-def test_the_moment_is_where_the_terms_are_nearest_to_each_other(query, stretches, first):
+def test_the_passage_is_where_the_terms_are_closest_to_each_other(query, stretches, first):
     lines = []
     for second, stretch in enumerate(stretches):
-        lines += [Line(text, second, second + 1) for text in stretch.split("|")]
-        lines.append(Line("z " * 100, None, None))
-    assert find_moment(lines, parse_query(query)).line.start_seconds == first
+        lines += [Subtitle(text, second, second + 1) for text in stretch.split("|")]
+        lines.append(Subtitle("z " * 100, None, None))
+    assert find_passage(lines, parse_query(query)).subtitle.start_seconds == first
 
 
 @given(
     st.lists(st.lists(st.sampled_from("abcx"), max_size=6), max_size=8),
     st.sets(st.sampled_from("abc"), min_size=1),
 )
-def test_no_stretch_is_narrower(texts, asked):
+def test_no_passage_is_shorter(texts, asked):
     lines = lines_of(*map(" ".join, texts))
-    moment = find_moment(lines, parse_query(" ".join(sorted(asked))))
+    passage = find_passage(lines, parse_query(" ".join(sorted(asked))))
     words = [(word, second) for second, text in enumerate(texts) for word in text]
     there = asked & {word for word, _ in words}
     if not there:
-        assert moment.snippet == ""
+        assert passage.snippet == ""
         return
     spans = [
         (end - start, start)
@@ -91,10 +91,10 @@ def test_no_stretch_is_narrower(texts, asked):
         if there <= {word for word, _ in words[start:end]}
     ]
     width, start = min(spans)
-    assert (moment.width, moment.line.start_seconds) == (width, words[start][1])
+    assert (passage.width, passage.subtitle.start_seconds) == (width, words[start][1])
 
 
-def test_the_work_grows_with_the_words_and_no_faster():
+def test_the_time_grows_linearly_with_the_words():
     def steps(words: int) -> int:
         """Count the lines of Python that run while terms are looked for that are said all the time."""
         lines = lines_of("a " * words, "b " * words)
@@ -109,7 +109,7 @@ def test_the_work_grows_with_the_words_and_no_faster():
         before = sys.gettrace()
         sys.settrace(count)
         try:
-            find_moment(lines, terms)
+            find_passage(lines, terms)
         finally:
             sys.settrace(before)
         return ran
@@ -119,12 +119,12 @@ def test_the_work_grows_with_the_words_and_no_faster():
     assert many < 5 * few
 
 
-def test_all_of_a_part_is_looked_through_that_begins_within_a_long_line():
+def test_a_part_that_starts_inside_a_long_subtitle_is_searched_completely():
     texts = ["x " * 1500, "y " * 1800, "needle"]
     assert found("needle", *texts)[0] == 2
 
 
-def test_a_snippet_shows_what_is_around():
+def test_a_snippet_shows_the_surrounding_text():
     text = f"{'before ' * 30}the needle {'after ' * 30}"
     shown = mark(text, parse_query("needle"))
     assert "[needle]" in shown
@@ -134,7 +134,7 @@ def test_a_snippet_shows_what_is_around():
     assert mark("我们先看一下地图。", parse_query("地图")) == "我们先看一下[地图]。"
 
 
-def test_a_snippet_shows_every_term_and_leaves_out_what_is_between():
+def test_a_snippet_shows_every_term_and_omits_the_text_between():
     texts = ["alpha begins", *(f"line {number} of many" for number in range(200)), "and omega ends"]
     second, shown = found("alpha omega", *texts)
     assert second == 0
@@ -142,10 +142,10 @@ def test_a_snippet_shows_every_term_and_leaves_out_what_is_between():
     assert between
     assert before.startswith("[alpha] begins line 0")
     assert after.endswith("and [omega] ends")
-    assert len(shown) < 4 * AROUND
+    assert len(shown) < 4 * CONTEXT
 
 
-def test_brackets_are_about_words_as_they_are_written():
+def test_brackets_enclose_words_as_written():
     for text, query, shown in (
         ("Mais c’est là.", "c'est", "Mais [c’est] là."),
         ("Mais c’est là.", "est", "Mais c’[est] là."),
@@ -158,7 +158,7 @@ def test_brackets_are_about_words_as_they_are_written():
 
 
 @given(st.text(max_size=60), st.text(max_size=10))
-def test_a_snippet_is_text_of_the_transcript(text, query):
+def test_a_snippet_consists_of_text_from_the_transcript(text, query):
     terms = parse_query(query)
     shown = mark(text, terms)
     kept = shown.replace("[", "").replace("]", "")

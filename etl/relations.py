@@ -1,0 +1,86 @@
+"""Every table and view: what a row is, and the types of its columns, which are the same on both databases."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any, Literal
+
+import sqlalchemy as sa
+
+from etl.models import METADATA, Json, UtcDateTime
+from etl.views import catalog
+from etl.views.view import ColumnType, Enumeration
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy.types import TypeEngine
+
+    from etl.views.view import ColumnKind
+
+_STATUSES = ("RECEIVED", "PENDING", "STARTED", "RETRY", "SUCCESS", "FAILURE", "REVOKED")
+_CATEGORIES = ("nsfw", "soft_nudity", "hard_nudity", "sport")
+# The values of each enumeration that are known in advance, in their natural order; the API may add others.
+KNOWN_VALUES: dict[Enumeration, tuple[str, ...]] = {
+    catalog.TASK_NAME: ("transcription", "content-moderation"),
+    catalog.STATUS: _STATUSES,
+    catalog.CATEGORY: _CATEGORIES,
+    catalog.AUDIO_LANGUAGE: (),
+    Enumeration(("tasks.subtitles_language",)): (),
+    catalog.OBSERVED_STATUS: _STATUSES,
+    Enumeration(("task_history.event",)): ("discovered", "changed", "removed", "reappeared"),
+    catalog.RESULT_STATE: ("archived", "unavailable", "expired"),
+    Enumeration(("task_results.kind",)): ("transcription", *_CATEGORIES, "failure"),
+    Enumeration(("detections.label",)): (),
+    Enumeration(("sync_runs.mode",)): ("incremental", "full", "since", "partial"),
+    Enumeration(("sync_runs.status",)): ("running", "succeeded", "failed", "interrupted"),
+}
+_ENUMERATIONS = {column: enumeration for enumeration in KNOWN_VALUES for column in enumeration.columns}
+_TYPES: tuple[tuple[type[TypeEngine[Any]], ColumnType], ...] = (
+    (UtcDateTime, ColumnType.TIMESTAMP),
+    (Json, ColumnType.JSON),
+    (sa.Boolean, ColumnType.BOOLEAN),
+    (sa.Integer, ColumnType.INTEGER),
+    (sa.Float, ColumnType.DOUBLE),
+    (sa.LargeBinary, ColumnType.BYTES),
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Relation:
+    """A table or view; `comment` says what a row is."""
+
+    name: str
+    kind: Literal["table", "view"]
+    comment: str
+    columns: Mapping[str, ColumnKind]
+
+    @property
+    def sql_types(self) -> dict[str, str]:
+        """The type of each column, as a query sees it."""
+        return {name: kind.sql_name for name, kind in self.columns.items()}
+
+
+def list_relations() -> list[Relation]:
+    """Return the tables and then the views, in the order of creation."""
+    tables = [
+        Relation(
+            name=table.name,
+            kind="table",
+            comment=table.info["comment"],
+            columns={column.name: column_kind(column) for column in table.columns},
+        )
+        for table in METADATA.sorted_tables
+    ]
+    return tables + [
+        Relation(name=view.name, kind="view", comment=view.description, columns=view.columns)
+        for view in catalog.VIEWS.values()
+    ]
+
+
+def column_kind(column: sa.Column[Any]) -> ColumnKind:
+    """Return the type of a table's column."""
+    enumeration = _ENUMERATIONS.get(f"{column.table.name}.{column.name}")
+    if enumeration is not None:
+        return enumeration
+    return next((kind for stored, kind in _TYPES if isinstance(column.type, stored)), ColumnType.TEXT)
