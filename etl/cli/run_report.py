@@ -68,11 +68,11 @@ def _rejection_warning(summary: RunSummary) -> str:
 
 def _lines(summary: RunSummary) -> Iterator[str]:
     kind = _KINDS[summary.mode]
-    title = f"Dry run: {kind[0].lower()}{kind[1:]}, nothing written," if summary.dry_run else kind
+    title, note = (f"Dry run ({kind.lower()})", "; nothing was written") if summary.dry_run else (kind, "")
     run = "" if summary.run_id is None else f" (run {summary.run_id})"
     yield (
         f"{title} finished in {format_duration(summary.duration_seconds)}: "
-        f"{_counted(summary.tasks_seen, 'task')}, {_counted(summary.requests, 'request')}{run}"
+        f"{_counted(summary.tasks_seen, 'task')}, {_counted(summary.requests, 'request')}{run}{note}"
     )
     yield " · ".join(f"{name} {getattr(summary, name):,}" for name in _COUNTERS)
     if summary.results_waiting is not None:

@@ -50,7 +50,7 @@ def _facts(spec: SettingSpec, default: object) -> list[str]:
 def database_option(function: F) -> F:
     """Add `-d/--database-url`."""
     return setting_option(
-        "-d", "--database-url", name="database_url", help="The database: a SQLite or Postgres URL."
+        "-d", "--database-url", name="database_url", help="URL of the SQLite or Postgres database."
     )(function)
 
 

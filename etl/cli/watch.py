@@ -54,7 +54,7 @@ def watch(*, every: dt.timedelta, as_json: bool, with_results: bool, **options: 
                 # If memory is short, even this may fail.
                 with contextlib.suppress(Exception):
                     explain(error)
-            # Somebody may have swallowed a signal.
+            # A library may have caught the exception of a signal.
             stop.check()
             is_first = False
             schedule.wait()

@@ -76,7 +76,7 @@ def test_a_number_that_is_too_small_or_too_large_is_wrong_usage(sqlite_command, 
 @one_in(3, "words, value", SPANNED, SPANS)
 def test_what_is_no_duration_is_wrong_usage(sqlite_command, words, value):
     line = check_wrong_usage(sqlite_command(*words.split(), value))
-    assert "90s" in line or "hundred years" in line or "calendar" in line
+    assert "90s" in line or "hundred years" in line
 
 
 @one_in(3, "words, value", DATED, DATES)
@@ -101,7 +101,7 @@ def test_the_ends_of_the_calendar_are_dates(sqlite_command, words, date):
 @pytest.mark.parametrize("words", TEXTS)
 def test_text_that_is_no_utf8_is_wrong_usage(command, words):
     command("db", "upgrade")
-    assert "not written in UTF-8" in check_wrong_usage(command(*words.split(), f"a{BROKEN}b"))
+    assert "not valid UTF-8" in check_wrong_usage(command(*words.split(), f"a{BROKEN}b"))
 
 
 @one_in(
@@ -121,8 +121,8 @@ ADDRESSES = {
     "sqlite:///a%00b.db": "zero character",
     "postgresql://h%00/d": "zero character",
     "postgresql://u:p%00w@h/d": "zero character",
-    f"postgresql://{BROKEN}/d": "not written in UTF-8",
-    f"postgresql://h/{BROKEN}": "not written in UTF-8",
+    f"postgresql://{BROKEN}/d": "not valid UTF-8",
+    f"postgresql://h/{BROKEN}": "not valid UTF-8",
 }
 
 

@@ -117,7 +117,7 @@ def test_another_account_is_refused_with_or_without_clients(database_url, client
             with pytest.raises(AccountChanged) as caught:
                 run_sync(settings_for(emulator, database_url), options)
             shown = [
-                f"client {each}" if each else "an account without client numbers" for each in (*ours, *theirs)
+                f"client {each}" if each else "an account without client ids" for each in (*ours, *theirs)
             ]
             assert f"the tasks of {shown[0]}, the API key gives those of {shown[1]}; " in str(caught.value)
     assert dump(database_url) == before

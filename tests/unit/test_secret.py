@@ -12,17 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from etl import secret
-from etl.secret import MASK, SHORTEST_PIECE, Secret, clean, clean_line, register_password, register_secret
+from etl.secret import MASK, MIN_PIECE_LENGTH, Secret, clean, clean_line, register_password, register_secret
 
 KEY = "1234$9f0c5be1d2a84f7793c6e0ab51d87f64c2e19a5b"
 # As keys are, but for the letter of the mask: with it, what is masked would show a piece of the key again.
 CHARACTERS = st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="*")
-KEYS = st.text(CHARACTERS, min_size=SHORTEST_PIECE, max_size=50) | st.text(
-    "ab$", min_size=SHORTEST_PIECE, max_size=50
+KEYS = st.text(CHARACTERS, min_size=MIN_PIECE_LENGTH, max_size=50) | st.text(
+    "ab$", min_size=MIN_PIECE_LENGTH, max_size=50
 )
 
 
-def pieces(value: str, size: int = SHORTEST_PIECE) -> set[str]:
+def pieces(value: str, size: int = MIN_PIECE_LENGTH) -> set[str]:
     return {value[start : start + size] for start in range(len(value) - size + 1)}
 
 
