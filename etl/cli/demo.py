@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from etl.cli.console import print_table
+from etl.cli.console import print_table, show
 from etl.cli.emulator import import_emulator
 from etl.cli.report import import_report, write
 from etl.cli.run_report import print_summary
@@ -71,7 +71,7 @@ QUESTIONS = {
     type=click.Path(dir_okay=False, path_type=Path),
     default="gcore_demo.db",
     show_default=True,
-    help="SQLite file to create. A file of an earlier demo is replaced.",
+    help="SQLite file to create. An existing copy in it is replaced.",
 )
 def demo(*, output: Path) -> None:
     """
@@ -83,7 +83,7 @@ def demo(*, output: Path) -> None:
     reporting = import_report(output)
     import_emulator()
     _clear(output)
-    click.echo(f"Starting a local emulator of the API, with {TASKS:,} tasks of the last {SPAN.days} days.\n")
+    show(f"Starting a local emulator of the API, with {TASKS:,} tasks of the last {SPAN.days} days.\n")
     with interruptible():
         # The emulator's clock starts in the past and reaches the present with the last sync.
         fill(f"sqlite:///{output}", now=dt.datetime.now(dt.UTC) - (SYNCS - 1) * STEP)
@@ -92,22 +92,22 @@ def demo(*, output: Path) -> None:
     _search(f"sqlite:///{output}", command)
     page = output.with_name(f"{output.stem}_report.html")
     _heading("How was the last month?")
-    click.echo(f"  {command} report -o {page} -d sqlite:///{output}")
+    show(f"  {command} report -o {page} -d sqlite:///{output}")
     write(page, lambda: reporting.report(f"sqlite:///{output}"))
-    click.echo(f"  Open {page} in a browser. It is one self-contained file.")
+    show(f"  Open {page} in a browser. It is one self-contained file.")
     _heading("What next?")
-    click.echo(f"  {command} status -d sqlite:///{output}")
-    click.echo(f"  {command} export subtitles --format srt -o demo_subtitles -d sqlite:///{output}")
-    click.echo(f"  {command} runs -d sqlite:///{output}")
-    click.echo(f"  {command} emulator                # in another terminal: an API to sync from")
-    click.echo(f"  GCORE_API_KEY='…' {command} sync  # your own account")
+    show(f"  {command} status -d sqlite:///{output}")
+    show(f"  {command} export subtitles --format srt -o demo_subtitles -d sqlite:///{output}")
+    show(f"  {command} runs -d sqlite:///{output}")
+    show(f"  {command} emulator                # in another terminal: an API to sync from")
+    show(f"  GCORE_API_KEY='…' {command} sync  # your own account")
     if importlib.util.find_spec("datasette"):
-        click.echo(f"  {command} explore -d sqlite:///{output}")
-    click.echo("  notebooks/00_start_here.ipynb shows this and more in pandas, with plots.")
+        show(f"  {command} explore -d sqlite:///{output}")
+    show("  notebooks/00_start_here.ipynb shows this and more in pandas, with plots.")
 
 
 def _heading(text: str) -> None:
-    click.echo(f"\n{click.style(text, bold=True)}")
+    show(f"\n{click.style(text, bold=True)}")
 
 
 def _command() -> str:
@@ -117,7 +117,7 @@ def _command() -> str:
 
 
 def _clear(output: Path) -> None:
-    """Delete the database of an earlier demo. Raises UsageError if the file is anything else."""
+    """Delete an existing copy, as of an earlier demo. Raises UsageError if the file is anything else."""
     from etl.database import reading
 
     if not output.exists():
@@ -151,10 +151,10 @@ def fill(database_url: str, *, now: dt.datetime) -> None:
         print_summary(run_sync(settings))
         for _ in range(SYNCS - 2):
             world.advance(STEP)
-            click.echo(f"\n{format_duration(STEP)} later:")
+            show(f"\n{format_duration(STEP)} later:")
             print_summary(run_sync(settings))
         world.advance(STEP)
-        click.echo(
+        show(
             f"\n{format_duration(STEP)} later, {DELETED_TASKS} tasks have been deleted at the source; "
             "a full sync finds them:"
         )
@@ -176,16 +176,16 @@ def _search(database_url: str, command: str) -> None:
     from etl.search import search
 
     _heading("In which videos was this said?")
-    click.echo(f"  {command} search '{SEARCH_TEXT}' --limit 2 -d {database_url}")
+    show(f"  {command} search '{SEARCH_TEXT}' --limit 2 -d {database_url}")
     with reading(database_url) as connection:
         hits = search(connection, SEARCH_TEXT, limit=2)
         for hit in hits:
-            click.echo(shown(hit))
+            show(shown(hit))
         _heading("What do its subtitles look like?")
         query = "SELECT vtt FROM task_results WHERE task_id = :task_id"
-        click.echo(f"  {query}")
+        show(f"  {query}")
         vtt = connection.scalar(sqlalchemy.text(query), {"task_id": hits[0].task_id})
-        click.echo("\n".join(f"  {line}" for line in str(vtt).splitlines()[:SHOWN_SUBTITLE_LINES]))
+        show("\n".join(f"  {line}" for line in str(vtt).splitlines()[:SHOWN_SUBTITLE_LINES]))
 
 
 def _answer(database_url: str) -> None:
@@ -196,6 +196,6 @@ def _answer(database_url: str) -> None:
     with reading(database_url) as connection:
         for question, query in QUESTIONS.items():
             _heading(question)
-            click.echo("\n".join(f"  {line}" for line in query.splitlines()))
+            show("\n".join(f"  {line}" for line in query.splitlines()))
             rows: sa.CursorResult[tuple[object, ...]] = connection.execute(sqlalchemy.text(query))
             print_table(list(rows.keys()), [tuple(row) for row in rows])

@@ -29,7 +29,11 @@ class ExplorerUnavailable(click.ClickException):
 @click.command()
 @host_option
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=8001, show_default=True, help="0: any free one."
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8001,
+    show_default=True,
+    help="Port to listen on; 0 for any free one.",
 )
 @click.option("--open/--no-open", "is_opened", default=True, help="Open a browser.  [default: open]")
 @allow_host_option

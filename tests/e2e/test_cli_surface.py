@@ -71,8 +71,8 @@ KEYS = {
     "status": "by_status removed deleted_waiting in_flight rejected results_waiting results_expiring_soon "
     "first_result_lost_at watermark date_filter last_full_at last_run last_success_at present",
     "runs": RUN,
-    "search guten": "rank task_id position start_seconds end_seconds languages completed_at url snippet",
-    "schema tasks": "kind name comment columns",
+    "search guten": "rank task_id start_seconds end_seconds snippet url languages completed_at",
+    "schema tasks": "name kind comment columns",
     "rejected list": "rejected_id run_id received_at reason raw",
     "rejected retry": "loaded known still_rejected",
 }
