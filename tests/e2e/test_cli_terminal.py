@@ -40,7 +40,7 @@ def run(command: Command, *words: str, **options: object) -> subprocess.Complete
 
 
 def read_terminal(command: Command, *words: str) -> tuple[str, str]:
-    """Run it with stderr on a terminal; give stdout, and all that the terminal was told."""
+    """Run the command with stderr on a terminal; return stdout and what the terminal received."""
     screen, stderr = os.openpty()
     environment = {**os.environ, **command.environment, "TERM": "xterm", "COLUMNS": "120"}
     process = subprocess.Popen(
@@ -146,7 +146,7 @@ def test_a_bug_is_one_line_without_verbose(sqlite_command, tmp_path):
 
 @contextlib.contextmanager
 def no_reader() -> Iterator[int]:
-    """Give the end of a pipe whose other end is closed."""
+    """Yield the write end of a pipe whose read end is closed."""
     reader, writer = os.pipe()
     os.close(reader)
     yield writer
@@ -155,7 +155,7 @@ def no_reader() -> Iterator[int]:
 
 @contextlib.contextmanager
 def full_disk() -> Iterator[int]:
-    """Give a file that takes nothing more."""
+    """Yield a file descriptor on a full disk."""
     descriptor = os.open("/dev/full", os.O_WRONLY)
     yield descriptor
     os.close(descriptor)
@@ -180,7 +180,7 @@ def test_a_full_disk_behind_stdout_is_a_one_line_error_of_a_reading_command(sqli
 
 
 LOST = f"{TIME} WARNING etl.cli.console: the report could not be printed: "
-# How stdout is redirected, if it is not a pipe without a reader; and which reason is given.
+# How stdout is redirected (empty: a pipe without a reader), and the reason in the warning.
 UNPRINTABLE = {
     ">/dev/full": "standard output cannot be written: No space left on device",
     "": "the reader of standard output has exited",
@@ -189,7 +189,7 @@ UNPRINTABLE = {
 
 
 def run_redirected(command: Command, words: str, redirection: str, folder: Path) -> tuple[int, str]:
-    """Run it as a shell does; give its code, and what it says on stderr."""
+    """Run the command from a shell; return its exit code and stderr."""
     said = folder / "stderr"
     with no_reader() as broken:
         done = subprocess.run(
@@ -299,7 +299,7 @@ finally:
 
 
 def test_no_file_gets_the_descriptor_of_a_closed_stream(tmp_path):
-    """What a library prints by itself would end up in it: in the database, for one."""
+    """Otherwise, output of a library could end up in that file, such as the database."""
     seen = tmp_path / "seen"
     shell = f'exec 9>"{seen}" 0<&- 1>&- 2>&-; exec "$0" -c "$1"'
     subprocess.run(["bash", "-c", shell, sys.executable, STREAMS], check=False)
