@@ -1,4 +1,4 @@
-"""The command `gcore-etl`, also as `python -m etl`."""
+"""The command `gcore-etl`, also available as `python -m etl`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 
 
 def main() -> None:
-    """Run the command line; the import waits so that nothing is loaded before it is needed."""
+    """Run the command line."""
     _fill_standard_streams()
     try:
         from etl.cli import cli
@@ -19,18 +19,18 @@ def main() -> None:
 
 
 def _fill_standard_streams() -> None:
-    """Let no file or socket take the number of a standard stream that is closed: libraries write there."""
+    """Open /dev/null for closed standard streams, so that no other file gets their descriptor numbers."""
     for number in (0, 1, 2):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
-    if sys.stdin is None:  # nobody answers a question
-        sys.stdin = open(0, encoding="utf-8")  # noqa: SIM115 - a descriptor, open to the end
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
+    if sys.stdin is None:  # so that a question is not confirmed
+        sys.stdin = open(0, encoding="utf-8")  # noqa: SIM115 - stays open until the process ends
 
 
 def _abandon_output() -> None:
-    """Leave nothing for Python to print at its end: what could not be printed was reported, and is lost."""
+    """Discard output that cannot be written and was reported already, so that Python does not fail on it."""
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:

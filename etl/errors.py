@@ -1,8 +1,8 @@
 """
-Every error raised on purpose, sorted by what the caller should do about it.
+Every error raised on purpose, grouped by what the caller can do about it.
 
 EtlError
-├── ConfigurationError        fix the settings or the key               exit 3
+├── ConfigurationError        fix the configuration or credentials      exit 3
 │   ├── MissingExtra
 │   ├── CredentialsRefused
 │   ├── FeatureDisabled
@@ -13,14 +13,14 @@ EtlError
 │   └── AccountChanged
 ├── SourceError               the API failed or broke its contract      exit 1
 │   ├── Unreachable
-│   │   └── UndecodableResult     it answers, but never so that it can be read
+│   │   └── UndecodableResult     every response was unreadable
 │   ├── RequestRefused
-│   ├── NotFound              a 404 or 410: an answer to some questions
-│   ├── NotTheApi             something else on the way answered in its place
-│   ├── EmptyPage             there is something to be listed: not so long a page, perhaps
+│   ├── NotFound              404 or 410, which some callers expect
+│   ├── NotTheApi             a proxy or sign-in page answered instead
+│   ├── EmptyPage             empty although the list is not; a smaller page may help
 │   ├── UnreadablePage
-│   │   ├── CorruptPage        one record in it spoils the rest (in extract.payload)
-│   │   └── BodyTooLarge      it stays too large: fewer records at once may not be
+│   │   ├── CorruptPage       one record makes it unreadable (in extract.payload)
+│   │   └── BodyTooLarge      a smaller page may help
 │   ├── PageLoop
 │   ├── RunawayScan
 │   ├── DriftingPages
@@ -31,35 +31,35 @@ EtlError
 │   ├── SchemaOutdatedError
 │   ├── ForeignTablesError
 │   └── TransactionPooler
-├── ExportError               a file cannot be written                  exit 1
-│   └── UnsuitableExport      no such format, filter or period of it    exit 2
-├── RecordsRejected           with --strict: records were set aside     exit 5
+├── ExportError               the output cannot be written              exit 1
+│   └── UnsuitableExport      the table lacks this format or filter     exit 2
+├── RecordsRejected           with --strict: records were rejected      exit 5
 ├── SyncRunning               another sync holds the lock               exit 75
-├── Interrupted               a signal ended the run                    exit 130 or 143
-└── RecordError               set this record aside and go on           never ends a run
+├── Interrupted               a signal ended the run                    exit 128 + signal
+└── RecordError               reject this record and go on              never ends a run
 """
 
 from __future__ import annotations
 
 
 class EtlError(Exception):
-    """Something went wrong that one line can explain: what, where, and how to mend it."""
+    """An error whose message is one line: what happened, where, and what to do."""
 
     exit_code = 1
 
 
 class ConfigurationError(EtlError):
-    """Nothing will get better by trying again: a setting or the key has to be mended."""
+    """A setting or the key must be fixed first; retrying does not help."""
 
     exit_code = 3
 
 
 class MissingExtra(ConfigurationError):
-    """What was asked for needs packages that were not installed."""
+    """A feature needs packages that are not installed."""
 
-    def __init__(self, what: str, extra: str) -> None:
+    def __init__(self, feature: str, extra: str) -> None:
         super().__init__(
-            f"{what} needs packages that are not installed: pip install 'gcore-ai-tasks-etl[{extra}]'"
+            f"{feature} needs packages that are not installed: run pip install 'gcore-ai-tasks-etl[{extra}]'"
         )
 
 
@@ -71,69 +71,69 @@ class CredentialsRefused(ConfigurationError):
         super().__init__(
             f"{base_url} refused the API key (HTTP {status_code}): check GCORE_API_KEY; "
             "the token may have expired or been deleted, "
-            "and a shell replaces what follows a $ unless the key is in single quotes"
+            "or the shell may have replaced text after a $, which single quotes prevent"
         )
 
 
 class FeatureDisabled(ConfigurationError):
-    """The account may not use AI tasks (422)."""
+    """AI tasks are not enabled for the account (422)."""
 
     def __init__(self, message: str) -> None:
         super().__init__(
-            "AI tasks are not enabled for this account (HTTP 422): ask Gcore's support to enable them"
-            + (f"; the server says: {message}" if message else "")
+            "AI tasks are not enabled for this account (HTTP 422): ask Gcore support to enable them"
+            + (f"; the API says: {message}" if message else "")
         )
 
 
 class ForeignRedirect(ConfigurationError):
-    """The base URL leads to another origin, which must not see the key."""
+    """The base URL redirects to another origin, to which the key must not be sent."""
 
     def __init__(self, origin: str, target: str) -> None:
         super().__init__(
             f"{origin} redirects to another host, {target}, which was not sent the key: "
-            "if that is where the API lives now, set GCORE_BASE_URL to it; "
-            "if it is the sign-in page of a network or proxy, sign in there first"
+            "if the API has moved there, set GCORE_BASE_URL to it; "
+            "if it is the sign-in page of a network or proxy, sign in first"
         )
 
 
 class CertificateNotTrusted(ConfigurationError):
-    """The certificate of the API, or of a proxy, is signed by nobody trusted, expired, or another host's."""
+    """The certificate of the API or a proxy is untrusted, expired, or for another host."""
 
 
 class TlsRefused(ConfigurationError):
-    """The other end speaks no TLS, none that is spoken here, or wants a certificate of ours."""
+    """The server does not support TLS or any common version of it, or requires a client certificate."""
 
 
 class ProxyRefused(ConfigurationError):
-    """The proxy wants a password, or connects nobody to the API."""
+    """The proxy requires a password, or refuses to connect to the API."""
 
 
 class AccountChanged(ConfigurationError):
-    """The key belongs to another account than the one this database copies."""
+    """The key belongs to a different account than the tasks in this database."""
 
     def __init__(self, seen: list[int], known: list[int]) -> None:
         self.seen, self.known = seen, known
         super().__init__(
-            f"this database holds the tasks of {_clients(known)}, the API key gives those of "
+            f"this database contains the tasks of {_clients(known)}, but the API key belongs to "
             f"{_clients(seen)}; nothing was stored: use another database (-d), another key, "
             "or --allow-account-change"
         )
 
 
 class SourceError(EtlError):
-    """The API failed or broke its contract. What was loaded stays; a later run may succeed."""
+    """The API failed or broke its contract. Loaded records are kept, and a later run may succeed."""
 
 
 class Unreachable(SourceError):
-    """No usable answer within the time allowed for one request."""
+    """No usable response within the time allowed for one request."""
 
 
 class UndecodableResult(Unreachable):
-    """Every answer within that time was none that can be read."""
+    """Every response within that time was unreadable."""
 
 
 class RequestRefused(SourceError):
-    """The API called the request itself wrong (a 4xx that no retry mends)."""
+    """The API refused the request (a 4xx that retrying does not change)."""
 
     def __init__(self, status_code: int, path: str, message: str) -> None:
         self.status_code = status_code
@@ -141,126 +141,129 @@ class RequestRefused(SourceError):
 
 
 class NotFound(SourceError):
-    """A 404 or 410. Past the last page, and for an expired result, it is the answer and no failure."""
+    """A 404 or 410, which is expected after the last page and for an expired result."""
 
     def __init__(self, status_code: int, path: str) -> None:
         self.status_code = status_code
         super().__init__(
-            f"the API knows nothing at {path} (HTTP {status_code}): check GCORE_BASE_URL, if it is set"
+            f"the API has nothing at {path} (HTTP {status_code}): check GCORE_BASE_URL, if it is set"
         )
 
 
 class NotTheApi(SourceError):
-    """A page of HTML came as the answer: from a proxy, a firewall, or a network that wants a sign-in."""
+    """The response was an HTML page: from a proxy, a firewall, or a network's sign-in page."""
 
     def __init__(self, status_code: int, base_url: str, *, proxy: str = "") -> None:
         self.status_code = status_code
         super().__init__(
             f"{base_url}: a proxy, firewall or sign-in page answered instead of the API "
             f"(HTML, HTTP {status_code}{f', through {proxy}' if proxy else ''}): "
-            "open the address in a browser to see what it says; check GCORE_BASE_URL, if it is set"
+            "open the address in a browser to see it, and check GCORE_BASE_URL, if it is set"
         )
 
 
 class EmptyPage(SourceError):
-    """A first page without a record, from a list that has some."""
+    """A first page without tasks, from a list that is not empty."""
 
     def __init__(self, count: int | None) -> None:
-        super().__init__("they come without a task" + (f", and a count of {count:,}" if count else ""))
+        super().__init__("they contain no tasks" + (f", although the count is {count:,}" if count else ""))
 
 
 class UnreadablePage(SourceError):
-    """A body that is not JSON, is cut short, or is JSON of another shape than a page or a task."""
+    """A body that is truncated, is not JSON, or is not the JSON of a page or task."""
 
 
 class BodyTooLarge(UnreadablePage):
-    """A body larger than is kept in memory, or with more values in it; asked for again, it is as large."""
+    """A body with more bytes or values than are kept in memory; retrying does not help."""
 
 
 class PageLoop(SourceError):
-    """The walk comes by the same records again and again, whatever page it asks for."""
+    """The API returns the same tasks again, whatever page is requested."""
 
     def __init__(self, page: int) -> None:
         self.page = page
-        super().__init__(f"page {page} shows what earlier pages showed: the API ignores the page number")
+        super().__init__(
+            f"page {page} repeats earlier pages, so the API ignores the page number: "
+            "check GCORE_BASE_URL, if it is set, and report this to Gcore support"
+        )
 
 
 class RunawayScan(SourceError):
-    """A list grows faster than it can be read, or never ends."""
+    """A list that grows faster than it can be read, or never ends."""
 
 
 class DriftingPages(SourceError):
-    """The list never held still long enough for two neighbouring pages to be joined."""
+    """Page drift: the list kept changing, so that no complete scan could be proved."""
 
 
 class MassRemoval(SourceError):
-    """So many tasks are gone at once that the source, not the tasks, is doubted."""
+    """More tasks are missing than are plausibly deleted, so none is marked as removed."""
 
     def __init__(self, missing: int, present: int) -> None:
         self.missing, self.present = missing, present
         super().__init__(
             f"{missing:,} of {present:,} tasks are no longer listed by the API; none was marked as removed: "
-            "check the key and the account, and if they are really gone, use --allow-mass-removal"
+            "check the key and the account, or use --allow-mass-removal if the tasks were really deleted"
         )
 
 
 class DatabaseError(EtlError):
-    """The database cannot be used: down, unreadable, full, or not ours."""
+    """The database cannot be used: it is down, unreadable, full, or belongs to another program."""
 
     exit_code = 4
 
 
 class NoTablesError(DatabaseError):
-    """There is no database yet, or nothing in it: whoever only reads finds nothing."""
+    """The database does not exist yet, or has no tables, so there is nothing to read."""
 
 
 class SchemaTooNewError(DatabaseError):
-    """A newer release has upgraded this database."""
+    """The schema is newer than this release."""
 
 
 class SchemaOutdatedError(DatabaseError):
-    """The schema is older than the code, and this run may not upgrade it."""
+    """The schema is older than this release, and may not be upgraded now."""
 
 
 class ForeignTablesError(DatabaseError):
-    """Tables with our names that we did not make."""
+    """The database contains tables with our names that another program created."""
 
 
 class TransactionPooler(DatabaseError):
-    """A pooler hands out another session for each transaction, so that no lock of a session holds."""
+    """A pooler may give each transaction another session, so that session locks do not work."""
 
     def __init__(self) -> None:
         super().__init__(
             "the database is behind a pooler, such as PgBouncer in transaction mode, that may "
-            "give each transaction another session, so that no lock keeps a second writer out: "
+            "give each transaction another session, so that the lock against a second writer does not work: "
             "connect to Postgres directly, or use a pool in session mode"
         )
 
 
 class ExportError(EtlError):
-    """A file or folder cannot be written, or what was asked for is not in the table."""
+    """The file, folder or standard output cannot be written."""
 
 
 class UnsuitableExport(ExportError):
-    """What was asked for cannot be written in that way, whatever the disk does."""
+    """The table does not support this format, filter or period."""
 
     exit_code = 2
 
 
 class RecordsRejected(EtlError):
-    """With `--strict`: everything else was loaded, but some records were set aside."""
+    """With `--strict`: some records were rejected; all others were loaded."""
 
     exit_code = 5
 
 
 class SyncRunning(EtlError):
-    """Another process writes to this database."""
+    """Another process is writing to this database."""
 
     exit_code = 75
 
 
 class Interrupted(EtlError):
-    """A signal asked the run to end; `note` says what that leaves behind."""
+    """A signal ended the command; `note` says what state that leaves."""
 
     def __init__(self, signal_number: int, note: str = "") -> None:
         self.signal_number = signal_number
@@ -269,11 +272,11 @@ class Interrupted(EtlError):
 
 
 class RecordError(EtlError):
-    """One record cannot be loaded: park it and go on."""
+    """One record cannot be loaded; it is rejected, and the run goes on."""
 
 
 def _clients(numbers: list[int]) -> str:
-    return f"client {_listed(numbers)}" if numbers else "an account without client numbers"
+    return f"client {_listed(numbers)}" if numbers else "an account without client ids"
 
 
 def _listed(numbers: list[int]) -> str:

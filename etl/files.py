@@ -1,8 +1,8 @@
 """
-Files and folders that are private from their first instant, and a place for temporary ones.
+Creation of private files and folders, and the choice of a folder for temporary files.
 
-What the product stores and exports are transcripts and other people's data. So a new file has mode 0600 and a
-new folder 0700, whatever the umask allows; what exists keeps its mode.
+Databases and exports contain transcripts and personal data. So new files have mode 0600 and new folders 0700,
+regardless of the umask; existing ones keep their mode.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
 NO_TEMPORARY_FOLDER = (
-    "there is no folder for temporary files: set TMPDIR to a folder that can be written and has room"
+    "there is no folder for temporary files: set TMPDIR to a writable folder with free space"
 )
 
 
 def create_file(path: Path, mode: int = PRIVATE_FILE) -> int:
-    """Create a file that did not exist and return its descriptor; raises FileExistsError if it did."""
+    """Create a file and return its descriptor. Raises FileExistsError if it exists."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), PRIVATE_FILE)
     if mode != PRIVATE_FILE:
         os.fchmod(descriptor, mode)
@@ -32,7 +32,7 @@ def create_file(path: Path, mode: int = PRIVATE_FILE) -> int:
 
 
 def make_folder(path: Path, mode: int = PRIVATE_FOLDER) -> None:
-    """Create a folder and the missing ones above it; one that exists keeps its mode."""
+    """Create a folder and its missing parents; an existing one keeps its mode."""
     if path.is_dir():
         return
     if path.parent != path:
@@ -47,7 +47,7 @@ def make_folder(path: Path, mode: int = PRIVATE_FOLDER) -> None:
 
 
 def take_after(new: Path, old: Path) -> None:
-    """Give what replaces a file or folder its mode, and its owner and group where that is allowed."""
+    """Copy the mode of `old` to its replacement `new`, and its owner and group where that is allowed."""
     found = old.stat()
     if hasattr(os, "chown"):
         for owner in (found.st_uid, -1):
@@ -58,12 +58,12 @@ def take_after(new: Path, old: Path) -> None:
 
 
 def exists(path: Path) -> bool:
-    """Return whether there is a file or folder; a path that cannot be one, being too long, is not there."""
+    """Return whether a file or folder exists; an invalid path, such as one that is too long, does not."""
     return os.path.exists(path)  # noqa: PTH110 - Path.exists raises for some of them
 
 
 def may(path: Path, mode: int) -> bool:
-    """Return whether this process may read, write or pass through (`os.R_OK`, `os.W_OK`, `os.X_OK`)."""
+    """Return whether this process has the access `mode` (`os.R_OK`, `os.W_OK`, `os.X_OK`)."""
     return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
 
 
@@ -73,7 +73,7 @@ def is_writable(path: Path) -> bool:
 
 
 def owner_of(path: Path) -> str:
-    """Return the name of the user who owns the file, or the number of one without a name."""
+    """Return the name of the file's owner, or the user id if it has no name."""
     try:
         return path.owner()
     except KeyError:
@@ -92,10 +92,10 @@ def is_on_read_only_mount(path: Path) -> bool:
 
 def find_temporary_folder(*others: Path) -> Path | None:
     """
-    Return the folder for temporary files, from now on the one that `tempfile` uses; None if there is none.
+    Return the folder for temporary files, and make `tempfile` use it; None if there is none.
 
-    It is the system's, as TMPDIR or custom has it. Where that cannot be written, as in a container with a
-    read-only root, it is the first of `others` that can.
+    It is TMPDIR or the system's default. If that is not writable, as in a container with a read-only root, it
+    is the first writable folder of `others`.
     """
     with contextlib.suppress(FileNotFoundError):
         return Path(tempfile.gettempdir())
@@ -112,5 +112,5 @@ def permissions(path: Path) -> int:
 
 
 def is_usable_folder(folders: Iterable[str | None]) -> bool:
-    """Return whether one of these is a folder that can be written."""
+    """Return whether one of these is a writable folder."""
     return any(folder and Path(folder).is_dir() and is_writable(Path(folder)) for folder in folders)

@@ -1,8 +1,8 @@
 """
-A server on this machine that answers under its own names only.
+Protection of local servers against DNS rebinding.
 
-Whoever owns a domain can let it resolve to 127.0.0.1, and a page of that domain then reads what a server
-there answers, as if it were its own (DNS rebinding). Such a request names the domain in its Host header.
+The owner of a domain can make it resolve to 127.0.0.1. A page of that domain could then read the responses of
+a server on the user's machine. Such requests have the domain in their Host header, so they can be refused.
 """
 
 from __future__ import annotations
@@ -21,33 +21,32 @@ if TYPE_CHECKING:
     Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\s:/?#@\[\]\\]+?)\.?(?::([0-9]{1,5}))?", re.ASCII)
-_REFUSAL = b"403: this server does not answer to that host name; its option --allow-host adds one\n"
+_REFUSAL = b"403: this host name is not allowed: add it with the server's option --allow-host\n"
 
 
 def parse_host(text: str) -> tuple[str, int | None]:
-    """Return the name or address, and the port if there is one, of a Host header. Raises ValueError."""
+    """Return the name or address in a Host header, and the port if it has one. Raises ValueError."""
     match = _HOST.fullmatch(text.lower())
     if match is None:
-        raise ValueError(f"{text!r} is not a host: write a name, or name:port")
+        raise ValueError(f"{text!r} is not a host name: write a name, or name:port")
     return _normal(match[1].strip("[]")), (int(match[2]) if match[2] else None)
 
 
 def is_public(address: str) -> bool:
-    """Return whether others than this machine can reach a server that listens on this address."""
+    """Return whether other machines can reach a server that listens on this address."""
     found = _as_address(address)
     return found is not None and not found.is_loopback
 
 
 class HostGuard:
     """
-    An ASGI application that answers 403 instead of another, unless the server's own name is asked for.
+    ASGI middleware that answers 403 unless the Host header contains one of the server's own names.
 
-    Its names are the address it listens on, localhost, 127.0.0.1 and ::1, all with its port. Where others can
-    reach it, so is this machine's name; and where it listens on all addresses, every address, because only a
-    name can be made to resolve to somebody else's server. `allowed` are further names, with any port unless
-    they have one.
+    These are the address it listens on, localhost, 127.0.0.1 and ::1, all with its port. If other machines
+    can reach it, this machine's name is included; if it listens on all addresses, so is every IP address,
+    because only names are vulnerable to rebinding. `allowed` adds names, with any port unless one is given.
 
-    What a page of another site asks for, by the Origin header, is refused as well.
+    Requests from pages of other sites, according to the Origin header, are refused as well.
     """
 
     def __init__(
@@ -61,7 +60,7 @@ class HostGuard:
         self._allowed = set(map(parse_host, allowed))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Pass an allowed request on, and refuse any other."""
         if scope["type"] != "http" or self.allows(scope):
             await self._application(scope, receive, send)
             return
@@ -70,10 +69,10 @@ class HostGuard:
         await send({"type": "http.response.body", "body": _REFUSAL})
 
     def allows(self, scope: Scope) -> bool:
-        """Return whether a request is for this server, and from one of its own pages if from any."""
+        """Return whether a request is for this server and, if a page sent it, comes from its own pages."""
         hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
         origins = [value.decode("latin-1") for name, value in scope["headers"] if name == b"origin"]
-        # A request line may name the host as well, and then counts for more than the header.
+        # A host in the request line takes precedence over the header.
         target = scope["raw_path"].decode("latin-1")
         named = [] if target.startswith("/") else [target]
         return (

@@ -1,4 +1,4 @@
-"""JSON that is printed for programs: one way to write each type, times above all."""
+"""JSON output for programs, with one representation for each type, above all for timestamps."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def to_json(value: object) -> str:
 
 def to_plain(value: Any) -> Any:  # noqa: ANN401, C901, PLR0911 - one line a type
     """
-    Return `value` in the types that JSON has.
+    Return `value` as types that JSON has.
 
-    Times are in UTC with all digits, so that they compare as text; NaN and infinity are null.
+    Timestamps are in UTC with all digits, so that they sort as text; NaN and infinity become null.
     """
     match value:
         case enum.Enum():
@@ -47,11 +47,11 @@ def to_plain(value: Any) -> Any:  # noqa: ANN401, C901, PLR0911 - one line a typ
             return [to_plain(each) for each in value]
     if dataclasses.is_dataclass(value):
         return {each.name: to_plain(getattr(value, each.name)) for each in dataclasses.fields(value)}
-    raise TypeError(f"there is no JSON for {type(value).__name__}")
+    raise TypeError(f"{type(value).__name__} has no JSON representation")
 
 
 def format_time(moment: dt.datetime) -> str:
-    """Return `2026-11-19T15:06:41.186000Z`, always with six digits; a time without a zone is in UTC."""
+    """Return `2026-11-19T15:06:41.186000Z`, always with six digits; a naive timestamp is taken as UTC."""
     utc = moment.astimezone(dt.UTC) if moment.tzinfo else moment
     return f"{utc.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 

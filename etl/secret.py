@@ -1,8 +1,8 @@
 """
-Secrets that do not print, and text cleaned of them (promise P10).
+Secrets that print as `***`, and masking of secrets in text (promise P10).
 
-Text that somebody else wrote (a driver, a server, a library, the user's own input) is cleaned with `clean`
-where it enters a message, so that our own words around it stay whole whatever a password is.
+Text from elsewhere (a driver, a server, a library, user input) is masked with `clean` where it enters a
+message, so that our own words around it stay whole, whatever the password is.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MASK = "***"
-# Shorter pieces of a key are ordinary words and numbers; masking those would garble every message.
-SHORTEST_PIECE = 6
+# Shorter pieces of a key are also common words and numbers, whose masking would garble messages.
+MIN_PIECE_LENGTH = 6
 _PASSWORD_OPTIONS = ("password", "sslpassword")
-# `user:password@` after `://`, up to the last @ that the word holds.
+# `user:password@` after `://`, up to the last @ in the word.
 _LOGIN = re.compile(r"(?<=://)([^\s/:@]*):[^\s\"']*@")
 
 
@@ -31,7 +31,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """Give the secret itself, for the one header that carries it."""
+        """Return the secret itself, for the header that sends it."""
         return self._value
 
     def __repr__(self) -> str:
@@ -46,35 +46,35 @@ class Secret:
         return hash(self._value)
 
     def __reduce__(self) -> str:
-        raise TypeError("a secret is not pickled")
+        raise TypeError("a secret cannot be pickled")
 
     def redact(self, text: str) -> str:
         """
-        Mask the secret in `text`, and every piece of it that is six characters or longer.
+        Return `text` with the secret, and every piece of it with at least six characters, masked.
 
-        In capitals or not: whoever takes it for the name of a host writes it small. A secret that is shorter
-        is masked where it stands by itself: inside other words it is only a syllable.
+        Case is ignored, because a secret taken for a host name is converted to lower case. A shorter secret
+        is masked only where it is a whole word.
         """
-        if 0 < len(self._value) < SHORTEST_PIECE:
+        if 0 < len(self._value) < MIN_PIECE_LENGTH:
             whole = rf"(?<![^\W_]){re.escape(self._value)}(?![^\W_])"
             return re.sub(whole, MASK, text, flags=re.IGNORECASE)
         return self._mask_pieces(text, lambda _piece: True)
 
     def redact_unmistakable(self, text: str) -> str:
-        """Mask the secret and its pieces where they mix letters and digits, as no words of ours do."""
+        """Return `text` with pieces that mix letters and digits masked, as our own words never do."""
         return self._mask_pieces(text, _is_mixed)
 
-    def _mask_pieces(self, text: str, is_meant: Callable[[str], bool]) -> str:
+    def _mask_pieces(self, text: str, is_secret: Callable[[str], bool]) -> str:
         value = self._value.lower()
         start = 0
-        while start <= len(text) - SHORTEST_PIECE:
-            end = start + SHORTEST_PIECE
+        while start <= len(text) - MIN_PIECE_LENGTH:
+            end = start + MIN_PIECE_LENGTH
             if text[start:end].lower() not in value:
                 start += 1
                 continue
             while end < len(text) and text[start : end + 1].lower() in value:
                 end += 1
-            if not is_meant(text[start:end]):
+            if not is_secret(text[start:end]):
                 start += 1
                 continue
             text = f"{text[:start]}{MASK}{text[end:]}"
@@ -82,20 +82,20 @@ class Secret:
         return text
 
 
-# Everything that this process was told and must not show.
+# All secrets known to this process.
 _secrets: dict[Secret, None] = {}
 
 
 def register_secret(*secrets: Secret | None) -> None:
-    """Mask these from now on wherever `clean` and `clean_line` are used."""
+    """Make `clean` and `clean_line` mask these secrets from now on."""
     _secrets.update(dict.fromkeys(secret for secret in secrets if secret is not None))
 
 
 def register_password(url: str) -> None:
     """
-    Mask the passwords in the URL of a database or a proxy, as they are written there and as they are meant.
+    Register the passwords in the URL of a database or proxy, both percent-encoded and decoded.
 
-    One that should have been quoted is read as far as it may reach: rather too much is masked.
+    In a URL that is not encoded correctly, the longest possible password is registered.
     """
     if url.lstrip().startswith("sqlite"):
         return
@@ -108,7 +108,7 @@ def register_password(url: str) -> None:
 
 
 def clean(text: str) -> str:
-    """Return text that somebody else wrote without any secret, and without passwords in URLs."""
+    """Return text from elsewhere with all secrets, and passwords in URLs, masked."""
     text = mask_logins(text)
     for secret in _secrets:
         text = secret.redact(text)
@@ -117,9 +117,9 @@ def clean(text: str) -> str:
 
 def clean_line(text: str) -> str:
     """
-    Return a finished message of ours without the secrets that are unmistakable, our own words untouched.
+    Return a complete message of ours with unmistakable secrets masked.
 
-    What it quotes was cleaned by `clean` already; this is the second net.
+    Quoted text has already been masked by `clean`; this is a second line of defence.
     """
     for secret in _secrets:
         text = secret.redact_unmistakable(text)
@@ -127,7 +127,7 @@ def clean_line(text: str) -> str:
 
 
 def mask_logins(text: str) -> str:
-    """Return `text` with `***` for the password in each URL that it holds."""
+    """Return `text` with the password of each URL replaced by `***`."""
     return _LOGIN.sub(rf"\1:{MASK}@", text)
 
 

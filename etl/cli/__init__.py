@@ -1,7 +1,7 @@
 """
 The command line: parse, call one function, print one report.
 
-Commands live in modules of their own, imported when they are needed; what is heavy is imported when they run.
+Each command is a module of its own, imported only when it is called; heavy imports wait until it runs.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import click
 
 from etl import __version__
 from etl.cli.console import explain, note, print_error, set_up_logging
+from etl.cli.exit_codes import EPILOG
 from etl.errors import EtlError
 from etl.secret import mask_logins, register_password
 from etl.settings import register_secrets_of
@@ -27,74 +28,82 @@ if TYPE_CHECKING:
 
 
 def _set_verbosity(context: click.Context, _parameter: click.Parameter, verbosity: int) -> None:
-    """Log as much as the most talkative of the command and its groups asks for."""
+    """Set the log level to the highest verbosity given to the command or to a group above it."""
     meta = context.find_root().meta
     meta["verbosity"] = max(verbosity, meta.get("verbosity", 0))
     set_up_logging(meta["verbosity"])
 
 
-# Both `gcore-etl -v sync` and `gcore-etl sync -v` are what people type.
+# Accepted before and after the command: `gcore-etl -v sync` and `gcore-etl sync -v`.
 _VERBOSE = click.option(
     "-v",
     "--verbose",
     count=True,
     expose_value=False,
     callback=_set_verbosity,
-    help="Tell more on stderr: -v what is done, -vv everything.",
+    help="Log more to stderr: -v for progress, -vv for debugging.",
 )
 
 
 class LazyGroup(click.Group):
-    """Finds each command in the module named after it, and turns errors into one line and an exit code."""
+    """Imports each command from the module of that name, and turns errors into one line and an exit code."""
 
-    modules: ClassVar[dict[str, str]] = {
-        "sync": "sync",
-        "watch": "watch",
-        "status": "status",
-        "runs": "runs",
-        "search": "search",
-        "export": "export",
-        "report": "report",
-        "explore": "explore",
-        "schema": "schema",
-        "rejected": "rejected",
-        "doctor": "doctor",
-        "db": "db",
-        "emulator": "emulator",
-        "demo": "demo",
-        "completion": "completion",
+    # In the order in which a new user needs them.
+    short_helps: ClassVar[dict[str, str]] = {
+        "sync": "Sync the database with the API once.",
+        "watch": "Sync on a schedule until stopped.",
+        "status": "Show what is stored, and how fresh it is.",
+        "runs": "Show the last runs.",
+        "search": "Search the archived transcripts.",
+        "export": "Export a table or view to a file.",
+        "report": "Write an HTML report about the last 30 days.",
+        "explore": "Browse a SQLite copy in Datasette.",
+        "schema": "Describe the tables and views.",
+        "rejected": "List rejected records, or retry loading them.",
+        "doctor": "Check everything that a sync needs.",
+        "db": "Upgrade, downgrade and check the database schema.",
+        "emulator": "Run a local emulator of the API.",
+        "demo": "Try a sync, queries and a report without an account.",
+        "completion": "Print a shell completion script.",
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Give the commands in the order in which a newcomer meets them."""
+        """Return the names of the commands."""
         del ctx
-        return list(self.modules)
+        return list(self.short_helps)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the module of one command."""
+        """Return a command, after importing its module; None if there is no such command."""
         del ctx
-        if cmd_name not in self.modules:
+        if cmd_name not in self.short_helps:
             return None
-        module = importlib.import_module(f"etl.cli.{self.modules[cmd_name]}")
+        module = importlib.import_module(f"etl.cli.{cmd_name}")
         command: click.Command = getattr(module, cmd_name)
+        command.short_help = self.short_helps[cmd_name]
         _add_verbosity(command)
         return command
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing any of them."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(self.short_helps.items()))
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the options before the command."""
+        """Parse the options before the command."""
         register_secrets_of(os.environ)
         for word in args:
-            if "://" in word:  # wherever it was typed, an error may repeat it
+            if "://" in word:  # an error message may repeat it
                 register_password(word)
-        # What stdout's encoding cannot say is escaped; it is no reason to fail.
+        # Characters that stdout's encoding lacks are escaped; they must not make a command fail.
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")
-        with _in_one_line(ctx):
+        with _errors_in_one_line(ctx):
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401
         """Run the command."""
-        with _in_one_line(ctx):
+        with _errors_in_one_line(ctx):
             return super().invoke(ctx)
 
 
@@ -106,8 +115,8 @@ def _add_verbosity(command: click.Command) -> None:
 
 
 @contextlib.contextmanager
-def _in_one_line(context: click.Context) -> Iterator[None]:
-    """Turn every error into one line and an exit code, with `--verbose` after a traceback."""
+def _errors_in_one_line(context: click.Context) -> Iterator[None]:
+    """Turn every error into one line on stderr and an exit code; with `--verbose`, after its traceback."""
     try:
         yield
     except EtlError as error:
@@ -117,19 +126,19 @@ def _in_one_line(context: click.Context) -> Iterator[None]:
         raise
     except click.UsageError as error:
         path = (error.ctx or context).command_path
-        # It repeats what was typed, a database URL in the wrong place for one.
+        # The message repeats what was typed, which may be a database URL in the wrong place.
         print_error(f"{mask_logins(error.format_message()).rstrip('.')} (see {path} --help)")
         context.exit(error.exit_code)
     except click.Abort:
         note("")
-        print_error("nothing was done, because nobody agreed: --yes does it without asking")
+        print_error("nothing was changed, because the question was not confirmed: answer y, or use --yes")
         context.exit(1)
     except KeyboardInterrupt:
         print_error("interrupted")
         context.exit(128 + signal.SIGINT)
     except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
         raise
-    except Exception as error:  # noqa: BLE001 - the last resort, so that a user never meets a traceback
+    except Exception as error:  # noqa: BLE001 - the last resort, so that users never see a traceback
         explain(error)
         context.exit(1)
 
@@ -137,7 +146,7 @@ def _in_one_line(context: click.Context) -> Iterator[None]:
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
-@click.group(cls=LazyGroup, context_settings=_CONTEXT)
+@click.group(cls=LazyGroup, context_settings=_CONTEXT, epilog=EPILOG)
 @click.version_option(__version__, prog_name="gcore-etl", message="%(prog)s %(version)s")
 @_VERBOSE
 def cli() -> None:

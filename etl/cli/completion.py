@@ -1,4 +1,4 @@
-"""`gcore-etl completion`: the script that teaches a shell to complete the command."""
+"""`gcore-etl completion`: the completion script for a shell."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def completion(context: click.Context, shell: str) -> None:
 
     For bash: gcore-etl completion bash >> ~/.bashrc
     """
-    make = get_completion_class(shell)
-    if make is None:
+    completer = get_completion_class(shell)
+    if completer is None:
         raise click.UsageError(f"no completion for {shell}")
     root = context.find_root().command
-    show(make(root, {}, "gcore-etl", "_GCORE_ETL_COMPLETE").source())
+    show(completer(root, {}, "gcore-etl", "_GCORE_ETL_COMPLETE").source())

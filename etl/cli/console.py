@@ -1,8 +1,8 @@
 """
-What appears on the screen: data on stdout; logs, errors and remarks on stderr, without secrets.
+Output: data and reports on stdout; logs, errors and notes on stderr. Secrets are masked in all of it.
 
-A command that prints what it found uses `show`, and fails where nothing can be printed. One that does
-something uses `say`: whether its report can be printed changes nothing about what it did.
+A command that only reads prints with `show`, and fails if stdout cannot be written. A command that changes
+something reports with `say`: an error of stdout is logged and does not change the exit code.
 """
 
 from __future__ import annotations
@@ -26,14 +26,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# As in `2026-12-01T14:39:57Z`; the time is in UTC.
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 _STAMPED = "etl.cli.console.stamped"
 _WIDTH_WITHOUT_TERMINAL = 160
+# For encodings without these characters.
+_ASCII = str.maketrans({"·": "|", "…": "..."})
 
 
 class _CleanFormatter(logging.Formatter):
-    """Formats a record without secrets: our own messages keep their words, whatever a password is."""
+    """Formats a record and masks secrets; in our own messages only what is unmistakably a secret."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s", _TIME)
@@ -47,51 +48,47 @@ class _CleanFormatter(logging.Formatter):
 
 class _StderrHandler(logging.StreamHandler[TextIO]):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        """Let a signal through, which logging would take for a failure to write, and forget."""
+        """Raise a pending interruption, which logging would report as an error of its own and drop."""
         error = sys.exception()
         if isinstance(error, Interrupted):
             raise error
-        # Where stderr takes nothing more, there is nowhere to say so.
+        # An error of stderr cannot be reported anywhere.
         if not isinstance(error, OSError):
             super().handleError(record)
 
 
 def set_up_logging(verbosity: int) -> None:
-    """Log to stderr: warnings of ours by default, what is done with 1, everything of everybody with 2."""
+    """Log to stderr: by default our warnings, with verbosity 1 our progress, with 2 also all libraries."""
     handler = _StderrHandler()
     handler.setFormatter(_CleanFormatter())
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.DEBUG if verbosity > 1 else logging.WARNING)
     if not verbosity:
-        # What goes wrong in a library is raised, and said once, in our words; a server raises nothing.
+        # Errors of libraries are raised and reported once, in our words; uvicorn only logs its own.
         handler.addFilter(lambda record: record.name.partition(".")[0] in {"etl", "uvicorn"})
     levels = (logging.WARNING, logging.INFO, logging.DEBUG)
     logging.getLogger("etl").setLevel(levels[min(verbosity, 2)])
 
 
 def stamp_lines() -> None:
-    """Start each line for people with the time from now on, as a command that runs for days must."""
+    """Start every line for people with a timestamp from now on, for a command that runs for days."""
     click.get_current_context().find_root().meta[_STAMPED] = True
 
 
 def show(text: str) -> None:
-    """
-    Print on stdout what the command is there to print.
-
-    Raises ExportError where that cannot be, and BrokenPipeError where the reader has gone.
-    """
+    """Print data on stdout. Raises ExportError if it is not writable, BrokenPipeError without a reader."""
     with _to_stdout():
-        click.echo(text)
+        click.echo(_encodable(text, sys.stdout))
 
 
 def say(text: str) -> None:
-    """Print on stdout what the command did; where that cannot be, say so on stderr and go on."""
+    """Print a report on stdout; if that fails, log a warning and go on."""
     _report(_stamped(text))
 
 
 def say_json(value: object) -> None:
-    """Print on stdout what the command did, as one JSON object on one line; otherwise like `say`."""
+    """Print a report on stdout as one line of JSON; if that fails, log a warning and go on."""
     _report(to_json(value))
 
 
@@ -99,7 +96,7 @@ def _report(text: str) -> None:
     try:
         show(text)
     except (ExportError, BrokenPipeError) as error:
-        reason = "its reader has gone" if isinstance(error, BrokenPipeError) else error
+        reason = "the reader of standard output has exited" if isinstance(error, BrokenPipeError) else error
         logger.warning("the report could not be printed: %s", reason)
 
 
@@ -116,36 +113,45 @@ def _to_stdout() -> Iterator[None]:
 
 
 def note(text: str) -> None:
-    """Say something on stderr; where that cannot be, there is nowhere to say so."""
+    """Print a note on stderr; an error of stderr is ignored."""
     with contextlib.suppress(OSError):
-        click.echo(_stamped(text), err=True)
+        click.echo(_encodable(_stamped(text), sys.stderr), err=True)
 
 
 def print_error(message: str) -> None:
-    """Say on stderr, in one line, what is wrong."""
+    """Print an error on stderr, as one line."""
     note(f"Error: {clean_line(' '.join(message.split()))}")
 
 
 def explain(error: Exception) -> None:
-    """Say on stderr, in one line, what went wrong; with `--verbose`, after the traceback."""
+    """Print an exception on stderr as one line; with `--verbose`, after its traceback."""
     if logging.getLogger("etl").isEnabledFor(logging.INFO):
         note(clean("".join(traceback.format_exception(error)).rstrip("\n")))
     print_error(message_of(error))
 
 
 def message_of(error: BaseException) -> str:
-    """Return what went wrong, in one line: what a driver or a library says of it is cleaned of secrets."""
+    """Return the one-line message for an exception, without secrets that a library put into its text."""
     if isinstance(error, EtlError):
         message = str(error)
     elif isinstance(error, MemoryError):
-        message = "there is not enough memory: raise its limit, or lower --page-size and --concurrency"
+        message = "out of memory: raise the memory limit, or lower --page-size and --concurrency"
     elif isinstance(error, OSError):
         name = f" ({error.filename})" if error.filename else ""
         reason = clean(f"{error.strerror or error}{name}")
-        message = f"the operating system reports: {reason}; check space, permissions and limits there"
+        message = f"{reason}: check disk space, permissions and resource limits"
     else:
         message = f"unexpected {type(error).__name__}: {clean(str(error))}; --verbose shows where"
     return clean_line(" ".join(message.split()))
+
+
+def _encodable(text: str, stream: TextIO | None) -> str:
+    """Return the text with ASCII in place of our own symbols if the stream's encoding lacks them."""
+    try:
+        text.encode(getattr(stream, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return text.translate(_ASCII)
+    return text
 
 
 def _stamped(text: str) -> str:
@@ -159,7 +165,7 @@ def _stamped(text: str) -> str:
 def print_table(
     columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None
 ) -> None:
-    """Print a table: numbers to the right, plain text when stdout is no terminal."""
+    """Print a table with numbers aligned to the right; plain text unless stdout is a terminal."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -178,14 +184,14 @@ def print_table(
         is_number = any(isinstance(row[index], (int, float)) for row in listed)
         table.add_column(name, justify="right" if is_number else "left", overflow="fold")
     for row in listed:
-        table.add_row(*(Text(format_cell(value)) for value in row))
+        table.add_row(*(Text(_encodable(format_cell(value), sys.stdout)) for value in row))
     with _to_stdout():
         width = None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL
         Console(width=width, highlight=False).print(table)
 
 
 def format_cell(value: object) -> str:
-    """Write one value the way a person reads it."""
+    """Return one value as text for people, without control characters."""
     if value is None:
         return "-"
     if isinstance(value, bool):
@@ -196,5 +202,5 @@ def format_cell(value: object) -> str:
         return f"{value:,.1f}"
     if hasattr(value, "strftime"):
         return str(value.strftime("%Y-%m-%d %H:%M:%S"))
-    # What a server sent must not steer the terminal.
+    # Text from a server must not control the terminal.
     return "".join(character if character.isprintable() else " " for character in str(value))

@@ -1,4 +1,4 @@
-"""`gcore-etl demo`: the main job with no account, from an empty file to answers in SQL."""
+"""`gcore-etl demo`: syncs, queries, search and a report, against the emulator instead of an account."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from etl.cli.console import print_table
+from etl.cli.console import print_table, show
 from etl.cli.emulator import import_emulator
 from etl.cli.report import import_report, write
+from etl.cli.run_report import print_summary
 from etl.cli.signals import interruptible
-from etl.cli.sync import print_summary
+from etl.durations import format_duration
 from etl.settings import Settings, parse_api_key
 
 if TYPE_CHECKING:
@@ -27,38 +28,38 @@ if TYPE_CHECKING:
 
 TASKS, SPAN, SEED = 2000, dt.timedelta(days=30), 7
 ARRIVALS_PER_HOUR = 60.0
-SAID = "grosse mussen"  # accents do not matter
+SEARCH_TEXT = "grosse mussen"  # finds "größe" and "müssen": accents are ignored
 SYNCS, STEP = 4, dt.timedelta(minutes=10)
-GONE = 3  # so many tasks vanish before the last one
-LINES = 6  # of a subtitle file
-# So few that a backlog can be seen; usually it is 2,000.
-RESULTS_A_SYNC = 400
-# One list of what there is to see; each query works as it stands on both databases.
+DELETED_TASKS = 3  # before the last sync
+SHOWN_SUBTITLE_LINES = 6
+# Fewer than the default, so that the demo shows pending results.
+MAX_RESULTS = 400
+# Each query works on both databases.
 QUESTIONS = {
-    "What is there?": (
+    "How many tasks are there, and how did they end?": (
         "SELECT task_name AS type, count(*) AS tasks,\n"
         "       sum(CASE WHEN status = 'SUCCESS' THEN 1 ELSE 0 END) AS succeeded,\n"
         "       sum(CASE WHEN status = 'FAILURE' THEN 1 ELSE 0 END) AS failed\n"
         "FROM tasks GROUP BY task_name ORDER BY task_name"
     ),
-    "How long do they wait and run? (seconds; the wait is known where the sync saw them come)": (
-        "SELECT task_name AS type, avg(wait_seconds) AS waits, avg(duration_seconds) AS runs,\n"
-        "       max(duration_seconds) AS longest\n"
+    "How long do tasks wait and run? (The wait is known if a sync saw the task before it started.)": (
+        "SELECT task_name AS type, avg(wait_seconds) AS mean_wait_s,\n"
+        "       avg(duration_seconds) AS mean_run_s, max(duration_seconds) AS longest_run_s\n"
         "FROM task_timeline GROUP BY task_name ORDER BY task_name"
     ),
-    "What failed last, and why?": (
+    "Which tasks failed last, and why?": (
         "SELECT substr(CAST(failed_at AS TEXT), 1, 19) AS failed_at, task_name AS type, error\n"
         "FROM failures WHERE error IS NOT NULL ORDER BY failures.failed_at DESC LIMIT 5"
     ),
-    "Which results are not copied yet, and when would the first be lost?": (
-        "SELECT task_name AS type, count(*) AS waiting,\n"
-        "       substr(CAST(min(expires_at) AS TEXT), 1, 16) AS lost_at\n"
+    "Which results are not archived yet, and when does the API delete the first?": (
+        "SELECT task_name AS type, count(*) AS pending,\n"
+        "       substr(CAST(min(expires_at) AS TEXT), 1, 16) AS first_deleted_at\n"
         "FROM results_expiring GROUP BY task_name ORDER BY task_name"
     ),
-    "What did the API forget, and the history keep?": (
-        "SELECT previous_status AS was, status AS became, count(*) AS times\n"
+    "Which status changes were recorded? (The API shows only the current status.)": (
+        "SELECT previous_status AS old_status, status AS new_status, count(*) AS changes\n"
         "FROM task_history WHERE event = 'changed' AND previous_status <> status\n"
-        "GROUP BY previous_status, status ORDER BY times DESC LIMIT 6"
+        "GROUP BY previous_status, status ORDER BY changes DESC LIMIT 6"
     ),
 }
 
@@ -70,44 +71,53 @@ QUESTIONS = {
     type=click.Path(dir_okay=False, path_type=Path),
     default="gcore_demo.db",
     show_default=True,
-    help="The SQLite file to create; one of an earlier demo is replaced.",
+    help="SQLite file to create. An existing copy in it is replaced.",
 )
 def demo(*, output: Path) -> None:
-    """Run the main job with no account: an emulator, syncs while tasks progress, answers in SQL."""
+    """
+    Try gcore-etl without an account.
+
+    Starts an emulator of the API, syncs a few times while tasks progress, runs queries and a search, and
+    writes a report.
+    """
     reporting = import_report(output)
     import_emulator()
     _clear(output)
-    click.echo(f"A local emulator of the API, with {TASKS:,} tasks of the last {SPAN.days} days.\n")
+    show(f"Starting a local emulator of the API, with {TASKS:,} tasks of the last {SPAN.days} days.\n")
     with interruptible():
-        # The emulator's clock goes on from here by the pauses between the syncs, up to the present.
+        # The emulator's clock starts in the past and reaches the present with the last sync.
         fill(f"sqlite:///{output}", now=dt.datetime.now(dt.UTC) - (SYNCS - 1) * STEP)
     command = _command()
     _answer(f"sqlite:///{output}")
     _search(f"sqlite:///{output}", command)
     page = output.with_name(f"{output.stem}_report.html")
-    click.echo(f"\n{click.style('How did the last month go?', bold=True)}")
-    click.echo(f"  {command} report -o {page} -d sqlite:///{output}")
+    _heading("How was the last month?")
+    show(f"  {command} report -o {page} -d sqlite:///{output}")
     write(page, lambda: reporting.report(f"sqlite:///{output}"))
-    click.echo(f"  Open {page} in a browser: it is one file, to print or send on.")
-    click.echo("\nNext:")
-    click.echo(f"  {command} status -d sqlite:///{output}")
-    click.echo(f"  {command} export subtitles --format srt -o demo_subtitles -d sqlite:///{output}")
-    click.echo(f"  {command} runs -d sqlite:///{output}")
-    click.echo(f"  {command} emulator                # in another terminal: an API to try sync and watch on")
-    click.echo(f"  GCORE_API_KEY='…' {command} sync  # your own account")
+    show(f"  Open {page} in a browser. It is one self-contained file.")
+    _heading("What next?")
+    show(f"  {command} status -d sqlite:///{output}")
+    show(f"  {command} export subtitles --format srt -o demo_subtitles -d sqlite:///{output}")
+    show(f"  {command} runs -d sqlite:///{output}")
+    show(f"  {command} emulator                # in another terminal: an API to sync from")
+    show(f"  GCORE_API_KEY='…' {command} sync  # your own account")
     if importlib.util.find_spec("datasette"):
-        click.echo(f"  {command} explore -d sqlite:///{output}")
-    click.echo("  notebooks/00_start_here.ipynb: the same and more in pandas, with plots")
+        show(f"  {command} explore -d sqlite:///{output}")
+    show("  notebooks/00_start_here.ipynb shows this and more in pandas, with plots.")
+
+
+def _heading(text: str) -> None:
+    show(f"\n{click.style(text, bold=True)}")
 
 
 def _command() -> str:
-    """Name the command as it can be typed here: by its path, where the shell would not find it."""
+    """Return the command to type: by its path, if the shell would not find it by name."""
     typed = Path(sys.argv[0])
     return "gcore-etl" if shutil.which("gcore-etl") or typed.name != "gcore-etl" else shlex.quote(str(typed))
 
 
 def _clear(output: Path) -> None:
-    """Take an earlier demo away; anything else with that name is not ours to remove."""
+    """Delete an existing copy, as of an earlier demo. Raises UsageError if the file is anything else."""
     from etl.database import reading
 
     if not output.exists():
@@ -116,13 +126,15 @@ def _clear(output: Path) -> None:
         from etl.sync.status import recent_runs
 
         if any(not run["version"] for run in recent_runs(connection, limit=1)):
-            raise click.UsageError(f"{output} is no database of a demo: name another with --output")
+            raise click.UsageError(
+                f"{output} is not the database of an earlier demo: choose another file with --output"
+            )
     for suffix in ("", "-wal", "-shm"):
         Path(f"{output}{suffix}").unlink(missing_ok=True)
 
 
 def fill(database_url: str, *, now: dt.datetime) -> None:
-    """Sync the tasks of the month before `now` into an empty database, while they progress; tell of each."""
+    """Sync the tasks of the month before `now` into an empty database while they progress; print each run."""
     from etl.sync.api import run_sync
     from etl.sync.options import SyncOptions
 
@@ -134,19 +146,24 @@ def fill(database_url: str, *, now: dt.datetime) -> None:
             base_url=server.base_url,
             database_url=database_url,
             lookback=STEP / 2,
-            max_results=RESULTS_A_SYNC,
+            max_results=MAX_RESULTS,
         )
-        for _ in range(SYNCS - 1):
-            print_summary(run_sync(settings))
-            click.echo(f"… {STEP.seconds // 60} minutes pass at the source …")
+        print_summary(run_sync(settings))
+        for _ in range(SYNCS - 2):
             world.advance(STEP)
-        click.echo(f"… where {GONE} tasks are deleted; a full sync finds out which …")
-        for task_id in _oldest_that_succeeded(world, GONE):
+            show(f"\n{format_duration(STEP)} later:")
+            print_summary(run_sync(settings))
+        world.advance(STEP)
+        show(
+            f"\n{format_duration(STEP)} later, {DELETED_TASKS} tasks have been deleted at the source; "
+            "a full sync finds them:"
+        )
+        for task_id in _oldest_successes(world, DELETED_TASKS):
             world.delete(task_id)
         print_summary(run_sync(settings, SyncOptions(is_full=True)))
 
 
-def _oldest_that_succeeded(world: World, number: int) -> list[str]:
+def _oldest_successes(world: World, number: int) -> list[str]:
     succeeded = (task.task_id for task in world.tasks.values() if task.status == "SUCCESS")
     return list(itertools.islice(succeeded, number))
 
@@ -158,17 +175,17 @@ def _search(database_url: str, command: str) -> None:
     from etl.database import reading
     from etl.search import search
 
-    click.echo(f"\n{click.style('Where is it said?', bold=True)}")
-    click.echo(f"  {command} search '{SAID}' --limit 2 -d {database_url}")
+    _heading("In which videos was this said?")
+    show(f"  {command} search '{SEARCH_TEXT}' --limit 2 -d {database_url}")
     with reading(database_url) as connection:
-        hits = search(connection, SAID, limit=2)
+        hits = search(connection, SEARCH_TEXT, limit=2)
         for hit in hits:
-            click.echo(shown(hit))
-        click.echo(f"\n{click.style('What is its subtitle file like?', bold=True)}")
+            show(shown(hit))
+        _heading("What do its subtitles look like?")
         query = "SELECT vtt FROM task_results WHERE task_id = :task_id"
-        click.echo(f"  {query}")
+        show(f"  {query}")
         vtt = connection.scalar(sqlalchemy.text(query), {"task_id": hits[0].task_id})
-        click.echo("\n".join(f"  {line}" for line in str(vtt).splitlines()[:LINES]))
+        show("\n".join(f"  {line}" for line in str(vtt).splitlines()[:SHOWN_SUBTITLE_LINES]))
 
 
 def _answer(database_url: str) -> None:
@@ -178,7 +195,7 @@ def _answer(database_url: str) -> None:
 
     with reading(database_url) as connection:
         for question, query in QUESTIONS.items():
-            click.echo(f"\n{click.style(question, bold=True)}")
-            click.echo("\n".join(f"  {line}" for line in query.splitlines()))
+            _heading(question)
+            show("\n".join(f"  {line}" for line in query.splitlines()))
             rows: sa.CursorResult[tuple[object, ...]] = connection.execute(sqlalchemy.text(query))
             print_table(list(rows.keys()), [tuple(row) for row in rows])

@@ -1,4 +1,4 @@
-"""`gcore-etl doctor`: what would keep a sync from succeeding."""
+"""`gcore-etl doctor`: checks of everything that a sync needs."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from etl.secret import clean_line
 @source_options
 def doctor(**options: str | None) -> None:
     """
-    Check the key, the API, the clock, the database and the schema, and say how to mend each.
+    Check the key, the API, the clock, the database and the schema, and explain how to fix each problem.
 
-    Ends with the exit code that a sync would end with.
+    The exit code is the one that a sync would end with.
     """
     settings = load_settings(**options)
     from etl.sync.doctor import examine
@@ -27,6 +27,6 @@ def doctor(**options: str | None) -> None:
         mark = click.style("ok  ", fg="green") if finding.is_good else click.style("FAIL", fg="red")
         show(f"{mark}  {finding.name:14}{clean_line(finding.detail)}")
         exit_codes[finding.name] = finding.exit_code
-    # In the order in which a sync would meet them.
+    # A sync would find the problems in this order.
     found = (exit_codes.get(name, 0) for name in ("key", "database", "schema", "API", "account"))
     click.get_current_context().exit(next(filter(None, found), 0))

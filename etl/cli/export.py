@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from etl.cli.console import note
-from etl.cli.output import STDOUT, Output
+from etl.cli.params import STDOUT, Date, Output, Text
 from etl.cli.settings import database_option, load_settings
 from etl.cli.signals import interruptible
-from etl.cli.sync import Date, Text
 from etl.views import NAMES
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""A progress bar on a terminal, and nothing anywhere else."""
+"""A progress bar on stderr, if that is a terminal."""
 
 from __future__ import annotations
 
@@ -6,47 +6,49 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING
 
+from etl.durations import format_duration
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from etl.sync.summary import Observer, RunSummary
-    from etl.sync.summary import Progress as HowFar
+    from etl.sync.summary import Progress as SyncProgress
 
 
 @contextlib.contextmanager
 def progress_bar() -> Iterator[Observer]:
-    """Show pages, tasks, rate and the time left while the block lasts."""
+    """Yield an observer that shows pages, tasks, their rate and the time left."""
     if sys.stderr is None or not sys.stderr.isatty():
-        yield lambda _summary, _how_far: None
+        yield lambda _summary, _progress: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn
-    from rich.progress import TimeRemainingColumn as TimeLeft
 
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.fields[pages]} pages"),
+        TextColumn("{task.fields[pages]:,} pages"),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[what]}, {task.fields[rate]:,.0f}/s"),
-        TimeLeft(),
+        TextColumn("{task.fields[what]}, {task.fields[rate]:,.0f}/s{task.fields[time_left]}"),
     )
     progress = Progress(*columns, console=Console(stderr=True), transient=True)
     bars: dict[str, TaskID] = {}
 
-    def observe(summary: RunSummary, how_far: HowFar) -> None:
-        what, done, total = how_far
+    def observe(summary: RunSummary, update: SyncProgress) -> None:
+        what, done, total = update
         if what not in bars:
-            bars[what] = progress.add_task("", total=None, what=what, pages=0, rate=0.0)
+            bars[what] = progress.add_task("", total=None, what=what, pages=0, rate=0.0, time_left="")
+        seconds_left = progress.tasks[bars[what]].time_remaining
         progress.update(
             bars[what],
             completed=done,
             total=max(total, done) if total is not None else None,
             pages=summary.pages,
             rate=progress.tasks[bars[what]].speed or 0.0,
+            time_left="" if seconds_left is None else f", {format_duration(seconds_left)} left",
         )
 
-    # A terminal may go away; what it showed is no part of the sync.
+    # The terminal may close at any time, which must not fail the sync.
     with contextlib.suppress(OSError):
         progress.start()
     try:

@@ -1,10 +1,11 @@
-"""`gcore-etl rejected …`: the records that could not be loaded."""
+"""`gcore-etl rejected …`: records that could not be loaded."""
 
 from __future__ import annotations
 
 import click
 
 from etl.cli.console import print_table, say, say_json, show
+from etl.cli.params import MAX_ROWS
 from etl.cli.settings import database_option, load_settings
 from etl.json_output import to_json
 
@@ -13,15 +14,26 @@ _SHOWN_CHARACTERS = 60
 
 @click.group()
 def rejected() -> None:
-    """List the records that were rejected, and try to load them again."""
+    """List rejected records, or retry loading them."""
 
 
-@rejected.command("list")
+@rejected.command("list", short_help="List rejected records, newest first.")
 @database_option
-@click.option("--limit", type=click.IntRange(1, 1_000_000), default=20, show_default=True, help="How many.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a record, with its whole text.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, MAX_ROWS),
+    default=20,
+    show_default=True,
+    help="Maximum number of records.",
+)
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print one JSON object per record, with its full text, one per line.",
+)
 def list_(*, database_url: str | None, limit: int, as_json: bool) -> None:
-    """Show the records that were rejected, the newest first, and why."""
+    """List rejected records and why they were rejected, newest first."""
     from etl.database import reading
     from etl.sync.retry_rejected import iter_rejected
 
@@ -46,15 +58,15 @@ def list_(*, database_url: str | None, limit: int, as_json: bool) -> None:
     )
 
 
-@rejected.command()
+@rejected.command(short_help="Retry loading rejected records.")
 @database_option
-@click.option("--wait", is_flag=True, help="Wait for a running sync to end.")
+@click.option("--wait", is_flag=True, help="Wait for a running sync to finish.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def retry(*, database_url: str | None, wait: bool, as_json: bool) -> None:
     """
-    Try to load the records again, which a newer release may be able to read.
+    Retry loading rejected records, which a newer release may be able to read.
 
-    What is loaded, and what is stored by now, is taken off the list.
+    Records that are loaded, or whose task has been stored since, are removed from the list.
     """
     from etl.sync.api import ensure_writable, writing
     from etl.sync.retry_rejected import retry_rejected
@@ -67,8 +79,8 @@ def retry(*, database_url: str | None, wait: bool, as_json: bool) -> None:
         say_json(outcome)
     else:
         say(
-            f"{outcome.loaded:,} loaded, {outcome.known:,} stored already, "
-            f"{outcome.still_rejected:,} still cannot be read"
+            f"{outcome.loaded:,} loaded, {outcome.known:,} already stored, "
+            f"{outcome.still_rejected:,} still rejected"
         )
 
 

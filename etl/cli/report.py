@@ -1,4 +1,4 @@
-"""`gcore-etl report`: one page to send to a colleague."""
+"""`gcore-etl report`: a self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from etl.cli.console import note
-from etl.cli.output import STDOUT, Output
+from etl.cli.params import STDOUT, Date, Output
 from etl.cli.settings import database_option, load_settings
 from etl.cli.signals import interruptible
-from etl.cli.sync import Date
 from etl.errors import ConfigurationError
 from etl.files import NO_TEMPORARY_FOLDER, find_temporary_folder
 
@@ -28,18 +27,18 @@ if TYPE_CHECKING:
     "--output",
     type=Output(),
     required=True,
-    help="The file to write; - is the standard output.",
+    help="File to write; - for standard output.",
 )
-@click.option("--since", type=Date(), help="The first day, in UTC; by default the first of 30.")
-@click.option("--until", type=Date(), help="The day after the last, in UTC; by default tomorrow.")
+@click.option("--since", type=Date(), help="First day, in UTC.  [default: 30 days ago]")
+@click.option("--until", type=Date(), help="Day after the last one, in UTC.  [default: tomorrow]")
 @database_option
 def report(
     *, output: Path, since: dt.datetime | None, until: dt.datetime | None, database_url: str | None
 ) -> None:
     """
-    Write a page that says how the last 30 days went, or others: figures, plots, what to look at.
+    Write an HTML report about a period, by default the last 30 days: figures, plots, failures, stalls.
 
-    It is one file of HTML that needs no network, to open in a browser, print or send on.
+    The report is one self-contained file. It can be opened in any browser, printed and sent to others.
     """
     from etl.database import file_of
 
@@ -54,9 +53,10 @@ def report(
 
 def import_report(*files: Path | None) -> ModuleType:
     """
-    Import what makes the page, or say which extra brings what it needs.
+    Return the module that builds reports. Raises UsageError that names the extra if it is not installed.
 
-    What draws the plots needs a folder for what it remembers; that may be beside one of these files.
+    matplotlib needs a writable cache folder. If the system has no temporary folder, that of one of `files` is
+    used.
     """
     has_folder = find_temporary_folder(
         *(file.absolute().parent for file in files if file not in {None, STDOUT})
@@ -71,16 +71,16 @@ def import_report(*files: Path | None) -> ModuleType:
         if error.name not in {"jinja2", "markupsafe", "matplotlib"}:
             raise
         raise click.UsageError(
-            f"reports need {error.name}: pip install 'gcore-ai-tasks-etl[report]'"
+            f"reports need {error.name}, which is not installed: run pip install 'gcore-ai-tasks-etl[report]'"
         ) from None
 
 
 def write(output: Path, make: Callable[[], str]) -> None:
-    """Write the page that is made, or nothing under that name; where that cannot be, it is not even made."""
+    """Write a page once it is complete. Raises ExportError before building it if the file is not writable."""
     from etl.export.targets import open_output
 
     with open_output(None if output == STDOUT else output) as file:
         page = make().encode()
         file.write(page)
     if output != STDOUT:
-        note(f"{output}: {len(page) / 1000:,.0f} kB")
+        note(f"report written to {output} ({len(page) / 1000:,.0f} kB)")

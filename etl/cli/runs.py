@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from etl.cli.console import print_table, show
+from etl.cli.console import format_cell, print_table, show
+from etl.cli.params import MAX_ROWS
 from etl.cli.settings import database_option, load_settings
+from etl.durations import format_duration
 from etl.json_output import to_json
 
-_SHOWN = ("run_id", "started_at", "mode", "status", "requests", "tasks_seen")
-_CHANGES = ("inserted", "updated", "removed", "rejected")
+_COUNTERS = ("requests", "tasks_seen", "inserted", "updated", "removed", "rejected")
 
 
 @click.command()
 @database_option
-@click.option("--limit", type=click.IntRange(1, 1_000_000), default=10, show_default=True, help="How many.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a run, each on a line.")
+@click.option(
+    "--limit", type=click.IntRange(1, MAX_ROWS), default=10, show_default=True, help="Maximum number of runs."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per run, one per line.")
 def runs(*, database_url: str | None, limit: int, as_json: bool) -> None:
-    """Show the last runs, the newest first."""
+    """Show the last runs, newest first."""
     from etl.database import reading
     from etl.sync.status import recent_runs
 
@@ -27,5 +32,15 @@ def runs(*, database_url: str | None, limit: int, as_json: bool) -> None:
         for run in found:
             show(to_json(run))
         return
-    columns = (*_SHOWN, *_CHANGES, "error")
-    print_table(columns, [[run[name] for name in columns] for run in found])
+    columns = ("run_id", "started_at", "mode", "status", "duration", *_COUNTERS)
+    print_table(columns, [[{**run, "duration": _duration(run)}[name] for name in columns] for run in found])
+    for run in found:
+        if run["error"]:
+            show(f"run {run['run_id']}: {format_cell(run['error'])}")
+
+
+def _duration(run: dict[str, Any]) -> str | None:
+    """Return how long a run took; None while it is running or if it was killed."""
+    if run["finished_at"] is None:
+        return None
+    return format_duration(run["finished_at"] - run["started_at"])

@@ -1,4 +1,4 @@
-"""When the next turn of a command that repeats itself is due."""
+"""When `watch` starts its next sync."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable
 
-# How soon it is noticed that the machine was suspended.
+# In seconds. After the machine was suspended, the schedule notices it within this time.
 _MAX_NAP = 30.0
 
 
 def seconds_since_boot() -> float:
-    """Return a clock that nobody sets; where the system has one, it also counts the time in suspension."""
+    """Return a monotonic clock, which includes the time the machine was suspended where the system allows."""
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if clock is None else time.clock_gettime(clock)
 
 
 class Schedule:
     """
-    Turns at a fixed distance from the first, whenever one ends.
+    Turns at a fixed interval, measured from start to start.
 
-    A turn that is late, because the one before took long or the machine was suspended, is due at once, and
-    the next ones are counted from it: those that were missed are not made up for.
+    A turn that is late, because the previous one took long or the machine was suspended, starts immediately,
+    and the interval is measured from it. Missed turns are not made up.
     """
 
     def __init__(
@@ -39,10 +39,10 @@ class Schedule:
         self._due = clock()
 
     def wait(self) -> None:
-        """Return when the next turn is due."""
+        """Block until the next turn is due."""
         self._due = max(self._due + self._every, self._clock())
         while (left := self._due - self._clock()) > 0:
             self._sleep(min(left, _MAX_NAP))
-        # Who wakes a little late keeps the pace; who was suspended starts a new pace.
+        # After waking a little late, the schedule is kept; after a suspension, it restarts from now.
         if left < -_MAX_NAP:
             self._due -= left

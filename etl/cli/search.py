@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from etl.cli.console import note, show
+from etl.cli.params import Date, Text
 from etl.cli.settings import database_option, load_settings
-from etl.cli.sync import Date, Text
 from etl.json_output import to_json
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The options that set what the environment can set too; names, variables and defaults come from Settings."""
+"""Options that mirror a setting; variables, defaults and bounds come from `Settings`."""
 
 from __future__ import annotations
 
@@ -10,56 +10,59 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from etl.cli.params import Setting
+from etl.durations import duration_as_option
 from etl.errors import ConfigurationError
-from etl.settings import Settings, format_duration
+from etl.settings import Settings, setting_specs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from etl.settings import SettingSpec
+
 F = TypeVar("F", bound="Callable[..., Any]")
 
-_FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
+_SPECS = setting_specs()
+# Larger values only exist to keep numbers within what databases can store.
+_UNSHOWN_MAXIMUM = 1_000_000
+_DEFAULTS = {field.name: field.default for field in dataclasses.fields(Settings)}
 
 
 def setting_option(*declarations: str, name: str, help: str) -> Callable[[F], F]:  # noqa: A002
-    """Make an option of one setting; a value that does not parse is a usage error."""
-    field = _FIELDS[name]
-    parse, variable = field.metadata["parse"], field.metadata["variable"]
-
-    def convert(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
-        if value is not None:
-            try:
-                parse(value)
-            except ValueError as error:
-                raise click.BadParameter(str(error)) from None
-        return value
-
-    shown = _shown(field.default)
-    text = f"{help}  [env: {variable}" + (f"; default: {shown}]" if shown else "]")
-    return click.option(*declarations, name, help=text, callback=convert, metavar="TEXT")
+    """Return a decorator that adds the option of one setting. An invalid value is a usage error."""
+    spec = _SPECS[name]
+    text = f"{help}  [{'; '.join(_facts(spec, _DEFAULTS[name]))}]"
+    return click.option(*declarations, name, help=text, type=Setting(spec))
 
 
-def _shown(default: object) -> str | None:
+def _facts(spec: SettingSpec, default: object) -> list[str]:
+    facts = [f"env: {spec.variable}"]
     if isinstance(default, dt.timedelta):
-        return format_duration(default)
-    return None if default is None else str(default)
+        facts.append(f"default: {duration_as_option(default)}")
+    elif default is not None or spec.choices:
+        facts.append(f"default: {spec.choices[0] if default is None else default}")
+    if spec.bounds is not None:
+        minimum, maximum = spec.bounds
+        facts.append(f"x>={minimum:g}" if maximum >= _UNSHOWN_MAXIMUM else f"{minimum:g}<=x<={maximum:g}")
+    return facts
 
 
 def database_option(function: F) -> F:
     """Add `-d/--database-url`."""
     return setting_option(
-        "-d", "--database-url", name="database_url", help="Where the copy is kept: SQLite or Postgres."
+        "-d", "--database-url", name="database_url", help="URL of the SQLite or Postgres database."
     )(function)
 
 
 def load_settings(**options: str | None) -> Settings:
-    """Return the options merged over the environment. Raises ConfigurationError for what cannot be used."""
+    """Return the options merged with the environment. Raises ConfigurationError for invalid values."""
     settings = Settings.load(None, **options)
     if re.match("sqlite:///(?!/)", settings.database_url):
         try:
             Path.cwd()
         except FileNotFoundError:
             raise ConfigurationError(
-                "the current folder no longer exists: change to another one, or write the whole path (-d)"
+                "the current folder no longer exists: change to another folder, "
+                "or write the database's absolute path (-d sqlite:////path/to/file.db)"
             ) from None
     return settings

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 from typing import TYPE_CHECKING
 
 import click
 
-from etl.cli.console import print_table, show
+from etl.cli.console import format_cell, print_table, show
 from etl.cli.settings import database_option, load_settings
+from etl.durations import format_duration
 from etl.json_output import to_json
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from etl.sync.status import Status
+
+_LABEL_WIDTH = 26
 
 
 @click.command()
 @database_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def status(*, database_url: str | None, as_json: bool) -> None:
-    """Show how many tasks are stored, how fresh they are, and what expires soon."""
+    """Show how many tasks are stored, how fresh they are, and which results expire soon."""
     from etl.database import reading
     from etl.sync.status import read_status
 
@@ -28,35 +34,43 @@ def status(*, database_url: str | None, as_json: bool) -> None:
     if as_json:
         show(to_json({**dataclasses.asdict(found), "present": found.present}))
     else:
-        _print(found)
+        print_table(["status", "tasks"], [*found.by_status.items(), ("total", found.present)])
+        show("")
+        for label, value in _lines(found, now=dt.datetime.now(dt.UTC)):
+            show(f"{label + ':':{_LABEL_WIDTH}}{value}")
 
 
-def _print(found: Status) -> None:
-    print_table(["status", "tasks"], [*found.by_status.items(), ("all", found.present)])
-    last = found.last_run or {}
-    lines = {
-        "removed at the source": f"{found.removed:,}",
-        "deleted, not marked yet": f"{found.deleted_waiting:,} (the next full read finds them)"
-        if found.deleted_waiting
-        else None,
-        "in flight": f"{found.in_flight:,}",
-        "rejected records": f"{found.rejected:,}",
-        "results not archived": _waiting(found),
-        "complete up to": f"{found.watermark:%Y-%m-%d %H:%M:%S} UTC" if found.watermark else "never synced",
-        "last full read": f"{found.last_full_at:%Y-%m-%d %H:%M:%S} UTC" if found.last_full_at else "never",
-        "date_created means": found.date_filter,
-        "last run": f"{last['run_id']} ({last['mode']}), {last['status']}" if last else "none",
-        "its error": last.get("error"),
-    }
-    for name, value in lines.items():
-        if value:
-            show(f"{name + ':':26}{value}")
+def _lines(found: Status, *, now: dt.datetime) -> Iterator[tuple[str, str]]:
+    yield "in flight", f"{found.in_flight:,}"
+    yield "removed at the source", f"{found.removed:,}"
+    if found.deleted_waiting:
+        yield "deleted, not yet marked", f"{found.deleted_waiting:,} (the next full read marks them)"
+    yield "rejected records", f"{found.rejected:,}"
+    yield "results pending", _pending(found)
+    yield "watermark", _instant(found.watermark) or "none (never synced)"
+    yield "date filter", found.date_filter or "unknown"
+    yield "last full read", _instant(found.last_full_at) or "never"
+    yield "last successful run", _with_age(found.last_success_at, now) or "never"
+    if found.last_run is None:
+        yield "last run", "none"
+        return
+    yield "last run", "{run_id} ({mode}), {status}".format(**found.last_run)
+    if found.last_run["error"]:
+        yield "last error", format_cell(found.last_run["error"])
 
 
-def _waiting(found: Status) -> str:
+def _pending(found: Status) -> str:
     if found.first_result_lost_at is None:
         return f"{found.results_waiting:,}"
     return (
-        f"{found.results_waiting:,} ({found.results_expiring_soon:,} to be deleted by the API within 7 days, "
+        f"{found.results_waiting:,} ({found.results_expiring_soon:,} expire within 7 days, "
         f"the first on {found.first_result_lost_at:%Y-%m-%d})"
     )
+
+
+def _instant(moment: dt.datetime | None) -> str | None:
+    return None if moment is None else f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _with_age(moment: dt.datetime | None, now: dt.datetime) -> str | None:
+    return None if moment is None else f"{_instant(moment)} ({format_duration(now - moment)} ago)"

@@ -3,47 +3,41 @@
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from etl.cli.console import explain, stamp_lines
+from etl.cli.params import Duration
 from etl.cli.progress import progress_bar
+from etl.cli.run_report import reported
 from etl.cli.schedule import Schedule
 from etl.cli.settings import load_settings
 from etl.cli.signals import HANG_UP, STOP, interruptible
-from etl.cli.sync import KEPT, reported, results_option, source_options
+from etl.cli.sync import KEPT, results_option, source_options
 from etl.errors import ConfigurationError, Interrupted
-from etl.settings import parse_duration
 
-
-class Duration(click.ParamType[dt.timedelta]):
-    """A span such as 90s, 5m, 1h or 2d."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dt.timedelta:  # noqa: ANN401
-        """Read it, or say how it is written."""
-        if isinstance(value, dt.timedelta):
-            return value
-        try:
-            return parse_duration(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+if TYPE_CHECKING:
+    import datetime as dt
 
 
 @click.command()
-@click.option("--every", type=Duration(), default="5m", show_default=True, help="From one start to the next.")
+@click.option(
+    "--every",
+    type=Duration(),
+    default="5m",
+    show_default=True,
+    help="Interval between the starts of two syncs.",
+)
 @source_options
 @results_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a run, each on a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per run, one per line.")
 def watch(*, every: dt.timedelta, as_json: bool, with_results: bool, **options: str | None) -> None:
     """
     Sync on a schedule until stopped (Ctrl-C or SIGTERM).
 
-    A sync that fails, for whatever reason, is reported and tried again at the next turn. Only a first sync
-    that cannot succeed, because of a setting or the key, ends the watch.
+    A sync that fails is reported, and the next one starts on schedule. Only a first sync that fails because
+    of the configuration or credentials ends the command, with exit code 3.
     """
     with interruptible(KEPT, signals=(*STOP, *HANG_UP)) as stop:
         schedule = Schedule(every)
@@ -57,10 +51,10 @@ def watch(*, every: dt.timedelta, as_json: bool, with_results: bool, **options: 
                 stop.check()
                 if is_first and isinstance(error, ConfigurationError):
                     raise
-                # Where memory is short, even this may fail.
+                # If memory is short, even this may fail.
                 with contextlib.suppress(Exception):
                     explain(error)
-            # Somebody may have swallowed a signal.
+            # A library may have caught the exception of a signal.
             stop.check()
             is_first = False
             schedule.wait()

@@ -1,4 +1,4 @@
-"""Checks of everything a sync needs, each with what it found and how to mend it."""
+"""Checks of everything that a sync needs. A failed check explains how to fix the problem."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from etl.database import check, connected, ensure_schema, file_of, reading
 from etl.database.write_check import try_creating, try_writing
+from etl.durations import format_duration
 from etl.errors import (
     AccountChanged,
     ConfigurationError,
@@ -20,7 +21,7 @@ from etl.errors import (
 from etl.extract.date_filter import probe_date_filter
 from etl.extract.page_size import largest_page
 from etl.load.indexes import missing_indexes
-from etl.settings import format_duration, hint_at_other_names, is_well_formed
+from etl.settings import hint_at_other_names, is_well_formed
 from etl.sync.account import Account
 from etl.sync.api import make_client, writing
 from etl.sync.clock import DOUBTFUL_SKEW
@@ -36,25 +37,26 @@ if TYPE_CHECKING:
     from etl.settings import Settings
     from etl.sync.expiry_forecast import Forecast
 
-# The watermark is the server's time; a clock that is further off is worth a word, and no failure.
-TOLERATED_SKEW = dt.timedelta(minutes=1)
-_WRITABLE = "it can be opened, locked and written, and there is a place for temporary files"
-_UNINDEXED = ", but a first load was cut short: the next sync builds the indexes that wait for its end"
+# The watermark is the server's time, so a larger difference is mentioned but is not a failure.
+MAX_UNMENTIONED_SKEW = dt.timedelta(minutes=1)
+_WRITABLE = "can be opened, locked and written, and there is a folder for temporary files"
+_UNINDEXED = ", but the first sync was interrupted: the next one builds the missing indexes"
 
+_NEWEST_FIRST = "syncs do not use it and read the newest tasks first"
 MEANINGS = {
-    "gte": "'gte', created at or after: a sync asks for what is newer than the last one",
-    "lte": "'lte', created at or before: of no use, a sync reads the newest first instead",
-    "day": "'day', created on that day: a sync asks day by day",
-    "exact": "'exact', created exactly then: of no use, a sync reads the newest first instead",
-    "ignored": "'ignored': a sync reads the newest first instead",
-    "rejected": "'rejected': a sync reads the newest first instead",
-    "unknown": "'unknown' until a sync of an account with tasks has found out",
+    "gte": "'gte', created at or after: syncs request the tasks since the watermark",
+    "lte": f"'lte', created at or before: {_NEWEST_FIRST}",
+    "day": "'day', created on that day: syncs request one day at a time",
+    "exact": f"'exact', created exactly then: {_NEWEST_FIRST}",
+    "ignored": f"'ignored' by the API: {_NEWEST_FIRST}",
+    "rejected": f"'rejected' by the API: {_NEWEST_FIRST}",
+    "unknown": "'unknown': the first sync that finds tasks detects it",
 }
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Finding:
-    """One check's outcome; a failed one has the exit code that a sync would end with."""
+    """The outcome of one check. If it failed, `exit_code` is the one that a sync would end with."""
 
     name: str
     is_good: bool
@@ -63,7 +65,7 @@ class Finding:
 
 
 def examine(settings: Settings, *, now: Callable[[], dt.datetime]) -> Iterator[Finding]:
-    """Check the key, the API, the clock, the account, the database, its schema, and `date_created`."""
+    """Yield the outcome of each check, from the key and the API to the database and its results."""
     found = yield from _examine_source(settings, now)
     stored = yield from _examine_database(settings, now)
     yield _examine_date_filter(settings, found, stored)
@@ -72,7 +74,7 @@ def examine(settings: Settings, *, now: Callable[[], dt.datetime]) -> Iterator[F
 def _examine_source(
     settings: Settings, now: Callable[[], dt.datetime]
 ) -> Generator[Finding, None, str | None]:
-    """Give what `date_created` turns out to mean, None where the API cannot be asked."""
+    """Return the detected date-filter semantics; None if the API cannot be reached."""
     try:
         settings.require_api_key()
     except EtlError as error:
@@ -98,35 +100,37 @@ def _examine_source(
 
 
 def _examine_key(settings: Settings) -> Finding:
-    """Describe the key. An unusual one is no failure: whether it is right, the API says."""
+    """Describe the key. An unusual form is not a failure: only the API knows whether it is valid."""
     if is_well_formed(settings.require_api_key()):
         return Finding("key", is_good=True, detail="GCORE_API_KEY is set and well-formed")
     return Finding(
         "key",
         is_good=True,
-        detail="GCORE_API_KEY is set, but is not a number, a $ or _, and more, as keys of the portal are: "
-        "a shell replaces what follows a $ unless the key is in single quotes",
+        detail="GCORE_API_KEY is set, but keys from the portal have the form NUMBER$TEXT or NUMBER_TEXT: "
+        "put the key in single quotes, because a shell replaces text after a $",
     )
 
 
 def _examine_page_size(client: Client, shown: Page, page_size: int) -> Finding:
-    """Say how many tasks a page has. A sync finds it out by itself, and needs no setting."""
+    """Describe how many tasks the API returns per page. Syncs adapt to it without any setting."""
     own_size = len(shown.records)
     page, accepted, reason = largest_page(client, page_size)
     granted = len(page.records)
     if own_size > 1:
-        detail = f"the API ignores the page size and gives {own_size:,} tasks a page: a sync reads all twice"
+        detail = (
+            f"the API ignores the page size and returns {own_size:,} tasks per page: syncs read them twice"
+        )
     elif reason is not None:
-        detail = f"pages of {page_size:,} tasks are refused ({reason}); a sync reads {accepted:,} a page"
+        detail = f"pages of {page_size:,} tasks are refused ({reason}): syncs read {accepted:,} per page"
     elif granted < min(page_size, page.count or 0):
-        detail = f"asked for {page_size:,} tasks, the API gives {granted:,} a page"
+        detail = f"the API returns at most {granted:,} tasks per page; {page_size:,} were requested"
     else:
         detail = f"pages of {page_size:,} tasks are accepted"
     return Finding("pages", is_good=True, detail=detail)
 
 
 def _examine_account(client: Client, settings: Settings, shown: Page) -> list[Finding]:
-    """Say whether the API shows the tasks of the account that is copied here, if any is."""
+    """Check that the key belongs to the account of this copy; no finding if the copy is empty or unusable."""
     try:
         with connected(settings.database_url) as connection:
             with connection.begin():
@@ -142,8 +146,8 @@ def _examine_account(client: Client, settings: Settings, shown: Page) -> list[Fi
     except AccountChanged as error:
         return [_failure("account", error)]
     except (ConfigurationError, DatabaseError):
-        return []  # what is wrong with the database, its own checks say
-    return [Finding("account", is_good=True, detail="the API key belongs to the account that is copied here")]
+        return []  # the checks of the database report it
+    return [Finding("account", is_good=True, detail="the API key belongs to the account of this copy")]
 
 
 def _examine_clock(served_at: dt.datetime | None, now: dt.datetime) -> Finding:
@@ -151,36 +155,38 @@ def _examine_clock(served_at: dt.datetime | None, now: dt.datetime) -> Finding:
         return Finding(
             "clock",
             is_good=True,
-            detail="the API sends no usable Date header: syncs use this machine's clock and a day's lookback",
+            detail="the API sends no valid Date header: syncs use this machine's clock and look back a day",
         )
     skew = now - served_at
     if abs(skew) > DOUBTFUL_SKEW:
         return Finding(
             "clock",
             is_good=True,
-            detail=f"the API says it is {served_at:%Y-%m-%d %H:%M}, this machine {now:%Y-%m-%d %H:%M} (UTC): "
-            "one of them is wrong; a sync trusts the API's clock unless its tasks' times contradict it",
+            detail=f"the API's clock shows {served_at:%Y-%m-%d %H:%M} UTC, this machine's "
+            f"{now:%Y-%m-%d %H:%M} UTC; one of them is wrong: "
+            "syncs use the API's clock unless the times of its tasks contradict it",
         )
-    detail = f"this machine's clock is {abs(skew.total_seconds()):.0f} s off the server's"
-    if abs(skew) > TOLERATED_SKEW:
-        detail += "; syncs go by the server's, but set this one right (NTP) to read logs by it"
+    seconds = round(abs(skew).total_seconds())
+    detail = f"this machine's clock differs from the server's by {format_duration(seconds)}"
+    if abs(skew) > MAX_UNMENTIONED_SKEW:
+        detail += "; syncs use the server's, but correct this one (NTP) so that logs show the right time"
     return Finding("clock", is_good=True, detail=detail)
 
 
 def _examine_database(
     settings: Settings, now: Callable[[], dt.datetime]
 ) -> Generator[Finding, None, str | None]:
-    """Give what the last sync took `date_created` for, None where there was none."""
+    """Return the date-filter semantics stored by the last sync; None if there was none."""
     try:
         with reading(settings.database_url, any_schema=True) as connection:
             ensure_schema(connection, migrate=False)
-            waiting = {f"add_index: {index.name}" for index in missing_indexes(connection)}
-            differences = [each for each in check(connection) if each not in waiting]
+            missing = {f"add_index: {index.name}" for index in missing_indexes(connection)}
+            differences = [each for each in check(connection) if each not in missing]
             state = read_state(connection)
             forecast = read_forecast(connection, now(), per_run=settings.max_results)
         yield _try_writing(settings.database_url)
     except (NoTablesError, SchemaOutdatedError) as error:
-        note = f"{error} (sync upgrades by itself)"
+        note = f"{error} (a sync does this as well)"
         yield _try_writing(settings.database_url, note=note, is_empty=isinstance(error, NoTablesError))
         return None
     except EtlError as error:
@@ -189,7 +195,7 @@ def _examine_database(
     yield Finding(
         "schema",
         is_good=not differences,
-        detail="; ".join(differences) or f"up to date{_UNINDEXED if waiting else ''}",
+        detail="; ".join(differences) or f"up to date{_UNINDEXED if missing else ''}",
         exit_code=DatabaseError.exit_code if differences else 0,
     )
     yield _examine_results(forecast, settings.max_results)
@@ -197,7 +203,7 @@ def _examine_database(
 
 
 def _try_writing(database_url: str, *, note: str = _WRITABLE, is_empty: bool = False) -> Finding:
-    """Do what a sync does to the database and its files, take it back, and say how that went."""
+    """Try what a sync does to the database and its files, undo it, and return the outcome."""
     path = file_of(database_url)
     try:
         if path is not None and is_empty:
@@ -216,11 +222,10 @@ def _try_writing(database_url: str, *, note: str = _WRITABLE, is_empty: bool = F
 
 
 def _examine_results(forecast: Forecast, per_run: int) -> Finding:
-    """Explain what is not archived. What may be lost is worth a word, and no failure of the set-up."""
+    """Describe the pending results. Results at risk are mentioned but are not a failure of the setup."""
     if not forecast.waiting:
-        return Finding("results", is_good=True, detail="every result that can be had is archived")
-    every = forecast.every
-    detail = f"{forecast.waiting:,} wait to be archived; a sync every {every} fetches {per_run:,} of them"
+        return Finding("results", is_good=True, detail="all available results are archived")
+    detail = f"{forecast.waiting:,} pending; a sync every {forecast.every} fetches up to {per_run:,} of them"
     if forecast.first_lost_at is not None:
         detail += f"; the API may delete the first on {forecast.first_lost_at:%Y-%m-%d}"
     if forecast.at_risk:
@@ -229,15 +234,15 @@ def _examine_results(forecast: Forecast, per_run: int) -> Finding:
 
 
 def _examine_date_filter(settings: Settings, found: str | None, stored: str | None) -> Finding:
-    """Explain the verdict. A wrong one is no failure: a sync notices, and finds out by itself."""
+    """Describe the date-filter semantics. Wrong ones are not a failure, because syncs detect them again."""
     semantics, forced = found or stored or "unknown", settings.date_filter
     detail = f"{MEANINGS[semantics]}; the lookback is {format_duration(settings.lookback)}"
     if found is None and stored is not None:
-        detail += "; so the last sync found"
+        detail += "; detected by the last sync"
     elif stored not in {None, "unknown", found}:
-        detail += f"; the last sync took it for {stored!r}, the next will notice"
+        detail += f"; the last sync detected {stored!r}, and the next one corrects it"
     if forced not in {None, semantics}:
-        detail += f"; --date-filter says {forced!r}: leave it out, unless you know better"
+        detail += f"; --date-filter is set to {forced!r}: remove it unless you are sure"
     return Finding("date_created", is_good=True, detail=detail)
 
 

@@ -1,8 +1,8 @@
 """
-Which results the API will delete before a sync gets to them.
+Forecast of the results that the API will delete before a sync archives them.
 
-They are fetched in the order of their deletion, so many a run: whether the last one will be in time follows
-from how many stand before it, day by day.
+Results are fetched in the order of their deletion, up to `max_results` per run. So whether one is archived in
+time depends on how many are deleted before it, counted per day.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from collections import Counter
 
 import sqlalchemy as sa
 
+from etl.durations import format_duration
 from etl.load.dialect import utc_day
 from etl.load.due_results import MAX_RETENTION, MIN_RETENTION
 from etl.models import RESULT_DUE, RESULTS, RUNS, TASKS
-from etl.settings import format_duration
 
-# Who has synced only once may do so every day.
+# Assumed until a second run shows the real interval.
 USUAL_INTERVAL = dt.timedelta(days=1)
 _RECENT_RUNS = 10
-# Nobody syncs more often than this.
-_OFTEN = dt.timedelta(minutes=2)
+# At shorter intervals, syncing more often is not useful advice.
+_SHORTEST_USEFUL_INTERVAL = dt.timedelta(minutes=2)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
     """
-    What is to be fetched, and in time or not.
+    How many results are pending, and how many of them are at risk.
 
-    `waiting` counts results that are neither archived nor given up, `never_asked` those of them whose turn
-    has not come, `at_risk` those of these that a sync every `interval` will come too late for;
-    `first_lost_at` is when the API may delete the first that waits, at the earliest now.
+    `waiting` counts results that are neither archived nor given up, `never_asked` those among them that were
+    never requested, and `at_risk` those among these that the API may delete first if syncs run every
+    `interval`. `first_lost_at` is when the API may delete the first pending result; it is never in the past.
     """
 
     waiting: int
@@ -45,27 +45,31 @@ class Forecast:
 
     @property
     def every(self) -> str:
-        """Return the interval as a person would give it."""
+        """Return the interval for people, rounded to its largest unit."""
         return format_duration(_rounded(self.interval))
 
     def warning(self, per_run: int) -> str:
-        """Say what will be lost, and what to do about it."""
-        raise_it = f"raise --max-results (now {per_run:,})"
-        remedy = f"sync more often than every {self.every}, or {raise_it}"
+        """Return a warning about the results at risk, with what to do."""
+        fetch_more = f"raise --max-results (now {per_run:,})"
+        sync_more = f"sync more often than every {self.every}, or {fetch_more}"
         return (
-            f"{self.at_risk:,} of {self.waiting:,} results that wait may be deleted by the API before a sync "
-            f"gets to them, the first on {self.first_lost_at:%Y-%m-%d}: "
-            f"{remedy if self.interval > _OFTEN else raise_it}"
+            f"{self.at_risk:,} of {self.waiting:,} pending results may be deleted by the API before a sync "
+            f"archives them, the first on {self.first_lost_at:%Y-%m-%d}: "
+            f"{sync_more if self.interval > _SHORTEST_USEFUL_INTERVAL else fetch_more}"
         )
 
 
 def read_forecast(
     connection: sa.Connection, now: dt.datetime, *, per_run: int, interval: dt.timedelta | None = None
 ) -> Forecast:
-    """Look at what waits, inside the caller's transaction; `interval` is that of recent runs if not known."""
+    """
+    Return the forecast for syncs that archive `per_run` results each, inside the caller's transaction.
+
+    Without an `interval`, it is the median interval of recent runs.
+    """
     interval = interval or _recent_interval(connection)
     never_asked, again = _count_by_day(connection)
-    # Nobody will get back what was lost before.
+    # Earlier results are deleted already.
     first_kept = f"{now - MAX_RETENTION:%Y-%m-%d}"
     days = sorted(day for day in {*never_asked, *again} if day is not None and day >= first_kept)
     fetched = at_risk = 0
@@ -78,14 +82,14 @@ def read_forecast(
         waiting=never_asked.total() + again.total(),
         never_asked=never_asked.total(),
         at_risk=at_risk,
-        # A month may be over for one that is still there.
+        # The API may still have a result whose month is over.
         first_lost_at=max(now, _lost_at(days[0])) if days else None,
         interval=interval,
     )
 
 
 def _rounded(span: dt.timedelta) -> dt.timedelta:
-    """Round to whole days, hours, minutes or seconds: the largest of which there are at least two."""
+    """Round to whole days, hours, minutes or seconds, whichever is the largest unit that fits twice."""
     units = (dt.timedelta(days=1), dt.timedelta(hours=1), dt.timedelta(minutes=1))
     unit = next((unit for unit in units if span >= 2 * unit), dt.timedelta(seconds=1))
     return max(round(span / unit), 1) * unit
@@ -96,7 +100,7 @@ def _lost_at(day: str) -> dt.datetime:
 
 
 def _count_by_day(connection: sa.Connection) -> list[Counter[str | None]]:
-    """Count what was never asked for, and what is asked for again, by the UTC day of completion if known."""
+    """Count the results never requested, and those to request again, per UTC day of completion if known."""
     day = utc_day(connection, TASKS.c.completed_at)
     never_asked = sa.select(day, sa.func.count()).select_from(TASKS).where(RESULT_DUE).group_by(day)
     again = sa.select(day, sa.func.count()).join_from(RESULTS, TASKS, RESULTS.c.task_id == TASKS.c.task_id)

@@ -1,4 +1,4 @@
-"""What is in the database, and how fresh it is; read-only."""
+"""What the database contains, and how fresh it is."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ SOON = dt.timedelta(days=7)
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """
-    Figures of one instant; `by_status` counts the tasks that the source still has, as far as is known.
+    The state of the database at one instant.
 
-    `deleted_waiting` are those that it has deleted, by its count, and that the next full read will mark.
+    `by_status` counts the tasks that are not marked as removed. `deleted_waiting` is the number of tasks
+    that, according to the API's count, have been deleted at the source but are not marked yet.
     """
 
     by_status: dict[str, int]
@@ -39,12 +40,12 @@ class Status:
 
     @property
     def present(self) -> int:
-        """How many stored tasks the source still has."""
+        """The number of tasks that are not marked as removed."""
         return sum(self.by_status.values())
 
 
 def read_status(connection: sa.Connection) -> Status:
-    """Read it all inside the caller's transaction."""
+    """Return the status of the database, read inside the caller's transaction."""
     counts = connection.execute(
         sa.select(TASKS.c.status, TASKS.c.removed_at.is_(None), sa.func.count()).group_by(
             TASKS.c.status, TASKS.c.removed_at.is_(None)
@@ -81,6 +82,6 @@ def read_status(connection: sa.Connection) -> Status:
 
 
 def recent_runs(connection: sa.Connection, *, limit: int) -> list[dict[str, Any]]:
-    """Give the last runs, the newest first, one dictionary a row of `sync_runs`."""
+    """Return the last runs, newest first, as dictionaries of the columns of `sync_runs`."""
     query = sa.select(RUNS).order_by(RUNS.c.run_id.desc()).limit(limit)
     return [dict(row) for row in connection.execute(query).mappings()]

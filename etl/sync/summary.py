@@ -1,4 +1,4 @@
-"""What one run did, as `sync_runs`, `--json` and the last lines on the screen tell it."""
+"""The summary of one run: the source of its row in `sync_runs`, of `--json` and of the printed report."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ COUNTERS = (
 
 @dataclasses.dataclass(slots=True, kw_only=True)
 class RunSummary:
-    """Grows while the run goes on; after a failure it tells how far the run came."""
+    """The counters and facts of one run, updated while it runs. After a failure they show how far it got."""
 
     run_id: int | None = None
     status: str = "running"
@@ -56,12 +56,12 @@ class RunSummary:
     error: str | None = None
 
     def counters(self) -> dict[str, int]:
-        """Give what is counted, under the names of the columns of `sync_runs`."""
+        """Return the counters by the names of their columns in `sync_runs`."""
         return {name: getattr(self, name) for name in COUNTERS}
 
     @contextlib.contextmanager
     def uncounted_on_failure(self) -> Iterator[None]:
-        """Count what is done in this block only if it is committed."""
+        """Reset the counters if this block fails, because its transaction is rolled back."""
         before = self.counters()
         try:
             yield
@@ -72,9 +72,9 @@ class RunSummary:
 
 
 class Progress(NamedTuple):
-    """How much of what is being read has come; `total` is None where nobody knows it."""
+    """How many items have been read; `total` is None if it is unknown."""
 
-    what: str  # tasks, results
+    what: str  # tasks, transcripts or results
     done: int
     total: int | None
 
@@ -83,4 +83,4 @@ Observer = Callable[[RunSummary, Progress], None]
 
 
 def ignore_progress(_summary: RunSummary, _progress: Progress) -> None:
-    """Watch nothing."""
+    """Do nothing; the default observer."""

@@ -1,4 +1,4 @@
-"""What the command says of itself: help, version, usage errors, completion; and how little it loads."""
+"""Help texts, version, usage errors, completion, and which packages they import."""
 
 from __future__ import annotations
 
@@ -20,12 +20,18 @@ from etl.cli import cli
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 HEAVY = ("pandas", "numpy", "sqlalchemy", "alembic", "httpx", "httpcore", "psycopg", "rich", "starlette")
-# Found on the PATH as a user's shell finds it.
+MAX_OPTION_HELP = 90
+# Words that are clear signs of unidiomatic help.
+UNUSUAL_WORDS = (
+    "believe", "anew", "gone", "mend", "mended", "under way", "set aside", "whoever", "looked at", "doubt",
+    "vanished", "of theirs", "for ever",
+)  # fmt: skip
+# As a user's shell finds it.
 PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 
 def commands() -> dict[str, click.Command]:
-    """Give every command by the words that call it."""
+    """Return every command by the words that call it."""
     context = click.Context(cli)
     found: dict[str, click.Command] = {"": cli}
     for name in cli.list_commands(context):
@@ -39,7 +45,7 @@ def commands() -> dict[str, click.Command]:
 
 @pytest.mark.parametrize("words", commands())
 @pytest.mark.parametrize("option", ["--help", "-h"])
-def test_every_command_explains_itself(nursery, words, option):
+def test_every_command_has_a_help_text(nursery, words, option):
     ended = nursery.run({}, *words.split(), option)
     assert (ended.code, ended.err) == (0, "")
     usage, _, sentence = ended.out.splitlines()[:3]
@@ -48,9 +54,77 @@ def test_every_command_explains_itself(nursery, words, option):
 
 
 @pytest.mark.parametrize("words", commands())
-def test_every_option_explains_itself(words):
-    options = [each for each in commands()[words].params if isinstance(each, click.Option)]
-    assert [option.name for option in options if not option.help] == []
+def test_every_option_has_a_help_text_of_plain_sentences(words):
+    for option in commands()[words].params:
+        if isinstance(option, click.Option) and not option.hidden:
+            text, _, facts = (option.help or "").partition("  [")
+            assert re.fullmatch(r"[A-Z-].*\.", text), (option.name, text)
+            assert len(text) <= MAX_OPTION_HELP, (option.name, text)
+            assert not facts or facts.endswith("]"), (option.name, facts)
+
+
+@pytest.mark.parametrize("words", commands())
+def test_every_command_has_a_short_help_that_fits_into_its_line(words):
+    name = words.rpartition(" ")[2]
+    if name:
+        text = commands()[words].short_help or ""
+        assert re.fullmatch(r"[A-Z].*\.", text), text
+        assert len(f"  {'completion':10}  {text}") <= 80, text
+
+
+def test_the_list_of_commands_has_one_line_for_each(nursery):
+    shown = nursery.run({"COLUMNS": "80"}, "--help").out
+    listed = shown.partition("Commands:\n")[2].partition("\n\n")[0].splitlines()
+    context = click.Context(cli)
+    assert [line.split()[0] for line in listed] == cli.list_commands(context)
+    assert [line.split(maxsplit=1)[1] for line in listed] == list(cli.short_helps.values())
+
+
+@pytest.mark.parametrize("words", commands())
+def test_help_is_plain_and_fits_into_80_columns(nursery, words):
+    shown = nursery.run({"COLUMNS": "80"}, *words.split(), "--help").out
+    assert [line for line in shown.splitlines() if len(line) > 80] == []
+    assert re.findall(rf"\b({'|'.join(UNUSUAL_WORDS)})\b", shown, re.IGNORECASE) == []
+
+
+TYPES = {
+    "sync": {
+        "page_size": "INTEGER RANGE",
+        "concurrency": "INTEGER RANGE",
+        "max_rate": "FLOAT RANGE",
+        "retry_for": "DURATION",
+        "lookback": "DURATION",
+        "audit_every": "DURATION",
+        "date_filter": "[auto|gte|lte|day|exact|ignored|rejected]",
+        "task_name": "[transcription|content-moderation]",
+        "since": "DATE",
+        "database_url": "URL",
+    },
+    "watch": {"every": "DURATION"},
+    "runs": {"limit": "INTEGER RANGE"},
+    "report": {"output": "FILE", "since": "DATE"},
+    "emulator": {"latency": "DURATION", "days": "FLOAT RANGE", "host": "ADDRESS"},
+    "db upgrade": {"revision": "[REVISION]"},
+}
+
+
+@pytest.mark.parametrize("words", TYPES)
+def test_help_shows_the_type_of_each_option(words):
+    command = commands()[words]
+    context = click.Context(command)
+    shown = {each.name: each.make_metavar(context) for each in command.params}
+    assert {name: shown[name] for name in TYPES[words]} == TYPES[words]
+
+
+def test_help_shows_the_variable_default_and_bounds_of_a_setting(nursery):
+    shown = " ".join(nursery.run({}, "sync", "--help").out.split())
+    assert "[env: GCORE_ETL_CONCURRENCY; default: 4; 1<=x<=100]" in shown
+    assert "[env: GCORE_ETL_RETRY_FOR; default: 1m]" in shown
+    assert "[env: GCORE_ETL_MAX_RATE; x>=0.001]" in shown
+
+
+def test_an_unknown_task_type_is_accepted(sqlite_command):
+    assert sqlite_command("sync", "--task-name", "dubbing").code == 0
 
 
 def test_the_readme_names_every_command_and_every_setting():
@@ -64,7 +138,7 @@ def test_the_readme_names_every_command_and_every_setting():
 
 
 def loaded_by(*calls: list[str], names: tuple[str, ...] = HEAVY, **environment: str) -> list[str]:
-    """Give which of these packages are loaded once all calls have run, in one process."""
+    """Return which of these packages are loaded after all calls have run in one process."""
     program = (
         "import contextlib, io, json, sys\n"
         "from etl.__main__ import main\n"
@@ -84,16 +158,16 @@ def loaded_by(*calls: list[str], names: tuple[str, ...] = HEAVY, **environment: 
     return json.loads(done.stdout)
 
 
-def test_whoever_asks_for_help_or_the_version_waits_for_nothing_heavy():
+def test_help_and_version_import_nothing_heavy():
     calls = [[*words.split(), "--help"] for words in commands()]
     assert loaded_by(["--version"], ["completion", "bash"], *calls) == []
 
 
-def test_what_is_looked_for_would_be_seen_if_it_were_loaded(tmp_path):
+def test_a_heavy_import_would_be_detected(tmp_path):
     assert "sqlalchemy" in loaded_by(["status", "-d", f"sqlite:///{tmp_path}/none.db"])
 
 
-def test_a_sync_loads_what_it_needs_of_sqlalchemy(command):
+def test_a_sync_imports_only_the_parts_of_sqlalchemy_that_it_needs(command):
     command("sync")
     names = ("sqlalchemy", "sqlalchemy.orm", "sqlalchemy.dialects.postgresql")
     is_sqlite = command.database_url.startswith("sqlite")
@@ -102,14 +176,14 @@ def test_a_sync_loads_what_it_needs_of_sqlalchemy(command):
 
 
 @pytest.mark.parametrize("call", [["gcore-etl"], [sys.executable, "-m", "etl"]])
-def test_it_is_installed_under_its_name_and_as_a_module(call):
+def test_the_command_runs_by_its_name_and_as_a_module(call):
     environment = {**os.environ, "PATH": PATH}
     done = subprocess.run([*call, "--version"], check=False, capture_output=True, text=True, env=environment)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"gcore-etl {etl.__version__}\n", "")
 
 
 @pytest.mark.parametrize("words", ["", "db"])
-def test_without_a_command_it_lists_the_commands(nursery, words):
+def test_without_a_command_the_commands_are_listed(nursery, words):
     ended = nursery.run({}, *words.split())
     assert ended.code == 2
     assert "Commands:" in ended.err + ended.out
@@ -136,7 +210,7 @@ WRONG = {
     "sync --full --status FAILURE": "--full reads everything",
     "sync --task-id NOTHING": "1 to 1,000 characters",
     "sync --search ENDLESS": "1 to 1,000 characters",
-    "sync --search BROKEN": "not written in UTF-8",
+    "sync --search BROKEN": "not valid UTF-8",
     "sync -d": "-d",
     "watch --every 0s": "between zero and a hundred years",
     "watch --every 5": "write 90s, 5m, 1h or 2d",
@@ -153,7 +227,7 @@ STRANGE = {"NOTHING": "", "ENDLESS": "x" * 1001, "BROKEN": "\udcff"}
 
 
 @pytest.mark.parametrize("words", WRONG)
-def test_wrong_usage_ends_with_2_and_one_line_that_says_where_help_is(sqlite_command, tmp_path, words):
+def test_invalid_usage_exits_with_2_and_one_line_that_points_to_help(sqlite_command, tmp_path, words):
     first, *others = (STRANGE.get(word, word) for word in words.split())
     ended = sqlite_command(first, *(["--json"] if first == "sync" else []), *others)
     line = error_of(ended, 2)
@@ -177,21 +251,21 @@ BAD_ENVIRONMENT = {
 
 
 @pytest.mark.parametrize("words", ["sync", "watch", "status", "runs", "doctor", "db upgrade", "db current"])
-def test_all_mistakes_in_the_environment_are_told_at_once_and_end_with_3(sqlite_command, tmp_path, words):
+def test_all_invalid_variables_are_reported_at_once_with_exit_code_3(sqlite_command, tmp_path, words):
     line = error_of(sqlite_command(*words.split(), **BAD_ENVIRONMENT), 3)
     assert [name for name in BAD_ENVIRONMENT if f"{name}: " not in line] == []
     assert "canary" not in line
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_option_mends_a_mistake_in_the_environment(sqlite_command):
+def test_an_option_overrides_an_invalid_variable(sqlite_command):
     mistake = {"GCORE_ETL_PAGE_SIZE": "many"}
     assert "'many' is not a whole number" in error_of(sqlite_command("sync", **mistake), 3)
     assert sqlite_command("sync", "--page-size", "7", **mistake).code == 0
 
 
 def completed(script: Path, *words: str) -> list[str]:
-    """Give what bash offers for the last of these words, after it has read the script."""
+    """Return the completions that bash offers for the last of these words, with the script loaded."""
     program = (
         f"source {script}; complete -p gcore-etl >/dev/null || exit 9\n"
         f"COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}; COMPREPLY=()\n"
@@ -216,10 +290,12 @@ def test_bash_completes_commands_options_and_choices(nursery, tmp_path):
     assert completed(script, "gcore-etl", "db", "up") == ["upgrade"]
     assert {"--database-url", "--date-filter"} <= set(completed(script, "gcore-etl", "sync", "--da"))
     assert completed(script, "gcore-etl", "completion", "z") == ["zsh"]
+    assert completed(script, "gcore-etl", "sync", "--date-filter", "e") == ["exact"]
+    assert completed(script, "gcore-etl", "sync", "--task-name", "t") == ["transcription"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_each_shell_gets_a_script_that_it_can_read(nursery, tmp_path, shell):
+def test_each_shell_can_parse_its_script(nursery, tmp_path, shell):
     ended = nursery.run({}, "completion", shell)
     assert (ended.code, ended.err) == (0, "")
     assert f"_GCORE_ETL_COMPLETE={shell}_complete" in ended.out

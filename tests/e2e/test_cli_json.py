@@ -1,4 +1,4 @@
-"""Every JSON that is printed writes a time in one way, with all digits, on both databases."""
+"""All JSON output writes timestamps in one format, with all digits, on both databases."""
 
 from __future__ import annotations
 
@@ -22,16 +22,18 @@ if TYPE_CHECKING:
 
     from etl.emulator import Emulator
 
-ONE_WAY = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
-# In whichever way a date could be written.
-LIKE_A_TIME = re.compile(r"\d{4}-?\d\d-?\d\d[T ]?\d\d:?\d\d|\d{4}-\d\d-\d\d|\d\d:\d\d:\d\d|[+-]\d\d:\d\d$")
-# What the source wrote, which is repeated as it is.
+FORMAT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+# A date or time in any format.
+LIKE_A_TIMESTAMP = re.compile(
+    r"\d{4}-?\d\d-?\d\d[T ]?\d\d:?\d\d|\d{4}-\d\d-\d\d|\d\d:\d\d:\d\d|[+-]\d\d:\d\d$"
+)
+# Text from the source, which is repeated unchanged.
 QUOTED = {"raw", "snippet", "url", "error"}
-CUES = [{"start_time": "00:00:01.000", "end_time": "00:00:02.000", "text": "guten abend"}]
+SUBTITLES = [{"start_time": "00:00:01.000", "end_time": "00:00:02.000", "text": "guten abend"}]
 
 
 def strings(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """Give each string of a document with the name of what it is the value of."""
+    """Yield each string of a document with its key."""
     if isinstance(value, dict):
         for key, each in value.items():
             yield from strings(each, key)
@@ -43,7 +45,7 @@ def strings(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
 
 
 def refuse(constant: str) -> Any:
-    raise AssertionError(f"{constant} is no JSON")
+    raise AssertionError(f"{constant} is not JSON")
 
 
 def read(lines: str) -> list[dict[str, Any]]:
@@ -51,27 +53,29 @@ def read(lines: str) -> list[dict[str, Any]]:
 
 
 def check_times(documents: list[dict[str, Any]], *names: str) -> None:
-    """Check every string that looks like a time, and that these are times."""
+    """Check that every timestamp has the format, and that these keys have timestamps."""
     found = {(name, text) for name, text in strings(documents) if name not in QUOTED}
-    assert [each for each in found if LIKE_A_TIME.search(each[1]) and not ONE_WAY.fullmatch(each[1])] == []
-    assert set(names) - {name for name, text in found if ONE_WAY.fullmatch(text)} == set()
+    assert [
+        each for each in found if LIKE_A_TIMESTAMP.search(each[1]) and not FORMAT.fullmatch(each[1])
+    ] == []
+    assert set(names) - {name for name, text in found if FORMAT.fullmatch(text)} == set()
 
 
 @pytest.fixture
 def emulator() -> Iterator[Emulator]:
-    """Serve a world of now, whose results are not lost yet."""
+    """Serve the present, so that results are not expired."""
     with serve(a_world(10, now=dt.datetime.now(dt.UTC).replace(microsecond=0))) as emulator:
         yield emulator
 
 
 @pytest.fixture
-def said(command: Command, emulator: Emulator) -> Command:
-    """Sync tasks of which some end on a whole second; a record is rejected, results wait, and a run fails."""
+def synced(command: Command, emulator: Emulator) -> Command:
+    """Sync tasks, some of which end on a whole second; reject a record, leave results pending, fail a run."""
     for number, step in enumerate((0, 186, 14)):
         emulator.world.advance(dt.timedelta(milliseconds=step))
         task_id = emulator.world.create(task_id=f"t{number}")
         emulator.world.start(task_id)
-        emulator.world.finish(task_id, {"subtitles": CUES, "languages": ["ger"]})
+        emulator.world.finish(task_id, {"subtitles": SUBTITLES, "languages": ["ger"]})
     emulator.world.add_raw("00000000-0000-4000-8000-000000000001", b'{"status":"SUCCESS"}')
     assert command("sync").code == 0
     emulator.behaviour.feature_disabled = True
@@ -82,7 +86,7 @@ def said(command: Command, emulator: Emulator) -> Command:
     return command
 
 
-def test_every_command_writes_times_in_one_way(said):
+def test_every_command_writes_timestamps_in_one_format(synced):
     run = ("started_at", "finished_at", "watermark_before", "watermark_after")
     for words, names in {
         "status": ("watermark", "last_full_at", "last_success_at", "first_result_lost_at", *run),
@@ -95,38 +99,38 @@ def test_every_command_writes_times_in_one_way(said):
         "sync --full": ("watermark", "watermark_before", "started_at"),
         "rejected retry": (),
     }.items():
-        ended = said(*words.split(), "--json")
+        ended = synced(*words.split(), "--json")
         assert ended.code == 0, (words, ended)
         check_times(read(ended.out), *names)
 
 
-def test_a_sync_that_failed_writes_times_in_the_same_way(said, emulator):
+def test_a_failed_sync_writes_timestamps_in_this_format(synced, emulator):
     emulator.behaviour.feature_disabled = True
-    ended = said("sync", "--json")
+    ended = synced("sync", "--json")
     assert ended.code == 3
     check_times(read(ended.out), "watermark", "started_at")
-    ended = said("watch", "--json")
+    ended = synced("watch", "--json")
     assert ended.code == 3
     check_times(read(ended.out), "watermark", "started_at")
 
 
-def test_pandas_reads_them_in_one_go(said):
-    """It takes the form of the first for that of all, and refuses any other."""
-    hits = read(said("search", "guten", "--json").out)
+def test_pandas_parses_all_timestamps_at_once(synced):
+    """The format is inferred from the first timestamp, and any other is rejected."""
+    hits = read(synced("search", "guten", "--json").out)
     moments = pd.to_datetime([hit["completed_at"] for hit in hits])
     assert len(moments) == 3
     assert {0} < {moment.microsecond for moment in moments}
 
 
-def test_what_compares_as_text_compares_with_an_export(said):
-    """The same instant is written by `search` as `export` writes it."""
-    exported = [json.loads(line)["completed_at"] for line in said("export", "tasks").out.splitlines()]
-    hits = read(said("search", "guten", "--json").out)
+def test_timestamps_equal_those_of_an_export_as_text(synced):
+    """`search` and `export` write the same instant in the same way."""
+    exported = [json.loads(line)["completed_at"] for line in synced("export", "tasks").out.splitlines()]
+    hits = read(synced("search", "guten", "--json").out)
     assert {hit["completed_at"] for hit in hits} <= set(exported)
 
 
-def test_the_search_page_of_explore_writes_them_so_too(sqlite_command, emulator):
-    emulator.world.finish(emulator.world.create(task_id="t"), {"subtitles": CUES, "languages": ["ger"]})
+def test_the_search_page_of_explore_uses_this_format(sqlite_command, emulator):
+    emulator.world.finish(emulator.world.create(task_id="t"), {"subtitles": SUBTITLES, "languages": ["ger"]})
     sqlite_command("sync")
     words = ("explore", "--no-open", "--port", "0")
     with start_command(sqlite_command.environment, *words) as process:
@@ -136,10 +140,10 @@ def test_the_search_page_of_explore_writes_them_so_too(sqlite_command, emulator)
         finally:
             process.kill()
     (hit,) = answer.json()
-    assert ONE_WAY.fullmatch(hit["completed_at"])
+    assert FORMAT.fullmatch(hit["completed_at"])
 
 
-def test_the_emulator_tells_the_time_so_too():
+def test_the_emulator_uses_this_format():
     with serve(a_world(1)) as emulator:
         for method, path in (("GET", "stats"), ("POST", "advance?seconds=0.5")):
             answer = httpx.request(method, f"{emulator.base_url}/_emulator/{path}", verify=False, timeout=60)

@@ -1,4 +1,4 @@
-"""`status`, `runs` and `db` as processes: what they tell of a database, and of one that is not there."""
+"""`status`, `runs` and `db` as processes: their output, and their errors without a database."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ READERS = ("status", "status --json", "runs", "runs --json", "db check")
 
 
 @pytest.mark.parametrize("words", READERS)
-def test_without_a_database_it_says_what_to_do_and_makes_none(sqlite_command, tmp_path, words):
+def test_without_a_database_readers_say_what_to_do_and_create_none(sqlite_command, tmp_path, words):
     ended = sqlite_command(*words.split())
     line = error_of(ended, 4)
     assert f"no database at {tmp_path}/tasks.db: run gcore-etl sync" in line
@@ -24,7 +24,7 @@ def test_without_a_database_it_says_what_to_do_and_makes_none(sqlite_command, tm
 
 
 @pytest.mark.parametrize("words", READERS)
-def test_an_empty_database_is_not_taken_for_one_without_tasks(command, words):
+def test_an_empty_database_is_not_reported_as_one_without_tasks(command, words):
     if command.database_url.startswith("sqlite"):
         command("db", "upgrade")
         command("db", "downgrade", "base", "--yes")
@@ -43,22 +43,24 @@ def test_readers_need_no_key(command, words):
 def test_status_of_a_database_without_a_sync(command):
     command("db", "upgrade")
     told = command("status").out
-    for words in ("never synced", "last run: +none", "all +0"):
+    for words in ("never synced", "last run: +none", "total +0"):
         assert re.search(words, told)
     assert json.loads(command("status", "--json").out)["present"] == 0
     assert command("runs", "--json").out == ""
 
 
-def test_status_tells_what_is_there_and_how_fresh(command, emulator):
+def test_status_shows_what_is_stored_and_how_fresh_it_is(command, emulator):
     emulator.world.create()
     command("sync", "--no-results")
     ended = command("status")
     assert (ended.code, ended.err) == (0, "")
     for words in (
         "RECEIVED +1\n",
-        "all +31\n",
-        "complete up to: +2026-06-26 12:00:00 UTC",
-        r"1 \(full\), succeeded",
+        "total +31\n",
+        "watermark: +2026-06-26 12:00:00 UTC",
+        "date filter: +gte",
+        r"last successful run: +20\d\d-.+ UTC \(\d[^)]* ago\)",
+        r"last run: +1 \(full\), succeeded",
     ):
         assert re.search(words, ended.out)
     told = json.loads(command("status", "--json").out)
@@ -70,41 +72,42 @@ def test_status_tells_what_is_there_and_how_fresh(command, emulator):
     assert (told["last_run"]["run_id"], told["last_run"]["status"]) == (1, "succeeded")
 
 
-def test_status_and_runs_tell_of_a_failure(command, emulator):
+def test_status_and_runs_show_a_failure(command, emulator):
     command("sync")
     emulator.behaviour.feature_disabled = True
     assert command("sync").code == 3
-    assert re.search(r"last run: +2 \(incremental\), failed\nits error: +AI tasks", command("status").out)
+    assert re.search(r"last run: +2 \(incremental\), failed\nlast error: +AI tasks", command("status").out)
     newest, first = command("runs", "--json").out.splitlines()
     assert (json.loads(first)["status"], json.loads(newest)["status"]) == ("succeeded", "failed")
+    assert command("runs").out.splitlines()[-1].startswith("run 2: AI tasks are not enabled")
     assert "not enabled" in json.loads(newest)["error"]
 
 
-def test_runs_shows_the_last_ones_newest_first(command):
+def test_runs_shows_the_last_runs_newest_first(command):
     for _ in range(3):
         command("sync", "--no-results")
     ended = command("runs", "--limit", "2")
     assert (ended.code, ended.err) == (0, "")
     title, _, *rows = ended.out.splitlines()
-    assert title.split()[:4] == ["run_id", "started_at", "mode", "status"]
+    assert title.split()[:5] == ["run_id", "started_at", "mode", "status", "duration"]
     assert [row.split()[0] for row in rows if row.strip()] == ["3", "2"]
     assert [json.loads(line)["run_id"] for line in command("runs", "--json").out.splitlines()] == [3, 2, 1]
 
 
-def test_the_schema_goes_up_and_down_as_told(command):
+def test_the_schema_is_upgraded_and_downgraded(command):
     head = re.fullmatch(r"schema (\d{4}) \(was empty\)\n", command("db", "upgrade").out)[1]
-    assert command("db", "upgrade").out == f"schema {head} already\n"
-    assert command("db", "current").out == f"{head} (this release: {head})\n"
-    assert command("db", "check").out == "the schema is what this release expects\n"
+    assert command("db", "upgrade").out == f"schema {head} (unchanged)\n"
+    assert command("db", "current").out == f"{head} (latest: {head})\n"
+    assert command("db", "check").out == "the schema matches this release\n"
     assert command("db", "downgrade", "0001", "--yes").out == f"schema 0001 (was {head})\n"
-    assert command("db", "current").out == f"0001 (this release: {head})\n"
+    assert command("db", "current").out == f"0001 (latest: {head})\n"
     assert "run gcore-etl db upgrade" in error_of(command("db", "check"), 4)
     assert command("db", "upgrade", "0003").out == "schema 0003 (was 0001)\n"
     assert command("db", "downgrade", "base", "--yes").out == "schema empty (was 0003)\n"
-    assert command("db", "current").out == f"empty (this release: {head})\n"
+    assert command("db", "current").out == f"empty (latest: {head})\n"
 
 
-def test_what_a_first_load_that_was_cut_short_left_out_is_no_obstacle(sqlite_command):
+def test_indexes_missing_after_an_interrupted_first_sync_are_built(sqlite_command):
     command = sqlite_command
     command("db", "upgrade")
     from etl.database import open_engine  # noqa: PLC0415
@@ -129,13 +132,13 @@ def test_what_a_first_load_that_was_cut_short_left_out_is_no_obstacle(sqlite_com
 
 
 @pytest.mark.parametrize("words", ["upgrade", "downgrade --yes"])
-def test_a_revision_that_nobody_knows_changes_nothing(command, words):
+def test_an_unknown_revision_changes_nothing(command, words):
     command("db", "upgrade")
     assert "cannot go to schema 7777" in error_of(command("db", *words.split(), "7777"), 4)
     assert command("db", "check").code == 0
 
 
-def test_a_schema_that_differs_is_told_column_by_column(command):
+def test_differences_of_the_schema_are_listed(command):
     command("db", "upgrade")
     before = command("db", "check").out
     from etl.database import open_engine  # noqa: PLC0415
@@ -146,14 +149,14 @@ def test_a_schema_that_differs_is_told_column_by_column(command):
         connection.exec_driver_sql("ALTER TABLE sync_runs DROP COLUMN version")
     engine.dispose()
     ended = command("db", "check")
-    assert "differs from what this release expects in 2 places" in error_of(ended, 4)
+    assert "differs from this release in 2 places" in error_of(ended, 4)
     assert "the view freshness is missing" in ended.out
     assert "sync_runs.version" in ended.out
     assert before != ended.out
 
 
 @pytest.mark.parametrize("answer, is_agreed", [("y\n", True), ("n\n", False), ("", False)])
-def test_a_downgrade_asks_first_and_on_stderr(sqlite_command, answer, is_agreed):
+def test_a_downgrade_asks_for_confirmation_on_stderr(sqlite_command, answer, is_agreed):
     sqlite_command("sync")
     done = subprocess.run(
         [sys.executable, "-m", "etl", "db", "downgrade", "0001"],
@@ -164,17 +167,17 @@ def test_a_downgrade_asks_first_and_on_stderr(sqlite_command, answer, is_agreed)
         env={**os.environ, **sqlite_command.environment},
     )
     assert done.stderr.startswith(
-        "Tables and columns newer than that are dropped with their data. Go on? [y/N]"
+        "Tables and columns newer than 0001 will be dropped with their data. Continue? [y/N]"
     )
     if is_agreed:
         assert (done.returncode, done.stdout[:12]) == (0, "schema 0001 ")
     else:
         assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr.splitlines()[-1].startswith("Error: nothing was done")
+        assert done.stderr.splitlines()[-1].startswith("Error: nothing was changed")
         assert query(sqlite_command.database_url, "SELECT count(*) FROM sync_runs") == [(1,)]
 
 
-def test_tasks_outlive_a_way_down_and_up(command, emulator):
+def test_tasks_survive_a_downgrade_and_an_upgrade(command, emulator):
     command("sync")
     command("db", "downgrade", "0001", "--yes")
     command("db", "upgrade")

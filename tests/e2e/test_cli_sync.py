@@ -1,11 +1,14 @@
-"""`gcore-etl sync` as a process: what it prints, what it stores, and how it ends."""
+"""`gcore-etl sync` as a process: output, stored tasks, and exit code."""
 
 from __future__ import annotations
 
 import datetime as dt
 import json
+import os
 import queue
 import re
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -31,21 +34,33 @@ KEYS = {
 }  # fmt: skip
 
 
-def test_a_person_reads_what_was_done(command, emulator):
+def test_the_report_shows_what_a_sync_did(command, emulator):
     first, second = command("sync"), command("sync")
     assert (first.code, first.err, second.code, second.err) == (0, "", 0, "")
-    assert re.match(
-        r"Run 1 succeeded: read everything, 30 tasks in \d+ requests and \d+\.\d s\.\n", first.out
-    )
-    results = sum(task.status in {"SUCCESS", "FAILURE"} for task in emulator.world.tasks.values())
-    assert f"30 new, 0 changed, 0 unchanged, 0 gone, 0 rejected, {results} results archived" in first.out
-    assert "complete up to 2026-06-26 12:00:00 UTC" in first.out
-    assert second.out.startswith("Run 2 succeeded: read what is new, ")
-    assert "0 new, 0 changed, " in second.out
+    title, counters, results, facts = first.out.splitlines()
+    assert re.fullmatch(r"Full sync finished in \d+(\.\d)? m?s: 30 tasks, \d+ requests \(run 1\)", title)
+    assert counters == "  inserted 30 · updated 0 · unchanged 0 · removed 0 · rejected 0"
+    archived = sum(task.status in {"SUCCESS", "FAILURE"} for task in emulator.world.tasks.values())
+    assert re.fullmatch(rf"  results: {archived} archived, \d+ pending( \(not available yet\))?", results)
+    assert facts == "  watermark 2026-06-26 12:00:00 UTC · date filter gte"
+    assert second.out.startswith("Incremental sync finished in ")
+    assert "  inserted 0 · updated 0 · " in second.out
+    assert " · count audit ok\n" in second.out
     assert stored_states(command.database_url) == true_states(emulator.world)
 
 
-def test_a_program_reads_one_object_on_one_line(command, emulator):
+def test_the_report_is_ascii_where_the_encoding_is(sqlite_command):
+    narrow = {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(
+        [sys.executable, "-m", "etl", "sync"],
+        env={**os.environ, **sqlite_command.environment, **narrow},
+        check=True,
+        capture_output=True,
+    )
+    assert b"  inserted 30 | updated 0 | unchanged 0 | removed 0 | rejected 0\n" in done.stdout
+
+
+def test_json_is_one_object_on_one_line(command, emulator):
     first = json.loads(command("sync", "--json").out)
     emulator.world.advance(dt.timedelta(hours=30))
     ended = command("sync", "--json")
@@ -62,7 +77,7 @@ def test_a_program_reads_one_object_on_one_line(command, emulator):
     assert row == [(told["requests"], told["pages"], told["tasks_seen"], told["updated"])]
 
 
-def test_a_failed_sync_prints_its_object_too(command, emulator):
+def test_a_failed_sync_prints_its_json_object_too(command, emulator):
     command("sync")
     emulator.behaviour.feature_disabled = True
     ended = command("sync", "--json")
@@ -77,7 +92,7 @@ def test_a_failed_sync_prints_its_object_too(command, emulator):
 @pytest.mark.parametrize(
     "environment", [{"GCORE_API_KEY": ""}, {"GCORE_ETL_LOOKBACK": "1"}, {"GCORE_ETL_DATABASE_URL": "nowhere"}]
 )
-def test_a_sync_that_could_not_even_begin_prints_its_object_too(sqlite_command, environment):
+def test_a_sync_that_could_not_start_prints_its_json_object_too(sqlite_command, environment):
     ended = sqlite_command("sync", "--json", **environment)
     line = error_of(ended, 3)
     told = json.loads(ended.out)
@@ -85,11 +100,11 @@ def test_a_sync_that_could_not_even_begin_prints_its_object_too(sqlite_command, 
     assert (told["run_id"], told["status"], f"Error: {told['error']}") == (None, "failed", line)
 
 
-def test_strict_ends_with_5_when_a_record_was_set_aside(command, emulator):
+def test_strict_exits_with_5_if_a_record_was_rejected(command, emulator):
     usable = true_states(emulator.world)
     emulator.world.add_raw("00000000-0000-4000-8000-000000000001", b'{"status":"SUCCESS"}')
     ended = command("sync", "--strict", "--json")
-    assert "1 record was rejected, and --strict was given" in error_of(ended, 5)
+    assert "1 record was rejected, and --strict is set" in error_of(ended, 5)
     told = json.loads(ended.out)
     assert (told["status"], told["rejected"], told["inserted"]) == ("succeeded", 1, 30)
     assert stored_states(command.database_url) == usable
@@ -101,22 +116,24 @@ REJECTED = "1 record was rejected: "
 
 
 @pytest.mark.parametrize("words", ["sync", "sync --json", "sync --full --json", "sync --strict"])
-def test_a_run_that_rejected_something_says_so_on_stderr(command, emulator, words):
+def test_a_run_that_rejected_records_warns_on_stderr(command, emulator, words):
     emulator.world.add_raw("00000000-0000-4000-8000-000000000001", b'{"status":"SUCCESS"}')
     ended = command(*words.split())
     (line,) = (line for line in ended.err.splitlines() if REJECTED in line)
-    assert re.match(rf"{TIME} WARNING etl.cli.sync: {REJECTED}gcore-etl rejected list shows ", line)
+    assert re.match(
+        rf"{TIME} WARNING etl.cli.run_report: {REJECTED}run gcore-etl rejected list to see why", line
+    )
     assert "task_id" in command("rejected", "list").out
 
 
-def test_a_dry_run_that_would_reject_something_says_so(sqlite_command, emulator):
+def test_a_dry_run_that_would_reject_records_warns(sqlite_command, emulator):
     emulator.world.add_raw("00000000-0000-4000-8000-000000000001", b'{"status":"SUCCESS"}')
     ended = sqlite_command("sync", "--dry-run", "--json")
     assert (ended.code, json.loads(ended.out)["rejected"]) == (0, 1)
-    assert f"{REJECTED}after a sync, gcore-etl rejected list shows " in ended.err
+    assert "1 record would be rejected: after a sync, run gcore-etl rejected list" in ended.err
 
 
-def test_a_run_that_rejected_something_and_failed_later_says_both(command, emulator):
+def test_a_run_that_rejected_records_and_then_failed_reports_both(command, emulator):
     emulator.world.add_raw("00000000-0000-4000-8000-000000000001", b'{"status":"SUCCESS"}')
     emulator.inject(Fault("400", times=99, after=5))
     ended = command("sync", "--json", "--page-size", "5", "--concurrency", "1")
@@ -126,11 +143,11 @@ def test_a_run_that_rejected_something_and_failed_later_says_both(command, emula
     assert f"Error: {told['error']}" == error_of(ended, 1)
 
 
-def test_a_run_that_rejected_nothing_says_nothing(command):
+def test_a_run_that_rejected_nothing_does_not_warn(command):
     assert (command("sync", "--json").err, command("sync").err) == ("", "")
 
 
-def test_strict_ends_with_0_when_all_is_well(sqlite_command):
+def test_strict_exits_with_0_if_nothing_was_rejected(sqlite_command):
     assert sqlite_command("sync", "--strict").code == 0
 
 
@@ -138,14 +155,14 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_a_dry_run_makes_no_file(sqlite_command, tmp_path):
+def test_a_dry_run_creates_no_file(sqlite_command, tmp_path):
     ended = sqlite_command("sync", "--dry-run")
     assert (ended.code, ended.err) == (0, "")
-    assert ended.out.startswith("Dry run, nothing written: read everything, 30 tasks")
+    assert ended.out.startswith("Dry run (full sync) finished in ")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_dry_run_changes_no_byte_and_tells_what_a_sync_would_do(sqlite_command, emulator, tmp_path):
+def test_a_dry_run_changes_no_byte_and_reports_what_a_sync_would_do(sqlite_command, emulator, tmp_path):
     sqlite_command("sync")
     emulator.world.finish(emulator.world.create())
     before = contents(tmp_path)
@@ -172,7 +189,7 @@ def test_a_dry_run_on_postgres_writes_no_row(command, emulator):
 
 
 @pytest.mark.parametrize("since", ["2026-06-20", "2026-06-20T00:00:00Z", "2026-06-20T02:00+02:00"])
-def test_since_reads_what_was_created_from_then_on(sqlite_command, emulator, since):
+def test_since_reads_the_tasks_created_since_then(sqlite_command, emulator, since):
     told = json.loads(sqlite_command("sync", "--since", since, "--json").out)
     start = dt.datetime(2026, 6, 20, tzinfo=dt.UTC)
     expected = {task.task_id for task in emulator.world.tasks.values() if task.created_at >= start}
@@ -186,7 +203,7 @@ def test_since_reads_what_was_created_from_then_on(sqlite_command, emulator, sin
     ).items()
 
 
-def test_since_the_beginning_of_time_reads_everything(sqlite_command, emulator):
+def test_since_the_earliest_date_reads_everything(sqlite_command, emulator):
     assert sqlite_command("sync", "--since", "0001-01-01", "--date-filter", "day").code == 0
     assert stored_states(sqlite_command.database_url) == true_states(emulator.world)
 
@@ -199,7 +216,7 @@ FILTERS: dict[str, tuple[str, Callable[[object], bool]]] = {
 
 
 @pytest.mark.parametrize("option", FILTERS)
-def test_a_partial_sync_reads_what_it_was_asked_for(sqlite_command, emulator, option):
+def test_a_partial_sync_reads_the_tasks_that_match_its_filter(sqlite_command, emulator, option):
     value, is_meant = FILTERS[option]
     expected = {task.task_id for task in emulator.world.tasks.values() if is_meant(task)}
     assert 0 < len(expected) < 30
@@ -231,22 +248,22 @@ def check_doctor(command: Command, emulator: Emulator, name: str) -> None:
 
 
 @pytest.mark.parametrize("condition", CONDITIONS)
-def test_a_sync_that_cannot_be_ends_with_its_code_and_one_line_of_advice(sqlite_command, emulator, condition):
+def test_a_failed_sync_ends_with_its_exit_code_and_one_line_of_advice(sqlite_command, emulator, condition):
     check_sync(sqlite_command, emulator, condition)
 
 
 @pytest.mark.parametrize("condition", CONDITIONS)
-def test_the_doctor_ends_as_a_sync_would(sqlite_command, emulator, condition):
+def test_doctor_ends_with_the_exit_code_of_a_sync(sqlite_command, emulator, condition):
     check_doctor(sqlite_command, emulator, condition)
 
 
 @pytest.mark.parametrize("check", [check_sync, check_doctor])
 @pytest.mark.parametrize("condition", ["newer schema", "other tables"])
-def test_a_database_that_is_not_ours_is_refused_on_both_kinds(command, emulator, condition, check):
+def test_an_incompatible_database_is_refused_on_both_databases(command, emulator, condition, check):
     check(command, emulator, condition)
 
 
-def test_the_doctor_finds_nothing_wrong_where_nothing_is(command):
+def test_doctor_reports_no_problem_if_there_is_none(command):
     first = ["key", "network", "API", "pages", "clock"]
     for number, found in enumerate(
         ("no database" if "sqlite" in command.database_url else "no tables", "written")
@@ -260,7 +277,7 @@ def test_the_doctor_finds_nothing_wrong_where_nothing_is(command):
         command("sync")
 
 
-def test_with_several_things_wrong_the_doctor_ends_as_a_sync_would(sqlite_command, emulator):
+def test_doctor_with_several_problems_ends_with_the_exit_code_of_a_sync(sqlite_command, emulator):
     environment = {"GCORE_ETL_DATABASE_URL": "mysql://h/d", "GCORE_BASE_URL": f"{emulator.base_url}/x"}
     assert sqlite_command("sync", **environment).code == sqlite_command("doctor", **environment).code == 3
     meet(sqlite_command, emulator, "newer schema")
@@ -284,7 +301,7 @@ def test_a_mass_removal_is_refused_with_1_until_it_is_allowed(sqlite_command, em
     assert "--allow-mass-removal" in error_of(sqlite_command("sync", "--full"), 1)
     ended = sqlite_command("sync", "--full", "--allow-mass-removal")
     assert ended.code == 0
-    assert "30 gone" in ended.out
+    assert " · removed 30 · " in ended.out
 
 
 def test_an_older_schema_is_upgraded_or_with_no_migrate_refused_with_4(command):
@@ -308,7 +325,7 @@ def test_a_second_writer_ends_with_75_or_waits(command, nursery):
     assert json.loads(ended.out)["run_id"] == 2
 
 
-def test_no_results_leaves_the_results_where_they_are(sqlite_command, emulator):
+def test_no_results_fetches_no_results(sqlite_command, emulator):
     assert sqlite_command("sync", "--no-results").code == 0
     assert not any(record.target == "detail" for record in emulator.requests)
     assert json.loads(sqlite_command("sync", "--max-results", "5", "--json").out)["results_archived"] == 5

@@ -103,7 +103,7 @@ def test_explore_says_that_it_publishes_everything(copy, host, address):
         give_up("there is no IPv6 here")
     with exploring(copy, "--host", host) as (port, process):
         line = process.stderr.readline()
-        assert re.match(f"{TIME} WARNING etl.cli.hosts: the copy is open to everybody who can reach ", line)
+        assert re.match(f"{TIME} WARNING etl.cli.hosts: the copy is open to everyone who can reach ", line)
         assert "--host 127.0.0.1" in line
         assert ask(port, f"192.168.0.7:{port}", address=address)[0] == 200
         assert ask(port, f"{socket.gethostname()}:{port}", address=address)[0] == 200
@@ -192,4 +192,4 @@ def test_an_emulator_that_others_can_reach_says_so():
             lines = [process.stderr.readline() for _ in range(3)]
         finally:
             process.kill()
-    assert "WARNING etl.cli.hosts: the emulator is open to everybody" in lines[2]
+    assert "WARNING etl.cli.hosts: the emulator is open to everyone" in lines[2]

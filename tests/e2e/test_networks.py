@@ -120,7 +120,7 @@ def test_a_block_page_is_no_refused_key(sqlite_command):
         ended = sqlite_command("sync", GCORE_BASE_URL=url)
     assert error_of(ended, 1) == (
         f"Error: {url}: a proxy, firewall or sign-in page answered instead of the API (HTML, HTTP 403): "
-        "open the address in a browser to see what it says; check GCORE_BASE_URL, if it is set"
+        "open the address in a browser to see it, and check GCORE_BASE_URL, if it is set"
     )
 
 
@@ -128,7 +128,7 @@ def test_a_sign_in_page_is_called_that(sqlite_command):
     with raw_server(says(b"<!DOCTYPE html><title>Sign in</title>", kind="text/html")) as url:
         ended = sqlite_command("sync", GCORE_BASE_URL=url, **QUICKLY)
     words = f"{url}: a proxy, firewall or sign-in page answered instead of the API (HTML, HTTP 200): "
-    words += "open the address in a browser to see what it says; check GCORE_BASE_URL, if it is set"
+    words += "open the address in a browser to see it, and check GCORE_BASE_URL, if it is set"
     assert gave_up(error_of(ended, 1), words)
 
 
@@ -156,15 +156,15 @@ def test_what_cannot_be_a_key_is_refused_before_anything_is_sent(sqlite_command,
     for words in ("sync", "doctor"):
         ended = sqlite_command(words, GCORE_API_KEY=f"'{emulator.api_key}")
         assert error_of(ended, 3) == (
-            "Error: GCORE_API_KEY: holds ', which no API key has: "
-            "paste the key alone, as the portal showed it"
+            "Error: GCORE_API_KEY: contains ', which is not allowed in an API key: "
+            "paste only the key, as shown in the Gcore portal"
         )
     assert emulator.requests == []
 
 
 def test_a_key_that_a_shell_has_cut_is_not_called_well_formed(sqlite_command):
     ended = sqlite_command("doctor", GCORE_API_KEY="1234")
-    assert "GCORE_API_KEY is set, but is not a number, a $ or _, and more" in ended.out
+    assert "GCORE_API_KEY is set, but keys from the portal have the form NUMBER$TEXT" in ended.out
     assert "well-formed" not in ended.out
     assert "refused the API key (HTTP 401)" in ended.out
     assert ended.code == 3
@@ -180,10 +180,10 @@ def test_the_variables_of_gcores_own_command_line_are_told_from_ours(sqlite_comm
     ended = sqlite_command("sync", **names)
     assert error_of(ended, 3) == (
         "Error: no API key: create a token in the Gcore portal (Profile, API tokens) "
-        "and export GCORE_API_KEY='…', in single quotes"
-        "; GCORE_APIKEY is set, which only Gcore's own command line reads: "
+        "and run export GCORE_API_KEY='…', in single quotes"
+        "; GCORE_APIKEY is set, but only Gcore's own command line reads it: "
         "set GCORE_API_KEY to the same value"
-        "; GCORE_URL is set, which only Gcore's own command line reads: "
+        "; GCORE_URL is set, but only Gcore's own command line reads it: "
         "set GCORE_BASE_URL to the same value"
     )
 

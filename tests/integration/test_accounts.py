@@ -117,9 +117,9 @@ def test_another_account_is_refused_with_or_without_clients(database_url, client
             with pytest.raises(AccountChanged) as caught:
                 run_sync(settings_for(emulator, database_url), options)
             shown = [
-                f"client {each}" if each else "an account without client numbers" for each in (*ours, *theirs)
+                f"client {each}" if each else "an account without client ids" for each in (*ours, *theirs)
             ]
-            assert f"the tasks of {shown[0]}, the API key gives those of {shown[1]}; " in str(caught.value)
+            assert f"the tasks of {shown[0]}, but the API key belongs to {shown[1]}; " in str(caught.value)
     assert dump(database_url) == before
 
 
@@ -149,7 +149,7 @@ def test_the_copy_is_switched_to_another_account_for_good(database_url):
         )
         assert (summary.mode, summary.removed, summary.inserted) == ("full", 60, 40)
         for _ in range(2):
-            with pytest.raises(AccountChanged, match=r"client 2, the API key gives those of client 1"):
+            with pytest.raises(AccountChanged, match=r"client 2, but the API key belongs to client 1"):
                 run_sync(settings_for(one, database_url))
             theirs.advance(dt.timedelta(hours=1))
             ours.advance(dt.timedelta(hours=1))

@@ -1,4 +1,4 @@
-"""`doctor` finds out what `date_created` means, and says what that leads to."""
+"""The checks of `doctor`, and what each of them reports."""
 
 from __future__ import annotations
 
@@ -23,44 +23,45 @@ from etl.sync.runs import open_run
 from etl.sync.summary import RunSummary
 
 
-def say(emulator, database_url, **settings) -> dict[str, str]:
+def details(emulator, database_url, **settings) -> dict[str, str]:
+    """Return the detail of each finding by its name."""
     findings = examine(settings_for(emulator, database_url, **settings), now=lambda: NOW)
     return {finding.name: finding.detail for finding in findings}
 
 
 @pytest.mark.parametrize("meaning", ["gte", "lte", "day", "exact", "ignored", "rejected"])
-def test_the_meaning_of_date_created_is_found_out_before_the_first_sync(sqlite_databases, meaning):
+def test_date_filter_semantics_are_detected_before_the_first_sync(sqlite_databases, meaning):
     with sqlite_databases.empty() as url, serve(a_world(), Behaviour(date_created=meaning)) as emulator:
-        assert say(emulator, url)["date_created"].startswith(f"{meaning!r}")
+        assert details(emulator, url)["date_created"].startswith(f"{meaning!r}")
 
 
-def test_a_verdict_that_no_longer_holds_and_a_forced_one_that_is_wrong_are_named(database_url):
+def test_outdated_and_wrongly_forced_date_filter_semantics_are_reported(database_url):
     with serve(a_world()) as emulator:
         run_sync(settings_for(emulator, database_url), SyncOptions(with_results=False))
-        assert say(emulator, database_url)["date_created"].endswith("the lookback is 1h")
+        assert details(emulator, database_url)["date_created"].endswith("the lookback is 1 h")
         emulator.behaviour.date_created = "day"
-        said = say(emulator, database_url, date_filter="exact", lookback=dt.timedelta(minutes=5))
-    assert "the last sync took it for 'gte', the next will notice" in said["date_created"]
-    assert "--date-filter says 'exact'" in said["date_created"]
-    assert "the lookback is 5m" in said["date_created"]
+        said = details(emulator, database_url, date_filter="exact", lookback=dt.timedelta(minutes=5))
+    assert "the last sync detected 'gte', and the next one corrects it" in said["date_created"]
+    assert "--date-filter is set to 'exact'" in said["date_created"]
+    assert "the lookback is 5 min" in said["date_created"]
 
 
-def test_what_waits_to_be_archived_is_explained(database_url):
+def test_pending_results_are_reported(database_url):
     with serve(a_world()) as emulator:
         run_sync(settings_for(emulator, database_url), SyncOptions(with_results=False))
-        said = say(emulator, database_url, max_results=50)["results"]
-        assert "wait to be archived; a sync every 1d fetches 50 of them" in said
+        said = details(emulator, database_url, max_results=50)["results"]
+        assert "pending; a sync every 1 d fetches up to 50 of them" in said
         assert "the API may delete the first on 2026-07-0" in said
         run_sync(settings_for(emulator, database_url))
-        assert say(emulator, database_url)["results"] == "every result that can be had is archived"
+        assert details(emulator, database_url)["results"] == "all available results are archived"
 
 
-def test_an_empty_account_leaves_it_open(database_url):
+def test_date_filter_semantics_of_an_empty_account_are_unknown(database_url):
     with serve(a_world(0)) as emulator:
-        assert say(emulator, database_url)["date_created"].startswith("'unknown'")
+        assert details(emulator, database_url)["date_created"].startswith("'unknown'")
 
 
-def test_a_span_between_syncs_is_rounded_for_a_person(database_url):
+def test_the_interval_between_syncs_is_rounded(database_url):
     with serve(a_world()) as emulator:
         settings = settings_for(emulator, database_url, max_results=50)
         for seconds in (0, 49.012707, 98.025414):
@@ -71,31 +72,31 @@ def test_a_span_between_syncs_is_rounded_for_a_person(database_url):
         run_sync(settings, SyncOptions(with_results=False))
         with writing(database_url) as connection, connection.begin():
             connection.execute(sa.text("DELETE FROM sync_runs WHERE run_id > 3"))
-        said = say(emulator, database_url, max_results=50)["results"]
-    assert "a sync every 49s fetches 50 of them" in said
+        said = details(emulator, database_url, max_results=50)["results"]
+    assert "a sync every 49 s fetches up to 50 of them" in said
 
 
 @pytest.mark.parametrize(
     "seconds, expected",
     [
-        (0.2, "1s"),
-        (49.012707, "49s"),
-        (119.6, "2m"),
-        (301.3, "5m"),
-        (3_601, "1h"),
-        (5_400.5, "90m"),
-        (86_399, "1d"),
-        (93_600, "26h"),
-        (400_000, "5d"),
+        (0.2, "1 s"),
+        (49.012707, "49 s"),
+        (119.6, "2 min"),
+        (301.3, "5 min"),
+        (3_601, "1 h"),
+        (5_400.5, "1 h 30 min"),
+        (86_399, "1 d"),
+        (93_600, "1 d 2 h"),
+        (400_000, "5 d"),
     ],
 )
-def test_a_person_reads_the_largest_unit_of_which_there_are_two(seconds, expected):
+def test_the_interval_is_rounded_to_the_largest_unit_that_fits_twice(seconds, expected):
     span = dt.timedelta(seconds=seconds)
     found = Forecast(waiting=1, never_asked=1, at_risk=0, first_lost_at=None, interval=span)
     assert found.every == expected
 
 
-def test_what_may_be_lost_by_now_is_not_promised_for_yesterday(database_url):
+def test_the_first_deletion_is_never_in_the_past(database_url):
     """The API keeps a result for a month: for 30 days or 31."""
     with serve(a_world()) as emulator:
         run_sync(settings_for(emulator, database_url), SyncOptions(with_results=False))
@@ -108,11 +109,11 @@ def test_what_may_be_lost_by_now_is_not_promised_for_yesterday(database_url):
     assert min(days) >= later.date()
 
 
-def test_the_doctor_names_the_lock_holder_and_is_content(database_url):
+def test_a_running_sync_is_reported_but_is_not_a_failure(database_url):
     with serve(a_world()) as emulator:
         run_sync(settings_for(emulator, database_url), SyncOptions(with_results=False))
         with writing(database_url):
-            said = say(emulator, database_url)["database"]
+            said = details(emulator, database_url)["database"]
     assert "another sync is writing to this database" in said
 
 
@@ -121,17 +122,17 @@ def failures(emulator, database_url) -> list[tuple[str, int, str]]:
     return [(each.name, each.exit_code, each.detail) for each in found if each.exit_code]
 
 
-def test_the_key_of_another_account_is_noticed_as_a_sync_would(database_url):
+def test_the_key_of_another_account_fails_as_in_a_sync(database_url):
     with serve(a_world()) as emulator:
         run_sync(settings_for(emulator, database_url), SyncOptions(with_results=False))
-        assert "the account that is copied here" in say(emulator, database_url)["account"]
+        assert "the account of this copy" in details(emulator, database_url)["account"]
     with serve(a_world(20, seed=9, client_id=77)) as other:
         with pytest.raises(AccountChanged) as caught:
             run_sync(settings_for(other, database_url))
         assert failures(other, database_url) == [("account", 3, str(caught.value))]
 
 
-def test_what_is_in_the_way_of_an_upgrade_is_named_as_by_a_sync(database_url):
+def test_an_obstacle_to_an_upgrade_is_reported_as_in_a_sync(database_url):
     with serve(a_world(5)) as emulator:
         run_sync(settings_for(emulator, database_url), SyncOptions(with_results=False))
         with writing(database_url) as connection, connection.begin():
@@ -145,7 +146,7 @@ def test_what_is_in_the_way_of_an_upgrade_is_named_as_by_a_sync(database_url):
         assert failures(emulator, database_url) == [("database", 4, str(caught.value))]
 
 
-def test_an_upgrade_that_would_wait_for_readers_is_not_waited_for(postgres_databases):
+def test_the_trial_of_an_upgrade_does_not_wait_for_readers(postgres_databases):
     with postgres_databases.migrated() as url, serve(a_world(5)) as emulator:
         with writing(url) as connection, connection.begin():
             downgrade(connection, "0008")

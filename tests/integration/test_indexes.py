@@ -60,7 +60,7 @@ def test_a_first_load_that_is_interrupted_is_indexed_by_the_next_run(database_ur
             "schema"
         ]
         assert schema.is_good
-        assert ("the next sync builds the indexes" in schema.detail) == is_sqlite
+        assert ("the next one builds the missing indexes" in schema.detail) == is_sqlite
         run_sync(settings, TASKS_ALONE)
         assert differences(database_url) == []
         assert stored_states(database_url) == true_states(world)

@@ -152,14 +152,14 @@ def test_a_404_for_an_empty_list_is_an_empty_list(database_url, meaning, past_en
     "behaviour, words",
     [
         ({}, "pages of 100 tasks are accepted"),
-        ({"page_cap": 30}, "asked for 100 tasks, the API gives 30 a page"),
+        ({"page_cap": 30}, "the API returns at most 30 tasks per page; 100 were requested"),
         (
             {"page_limit": 30},
             "pages of 100 tasks are refused (the API refused /streaming/ai/tasks (HTTP 400)",
         ),
-        ({"page_limit": 30}, "a sync reads 25 a page"),
-        ({"page_limit": 30, "page_refusal": 422}, "a sync reads 25 a page"),
-        ({"own_page_size": 10}, "gives 10 tasks a page"),
+        ({"page_limit": 30}, "syncs read 25 per page"),
+        ({"page_limit": 30, "page_refusal": 422}, "syncs read 25 per page"),
+        ({"own_page_size": 10}, "returns 10 tasks per page"),
     ],
 )
 def test_the_doctor_says_which_pages_are_granted(sqlite_databases, behaviour, words):

@@ -80,7 +80,7 @@ def test_a_second_retry_changes_nothing(migrated_url):
     set_aside(migrated_url, "7", "null")
     for _ in range(2):
         assert run("rejected", "retry", "-d", migrated_url) == (
-            "0 loaded, 0 stored already, 2 still cannot be read\n"
+            "0 loaded, 0 already stored, 2 still rejected\n"
         )
 
 

@@ -141,8 +141,8 @@ def test_every_line_for_a_person_carries_the_time(monkeypatch):
     Turns(monkeypatch, succeed, ValueError("two\nlines"), succeed)
     ended = run("-v")
     out, err = without_time(ended.stdout), without_time(ended.stderr)
-    assert sum(line.startswith("Run 7 succeeded: ") for line in out) == 2
-    assert any("new," in line for line in out)
+    assert sum(line.endswith(" (run 7)") for line in out) == 2
+    assert any("inserted " in line for line in out)
     assert "Error: unexpected ValueError: two lines; --verbose shows where" in err
     assert err[0] == "Traceback (most recent call last):"
 
@@ -279,8 +279,8 @@ def reject(error: Exception | None) -> Turn:
 def test_each_turn_that_rejected_something_says_so(monkeypatch, error, options):
     Turns(monkeypatch, succeed, reject(error), reject(error))
     told = [line for line in without_time(run(*options).stderr) if "rejected" in line]
-    warning = "1,200 records were rejected: gcore-etl rejected list shows what could not be loaded, and why"
-    assert told == 2 * [f"WARNING etl.cli.sync: {warning}"]
+    warning = "1,200 records were rejected: run gcore-etl rejected list to see why"
+    assert told == 2 * [f"WARNING etl.cli.run_report: {warning}"]
 
 
 TURNS = 40

@@ -70,7 +70,7 @@ _ANOTHER_KEY = {"GCORE_API_KEY": "1234$another-canary"}
 
 CONDITIONS = {
     "no key": Condition(3, "export GCORE_API_KEY='…', in single quotes", {"GCORE_API_KEY": ""}),
-    "senseless key": Condition(3, "GCORE_API_KEY: holds white space", {"GCORE_API_KEY": "1234$a canary"}),
+    "senseless key": Condition(3, "GCORE_API_KEY: contains white space", {"GCORE_API_KEY": "1234$a canary"}),
     "wrong key": Condition(3, "refused the API key (HTTP 401)", _ANOTHER_KEY),
     "forbidden": Condition(3, "refused the API key (HTTP 403)", _ANOTHER_KEY, _forbid),
     "no feature": Condition(3, "AI tasks are not enabled", {}, _disable),

@@ -1,4 +1,4 @@
-"""A server on this machine answers under its own names only, however a request writes them."""
+"""A local server answers only requests for its own names, however they are written."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def guard(host: str = "127.0.0.1", address: str | None = None, *allowed: str) ->
 
 
 def status(guarded: HostGuard, *headers: tuple[str, str], target: str = "/x") -> int:
-    """Give the status of the answer to a request with these headers."""
+    """Return the status of the response to a request with these headers."""
     sent: list[Any] = []
 
     async def send(message: Any) -> None:
@@ -51,12 +51,12 @@ FOREIGN = (
 
 
 @pytest.mark.parametrize("host", OWN)
-def test_it_answers_to_its_own_names_however_they_are_written(host):
+def test_own_names_are_allowed_however_they_are_written(host):
     assert status(guard(), ("host", host)) == 200
 
 
 @pytest.mark.parametrize("host", FOREIGN)
-def test_it_answers_to_no_other_name(host):
+def test_other_names_are_refused(host):
     assert status(guard(), ("host", host)) == 403
 
 
@@ -73,7 +73,7 @@ def test_it_answers_to_no_other_name(host):
         [("host", "evil.example"), ("x-host", "localhost"), ("x-original-host", "localhost")],
     ],
 )
-def test_without_one_host_or_with_two_or_with_another_header_it_does_not_answer(headers):
+def test_a_request_without_exactly_one_host_header_is_refused(headers):
     assert status(guard(), *headers) == 403
 
 
@@ -91,7 +91,7 @@ def test_without_one_host_or_with_two_or_with_another_header_it_does_not_answer(
         ("", 403),
     ],
 )
-def test_a_host_in_the_request_line_counts_as_well(target, expected):
+def test_a_host_in_the_request_line_is_checked_as_well(target, expected):
     assert status(guard(), ("host", "localhost:8001"), target=target) == expected
 
 
@@ -109,7 +109,7 @@ def test_a_host_in_the_request_line_counts_as_well(target, expected):
         ("chrome-extension://abc", 403),
     ],
 )
-def test_a_page_of_another_site_is_refused_by_its_origin(origin, expected):
+def test_requests_from_pages_of_other_sites_are_refused(origin, expected):
     assert status(guard(), ("host", "localhost:8001"), ("origin", origin)) == expected
 
 
@@ -133,9 +133,7 @@ def test_a_page_of_another_site_is_refused_by_its_origin(origin, expected):
         ("127.0.0.1", "machine.:8001", 403),
     ],
 )
-def test_on_a_public_address_it_answers_to_this_machine_s_name_and_to_what_no_name_server_can_forge(
-    monkeypatch, address, host, expected
-):
+def test_on_a_public_address_the_host_name_and_ip_addresses_are_allowed(monkeypatch, address, host, expected):
     monkeypatch.setattr(socket, "gethostname", lambda: "Machine")
     assert status(guard(address), ("host", host)) == expected
 
@@ -155,26 +153,26 @@ def test_on_a_public_address_it_answers_to_this_machine_s_name_and_to_what_no_na
         ("[fd00::1]", "[fd00:0::1]:1", 200),
     ],
 )
-def test_further_names_may_be_allowed(allowed, host, expected):
+def test_additional_names_can_be_allowed(allowed, host, expected):
     assert status(guard("127.0.0.1", None, allowed), ("host", host)) == expected
 
 
-def test_the_name_it_was_told_to_listen_on_is_its_own():
+def test_the_name_it_listens_on_is_allowed():
     assert status(guard("Copy.lan", "192.168.0.7"), ("host", "copy.lan:8001")) == 200
 
 
 @pytest.mark.parametrize("text", ["", "a b", "http://x", "a/b", "[::1", "a:b", "a:123456", "a@b", "x\n"])
-def test_what_is_no_host_cannot_be_allowed(text):
+def test_an_invalid_host_cannot_be_allowed(text):
     with pytest.raises(ValueError, match="is not a host"):
         parse_host(text)
 
 
-def test_what_others_can_reach_is_public():
+def test_an_address_that_other_machines_can_reach_is_public():
     assert [is_public(each) for each in ("127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1")] == [False] * 4
     assert [is_public(each) for each in ("0.0.0.0", "::", "192.168.0.7", "fe80::1%eth0")] == [True] * 4
 
 
-def test_the_end_of_the_server_is_no_request():
+def test_lifespan_events_are_passed_on():
     heard = []
 
     async def application(scope: Any, _receive: Any, _send: Any) -> None:

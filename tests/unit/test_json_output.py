@@ -1,4 +1,4 @@
-"""JSON that is printed: each type in one way, times above all."""
+"""JSON output: one representation for each type, above all for timestamps."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class Point:
         (dt.datetime(1, 1, 1, tzinfo=dt.UTC), "0001-01-01T00:00:00.000000Z"),
     ],
 )
-def test_a_time_is_in_utc_with_all_digits(moment, written):
+def test_a_timestamp_is_in_utc_with_all_digits(moment, written):
     assert format_time(moment) == json.loads(to_json(moment)) == written
 
 
 @given(st.lists(st.datetimes(timezones=st.just(dt.UTC)), min_size=2))
-def test_times_compare_as_text_as_they_do_as_times(moments):
+def test_timestamps_sort_as_text(moments):
     assert sorted(map(format_time, moments)) == list(map(format_time, sorted(moments)))
     assert [dt.datetime.fromisoformat(format_time(each)) for each in moments] == moments
 
@@ -74,7 +74,7 @@ def test_times_compare_as_text_as_they_do_as_times(moments):
         ([Point(1, dt.datetime(2026, 1, 1, tzinfo=dt.UTC))], [{"x": 1, "at": "2026-01-01T00:00:00.000000Z"}]),
     ],
 )
-def test_each_type_becomes_what_json_has(value, expected):
+def test_each_type_is_converted_to_a_json_type(value, expected):
     def refuse(constant: str) -> Any:
         raise AssertionError(constant)
 
@@ -83,6 +83,6 @@ def test_each_type_becomes_what_json_has(value, expected):
     assert "\n" not in written
 
 
-def test_what_nobody_thought_of_is_an_error_and_no_guess():
+def test_an_unknown_type_raises_type_error():
     with pytest.raises(TypeError, match="no JSON for object"):
         to_json({"a": [object()]})

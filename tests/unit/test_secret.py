@@ -1,4 +1,4 @@
-"""P10: a secret does not show, and text is cleaned of every piece of it that could be recognized."""
+"""P10: secrets are never shown, and every recognizable piece of them is masked in text."""
 
 from __future__ import annotations
 
@@ -12,40 +12,40 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from etl import secret
-from etl.secret import MASK, SHORTEST_PIECE, Secret, clean, clean_line, register_password, register_secret
+from etl.secret import MASK, MIN_PIECE_LENGTH, Secret, clean, clean_line, register_password, register_secret
 
 KEY = "1234$9f0c5be1d2a84f7793c6e0ab51d87f64c2e19a5b"
 # As keys are, but for the letter of the mask: with it, what is masked would show a piece of the key again.
 CHARACTERS = st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="*")
-KEYS = st.text(CHARACTERS, min_size=SHORTEST_PIECE, max_size=50) | st.text(
-    "ab$", min_size=SHORTEST_PIECE, max_size=50
+KEYS = st.text(CHARACTERS, min_size=MIN_PIECE_LENGTH, max_size=50) | st.text(
+    "ab$", min_size=MIN_PIECE_LENGTH, max_size=50
 )
 
 
-def pieces(value: str, size: int = SHORTEST_PIECE) -> set[str]:
+def pieces(value: str, size: int = MIN_PIECE_LENGTH) -> set[str]:
     return {value[start : start + size] for start in range(len(value) - size + 1)}
 
 
 @pytest.mark.parametrize("show", [str, repr, "{}".format, "{!r}".format, "%s".__mod__, ascii])
-def test_a_secret_shows_as_stars(show):
+def test_a_secret_is_printed_as_stars(show):
     assert show(Secret(KEY)) == MASK
     assert show([Secret(KEY)]) == f"[{MASK}]"
 
 
-def test_a_secret_that_is_logged_shows_as_stars(caplog):
+def test_a_secret_is_logged_as_stars(caplog):
     with caplog.at_level(logging.WARNING):
         logging.getLogger("test").warning("the key is %s", Secret(KEY))
     assert caplog.messages == [f"the key is {MASK}"]
 
 
 @pytest.mark.parametrize("leave", [pickle.dumps, copy.copy, copy.deepcopy, json.dumps, vars])
-def test_a_secret_leaves_in_no_other_way(leave):
+def test_a_secret_cannot_be_copied_out_in_other_ways(leave):
     with pytest.raises(TypeError) as caught:
         leave(Secret(KEY))
     assert not any(piece in str(caught.value) for piece in pieces(KEY))
 
 
-def test_a_secret_is_what_it_holds():
+def test_secrets_compare_by_value():
     assert Secret(KEY).reveal() == KEY
     assert Secret(KEY) == Secret(KEY) != Secret(f"{KEY}.")
     assert Secret(KEY) != KEY
@@ -68,7 +68,7 @@ def test_a_secret_is_what_it_holds():
         ("", ""),
     ],
 )
-def test_pieces_of_six_and_more_are_masked(text, clean):
+def test_pieces_of_at_least_six_characters_are_masked(text, clean):
     assert Secret(KEY).redact(text) == clean
 
 
@@ -84,12 +84,12 @@ def test_pieces_of_six_and_more_are_masked(text, clean):
         ("spwn 1pw", "spwn 1pw"),
     ],
 )
-def test_a_short_secret_is_masked_where_it_stands_by_itself(text, clean):
+def test_a_short_secret_is_masked_as_a_whole_word(text, clean):
     assert Secret("pw").redact(text) == clean
 
 
 @pytest.mark.parametrize("value", ["e", "$", ".", "5", "etl", "gcore"])
-def test_a_short_secret_garbles_no_other_word(value):
+def test_a_short_secret_is_not_masked_inside_other_words(value):
     text = "the server refused the letter settle [etled] at 15.55: gcores"
     assert Secret(value).redact(text) == text
     assert Secret(value).redact(f"password is {value} there") == "password is *** there"
@@ -104,7 +104,7 @@ def test_a_short_secret_garbles_no_other_word(value):
         ("", ""),
     ],
 )
-def test_in_our_own_words_only_unmistakable_pieces_are_masked(text, clean):
+def test_in_our_own_messages_only_unmistakable_pieces_are_masked(text, clean):
     assert Secret(KEY).redact_unmistakable(text) == clean
     assert Secret("postgres!2024").redact_unmistakable("needs postgres") == "needs postgres"
     assert Secret("postgres!2024").redact_unmistakable("is postgres!2024.") == "is ***."
@@ -116,7 +116,7 @@ def test_an_empty_secret_masks_nothing():
 
 @st.composite
 def texts_with_pieces(draw: st.DrawFn) -> tuple[str, str]:
-    """Draw a secret, and a text in which pieces of it, long and short, stand between other words."""
+    """Draw a secret, and a text with long and short pieces of it between other words."""
     value = draw(KEYS)
     ends = st.tuples(st.integers(0, len(value)), st.integers(0, len(value)))
     piece = ends.map(lambda pair: value[min(pair) : max(pair)])
@@ -125,7 +125,7 @@ def texts_with_pieces(draw: st.DrawFn) -> tuple[str, str]:
 
 
 @given(texts_with_pieces())
-def test_no_piece_of_six_is_left_in_any_text(drawn):
+def test_no_piece_of_six_characters_remains_in_any_text(drawn):
     value, text = drawn
     clean = Secret(value).redact(text)
     for piece in pieces(value):
@@ -133,7 +133,7 @@ def test_no_piece_of_six_is_left_in_any_text(drawn):
 
 
 @given(KEYS, st.text(max_size=60))
-def test_text_without_a_piece_is_left_alone(value, text):
+def test_text_without_a_piece_is_unchanged(value, text):
     secret = Secret(value)
     if not any(piece.lower() in text.lower() for piece in pieces(value)):
         assert secret.redact(text) == text
@@ -158,7 +158,7 @@ def no_secrets(monkeypatch) -> None:
 )
 @pytest.mark.parametrize("password", ["s3cr3t-Zk9wQ", "a%40b9cdefg"])
 @pytest.mark.usefixtures("no_secrets")
-def test_a_password_in_a_url_is_masked_as_it_is_written_and_as_it_is_meant(url, password):
+def test_a_password_in_a_url_is_masked_both_encoded_and_decoded(url, password):
     register_password(url.format(password))
     for shown in (password, password.replace("%40", "@"), url.format(password)):
         assert shown not in clean(f"the server says: {shown}.")
@@ -166,7 +166,7 @@ def test_a_password_in_a_url_is_masked_as_it_is_written_and_as_it_is_meant(url, 
 
 
 @pytest.mark.usefixtures("no_secrets")
-def test_a_password_in_any_url_is_masked_in_what_others_say():
+def test_a_password_in_any_url_is_masked_in_text_from_elsewhere():
     assert (
         clean("proxy http://me:pw@host:1 and ftp://a@b/c") == f"proxy http://me:{MASK}@host:1 and ftp://a@b/c"
     )
@@ -179,7 +179,7 @@ def test_a_password_in_any_url_is_masked_in_what_others_say():
 @pytest.mark.parametrize(
     "url", ["sqlite:///a:b@c.db", "postgresql://user@host/d", "postgresql:///d", "", "x"]
 )
-def test_a_url_without_a_password_hides_nothing(url):
+def test_a_url_without_a_password_masks_nothing(url):
     register_password(url)
     assert clean(f"at {url}") == f"at {url}"
 

@@ -222,7 +222,7 @@ def test_a_redirect_elsewhere_is_named_and_never_followed(location):
         assert "redirects to another host, https://login.corp.example, which was not sent the key" in str(
             caught.value
         )
-        assert "if it is the sign-in page of a network or proxy, sign in there" in str(caught.value)
+        assert "if it is the sign-in page of a network or proxy, sign in first" in str(caught.value)
         assert caught.value.exit_code == 3
 
 

@@ -1,4 +1,4 @@
-"""A progress bar on a terminal that goes away takes nothing with it."""
+"""A progress bar does not fail the sync when its terminal closes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize("is_gone", [False, True])
-def test_a_terminal_that_goes_away_is_no_failure_of_what_is_shown(monkeypatch, is_gone):
+def test_a_closed_terminal_does_not_fail_the_block(monkeypatch, is_gone):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
@@ -39,7 +39,7 @@ def test_a_terminal_that_goes_away_is_no_failure_of_what_is_shown(monkeypatch, i
     assert "tasks" in terminal.getvalue() or is_gone
 
 
-def test_what_fails_behind_the_bar_still_fails(monkeypatch):
+def test_an_exception_in_the_block_is_raised(monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
     with pytest.raises(ZeroDivisionError), progress_bar():
         raise ZeroDivisionError

@@ -1,4 +1,4 @@
-"""When the turns of `watch` are due, by a clock that a test moves."""
+"""When the turns of `watch` are due, on a simulated clock."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from etl.cli.schedule import Schedule, seconds_since_boot
 
 
 class Clock:
-    """A clock that only sleeping moves, a little further than asked for; and how long each nap was."""
+    """A simulated clock that only sleeping advances, by `late` more than requested; it records each sleep."""
 
     def __init__(self, *, late: float = 0.0) -> None:
         self.now, self.naps, self._late = 1000.0, [], late
@@ -25,7 +25,7 @@ class Clock:
 
 
 def starts(clock: Clock, every: float, turns: list[float]) -> list[float]:
-    """Give when each turn starts, from the first, if they take so long."""
+    """Return when each turn starts, relative to the first, for turns of these durations."""
     schedule = Schedule(dt.timedelta(seconds=every), clock=clock, sleep=clock.sleep)
     found = []
     for seconds in turns:
@@ -35,20 +35,20 @@ def starts(clock: Clock, every: float, turns: list[float]) -> list[float]:
     return found
 
 
-def test_turns_start_at_a_fixed_distance_whenever_one_ends():
+def test_turns_start_at_fixed_intervals():
     assert starts(Clock(), 300, [1, 299, 0, 120, 1]) == [0, 300, 600, 900, 1200]
 
 
-def test_a_machine_that_wakes_late_does_not_drift():
+def test_late_wake_ups_do_not_accumulate():
     clock = Clock(late=0.5)
     assert starts(clock, 10, [1] * 100)[-1] < 10 * 99 + 1
 
 
-def test_a_turn_that_takes_longer_is_followed_at_once_and_by_one_alone():
+def test_after_a_long_turn_one_turn_starts_immediately():
     assert starts(Clock(), 300, [1000, 1, 1, 1]) == [0, 1000, 1300, 1600]
 
 
-def test_turns_that_all_take_longer_follow_each_other():
+def test_turns_longer_than_the_interval_follow_each_other():
     assert starts(Clock(), 1, [5, 5, 5]) == [0, 5, 10]
 
 
@@ -69,12 +69,12 @@ def test_after_a_suspension_there_is_one_turn_and_no_burst():
         assert clock.now - before == pytest.approx(300)
 
 
-def test_a_day_is_waited_for_in_short_naps():
+def test_long_waits_are_split_into_short_sleeps():
     clock = Clock()
     starts(clock, 86_400, [1, 1])
     assert max(clock.naps) <= 60
 
 
-def test_the_clock_is_one_that_nobody_sets():
+def test_the_clock_is_monotonic():
     before = seconds_since_boot()
     assert seconds_since_boot() >= before > 0

@@ -1,0 +1,110 @@
+"""What `sync`, `watch` and `demo` print about one run."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import logging
+from typing import TYPE_CHECKING
+
+from etl.cli.console import message_of, say, say_json
+from etl.durations import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from etl.sync.summary import RunSummary
+
+logger = logging.getLogger(__name__)
+
+_KINDS = {
+    "full": "Full sync",
+    "incremental": "Incremental sync",
+    "since": "Re-read",
+    "partial": "Partial sync",
+}
+_COUNTERS = ("inserted", "updated", "unchanged", "removed", "rejected")
+
+
+@contextlib.contextmanager
+def reported(summary: RunSummary, *, as_json: bool) -> Iterator[None]:
+    """
+    Print the summary of the run in this block; after a failure only as JSON, with the error in it.
+
+    A warning on stderr counts the rejected records, however the run ended.
+    """
+    began_at = dt.datetime.now(dt.UTC)
+    try:
+        yield
+    except Exception as error:
+        summary.error = message_of(error)
+        summary.started_at = summary.started_at or began_at
+        summary.status = "failed" if summary.status == "running" else summary.status
+        if as_json:
+            say_json(summary)
+        raise
+    else:
+        (say_json if as_json else print_summary)(summary)
+    finally:
+        if summary.rejected:
+            logger.warning("%s", _rejection_warning(summary))
+
+
+def print_summary(summary: RunSummary) -> None:
+    """Print a run that succeeded, for people."""
+    say("\n  ".join(_lines(summary)))
+
+
+def count_rejected(summary: RunSummary) -> str:
+    """Return how many records were rejected, as the start of a sentence."""
+    verb = "would be" if summary.dry_run else "was" if summary.rejected == 1 else "were"
+    return f"{summary.rejected:,} record{'' if summary.rejected == 1 else 's'} {verb} rejected"
+
+
+def _rejection_warning(summary: RunSummary) -> str:
+    when = "after a sync, run" if summary.dry_run else "run"
+    return f"{count_rejected(summary)}: {when} gcore-etl rejected list to see why"
+
+
+def _lines(summary: RunSummary) -> Iterator[str]:
+    kind = _KINDS[summary.mode]
+    title, note = (f"Dry run ({kind.lower()})", "; nothing was written") if summary.dry_run else (kind, "")
+    run = "" if summary.run_id is None else f" (run {summary.run_id})"
+    yield (
+        f"{title} finished in {format_duration(summary.duration_seconds)}: "
+        f"{_counted(summary.tasks_seen, 'task')}, {_counted(summary.requests, 'request')}{run}{note}"
+    )
+    yield " · ".join(f"{name} {getattr(summary, name):,}" for name in _COUNTERS)
+    if summary.results_waiting is not None:
+        yield f"results: {summary.results_archived:,} archived, {_pending(summary)}"
+    if summary.unreadable_times:
+        yield (
+            f"subtitles: {summary.unreadable_times:,} have no valid start or end time "
+            "and were stored without it"
+        )
+    if facts := " · ".join(_facts(summary)):
+        yield facts
+
+
+def _facts(summary: RunSummary) -> Iterator[str]:
+    if summary.watermark is not None:
+        yield f"watermark {summary.watermark:%Y-%m-%d %H:%M:%S} UTC"
+    if summary.date_filter is not None:
+        yield f"date filter {summary.date_filter}"
+    if summary.audit is not None:
+        yield f"count audit {'ok' if summary.audit == 'agrees' else summary.audit}"
+
+
+def _pending(summary: RunSummary) -> str:
+    pending = f"{summary.results_waiting:,} pending"
+    if summary.results_syncs_left:
+        syncs = f"{summary.results_syncs_left:,} more sync{'' if summary.results_syncs_left == 1 else 's'}"
+        if summary.results_seconds_left is not None:
+            syncs += f", about {format_duration(max(1, round(summary.results_seconds_left)))}"
+        return f"{pending} ({syncs})"
+    # Every result was requested, and the API does not have these yet.
+    return f"{pending} (not available yet)" if summary.results_waiting else pending
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,97 @@
+"""The report that `sync`, `watch` and `demo` print about one run."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+from etl.cli.run_report import count_rejected, print_summary
+from etl.sync.summary import RunSummary
+
+WATERMARK = dt.datetime(2026, 12, 1, 14, 39, 57, 123_456, dt.UTC)
+FULL = {
+    "run_id": 1,
+    "mode": "full",
+    "tasks_seen": 2000,
+    "requests": 409,
+    "inserted": 2000,
+    "duration_seconds": 0.564338,
+    "watermark": WATERMARK,
+    "date_filter": "gte",
+}
+
+
+def lines(capsys: pytest.CaptureFixture[str], **facts: object) -> list[str]:
+    """Return the report about a run with these facts."""
+    print_summary(RunSummary(**facts))
+    return capsys.readouterr().out.splitlines()
+
+
+def test_a_report_has_title_counters_results_and_facts(capsys):
+    results = {"results_waiting": 1489, "results_syncs_left": 4, "results_seconds_left": 2.1}
+    assert lines(capsys, **FULL, results_archived=400, audit="agrees", **results) == [
+        "Full sync finished in 0.6 s: 2,000 tasks, 409 requests (run 1)",
+        "  inserted 2,000 · updated 0 · unchanged 0 · removed 0 · rejected 0",
+        "  results: 400 archived, 1,489 pending (4 more syncs, about 2 s)",
+        "  watermark 2026-12-01 14:39:57 UTC · date filter gte · count audit ok",
+    ]
+
+
+@pytest.mark.parametrize(
+    "mode, title",
+    [
+        ("incremental", "Incremental sync"),
+        ("full", "Full sync"),
+        ("since", "Re-read"),
+        ("partial", "Partial sync"),
+    ],
+)
+def test_the_title_names_the_mode(capsys, mode, title):
+    report = lines(capsys, mode=mode, run_id=3, tasks_seen=1, requests=1, duration_seconds=65)
+    assert report[0] == f"{title} finished in 1 min 5 s: 1 task, 1 request (run 3)"
+
+
+def test_a_dry_run_says_that_nothing_was_written(capsys):
+    report = lines(capsys, **{**FULL, "run_id": None, "dry_run": True})
+    assert report[0] == (
+        "Dry run (full sync) finished in 0.6 s: 2,000 tasks, 409 requests; nothing was written"
+    )
+
+
+@pytest.mark.parametrize(
+    "facts, expected",
+    [
+        ({"results_waiting": 0, "results_syncs_left": 0}, "0 pending"),
+        ({"results_waiting": 7, "results_syncs_left": 0}, "7 pending (not available yet)"),
+        ({"results_waiting": 7, "results_syncs_left": 1}, "7 pending (1 more sync)"),
+        (
+            {"results_waiting": 9000, "results_syncs_left": 5, "results_seconds_left": 1234.5},
+            "9,000 pending (5 more syncs, about 21 min)",
+        ),
+    ],
+)
+def test_pending_results_are_explained(capsys, facts, expected):
+    assert f"  results: 0 archived, {expected}" in lines(capsys, **FULL, **facts)
+
+
+def test_without_results_there_is_no_line_about_them(capsys):
+    assert not any("results" in line for line in lines(capsys, **FULL))
+
+
+def test_an_audit_that_found_a_difference_is_shown(capsys):
+    assert lines(capsys, **FULL, audit="3 missed, found by status")[-1].endswith(
+        "count audit 3 missed, found by status"
+    )
+
+
+@pytest.mark.parametrize(
+    "facts, expected",
+    [
+        ({"rejected": 1}, "1 record was rejected"),
+        ({"rejected": 1200}, "1,200 records were rejected"),
+        ({"rejected": 2, "dry_run": True}, "2 records would be rejected"),
+    ],
+)
+def test_rejected_records_are_counted_in_a_sentence(facts, expected):
+    assert count_rejected(RunSummary(**facts)) == expected
