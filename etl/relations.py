@@ -7,33 +7,45 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import sqlalchemy as sa
 
+from etl.enums import (
+    Category,
+    HistoryEvent,
+    ResultKind,
+    ResultState,
+    RunMode,
+    RunStatus,
+    TaskStatus,
+    TaskType,
+)
 from etl.models import METADATA, Json, UtcDateTime
 from etl.views import catalog
 from etl.views.view import ColumnType, Enumeration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from enum import StrEnum
 
     from sqlalchemy.types import TypeEngine
 
     from etl.views.view import ColumnKind
 
-_STATUSES = ("RECEIVED", "PENDING", "STARTED", "RETRY", "SUCCESS", "FAILURE", "REVOKED")
-_CATEGORIES = ("nsfw", "soft_nudity", "hard_nudity", "sport")
-# The values of each enumeration that are known in advance, in their natural order; the API may add others.
-KNOWN_VALUES: dict[Enumeration, tuple[str, ...]] = {
-    catalog.TASK_NAME: ("transcription", "content-moderation"),
-    catalog.STATUS: _STATUSES,
-    catalog.CATEGORY: _CATEGORIES,
+# The values that are known in advance, in their natural order; the API may add others.
+_VOCABULARIES: dict[Enumeration, type[StrEnum] | tuple[()]] = {
+    catalog.TASK_NAME: TaskType,
+    catalog.STATUS: TaskStatus,
+    catalog.CATEGORY: Category,
     catalog.AUDIO_LANGUAGE: (),
     Enumeration(("tasks.subtitles_language",)): (),
-    catalog.OBSERVED_STATUS: _STATUSES,
-    Enumeration(("task_history.event",)): ("discovered", "changed", "removed", "reappeared"),
-    catalog.RESULT_STATE: ("archived", "unavailable", "expired"),
-    Enumeration(("task_results.kind",)): ("transcription", *_CATEGORIES, "failure"),
+    catalog.OBSERVED_STATUS: TaskStatus,
+    Enumeration(("task_history.event",)): HistoryEvent,
+    catalog.RESULT_STATE: ResultState,
+    Enumeration(("task_results.kind",)): ResultKind,
     Enumeration(("detections.label",)): (),
-    Enumeration(("sync_runs.mode",)): ("incremental", "full", "since", "partial"),
-    Enumeration(("sync_runs.status",)): ("running", "succeeded", "failed", "interrupted"),
+    Enumeration(("sync_runs.mode",)): RunMode,
+    Enumeration(("sync_runs.status",)): RunStatus,
+}
+KNOWN_VALUES = {
+    enumeration: tuple(member.value for member in known) for enumeration, known in _VOCABULARIES.items()
 }
 _ENUMERATIONS = {column: enumeration for enumeration in KNOWN_VALUES for column in enumeration.columns}
 _TYPES: tuple[tuple[type[TypeEngine[Any]], ColumnType], ...] = (

@@ -19,6 +19,7 @@ from etl.cli.report import import_report, write
 from etl.cli.run_report import print_summary
 from etl.cli.signals import interruptible
 from etl.durations import format_duration
+from etl.enums import TaskStatus
 from etl.settings import Settings, parse_api_key
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ def fill(database_url: str, *, now: dt.datetime) -> None:
 
 
 def _oldest_successes(world: World, number: int) -> list[str]:
-    succeeded = (task.task_id for task in world.tasks.values() if task.status == "SUCCESS")
+    succeeded = (task.task_id for task in world.tasks.values() if task.status == TaskStatus.SUCCESS)
     return list(itertools.islice(succeeded, number))
 
 

@@ -14,6 +14,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from etl.durations import parse_duration
+from etl.enums import TaskType
 from etl.host_guard import parse_host
 from etl.settings import parse_api_key
 
@@ -142,7 +143,7 @@ class FilterValue(Text):
 class TaskName(Text):
     """A task type. Unknown ones are accepted, because the API may add some."""
 
-    known = ("transcription", "content-moderation")
+    known = tuple(TaskType)
 
 
 class TaskNameFilter(TaskName, FilterValue):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from etl.cli.console import message_of, say, say_json
 from etl.durations import format_duration
+from etl.enums import RunMode, RunStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _KINDS = {
-    "full": "Full sync",
-    "incremental": "Incremental sync",
-    "since": "Re-read",
-    "partial": "Partial sync",
+    RunMode.FULL: "Full sync",
+    RunMode.INCREMENTAL: "Incremental sync",
+    RunMode.SINCE: "Re-read",
+    RunMode.PARTIAL: "Partial sync",
 }
 _COUNTERS = ("inserted", "updated", "unchanged", "removed", "rejected")
 
@@ -39,7 +40,8 @@ def reported(summary: RunSummary, *, as_json: bool) -> Iterator[None]:
     except Exception as error:
         summary.error = message_of(error)
         summary.started_at = summary.started_at or began_at
-        summary.status = "failed" if summary.status == "running" else summary.status
+        if summary.status == RunStatus.RUNNING:
+            summary.status = RunStatus.FAILED
         if as_json:
             say_json(summary)
         raise

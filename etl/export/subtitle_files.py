@@ -17,7 +17,7 @@ from etl.files import make_folder
 from etl.frames.chunks import connected
 from etl.load.dialect import is_any_of
 from etl.load.subtitle_formats import as_srt, as_webvtt, has_subtitles, srt_of_webvtt
-from etl.models import RESULTS, SUBTITLES, TASKS
+from etl.models import RESULTS, SUBTITLES, TASKS, ResultState
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -105,7 +105,7 @@ def _iter_transcripts(
     query = (
         sa.select(RESULTS.c.task_id, RESULTS.c.vtt, RESULTS.c.text.is_not(None).label("has_text"))
         .join(TASKS, TASKS.c.task_id == RESULTS.c.task_id)
-        .where(RESULTS.c.state == "archived", *conditions)
+        .where(RESULTS.c.state == ResultState.ARCHIVED, *conditions)
         .order_by(RESULTS.c.task_id)
         .limit(_CHUNK_TRANSCRIPTS)
     )

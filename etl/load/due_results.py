@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from etl.models import DETAIL_DUE, RESULT_DUE, RESULTS, TASKS
+from etl.models import DETAIL_DUE, RESULT_DUE, RESULTS, TASKS, ResultState, TaskStatus
 
 # The API keeps a result for "one month", which it does not define.
 MIN_RETENTION, MAX_RETENTION = dt.timedelta(days=30), dt.timedelta(days=31)
@@ -56,11 +56,13 @@ def due_results(
         RESULTS, RESULTS.c.task_id == TASKS.c.task_id
     )
     # An archived result is retried only if the task has run again since.
-    retries = retries.where(RESULTS.c.state.in_(["unavailable", "archived"]), ~TASKS.c.is_result_due)
+    retries = retries.where(
+        RESULTS.c.state.in_([ResultState.UNAVAILABLE, ResultState.ARCHIVED]), ~TASKS.c.is_result_due
+    )
     retries = retries.where(next_attempt_at.is_not(None) if is_all else next_attempt_at < now)
     queries = (
         new.where(completed_at >= past),
-        new.where(completed_at >= past, TASKS.c.status == "FAILURE"),
+        new.where(completed_at >= past, TASKS.c.status == TaskStatus.FAILURE),
         # Lists of the older API version have no times.
         new.where(completed_at.is_(None)),
         retries.order_by(next_attempt_at),
@@ -70,7 +72,7 @@ def due_results(
 
     def rank(due: DueResult) -> tuple[bool, bool, int, dt.datetime, str]:
         row = found[due.task_id]
-        place = 1 if row.status == "FAILURE" else 2
+        place = 1 if row.status == TaskStatus.FAILURE else 2
         if due.finished_at < now - MIN_RETENTION + _URGENT_WITHIN:
             place = 0
         return due.is_expired(now), row.failures > 0, place, due.finished_at, due.task_id
@@ -90,7 +92,9 @@ def due_results(
 
 def any_archived_result(connection: sa.Connection, now: dt.datetime) -> DueResult | None:
     """Return one archived result, if there is any. Fetching it shows whether the API still serves results."""
-    task_id = connection.scalar(sa.select(RESULTS.c.task_id).where(RESULTS.c.state == "archived").limit(1))
+    task_id = connection.scalar(
+        sa.select(RESULTS.c.task_id).where(RESULTS.c.state == ResultState.ARCHIVED).limit(1)
+    )
     return None if task_id is None else DueResult(task_id=task_id, finished_at=now)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from etl.load.dialect import as_rows, insert, is_any_of
-from etl.models import DETAIL_DUE, HISTORY, IN_FLIGHT, RESULT_DUE, RESULTS, TASKS
+from etl.models import DETAIL_DUE, HISTORY, IN_FLIGHT, RESULT_DUE, RESULTS, TASKS, HistoryEvent
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -109,7 +109,7 @@ def _mark(connection: sa.Connection, condition: sa.ColumnElement[bool], observat
         TASKS.c.task_id,
         sa.literal(observation.run_id),
         sa.literal(at, HISTORY.c.observed_at.type),
-        sa.literal("removed"),
+        sa.literal(HistoryEvent.REMOVED.value),
         *state,
         *state,
     ).where(condition)

@@ -16,7 +16,7 @@ from etl.load.dialect import is_any_of
 from etl.load.subtitle_formats import as_webvtt, has_subtitles
 from etl.load.transcript_index import index_transcripts
 from etl.load.transform import CLOCK_RESOLUTION
-from etl.models import DETAIL_DUE, DETECTIONS, RESULT_DUE, RESULTS, SUBTITLES, TASKS
+from etl.models import DETAIL_DUE, DETECTIONS, RESULT_DUE, RESULTS, SUBTITLES, TASKS, ResultState
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -131,7 +131,11 @@ def _rows_of(
         known = stored.get(answer.due.task_id)
         if answer.due.is_early and not answer.has_result:
             continue
-        if known is not None and known["state"] == "archived" and not _is_fuller(answer.found, known):
+        if (
+            known is not None
+            and known["state"] == ResultState.ARCHIVED
+            and not _is_fuller(answer.found, known)
+        ):
             if not answer.due.is_detail_only:
                 _update_attempts(connection, answer, known, now)
             continue
@@ -181,9 +185,9 @@ def _row(answer: FetchedResult, known: sa.RowMapping | None, now: dt.datetime) -
             values = {name: getattr(answer.found, name) for name in _FROM_PAYLOAD}
             if not has_subtitles(values["vtt"]) and answer.found.subtitles:
                 values["vtt"] = as_webvtt(answer.found.subtitles)
-            return {**row, **values, "state": "archived", "fetched_at": now}
+            return {**row, **values, "state": ResultState.ARCHIVED, "fetched_at": now}
     next_attempt_at = _next_attempt(answer, row, now)
-    state = "expired" if next_attempt_at is None else "unavailable"
+    state = ResultState.EXPIRED if next_attempt_at is None else ResultState.UNAVAILABLE
     return {**row, "state": state, "next_attempt_at": next_attempt_at}
 
 

@@ -193,5 +193,5 @@ def _is_detail_due(payload: TaskPayload) -> bool:
 def _archived(connection: sa.Connection, task_ids: list[str]) -> set[str]:
     if not task_ids:
         return set()
-    query = sa.select(RESULTS.c.task_id).where(RESULTS.c.state == ResultState.ARCHIVED.value)
+    query = sa.select(RESULTS.c.task_id).where(RESULTS.c.state == ResultState.ARCHIVED)
     return set(connection.scalars(query.where(is_any_of(connection, RESULTS.c.task_id, task_ids))))

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from etl.load.bulk import insert_rows
 from etl.load.dialect import is_any_of
 from etl.load.tokenizer import VERSION, tokenize
-from etl.models import PARTS, RESULTS, STATE, SUBTITLES
+from etl.models import PARTS, RESULTS, STATE, SUBTITLES, ResultState
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -122,7 +122,7 @@ def _delete(connection: sa.Connection, task_ids: Collection[str]) -> None:
 def _next_transcripts(connection: sa.Connection, last: str) -> list[str]:
     query = (
         sa.select(RESULTS.c.task_id)
-        .where(RESULTS.c.task_id > last, RESULTS.c.state == "archived")
+        .where(RESULTS.c.task_id > last, RESULTS.c.state == ResultState.ARCHIVED)
         .order_by(RESULTS.c.task_id)
         .limit(_TRANSCRIPTS_PER_COMMIT)
     )

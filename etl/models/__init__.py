@@ -11,9 +11,7 @@ The tables, as declarative classes. `migrations/` alone creates them; a test hol
             print(task.task_id, task.result.error if task.result else None)
 """
 
-from etl.models.base import METADATA, Base, Json, UtcDateTime
-from etl.models.bookkeeping import REJECTED, RUNS, STATE, RejectedRecord, SyncRun, SyncStateRow
-from etl.models.enums import (
+from etl.enums import (
     OPEN_STATUSES,
     STATUSES_WITH_RESULT,
     TERMINAL_STATUSES,
@@ -27,6 +25,8 @@ from etl.models.enums import (
     TaskStatus,
     TaskType,
 )
+from etl.models.base import METADATA, Base, Json, UtcDateTime
+from etl.models.bookkeeping import REJECTED, RUNS, STATE, RejectedRecord, SyncRun, SyncStateRow
 from etl.models.fields import ApiField, FieldKind
 from etl.models.result import (
     DETECTIONS,

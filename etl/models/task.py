@@ -8,8 +8,8 @@ from typing import Any, cast
 from sqlalchemy import BigInteger, Index, MetaData, Table, false, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from etl.enums import TERMINAL_STATUSES
 from etl.models.base import Base, BigSerial
-from etl.models.enums import TERMINAL_STATUSES
 from etl.models.fields import api_field, api_fields
 from etl.models.result import Detection, Subtitle, TaskResult
 

@@ -12,6 +12,7 @@ from etl import frames
 from etl.frames.chunks import connected
 from etl.frames.times import parse_range
 from etl.load.due_results import MIN_RETENTION
+from etl.models import ResultState, TaskType
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -150,7 +151,7 @@ class _Collector:
         for frame in (outcomes, minutes, timeline):
             frame["type"] = _type_of(frame)
         failures, stalls, expiring = self._ranged("failures"), self._now("stalls"), self._expiring()
-        transcribed = outcomes[outcomes["task_name"] == "transcription"]
+        transcribed = outcomes[outcomes["task_name"] == TaskType.TRANSCRIPTION]
         return Figures(
             since=self._since,
             until=self._until,
@@ -212,7 +213,7 @@ class _Collector:
         results = frames.results(
             self._connection, since=self._since, until=self._until, columns=["kind", "state", "detected"]
         )
-        is_moderation = (results["state"] == "archived") & results["detected"].notna()
+        is_moderation = (results["state"] == ResultState.ARCHIVED) & results["detected"].notna()
         grouped = results[is_moderation].groupby("kind", observed=True)
         found: pd.DataFrame = grouped.agg(results=("detected", "size"), detected=("detected", "sum"))
         return found.sort_values("results", ascending=False).reset_index()

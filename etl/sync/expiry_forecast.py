@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from etl.durations import format_duration
 from etl.load.dialect import utc_day
 from etl.load.due_results import MAX_RETENTION, MIN_RETENTION
-from etl.models import RESULT_DUE, RESULTS, RUNS, TASKS
+from etl.models import RESULT_DUE, RESULTS, RUNS, TASKS, ResultState
 
 # Assumed until a second run shows the real interval.
 USUAL_INTERVAL = dt.timedelta(days=1)
@@ -104,7 +104,7 @@ def _count_by_day(connection: sa.Connection) -> list[Counter[str | None]]:
     day = utc_day(connection, TASKS.c.completed_at)
     never_asked = sa.select(day, sa.func.count()).select_from(TASKS).where(RESULT_DUE).group_by(day)
     again = sa.select(day, sa.func.count()).join_from(RESULTS, TASKS, RESULTS.c.task_id == TASKS.c.task_id)
-    again = again.where(RESULTS.c.state == "unavailable", ~TASKS.c.is_result_due).group_by(day)
+    again = again.where(RESULTS.c.state == ResultState.UNAVAILABLE, ~TASKS.c.is_result_due).group_by(day)
     counts: list[Counter[str | None]] = []
     for query in (never_asked, again):
         counts.append(Counter())

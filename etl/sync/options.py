@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from etl.enums import RunMode
+
 if TYPE_CHECKING:
     import datetime as dt
 
@@ -32,10 +34,10 @@ class SyncOptions:
         named = {name: getattr(self, name) for name in ("task_name", "status", "search", "task_id")}
         return {name: value for name, value in named.items() if value is not None}
 
-    def mode(self, *, is_first: bool) -> str:
+    def mode(self, *, is_first: bool) -> RunMode:
         """Return the mode of the run, as stored in `sync_runs.mode`."""
         if self.filters:
-            return "partial"
+            return RunMode.PARTIAL
         if self.since is not None:
-            return "since"
-        return "full" if self.is_full or is_first else "incremental"
+            return RunMode.SINCE
+        return RunMode.FULL if self.is_full or is_first else RunMode.INCREMENTAL

@@ -16,6 +16,7 @@ from etl.database import (
     require_upgrade_privileges,
     sequences_behind,
 )
+from etl.enums import RunMode, RunStatus
 from etl.load.removals import SeenTasks
 from etl.models import RUNS, STATE
 
@@ -69,5 +70,5 @@ def _upgrade(connection: Connection) -> bool:
 def _write(connection: Connection) -> None:
     connection.execute(sa.update(STATE).values(state_id=STATE.c.state_id))
     now = dt.datetime.now(dt.UTC)
-    row = {"run_id": _NO_RUN, "started_at": now, "mode": "full", "status": "running"}
+    row = {"run_id": _NO_RUN, "started_at": now, "mode": RunMode.FULL, "status": RunStatus.RUNNING}
     connection.execute(sa.insert(RUNS).values(row))

@@ -14,6 +14,7 @@ import datetime as dt
 import logging
 from typing import TYPE_CHECKING
 
+from etl.enums import RunStatus
 from etl.errors import Interrupted, MassRemoval, SourceError
 from etl.extract.date_filter import shows_later_than
 from etl.load.indexes import build_indexes
@@ -276,7 +277,7 @@ class Run:
 
     def _close(self) -> None:
         self._count()
-        self.summary.status = "succeeded"
+        self.summary.status = RunStatus.SUCCEEDED
         if not self.summary.dry_run:
             with self._connection.begin():
                 close_run(self._connection, self.summary, self._now())
@@ -333,7 +334,7 @@ class Run:
         """Close the run as failed or interrupted, if the database still lets it."""
         summary = self.summary
         was_stopped = isinstance(error, (Interrupted, KeyboardInterrupt))
-        summary.status = "interrupted" if was_stopped else "failed"
+        summary.status = RunStatus.INTERRUPTED if was_stopped else RunStatus.FAILED
         summary.error = error_line(error)
         self._count()
         self._client.stopping.set()

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from etl.load.stored_tasks import count_in_flight
-from etl.models import REJECTED, RUNS, TASKS
+from etl.models import REJECTED, RUNS, TASKS, RunStatus
 from etl.sync.state import read_state
 
 SOON = dt.timedelta(days=7)
@@ -76,7 +76,7 @@ def read_status(connection: sa.Connection) -> Status:
         last_full_at=state.last_full_at,
         last_run=runs[0] if runs else None,
         last_success_at=connection.scalar(
-            sa.select(sa.func.max(RUNS.c.finished_at)).where(RUNS.c.status == "succeeded")
+            sa.select(sa.func.max(RUNS.c.finished_at)).where(RUNS.c.status == RunStatus.SUCCEEDED)
         ),
     )
 

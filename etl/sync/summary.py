@@ -7,6 +7,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+from etl.enums import RunMode, RunStatus
+
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Iterator
@@ -29,8 +31,8 @@ class RunSummary:
     """The counters and facts of one run, updated while it runs. After a failure they show how far it got."""
 
     run_id: int | None = None
-    status: str = "running"
-    mode: str = "incremental"
+    status: RunStatus = RunStatus.RUNNING
+    mode: RunMode = RunMode.INCREMENTAL
     requests: int = 0
     pages: int = 0
     tasks_seen: int = 0
