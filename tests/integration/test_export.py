@@ -193,7 +193,7 @@ def test_csv_for_excel_follows_the_rules_of_excel(engine, migrated_url, tmp_path
     assert row["total_time_sec"] == "1,5"
     assert not caplog.records
     export("task_results", file, source=migrated_url, excel_separator=",")
-    assert caplog.messages == ["1 cells were truncated to 32,767 characters, the limit of Excel"]
+    assert caplog.messages == ["cells truncated to 32,767 characters, the limit of Excel: 1"]
     folder = tmp_path / "parts"
     export("tasks", folder, source=migrated_url, format="csv", partition_by="day", excel_separator=",")
     assert (folder / "day=2026-06-26" / "part-0.csv").read_bytes().startswith(b"\xef\xbb\xbf")
