@@ -60,12 +60,10 @@ class ExcelLosses:
         """Return the warnings for the user."""
         found = []
         if self.cells:
-            found.append(
-                f"{self.cells:,} cells were truncated to {MAX_UNITS:,} characters, the limit of Excel"
-            )
+            found.append(f"cells truncated to {MAX_UNITS:,} characters, the limit of Excel: {self.cells:,}")
         if self.rows:
             found.append(
-                f"Excel will not show the last {self.rows:,} rows, because a sheet holds {MAX_ROWS:,}; "
+                f"rows that Excel will not show, because a sheet holds {MAX_ROWS:,}: {self.rows:,}; "
                 "export fewer with --since and --until, or several files with --partition-by"
             )
         return found

@@ -20,12 +20,16 @@ from etl.views.catalog import VIEWS
 # In the order of creation.
 NAMES = tuple(VIEWS)
 
-# micros(instant): microseconds since 1970. instant(micros): the reverse. utc_day(instant): 'YYYY-MM-DD'.
-# seconds(micros): as double precision. mean_seconds(micros): their mean over a group. now_micros(): the
-# current time. place(text, part): the position of the part, from 1, or 0. ascii_lower(text): lower case,
-# for ASCII letters only. percentiles(span), spans(): the query in the file of that name; percentiles() of
-# that column of task_timeline. is_plain(text): whether it consists of ASCII letters, digits, hyphens and
-# full stops.
+# micros(instant): microseconds since 1970
+# instant(micros): the reverse
+# utc_day(instant): 'YYYY-MM-DD'
+# seconds(micros): double precision
+# mean_seconds(micros): the mean over a group
+# now_micros(): the current time
+# place(text, part): the position of the part, from 1, or 0
+# ascii_lower(text): lower case, for ASCII letters only
+# is_plain(text): whether it consists of ASCII letters, digits, hyphens and full stops
+# percentiles(span), spans(): the query in the file of that name, the first for a column of task_timeline
 _IS_PLAIN = f"(ltrim({{0}}, '{string.ascii_letters}{string.digits}-.') = '')"
 _FUNCTIONS = {
     "sqlite": {
@@ -58,8 +62,7 @@ _FUNCTIONS = {
         "is_plain": _IS_PLAIN,
     },
 }
-# The argument of a call may contain calls, nested up to three deep: `seconds(micros(a) - micros(coalesce(b,
-# c)))`.
+# The argument of a call may contain calls, three levels deep: `seconds(micros(a) - micros(coalesce(b, c)))`.
 _ARGUMENT = functools.reduce(lambda inner, _: rf"(?:[^()]|\({inner}\))*", range(3), r"[^()]*")
 _TWO_QUERIES = re.compile(
     r".*?^-- SQLite:\n(?P<sqlite>.*)^-- Postgres:\n(?P<postgresql>.*)", re.DOTALL | re.MULTILINE
@@ -73,7 +76,9 @@ def names_at(revision: str | None) -> tuple[str, ...]:
 
     In an older database a later view's name may belong to a view of the user's.
     """
-    return tuple(view.name for view in VIEWS.values() if revision is not None and view.since <= revision)
+    return tuple(
+        view.name for view in VIEWS.values() if revision is not None and view.introduced_in <= revision
+    )
 
 
 def definition(name: str, dialect: str) -> str:

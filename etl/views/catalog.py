@@ -47,10 +47,10 @@ _VIEWS = (
             "API states it, half the interval if both bounds are known, otherwise null. wait_seconds is "
             "the time from created_at to started_at; null if created_error_seconds is null or the "
             "difference is negative. duration_seconds is the figure of the API, otherwise the time from "
-            "started_at to completed_at. removed_at is when a sync found that the task was removed at the"
-            " source."
+            "started_at to completed_at. removed_at is when a sync found that the task was removed at the "
+            "source."
         ),
-        since="0003",
+        introduced_in="0003",
         columns={
             "task_id": TEXT,
             "task_name": TASK_NAME,
@@ -74,7 +74,7 @@ _VIEWS = (
             "The day is that of task_timeline.created_at, as text 'YYYY-MM-DD'; null if the creation time is "
             "unknown. total_seconds is the total processing time, 0 if no task has run."
         ),
-        since="0003",
+        introduced_in="0003",
         columns={
             "day": DAY,
             "task_name": TASK_NAME,
@@ -89,7 +89,7 @@ _VIEWS = (
         name="task_durations",
         row="One row per task type (task_name and category): how long its tasks ran, in seconds.",
         notes=f"Includes every task with a known duration, whatever its status. {_INTERPOLATION}",
-        since="0003",
+        introduced_in="0003",
         columns=_PERCENTILES,
         order=("task_name", "category"),
         unaggregated="task_timeline",
@@ -104,7 +104,7 @@ _VIEWS = (
             "The creation time is task_timeline.created_at. Includes every task with a known wait, "
             f"whatever its status. {_INTERPOLATION}"
         ),
-        since="0007",
+        introduced_in="0007",
         columns=_PERCENTILES,
         order=("task_name", "category"),
         unaggregated="task_timeline",
@@ -121,7 +121,7 @@ _VIEWS = (
             "none. success_rate is succeeded / (succeeded + failed), from 0 to 1; null if all tasks were "
             "revoked."
         ),
-        since="0007",
+        introduced_in="0007",
         columns={
             "day": DAY,
             "task_name": TASK_NAME,
@@ -140,15 +140,15 @@ _VIEWS = (
     View(
         name="minutes_daily",
         row=(
-            "One row per day (UTC), task type and category: the processing time, in minutes, of the tasks"
-            " that finished on that day."
+            "One row per day (UTC), task type and category: the processing time, in minutes, of the tasks "
+            "that finished on that day."
         ),
         notes=(
             "succeeded_minutes counts successful tasks only. Gcore bills by the length of the analysed video "
             "instead, which the API does not state; video_lengths has a lower bound. The day is that of "
             "completed_at, otherwise of changed_at, as text 'YYYY-MM-DD'."
         ),
-        since="0007",
+        introduced_in="0007",
         columns={
             "day": DAY,
             "task_name": TASK_NAME,
@@ -169,7 +169,7 @@ _VIEWS = (
         notes=(
             "Gcore bills by the length of the analysed video, which neither the API nor this database states."
         ),
-        since="0009",
+        introduced_in="0009",
         columns={"task_id": TEXT, "lines": INTEGER, "at_least_seconds": DOUBLE},
         order=("task_id",),
         has_task_time=True,
@@ -178,12 +178,12 @@ _VIEWS = (
         name="status_spans",
         row="One row per interval during which a task kept one status, as observed by the syncs.",
         notes=(
-            "Timestamps are in UTC; valid_from is inclusive, valid_to exclusive. valid_to and seconds are"
-            " null while the task still has the status. An interval also ends when the task is removed at"
-            " the source. A change of progress does not end it. history_id is the row of task_history "
+            "Timestamps are in UTC; valid_from is inclusive, valid_to exclusive. valid_to and seconds are "
+            "null while the task still has the status. An interval also ends when the task is removed at "
+            "the source. A change of progress does not end it. history_id is the row of task_history "
             "that opened the interval; it orders the intervals of a task."
         ),
-        since="0003",
+        introduced_in="0003",
         columns={
             "task_id": TEXT,
             "status": OBSERVED_STATUS,
@@ -202,7 +202,7 @@ _VIEWS = (
             "did, and how long they had kept the first on average, in seconds."
         ),
         notes="If a task was removed at the source and reappeared, that is not a transition.",
-        since="0003",
+        introduced_in="0003",
         columns={
             "from_status": OBSERVED_STATUS,
             "to_status": OBSERVED_STATUS,
@@ -218,10 +218,10 @@ _VIEWS = (
         row="One row per task that was restarted, as observed by the syncs.",
         notes=(
             "retried is how often it changed to RETRY; fell_back how often it returned to PENDING or "
-            "RECEIVED from STARTED or RETRY. last_at (UTC) is when the last of these was observed; status"
-            " is the present status."
+            "RECEIVED from STARTED or RETRY. last_at (UTC) is when the last of these was observed; status "
+            "is the present status."
         ),
-        since="0007",
+        introduced_in="0007",
         columns={
             "task_id": TEXT,
             "task_name": TASK_NAME,
@@ -242,7 +242,7 @@ _VIEWS = (
             "error is null if the result was not fetched. failed_at (UTC) is completed_at, otherwise "
             "changed_at."
         ),
-        since="0003",
+        introduced_in="0003",
         columns={
             "task_id": TEXT,
             "task_name": TASK_NAME,
@@ -267,7 +267,7 @@ _VIEWS = (
             "The kind is the text before the first colon, at most 80 characters, because the rest often "
             "names a file or a size. Null if no error is known."
         ),
-        since="0007",
+        introduced_in="0007",
         columns={
             "task_name": TASK_NAME,
             "category": CATEGORY,
@@ -287,7 +287,7 @@ _VIEWS = (
             "task_timeline.created_at, otherwise since a sync first saw the task; unchanged_seconds the time "
             "since a sync last saw the task change."
         ),
-        since="0003",
+        introduced_in="0003",
         columns={
             "task_id": TEXT,
             "task_name": TASK_NAME,
@@ -307,10 +307,10 @@ _VIEWS = (
         name="stalls",
         row="One row per task in flight that no sync has seen change for at least an hour.",
         notes=(
-            "Spans are in seconds until now. usual_seconds is the 95th percentile of the durations of its"
-            " task type; null if none is known."
+            "Spans are in seconds until now. usual_seconds is the 95th percentile of the durations of its "
+            "task type; null if none is known."
         ),
-        since="0007",
+        introduced_in="0007",
         columns={
             "task_id": TEXT,
             "task_name": TASK_NAME,
@@ -337,7 +337,7 @@ _VIEWS = (
             "from now and is negative once that has passed. state is null if the result was never "
             "requested."
         ),
-        since="0003",
+        introduced_in="0003",
         columns={
             "task_id": TEXT,
             "task_name": TASK_NAME,
@@ -360,10 +360,10 @@ _VIEWS = (
         notes=(
             "Timestamps are in UTC, spans in seconds until now. synced_at is the start of the last "
             "incremental or full sync that succeeded; all tasks up to watermark are stored; last_full_at "
-            "is the time of the last complete scan, which finds removed tasks. failed_since is the number"
-            " of syncs that failed after synced_at."
+            "is the time of the last complete scan, which finds removed tasks. failed_since is the number "
+            "of syncs that failed after synced_at."
         ),
-        since="0007",
+        introduced_in="0007",
         columns={
             "synced_at": TIMESTAMP,
             "age_seconds": DOUBLE,

@@ -49,8 +49,8 @@ class View:
     """
     A view for analysts; its query is the `.sql` file of the same name.
 
-    `row` says what a row is, `notes` the units and the rest. `since` is the schema revision that introduced
-    the view. `order` makes exports and frames reproducible.
+    `row` says what a row is, `notes` the units and the rest. `introduced_in` is a schema revision. `order`
+    makes exports and frames reproducible.
 
     `time` is the column that `since=` and `until=` compare. A view without one may still have
     `has_task_time`: then they compare when the task was completed. A view with neither summarizes the whole
@@ -60,7 +60,7 @@ class View:
     name: str
     row: str
     notes: str = ""
-    since: str
+    introduced_in: str
     columns: Mapping[str, ColumnKind]
     order: tuple[str, ...]
     time: str | None = None

@@ -28,8 +28,8 @@ ATTACH, FROM_TABLE, FROM_VIEW, FROM_FILE = re.findall(r"```sql\n(.*?)```", PAGE,
 (EXPORT,) = re.findall(r"```console\ngcore-etl (.*?)\n```", PAGE)
 TABLES = [each.name for each in list_relations() if each.kind == "table"]
 COLUMNS = {each.name: each.sql_types for each in list_relations()}
-# Counted from now.
-RESTLESS = {"age_seconds", "unchanged_seconds", "days_left"}
+# These count from now.
+TIME_DEPENDENT = {"age_seconds", "unchanged_seconds", "days_left"}
 CASTS = {"integer": "BIGINT", "double precision": "DOUBLE"}
 
 
@@ -42,7 +42,7 @@ def url(sqlite_databases) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def duck(url) -> Iterator[DuckDBPyConnection]:
-    """Run what the page begins with; the extension comes from a package instead of the network."""
+    """Run the first block of the page, with the extension from a package instead of the network."""
     try:
         import duckdb  # noqa: PLC0415
 
@@ -64,7 +64,7 @@ def rows_of(duck, statement: str) -> list[tuple[object, ...]]:
 
 
 def comparable(value: object) -> object:
-    """Write an instant as SQLite does, and a number no more exactly than text does."""
+    """Return a timestamp as SQLite stores it, and a number rounded."""
     if isinstance(value, float):
         return round(value, 6)
     return f"{value:%Y-%m-%d %H:%M:%S.%f}" if isinstance(value, dt.datetime) else value
@@ -105,7 +105,7 @@ def test_every_table_can_be_attached(duck, url, name):
 
 @pytest.mark.parametrize("name", views.NAMES)
 def test_every_view_comes_whole_through_sqlite(duck, url, name):
-    columns = {column: kind for column, kind in COLUMNS[name].items() if column not in RESTLESS}
+    columns = {column: kind for column, kind in COLUMNS[name].items() if column not in TIME_DEPENDENT}
     shown = ", ".join(columns)
     cast = ", ".join(f"CAST({column} AS {CASTS.get(kind, 'VARCHAR')})" for column, kind in columns.items())
     through = rows_of(duck, f"SELECT {cast} FROM sqlite_query('g', 'SELECT {shown} FROM {name}')")

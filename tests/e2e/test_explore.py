@@ -1,4 +1,4 @@
-"""`gcore-etl explore`, as a process of its own, over a real socket and in a real browser."""
+"""`gcore-etl explore` as a process, over a socket and in a browser."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ if TYPE_CHECKING:
 QUESTIONS = queries.saved_queries()
 RELATIONS = list_relations()
 HOSTILE = "a/<b>&~?%"
-# There is no TLS here, and loading the certificates for it takes long.
+# There is no TLS here, and loading certificates takes long.
 fetch = functools.partial(httpx.get, verify=False, timeout=PATIENCE)
 
 
 @contextlib.contextmanager
 def exploring(url: str, host: str = "127.0.0.1") -> Iterator[tuple[str, Any]]:
-    """Run the command; give the address it says, and the process."""
+    """Start the command; yield the address it prints, and the process."""
     with start_command({}, "explore", "--no-open", "--host", host, "--port", "0", "-d", url) as process:
         try:
             said = process.stderr.readline()
@@ -57,7 +57,7 @@ def exploring(url: str, host: str = "127.0.0.1") -> Iterator[tuple[str, Any]]:
 
 @pytest.fixture(scope="module")
 def copy(sqlite_databases, tmp_path_factory) -> Path:
-    """Give a file that only its own name could make a trouble."""
+    """Return a database with an odd file name."""
     with sqlite_databases.migrated() as url:
         sync_while_it_changes(url)
         engine = open_engine(url)
@@ -232,7 +232,7 @@ def test_a_signal_ends_it_without_output_or_leftover_files(copy, tmp_path, numbe
 
 
 def is_busy(address: str) -> bool:
-    """Tell whether no thread is left for a query that takes no time."""
+    """Return whether all threads are busy, so that even a fast query waits."""
     try:
         httpx.get(f"{address}/tasks.json", params={"sql": "SELECT 1"}, timeout=0.5)
     except httpx.ReadTimeout:

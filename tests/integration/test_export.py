@@ -1,4 +1,4 @@
-"""What is exported and read back is what is in the table; and no file is ever half there."""
+"""An export that is read back equals the table, and no file is ever incomplete."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from etl.frames.selection import SELECTIONS
 from etl.sync.api import run_sync
 from etl.views.view import ColumnType
 
-# Text that a spreadsheet, a shell or a file format might take for something else.
+# Text that a spreadsheet, a shell or a file format might misinterpret.
 HOSTILE = '=cmd|"/c calc"!A1,\n"quoted" -->\r\n\ttab 🎬 \u2028 <b>'
 
 
 @pytest.fixture
 def synced(database_url):
-    """Give a database with a bit of everything."""
+    """Return the URL of a database with rows in all tables."""
     world = a_world(60)
     for place, task in enumerate(list(world.tasks.values())[:3]):
         task.own_data = {
@@ -55,7 +55,7 @@ def synced(database_url):
 
 
 def frame_of(name: str, url: str) -> pd.DataFrame:
-    """Give what the frames say, with words as text."""
+    """Return the frame, with categories as text."""
     read = {"task_results": frames.results, "sync_runs": frames.runs}.get(name) or getattr(frames, name, None)
     frame = read(url) if read else frames.view(name, url)
     words = [column for column in frame if isinstance(frame[column].dtype, pd.CategoricalDtype)]
@@ -63,7 +63,7 @@ def frame_of(name: str, url: str) -> pd.DataFrame:
 
 
 def read_back(file: Path, name: str, like: pd.DataFrame) -> pd.DataFrame:
-    """Read a file as somebody with pandas would who knows the types of the columns."""
+    """Read a file with pandas, converting the columns to their types."""
     types = SELECTIONS[name].types
     if file.suffix == ".parquet":
         frame = pd.read_parquet(file)
@@ -92,7 +92,7 @@ def read_back(file: Path, name: str, like: pd.DataFrame) -> pd.DataFrame:
 
 
 def without_empty_text(frame: pd.DataFrame) -> pd.DataFrame:
-    """CSV does not tell empty text from null."""
+    """Replace empty text by null, because pandas reads both as the same from CSV."""
     return frame.replace({"": pd.NA})
 
 
@@ -102,7 +102,7 @@ def test_an_export_read_back_equals_the_table(synced, tmp_path, kind):
         file = tmp_path / f"{name}.{kind}"
         rows = export(name, file, source=synced)
         expected = frame_of(name, synced)
-        # What counts from now is another figure a moment later.
+        # These count from now and have changed since the export.
         passing = [c for c in ("age_seconds", "unchanged_seconds", "days_left") if c in expected]
         found = read_back(file, name, expected).drop(columns=passing)
         expected = expected.drop(columns=passing)
@@ -193,7 +193,7 @@ def test_csv_for_excel_follows_the_rules_of_excel(engine, migrated_url, tmp_path
     assert row["total_time_sec"] == "1,5"
     assert not caplog.records
     export("task_results", file, source=migrated_url, excel_separator=",")
-    assert caplog.messages == ["1 cells were truncated to 32,767 characters, the limit of Excel"]
+    assert caplog.messages == ["cells truncated to 32,767 characters, the limit of Excel: 1"]
     folder = tmp_path / "parts"
     export("tasks", folder, source=migrated_url, format="csv", partition_by="day", excel_separator=",")
     assert (folder / "day=2026-06-26" / "part-0.csv").read_bytes().startswith(b"\xef\xbb\xbf")
@@ -264,7 +264,7 @@ def test_every_row_is_in_the_partition_of_its_time(synced, tmp_path, kind, name,
     parts = []
     for place in folder.iterdir():
         key, _, value = place.name.partition("=")
-        # No reader has two columns of one name: the folder's is another than the view's.
+        # The column from the folder's name differs from the columns of the view.
         assert key == ("partition_day" if (name, period) == ("task_daily", "day") else period)
         (file,) = place.iterdir()
         part = read_back(file, name, expected)

@@ -1,4 +1,4 @@
-"""What an export looks like to the programs that read it: types, empty tables, and folders of partitions."""
+"""Exports as other programs read them: types, empty tables, and partitioned folders."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ DAY = 86_400
 LARGE = 9_007_199_254_740_993  # no float holds it
 TIMED = [name for name, selection in SELECTIONS.items() if selection.time is not None]
 WITH_DAY = [name for name, selection in SELECTIONS.items() if "day" in selection.columns]
-# These count from now, so that another export has other figures.
+# These count from now, so they differ between two exports.
 PASSING = ("age_seconds", "unchanged_seconds", "days_left")
 
 
 def fill(connection: sa.Connection) -> None:
-    """Store tasks of two months, one of which no time is known, with a bit of everything about them."""
+    """Store tasks from two months and one without any time, with rows in all tables."""
     for number, status in enumerate(["SUCCESS", "FAILURE", "STARTED", "PENDING", "REVOKED", "SUCCESS"]):
         seconds = (number - 3) * 3 * DAY
         task_id = f"task {number}/é'\"="
@@ -104,7 +104,7 @@ def an_import(name: str) -> Any:
         give_up(f"there is no {name} here")
 
 
-# Each reads a file or a folder, by what its documentation shows first, and gives an Arrow table.
+# Each reads a file or folder in the way its documentation shows first, and returns an Arrow table.
 def by_pandas(path: Path) -> pa.Table:
     frame = pd.read_parquet(path)
     partition = [name for name in frame if isinstance(frame[name].dtype, pd.CategoricalDtype)]
@@ -130,7 +130,7 @@ READERS = [by_pandas, by_pyarrow, by_duckdb, by_polars]
 
 
 def rows_of(table: pa.Table, names: list[str]) -> list[str]:
-    """Give the rows of these columns, in one order whatever the reader's; instants are in UTC."""
+    """Return the sorted rows of these columns, with timestamps in UTC."""
     columns = []
     for name in names:
         column = table[name]
@@ -150,7 +150,7 @@ def test_every_reader_reads_the_same_rows_from_partitions_as_from_one_file(
         number = export(name, file, source=filled_url)
         assert export(name, folder, source=filled_url, format="parquet", partition_by=period) == number
         expected, found = read(file), read(folder)
-        # A reader may add a column with what the folders are called by, and nothing else.
+        # A reader may add one column, from the names of the folders.
         names = list(SELECTIONS[name].columns)
         added = [each for each in found.column_names if each not in names]
         assert added in ([], [period], [f"partition_{period}"]), name
@@ -225,7 +225,7 @@ def test_a_day_has_no_time_in_csv_and_ndjson(filled_url, tmp_path):
         assert "00:00" not in text
 
 
-# What Postgres calls a type, and what becomes of it in Parquet.
+# The types of Postgres, and those in Parquet.
 OF_POSTGRES = {
     "text": pa.string(),
     "jsonb": pa.string(),
@@ -235,14 +235,14 @@ OF_POSTGRES = {
     "boolean": pa.bool_(),
     "timestamp with time zone": pa.timestamp("us", "UTC"),
 }
-# What SQLite keeps the values of such a column as.
+# The storage classes of such a column in SQLite.
 OF_SQLITE = {
     pa.string(): {"text"},
     pa.date32(): {"text"},
     pa.timestamp("us", "UTC"): {"text"},
     pa.int64(): {"integer"},
     pa.bool_(): {"integer"},
-    # A number without a fraction may be kept as an integer there.
+    # SQLite may store a number without a fraction as an integer.
     pa.float64(): {"real", "integer"},
 }
 

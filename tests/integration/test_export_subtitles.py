@@ -1,4 +1,4 @@
-"""A subtitle file for each transcript in which something is said, and for no other."""
+"""A subtitle file is written for each transcript with speech, and for no other."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_transcripts_without_subtitles_are_skipped_and_counted(engine, migrated_
         store_transcript(engine, task_id, **result)
     store_transcript(engine, "without times", (None, 1, "a"), (2, 1, "b"), text="a b", vtt="WEBVTT")
     store_transcript(engine, "spoken", (0, 1, "a"), vtt=VTT)
-    # This is no transcript, and so none without speech.
+    # This is not a transcript, so it does not count as one without speech.
     store_transcript(engine, "moderation", detected=True)
     assert exported(migrated_url, tmp_path, kind).keys() == {f"spoken.{kind}"}
     assert caplog.messages == ["skipped 5 transcripts that have no speech, or no times"]

@@ -1,4 +1,4 @@
-"""`etl.frames`: the same frame from both databases, with the dtypes and within the bounds it promises."""
+"""`etl.frames`: the same frames from both databases, with the documented dtypes and ranges."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 FUNCTIONS = ("tasks", "task_history", "results", "subtitles", "detections", "runs")
 TABLES = {"results": "task_results", "runs": "sync_runs"}
-# What is counted from now, or by the clock of this machine.
-RESTLESS = {
+# Columns that depend on the current time or on the clock of this machine.
+TIME_DEPENDENT = {
     "runs": ["started_at", "finished_at"],
     "in_flight": ["age_seconds", "unchanged_seconds"],
     "results_expiring": ["days_left"],
@@ -44,7 +44,7 @@ RESTLESS = {
 }
 ALL = [*FUNCTIONS, *views.NAMES]
 UTC = "datetime64[us, UTC]"
-# Whatever frame a column is in.
+# The same in every frame.
 NAMES = {
     "string": "task_id url stop_objects client_user_id client_entity_data text vtt error version host"
     " error_kind",
@@ -91,7 +91,7 @@ def assert_dtypes(frame: pd.DataFrame) -> None:
 
 @contextlib.contextmanager
 def synced(databases: Databases) -> Iterator[str]:
-    """Sync a world three times, in which tasks come, end and vanish, and leave some results for later."""
+    """Sync a world three times while tasks are created, finish and are deleted; some results stay pending."""
     world = a_world(arrivals_per_hour=60)
     behaviour = Behaviour(extra_fields={"weight": {"kg": [1, 2.5, None], "näme": "ß"}})
     with databases.migrated() as url, serve(world, behaviour) as emulator:
@@ -125,7 +125,7 @@ def synced_url(request) -> str:
 
 @contextlib.contextmanager
 def listening(engine: sa.Engine | type[sa.Engine], event: str, note: Callable[[str], None]) -> Iterator[None]:
-    """Hear of each statement that an engine, or any engine, sends."""
+    """Call `note` with each statement that an engine, or any engine, executes."""
 
     def listen(_connection, _cursor, statement, *_) -> None:
         note(" ".join(statement.split()))
@@ -140,11 +140,11 @@ def test_both_databases_return_the_same_frame(sqlite_synced, postgres_synced, na
     here, there = read(name, sqlite_synced), read(name, postgres_synced)
     assert len(here) > 0
     assert (here.dtypes == there.dtypes).all()
-    restless = RESTLESS.get(name, [])
-    assert_frame_equal(here.drop(columns=restless), there.drop(columns=restless))
+    time_dependent = TIME_DEPENDENT.get(name, [])
+    assert_frame_equal(here.drop(columns=time_dependent), there.drop(columns=time_dependent))
 
 
-# Of each dtype, which one stands for it.
+# The dtypes that replace the default ones.
 BACKENDS = {
     "numpy_nullable": {"float64": "Float64"},
     "pyarrow": {
@@ -164,14 +164,14 @@ def test_a_dtype_backend_changes_the_dtypes_and_not_the_values(synced_url, name,
     frame = read(name, synced_url, dtype_backend=backend)
     for column, dtype in plain.dtypes.astype(str).items():
         expected = BACKENDS[backend].get(dtype, dtype)
-        # pandas calls an Arrow column of text as it calls its own.
+        # pandas uses the same name for an Arrow column of text as for its own.
         assert str(frame[column].dtype) in {expected, expected.replace("string[pyarrow]", "string")}, column
         assert isinstance(frame[column].dtype, pd.ArrowDtype) == expected.endswith("[pyarrow]")
-    restless = RESTLESS.get(name, [])
+    time_dependent = TIME_DEPENDENT.get(name, [])
     back = frame.astype({column: plain[column].dtype for column in frame})
-    assert_frame_equal(back.drop(columns=restless), plain.drop(columns=restless))
+    assert_frame_equal(back.drop(columns=time_dependent), plain.drop(columns=time_dependent))
     parts = list(read(name, synced_url, dtype_backend=backend, chunksize=7))
-    assert_frame_equal(pd.concat(parts).drop(columns=restless), frame.drop(columns=restless))
+    assert_frame_equal(pd.concat(parts).drop(columns=time_dependent), frame.drop(columns=time_dependent))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -246,7 +246,7 @@ def test_every_column_has_the_expected_dtype(synced_url, name):
 def test_an_empty_frame_has_the_same_dtypes_and_is_one_chunk(migrated_url):
     for name in ALL:
         empty = read(name, migrated_url)
-        # Of nothing, too, there is something to say: that it was never synced.
+        # A database that was never synced has one row of freshness.
         assert len(empty) == (1 if name == "freshness" else 0)
         assert_dtypes(empty)
         (chunk,) = read(name, migrated_url, chunksize=10)
@@ -260,7 +260,7 @@ def test_a_frame_has_the_columns_of_its_view(engine):
 
 
 def store_one_of_each(connection: sa.Connection, task_id: str, seconds: float) -> None:
-    """Store rows of everything that have this moment where their frame looks for it."""
+    """Store rows in every table whose time is this instant."""
     moment, long_before = after(seconds), after(-1e6)
     begun = {"started_at": moment, "date_created": moment, "first_seen_at": long_before}
     ended = {"completed_at": moment, "changed_at": long_before}
@@ -275,7 +275,7 @@ def store_one_of_each(connection: sa.Connection, task_id: str, seconds: float) -
         connection.execute(sa.insert(DETECTIONS).values(task_id=each, position=0))
 
 
-# How many rows of one moment each has.
+# The number of rows for one instant.
 TIMED = {
     **dict.fromkeys(("task_history", "runs", "status_spans", "in_flight", "results_expiring"), 1),
     **dict.fromkeys(("results", "subtitles", "detections", "failures", "video_lengths"), 2),
@@ -415,7 +415,7 @@ def test_rows_are_sorted_by_code_point_with_nulls_last(engine):
     sent: list[str] = []
     with listening(engine, "before_cursor_execute", sent.append):
         assert list(frames.tasks(engine)["task_id"]) == sorted(ids)
-    # The server of the tests speaks no language, and sorts like that unasked.
+    # The server of the tests has the locale C, which sorts like that anyway.
     assert engine.dialect.name == "sqlite" or sent[-1].endswith('COLLATE "C" ASC NULLS LAST')
     names = list(frames.view("task_daily", engine)["task_name"])
     assert names[:-1] == sorted({*ids} - {"A"})
@@ -425,12 +425,12 @@ def test_rows_are_sorted_by_code_point_with_nulls_last(engine):
 @pytest.mark.parametrize("name", ALL)
 def test_concatenated_chunks_equal_the_frame(synced_url, name):
     whole = read(name, synced_url)
-    restless = RESTLESS.get(name, [])
+    time_dependent = TIME_DEPENDENT.get(name, [])
     for size in (7, len(whole)):
         chunks = list(read(name, synced_url, chunksize=size))
         assert [len(chunk) for chunk in chunks[:-1]] == [size] * ((len(whole) - 1) // size)
         assert all((chunk.dtypes == whole.dtypes).all() for chunk in chunks)
-        assert_frame_equal(pd.concat(chunks).drop(columns=restless), whole.drop(columns=restless))
+        assert_frame_equal(pd.concat(chunks).drop(columns=time_dependent), whole.drop(columns=time_dependent))
 
 
 def test_memory_holds_only_one_chunk(engine):
@@ -442,7 +442,7 @@ def test_memory_holds_only_one_chunk(engine):
     for chunk in frames.tasks(engine, chunksize=50):
         sizes.append(len(chunk))
         if len(sizes) == 2 and engine.dialect.name == "postgresql":
-            # What a server has sent lies where Python does not count; so it must not have been sent yet.
+            # tracemalloc does not count memory of libpq: the server must not have sent more than this chunk.
             mine = "datname = current_database() AND state = 'idle in transaction'"
             with engine.connect() as connection:
                 last = connection.scalars(sa.text(f"SELECT query FROM pg_stat_activity WHERE {mine}")).one()
@@ -496,7 +496,7 @@ def test_without_a_source_the_database_setting_is_used(engine, migrated_url, mon
 
 @pytest.fixture(params=["URL", "engine", "plain engine"])
 def source(request, migrated_url) -> Iterator[str | sa.Engine]:
-    """Name one database in each of the ways there are."""
+    """Yield the same database as a URL, as our engine and as a plain engine."""
     if request.param == "URL":
         yield migrated_url
         return

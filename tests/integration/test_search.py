@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001
-"""What was said is found: in every language, on both databases, by whatever a person types."""
+"""Full-text search in every language, on both databases, with any query."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from etl.search import is_complete, search
 from etl.search.snippet import find_passage
 from etl.sync.api import run_sync
 
-# What a person may type, and a database take for something else.
+# Queries that a database might misinterpret.
 ODD = [
     '"', "*", "", " ", "AND", "NOT x", "(", "a:b", "x*y", '"a" OR "b"', "NEAR(a b)", "-a", "^a", "a'b", "\\",
     "%", "a\0b", "🎬", "{a b}", "<->", "!a", "a & | b", ":*", "x" * 10_000, "'; DROP TABLE tasks; --", '"a*"',
@@ -29,7 +29,7 @@ ODD = [
 
 
 def transcript(world, task_id: str, *texts: str, **fields) -> None:
-    """Let a task have said so, a second for each line."""
+    """Finish a task with these subtitles of one second each."""
     world.create(task_id=task_id, created_at=world.now)
     world.start(task_id)
     cues = [
@@ -51,7 +51,7 @@ def world():
 
 @pytest.fixture
 def synced(world, database_url):
-    """Give a function that syncs, and the database it syncs."""
+    """Return a function that syncs, and the URL of the database."""
     with serve(world) as emulator:
 
         def sync() -> str:
@@ -77,7 +77,7 @@ def test_all_words_must_match_and_phrases_in_order(world, synced):
     url = synced()
     assert {hit[0] for hit in found(url, "quick brown")} == {"a", "b"}
     assert found(url, '"quick brown"') == [("a", 0.0)]
-    # A phrase may reach over the end of a line; the moment is where it begins.
+    # A phrase may span two subtitles; the hit has the time of the first.
     assert found(url, '"fox jumps"') == [("a", 0.0)]
     assert found(url, "jum*") == [("a", 1.0)]
     assert found(url, '"lazy do*"') == [("a", 1.0)]
@@ -141,12 +141,12 @@ def test_a_very_long_transcript_is_searched_to_the_end(world, synced):
     url = synced()
     for number in (0, 666, 2667, 5333, 8999):
         assert found(url, f'"{lines[number]}"') == [("t", float(number))]
-    # Across the places where parts are cut, too.
+    # Also across the boundaries of parts.
     for number in range(640, 680):
         assert found(url, f'"{number} word{number + 1}"') == [("t", float(number))]
 
 
-# What is said, what it is found by, and what it is not found by.
+# The text, queries that match it, and queries that do not.
 WRITTEN = {
     "Je crois que c’est là, l’homme.": (
         ["c'est là", "cest", "là", "homme", "l'homme", '"c\'est là"', '"est là"', "c'e*"],

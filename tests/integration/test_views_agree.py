@@ -1,4 +1,4 @@
-"""Whatever the rows are, both databases answer alike."""
+"""Both databases return the same rows from the views, whatever the data."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def connections(sqlite_databases, postgres_databases):
 
 
 def some_instant(chance):
-    """Give an instant within three days, to the microsecond, or now and then none."""
+    """Return a random timestamp within three days, or sometimes None."""
     return (
         NOON + dt.timedelta(microseconds=chance.randrange(3 * 86_400_000_000))
         if chance.random() < 0.7
@@ -119,7 +119,7 @@ def fill(connections, chance):
         connection.execute(insert(TASKS), tasks)
         connection.execute(insert(RESULTS), results)
         connection.execute(insert(SUBTITLES), subtitles)
-        for row in history:  # one by one: the order decides history_id
+        for row in history:  # one by one, so that the order determines history_id
             connection.execute(insert(HISTORY).values(row))
 
 

@@ -1,4 +1,4 @@
-"""What wants a look: failures, tasks in flight, results about to be lost."""
+"""Views of what needs attention: failures, tasks in flight, results that expire soon."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_only_results_that_can_still_be_fetched_expire(connection):
 
 
 def test_in_flight_tasks_are_found_by_their_index(connection):
-    """Few tasks are in flight; looking at them must not take longer as the history grows."""
+    """Few tasks are in flight; reading them must not take longer as the history grows."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SET LOCAL enable_seqscan = off"))
         connection.execute(text("SET LOCAL enable_bitmapscan = off"))

@@ -1,4 +1,4 @@
-"""How long tasks kept a status, and where they went from it."""
+"""How long tasks kept a status, and which status followed."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_null_status_is_treated_like_any_other(connection):
 
 
 def test_spans_of_different_tasks_are_separate(connection):
-    """Their rows lie interleaved in the table, as the syncs wrote them."""
+    """The rows of the tasks are interleaved in the table."""
     store_history(connection, "a", (0, "discovered", "STARTED"))
     store_history(connection, "b", (1, "discovered", "STARTED"))
     store_history(connection, "a", (2, "changed", "SUCCESS"))
@@ -84,7 +84,7 @@ def test_equal_times_are_ordered_by_history_id(connection):
 
 
 def test_transitions_count_changes_and_tasks(connection):
-    """`a` takes PENDING -> STARTED twice, after 2 and 4 seconds; `b` once, after 3."""
+    """`a` changes from PENDING to STARTED twice, after 2 and 4 seconds; `b` once, after 3."""
     store_history(
         connection, "a",
         (0, "discovered", "PENDING"), (2, "changed", "STARTED"), (3, "changed", "PENDING"),

@@ -1,4 +1,4 @@
-"""What became of tasks: outcomes, minutes, waits, repeated attempts, kinds of errors; and how fresh it is."""
+"""Outcomes, processing minutes, waits, retries, kinds of errors, and freshness."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_minutes_are_processing_time_and_not_billed_time(connection):
 
 
 def test_a_video_is_at_least_as_long_as_its_transcript(connection):
-    """The end of the last subtitle to end, whichever comes last in the result."""
+    """The latest end of any subtitle counts, whatever their order in the result."""
     ends = {"a": (2.5, 61.25, 60.0), "b": (3.0, None)}
     for task_id, each in ends.items():
         rows = [

@@ -1,4 +1,4 @@
-"""When tasks were created, how long they waited and ran: the same on both databases, to the last digit."""
+"""Creation times, waits and durations are the same on both databases, to the last digit."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_wait_and_duration_are_never_negative(connection, columns, wait, duratio
 
 
 def test_microseconds_are_not_rounded_to_milliseconds(connection):
-    """SQLite's own date functions would say 0.000 and 59.9996 -> the next minute."""
+    """SQLite's own date functions would round to 0.000 and to the next minute."""
     store_task(connection, started_at=after(59.999600), completed_at=after(60.000123))
     assert read_view(connection, "task_timeline", "duration_seconds") == [(0.000523,)]
 

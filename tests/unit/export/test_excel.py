@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001
-"""CSV for Excel, read by a model of what Excel does to a file that is opened by a double click."""
+"""CSV for Excel, read by a model of how Excel opens it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from etl.export.excel import MAX_UNITS, ExcelLosses, ExcelWriter
 from etl.views.view import ColumnType
 
 MONTH = "(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
-# What Excel takes text for, in a region with the decimal sign D.
+# How Excel converts text, in a region with the decimal sign D.
 CONVERTED = {
     "number": r"[$(-]?\d[\d\s]*(D\d+)?(e[+-]?\d+)?[)%€ ]*",
     "date": rf"\d{{4}}-\d\d-\d\d( \d\d:\d\d:\d\d)?|\d{{1,4}}[-/.:]\d{{1,2}}([-/.:]\d{{1,4}})?"
@@ -28,7 +28,7 @@ CONVERTED = {
 
 
 def written(values: list, kind, *, separator: str = ",", losses: ExcelLosses | None = None) -> bytes:
-    """Write one column, beside another."""
+    """Return the file with one column of values and a second column."""
     file = io.BytesIO()
     types = {"it": kind, "behind": ColumnType.INTEGER}
     writer = ExcelWriter(file, types, separator=separator, losses=losses or ExcelLosses())
@@ -42,9 +42,9 @@ def written(values: list, kind, *, separator: str = ",", losses: ExcelLosses | N
 
 def opened(data: bytes, *, separator: str = ",", decimal: str = ".") -> list[object]:
     """
-    Give the cells below the name, as Excel in a region with this list separator and decimal sign takes them.
+    Return the cells of the first column as Excel reads them with this list separator and decimal sign.
 
-    Text is text; what Excel converts comes as a pair of what it is taken for and the text it came from.
+    Text is a string; a cell that Excel converts is a pair of the new type and the original text.
     """
     assert data.startswith(b"\xef\xbb\xbf"), "without a byte order mark Excel guesses the code page"
     rows = list(csv.reader(io.StringIO(data[3:].decode(), newline=""), delimiter=separator))
@@ -148,7 +148,7 @@ def test_a_cell_that_is_too_long_is_truncated_and_counted():
     losses = ExcelLosses()
     cells = opened(written(texts, ColumnType.TEXT, losses=losses))
     assert losses.cells == 3
-    assert losses.warnings() == ["3 cells were truncated to 32,767 characters, the limit of Excel"]
+    assert losses.warnings() == ["cells truncated to 32,767 characters, the limit of Excel: 3"]
     assert cells[0] == texts[0]
     assert cells[2] == texts[2]
     for place in (1, 3, 4):

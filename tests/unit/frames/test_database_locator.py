@@ -1,4 +1,4 @@
-"""Which copy a notebook reads, from whatever folder it is started in."""
+"""The database that a notebook reads, whatever folder it is started in."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ VARIABLE = "GCORE_ETL_DATABASE_URL"
 
 @pytest.fixture
 def repository(tmp_path, monkeypatch) -> Path:
-    """Make a clone, whose name is an odd one, and start in its folder of notebooks."""
+    """Return a clone with an odd name, and change to its folder of notebooks."""
     folder = tmp_path / "my clone #1 50% ü"
     (folder / "notebooks").mkdir(parents=True)
     monkeypatch.chdir(folder / "notebooks")
@@ -23,7 +23,7 @@ def repository(tmp_path, monkeypatch) -> Path:
 
 
 def path_of(url: str) -> Path:
-    """Give the file that a URL names to the rest of the program."""
+    """Return the file of a database URL."""
     return Path(str(open_engine(url).url.database))
 
 
@@ -58,7 +58,7 @@ def test_a_relative_url_is_also_searched_for_in_the_parent_folder(repository, mo
         ):
             monkeypatch.setenv(VARIABLE, url)
             assert path_of(frames.find_database().url) == repository / name
-    # The nearer one counts.
+    # The file in the current folder wins.
     (repository / "notebooks" / "mine.db").touch()
     monkeypatch.setenv(VARIABLE, "sqlite:///mine.db")
     assert path_of(frames.find_database().url) == repository / "notebooks" / "mine.db"

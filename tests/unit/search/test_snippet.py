@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001
-"""Where in a transcript the terms of a query stand closest together, and what is shown of it."""
+"""The passage of a transcript in which the terms are closest together, and its snippet."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from etl.search.query import parse_query
 from etl.search.snippet import CONTEXT, Subtitle, find_passage, mark
 
 
-def lines_of(*texts: str) -> list[Subtitle]:
-    """Make lines that last a second each."""
+def subtitles_of(*texts: str) -> list[Subtitle]:
+    """Return subtitles that last one second each."""
     return [Subtitle(text, second, second + 1) for second, text in enumerate(texts)]
 
 
 def found(query: str, *texts: str) -> tuple[float | None, str]:
-    passage = find_passage(lines_of(*texts), parse_query(query))
+    passage = find_passage(subtitles_of(*texts), parse_query(query))
     return passage.subtitle.start_seconds, passage.snippet
 
 
@@ -41,24 +41,24 @@ def test_the_shortest_passage_wins():
 @pytest.mark.parametrize(
     "query, stretches, first",
     [
-        # Of several that are equally narrow the first.
+        # The first of several passages of the same length.
         ("red door", ["a red", "red door", "door red", "red door"], 1),
-        # Words that repeat.
+        # Repeated words.
         ("the the cat", ["the", "the dog the cat", "a cat the", "the cat"], 1),
         ("the cat", ["the the the big cat", "the cat"], 1),
         ("a b", ["a a a x b", "a b"], 1),
-        # In any order, over the end of a line, and of more lines.
+        # In any order, and across subtitles.
         ("door red", ["the door x red", "red|door"], 1),
         ("one two three", ["one two x x three", "one|two|three"], 1),
-        # Phrases and beginnings.
+        # Phrases and prefixes.
         ('"red door" house', ["red house door", "house x red door", "the red door house"], 2),
         ("cam* turn", ["camel x turn", "turn camera"], 1),
         # More than thirty words apart.
         ("left right", ["left", f"left {'x ' * 50} right", f"left {'x ' * 40} right"], 2),
-        # A word, and the part of a word.
+        # A word, and a part of a word.
         ("c'est est", ["est x cest", "c'est"], 1),
         ("là c'est", ["cest bien là", "là c'est"], 1),
-        # Without spaces, and from right to left.
+        # Scripts without spaces, and from right to left.
         ("地图 城市", ["我们的城市很大, 没有地图", "城市地图"], 1),
         ("เย็น น้ำ", ["เย็นมากและน้ำ", "น้ำเย็น"], 1),
         ("冷たい 水", ["冷たい風と水", "冷たい水"], 1),
@@ -78,7 +78,7 @@ def test_the_passage_is_where_the_terms_are_closest_to_each_other(query, stretch
     st.sets(st.sampled_from("abc"), min_size=1),
 )
 def test_no_passage_is_shorter(texts, asked):
-    lines = lines_of(*map(" ".join, texts))
+    lines = subtitles_of(*map(" ".join, texts))
     passage = find_passage(lines, parse_query(" ".join(sorted(asked))))
     words = [(word, second) for second, text in enumerate(texts) for word in text]
     there = asked & {word for word, _ in words}
@@ -96,8 +96,8 @@ def test_no_passage_is_shorter(texts, asked):
 
 def test_the_time_grows_linearly_with_the_words():
     def steps(words: int) -> int:
-        """Count the lines of Python that run while terms are looked for that are said all the time."""
-        lines = lines_of("a " * words, "b " * words)
+        """Count the lines of Python that are executed for terms that occur everywhere."""
+        lines = subtitles_of("a " * words, "b " * words)
         terms = parse_query("a b")
         ran = 0
 

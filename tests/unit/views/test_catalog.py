@@ -66,8 +66,8 @@ def test_the_time_of_every_view_is_the_documented_one():
 def test_an_entry_is_consistent(view):
     assert set(view.order) <= set(view.columns)
     assert view.row.startswith("One row")
-    assert re.fullmatch(r"00\d\d", view.since)
-    assert view.since in {path.name[:4] for path in (ROOT / "migrations" / "versions").glob("*.py")}
+    assert re.fullmatch(r"00\d\d", view.introduced_in)
+    assert view.introduced_in in {path.name[:4] for path in (ROOT / "migrations" / "versions").glob("*.py")}
     if view.time is not None:
         assert view.columns[view.time] in INSTANTS
     elif view.has_task_time:
