@@ -43,6 +43,9 @@ def list_(*, database_url: str | None, limit: int, as_json: bool) -> None:
                 show(to_json(row))
             return
         rows = list(iter_rejected(connection, limit=limit))
+    if not rows:
+        show("no rejected records")
+        return
     print_table(
         ["id", "run", "received_at", "reason", "record"],
         [

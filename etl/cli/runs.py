@@ -32,6 +32,9 @@ def runs(*, database_url: str | None, limit: int, as_json: bool) -> None:
         for run in found:
             show(to_json(run))
         return
+    if not found:
+        show("no runs yet")
+        return
     columns = ("run_id", "started_at", "mode", "status", "duration", *_COUNTERS)
     print_table(columns, [[{**run, "duration": _duration(run)}[name] for name in columns] for run in found])
     for run in found:

@@ -185,9 +185,11 @@ def _examine_database(
             state = read_state(connection)
             forecast = read_forecast(connection, now(), per_run=settings.max_results)
         yield _try_writing(settings.database_url)
-    except (NoTablesError, SchemaOutdatedError) as error:
-        note = f"{error} (a sync does this as well)"
-        yield _try_writing(settings.database_url, note=note, is_empty=isinstance(error, NoTablesError))
+    except NoTablesError as error:
+        yield _try_writing(settings.database_url, note=str(error), is_empty=True)
+        return None
+    except SchemaOutdatedError as error:
+        yield _try_writing(settings.database_url, note=f"{error}, or gcore-etl sync, which also upgrades it")
         return None
     except EtlError as error:
         yield _failure("database", error)
