@@ -9,16 +9,8 @@ from etl.database.privileges import (
     require_upgrade_privileges,
 )
 from etl.database.read_only import connected, reading
-from etl.database.schema import (
-    changing_schema,
-    check,
-    current_revision,
-    downgrade,
-    ensure_schema,
-    head_revision,
-    migrations_dir,
-    upgrade,
-)
+from etl.database.revisions import current_revision, head_revision, migrations_dir
+from etl.database.schema import changing_schema, check, downgrade, ensure_schema, upgrade
 from etl.database.sequences import catch_up_sequences, sequences_behind
 from etl.database.session_settings import location_of, pinned_session, reader_settings
 from etl.database.sqlite import connect_sqlite, refuse_unwritable

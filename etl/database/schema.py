@@ -21,7 +21,6 @@ from etl.database.driver_errors import explain
 from etl.database.own_views import drop_views, refuse_name_conflicts, replace_views
 from etl.database.privileges import require_upgrade_privileges
 from etl.database.revisions import (
-    TABLES,
     current_revision,
     drop_empty_revision_table,
     head_revision,
@@ -38,19 +37,6 @@ if TYPE_CHECKING:
 
     from alembic.config import Config
     from sqlalchemy import Connection
-
-__all__ = [
-    "TABLES",
-    "changing_schema",
-    "check",
-    "current_revision",
-    "downgrade",
-    "ensure_schema",
-    "head_revision",
-    "known_revisions",
-    "migrations_dir",
-    "upgrade",
-]
 
 logger = logging.getLogger(__name__)
 

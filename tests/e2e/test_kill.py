@@ -33,7 +33,7 @@ from support.processes import (
 from support.worlds import NOW, settings_for, stored_states, true_states
 
 from etl.database import downgrade
-from etl.database.schema import TABLES, known_revisions
+from etl.database.revisions import TABLES, known_revisions
 from etl.emulator import Behaviour, World, serve
 from etl.sync.api import run_sync, writing
 from etl.sync.options import SyncOptions

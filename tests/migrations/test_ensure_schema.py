@@ -12,7 +12,7 @@ from sqlalchemy import event, inspect, text
 from support.stored import table_names
 
 from etl import database, views
-from etl.database import schema
+from etl.database import revisions
 from etl.errors import (
     DatabaseError,
     ForeignTablesError,
@@ -50,7 +50,7 @@ def refused(engine, error, **options):
 def test_an_empty_database_gets_everything(empty):
     with empty.begin() as connection:
         database.ensure_schema(connection)
-    assert names(empty) == {"alembic_version", *schema.TABLES, *views.NAMES}
+    assert names(empty) == {"alembic_version", *revisions.TABLES, *views.NAMES}
 
 
 def test_an_empty_database_stays_empty_without_migrate(empty):
@@ -58,7 +58,7 @@ def test_an_empty_database_stays_empty_without_migrate(empty):
     assert "gcore-etl sync" in message
 
 
-@pytest.mark.parametrize("revision", schema.known_revisions()[:-1])
+@pytest.mark.parametrize("revision", revisions.known_revisions()[:-1])
 def test_an_older_schema_is_upgraded(empty, revision):
     with empty.begin() as connection:
         database.upgrade(connection, revision)
@@ -164,7 +164,7 @@ def test_an_upgrade_that_fails_at_any_statement_leaves_nothing(empty):
         database.ensure_schema(connection)
         connection.rollback()
     whole = done
-    assert whole > len(schema.TABLES) + len(views.NAMES)
+    assert whole > len(revisions.TABLES) + len(views.NAMES)
     for cut in range(1, whole + 1, 3):
         done, last = 0, cut
         with pytest.raises(RuntimeError, match="cut short"), empty.begin() as connection:
@@ -222,5 +222,5 @@ def test_the_plain_alembic_command_upgrades_too(database_url, monkeypatch):
             [sys.executable, "-m", "alembic", *arguments], cwd=root, check=True, capture_output=True
         )
     engine = database.open_engine(database_url)
-    assert names(engine) == {"alembic_version", *schema.TABLES, *views.NAMES}
+    assert names(engine) == {"alembic_version", *revisions.TABLES, *views.NAMES}
     engine.dispose()

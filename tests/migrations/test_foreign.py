@@ -6,11 +6,11 @@ import pytest
 from sqlalchemy import inspect, text
 
 from etl import database, views
-from etl.database import schema
+from etl.database import revisions
 from etl.errors import ForeignTablesError, SchemaTooNewError
 
-REVISIONS = schema.known_revisions()
-OURS = (*schema.TABLES, "transcript_words")
+REVISIONS = revisions.known_revisions()
+OURS = (*revisions.TABLES, "transcript_words")
 VERSIONS = "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)"
 OPERATIONS = {
     "sync": database.ensure_schema,

@@ -12,7 +12,7 @@ from sqlalchemy import inspect, text
 from support.stored import table_names
 
 from etl import database
-from etl.database import schema
+from etl.database import revisions
 from etl.models import METADATA, metadata_with_conditions
 
 SCRIPTS = sorted((database.migrations_dir() / "versions").glob("*.py"))
@@ -32,7 +32,7 @@ def test_there_is_one_head_and_it_matches_the_file_names(directory):
 
 def test_the_revisions_are_linear_without_gaps(directory):
     line = [script.revision for script in directory.walk_revisions()][::-1]
-    assert line == schema.known_revisions() == [f"{number:04}" for number in range(1, len(SCRIPTS) + 1)]
+    assert line == revisions.known_revisions() == [f"{number:04}" for number in range(1, len(SCRIPTS) + 1)]
 
 
 def test_no_number_is_used_twice_and_each_is_in_the_name_of_its_file():
@@ -146,4 +146,4 @@ def test_an_added_not_null_column_without_default_is_reported(postgres_databases
 
 
 def test_the_list_of_our_tables_matches_the_models():
-    assert sorted(METADATA.tables) == list(schema.TABLES)
+    assert sorted(METADATA.tables) == list(revisions.TABLES)

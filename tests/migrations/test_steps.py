@@ -7,9 +7,9 @@ from sqlalchemy import MetaData, Table, func, inspect, select
 from support.stored import table_names
 
 from etl import database, views
-from etl.database import schema
+from etl.database import revisions
 
-REVISIONS = schema.known_revisions()
+REVISIONS = revisions.known_revisions()
 # One text for all: as good a time as any other text.
 SAMPLES = {str: "2026-06-26 16:26:29.250000", int: 7, float: 0.5, bytes: b"16 bytes of hash", bool: True}
 
@@ -73,7 +73,7 @@ def test_all_migrations_run_up_down_and_up_with_rows_in_every_table(connection):
     for _ in range(2):
         database.upgrade(connection)
         fill(connection)
-        assert set(counts(connection)) == set(schema.TABLES)
+        assert set(counts(connection)) == set(revisions.TABLES)
         assert all(counts(connection).values())
         assert set(inspect(connection).get_view_names()) == set(views.NAMES)
 

@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import text
 
 from etl import database
-from etl.database import schema
+from etl.database import revisions
 from etl.errors import DatabaseError, ForeignTablesError
 
-REVISIONS = schema.known_revisions()
+REVISIONS = revisions.known_revisions()
 ON_TASKS = "CREATE VIEW mine AS SELECT status, count(*) AS number FROM tasks GROUP BY status"
 ON_OURS = "CREATE VIEW mine AS SELECT day, status FROM task_daily"
 ON_MINE = "CREATE VIEW yours AS SELECT status FROM mine"
@@ -292,7 +292,7 @@ def test_a_trigger_that_refuses_the_change_is_quoted(sqlite):
 
 
 def test_a_sqlite_that_cannot_drop_columns_is_an_error(sqlite, monkeypatch):
-    monkeypatch.setattr(schema.sqlite3, "sqlite_version_info", (3, 34, 1))
+    monkeypatch.setattr("sqlite3.sqlite_version_info", (3, 34, 1))
     with pytest.raises(DatabaseError, match=r"SQLite 3\.35 or newer"):
         migrate(sqlite, "0008", down=True)
 

@@ -21,7 +21,7 @@ from psycopg.sql import SQL, Identifier
 from sqlalchemy import inspect, make_url, text
 
 from etl.database import current_revision, head_revision, open_engine, reading
-from etl.database.schema import TABLES
+from etl.database.revisions import TABLES
 from etl.errors import NoTablesError
 from etl.models import STATUSES_WITH_RESULT
 from etl.views import NAMES
