@@ -233,7 +233,7 @@ def test_the_doctor_finds_pages_that_come_empty(database_url):
         settings = settings_for(emulator, database_url, page_size=100)
         (pages,) = [each for each in examine(settings, now=utc_now) if each.name == "pages"]
     assert "pages of 100 tasks are refused" in pages.detail
-    assert "a sync reads 12 a page" in pages.detail
+    assert "syncs read 12 per page" in pages.detail
 
 
 def test_a_task_is_gone_where_the_list_answers_404_for_its_id(database_url):
