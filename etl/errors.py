@@ -35,11 +35,15 @@ EtlError
 │   └── UnsuitableExport      no such format, filter or period of it    exit 2
 ├── RecordsRejected           with --strict: records were set aside     exit 5
 ├── SyncRunning               another sync holds the lock               exit 75
-├── Interrupted               a signal ended the run                    exit 130 or 143
+├── Stopped                   the run ended early, because it was told to
+│   ├── Interrupted               a signal, or its caller, ended it     exit 130 or 143
+│   └── TimedOut                  its deadline passed                   exit 1
 └── RecordError               set this record aside and go on           never ends a run
 """
 
 from __future__ import annotations
+
+import signal
 
 
 class EtlError(Exception):
@@ -259,13 +263,29 @@ class SyncRunning(EtlError):
     exit_code = 75
 
 
-class Interrupted(EtlError):
-    """A signal asked the run to end; `note` says what that leaves behind."""
+class Stopped(EtlError):
+    """The run was told to stop. What was loaded stays; the next run continues from there."""
 
-    def __init__(self, signal_number: int, note: str = "") -> None:
+
+class Interrupted(Stopped):
+    """A signal, or the caller, told the run to stop; `note` says what that leaves behind."""
+
+    def __init__(self, signal_number: int = signal.SIGINT, note: str = "") -> None:
         self.signal_number = signal_number
         self.exit_code = 128 + signal_number
         super().__init__(f"interrupted; {note}" if note else "interrupted")
+
+
+class TimedOut(Stopped):
+    """The run reached its deadline."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        shown = f"{seconds:,.0f}" if seconds >= 10 else f"{seconds:.1f}"  # noqa: PLR2004
+        super().__init__(
+            f"timed out after {shown} s (--timeout): what was loaded is kept, "
+            "and the next sync continues from there"
+        )
 
 
 class RecordError(EtlError):

@@ -6,6 +6,7 @@ import contextlib
 import datetime as dt
 import logging
 import os
+import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -13,9 +14,9 @@ import click
 from etl.cli.console import message_of, say, say_json
 from etl.cli.progress import progress_bar
 from etl.cli.settings import database_option, load_settings, setting_option
-from etl.cli.signals import HANG_UP, STOP, interruptible
+from etl.cli.signals import stop_on_signals
 from etl.errors import RecordsRejected
-from etl.settings import Settings
+from etl.settings import Settings, parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +45,21 @@ class Date(click.ParamType[dt.datetime]):
             return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).astimezone(dt.UTC)
         except (ValueError, OverflowError):
             self.fail(f"{value!r} is not a date: write 2026-06-30 or 2026-06-30T12:00:00Z", param, ctx)
+
+
+class Duration(click.ParamType[dt.timedelta]):
+    """A span such as 90s, 5m, 1h or 2d."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dt.timedelta:  # noqa: ANN401
+        """Read it, or say how it is written."""
+        if isinstance(value, dt.timedelta):
+            return value
+        try:
+            return parse_duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class Text(click.ParamType[str]):
@@ -116,9 +132,18 @@ results_option = click.option(
 @click.option("--allow-account-change", is_flag=True, help="Take tasks of another account too.")
 @click.option("--dry-run", "dry_run", is_flag=True, help="Read and compare; write nothing at all.")
 @click.option("--wait", is_flag=True, help="Wait for another sync to end.")
+@click.option("--timeout", type=Duration(), help="Stop in order after so long, with exit code 1.")
 @click.option("--no-migrate", is_flag=True, help="Refuse an older schema instead of upgrading it.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def sync(*, strict: bool, wait: bool, no_migrate: bool, as_json: bool, **options: Any) -> None:  # noqa: ANN401
+def sync(
+    *,
+    strict: bool,
+    wait: bool,
+    timeout: dt.timedelta | None,
+    no_migrate: bool,
+    as_json: bool,
+    **options: Any,  # noqa: ANN401
+) -> None:
     """
     Bring the database up to date with the API.
 
@@ -128,18 +153,28 @@ def sync(*, strict: bool, wait: bool, no_migrate: bool, as_json: bool, **options
     from etl.sync.options import SyncOptions
     from etl.sync.summary import RunSummary
 
+    deadline = None if timeout is None else time.monotonic() + timeout.total_seconds()
     given = {name: options.pop(name) for name in Settings.__dataclass_fields__ if name in options}
     orders = SyncOptions(**options)
     if orders.is_full and (orders.since or orders.filters):
         raise click.UsageError("--full reads everything: it goes with no --since and no filter")
     summary = RunSummary()
     with (
-        interruptible(KEPT, signals=(*STOP, *HANG_UP)),
+        stop_on_signals(KEPT) as stop,
         reported(summary, as_json=as_json),
         progress_bar() as observe,
     ):
         settings = load_settings(**given)
-        run_sync(settings, orders, wait=wait, migrate=not no_migrate, observe=observe, summary=summary)
+        run_sync(
+            settings,
+            orders,
+            wait=wait,
+            migrate=not no_migrate,
+            observe=observe,
+            summary=summary,
+            stop=stop,
+            deadline=deadline,
+        )
     if strict and summary.rejected:
         raise RecordsRejected(
             f"{_count_rejected(summary)}, and --strict was given; everything else was loaded"

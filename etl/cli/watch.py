@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,25 +11,14 @@ from etl.cli.console import explain, stamp_lines
 from etl.cli.progress import progress_bar
 from etl.cli.schedule import Schedule
 from etl.cli.settings import load_settings
-from etl.cli.signals import HANG_UP, STOP, interruptible
-from etl.cli.sync import KEPT, reported, results_option, source_options
-from etl.errors import ConfigurationError, Interrupted
-from etl.settings import parse_duration
+from etl.cli.signals import stop_on_signals
+from etl.cli.sync import KEPT, Duration, reported, results_option, source_options
+from etl.errors import ConfigurationError
 
+if TYPE_CHECKING:
+    import datetime as dt
 
-class Duration(click.ParamType[dt.timedelta]):
-    """A span such as 90s, 5m, 1h or 2d."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dt.timedelta:  # noqa: ANN401
-        """Read it, or say how it is written."""
-        if isinstance(value, dt.timedelta):
-            return value
-        try:
-            return parse_duration(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+    from etl.stop import Stop
 
 
 @click.command()
@@ -45,14 +33,12 @@ def watch(*, every: dt.timedelta, as_json: bool, with_results: bool, **options: 
     A sync that fails, for whatever reason, is reported and tried again at the next turn. Only a first sync
     that cannot succeed, because of a setting or the key, ends the watch.
     """
-    with interruptible(KEPT, signals=(*STOP, *HANG_UP)) as stop:
-        schedule = Schedule(every)
+    with stop_on_signals(KEPT) as stop:
+        schedule = Schedule(every, sleep=stop.wait)
         is_first = True
         while True:
             try:
-                _sync_once(options, every, as_json=as_json, with_results=with_results)
-            except (Interrupted, KeyboardInterrupt):
-                raise
+                _sync_once(options, every, stop, as_json=as_json, with_results=with_results)
             except Exception as error:
                 stop.check()
                 if is_first and isinstance(error, ConfigurationError):
@@ -60,14 +46,12 @@ def watch(*, every: dt.timedelta, as_json: bool, with_results: bool, **options: 
                 # Where memory is short, even this may fail.
                 with contextlib.suppress(Exception):
                     explain(error)
-            # Somebody may have swallowed a signal.
-            stop.check()
             is_first = False
             schedule.wait()
 
 
 def _sync_once(
-    options: dict[str, str | None], every: dt.timedelta, *, as_json: bool, with_results: bool
+    options: dict[str, str | None], every: dt.timedelta, stop: Stop, *, as_json: bool, with_results: bool
 ) -> None:
     from etl.sync.api import run_sync
     from etl.sync.options import SyncOptions
@@ -78,4 +62,4 @@ def _sync_once(
     with reported(summary, as_json=as_json), progress_bar() as observe:
         settings = load_settings(**options)
         stamp_lines()
-        run_sync(settings, orders, observe=observe, summary=summary)
+        run_sync(settings, orders, observe=observe, summary=summary, stop=stop)

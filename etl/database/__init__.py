@@ -1,5 +1,6 @@
 """The database: how it is opened, how its schema is kept, and how its failures read."""
 
+from etl.database.cancel import cancelled_on_stop
 from etl.database.driver_errors import database_errors, explain
 from etl.database.engine import describe, file_of, open_engine
 from etl.database.postgres import writer_named
@@ -25,6 +26,7 @@ from etl.database.sqlite import connect_sqlite, refuse_unwritable
 from etl.database.sqlite_readers import may_stay_open, refuse_changed
 
 __all__ = [
+    "cancelled_on_stop",
     "catch_up_sequences",
     "changing_schema",
     "check",

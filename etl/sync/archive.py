@@ -34,7 +34,6 @@ if TYPE_CHECKING:
         """What archiving needs of a client."""
 
         concurrency: int
-        stopping: threading.Event
 
         def fetch_detail(self, task_id: str) -> ResultPayload:
             """Read one task with its result."""
@@ -206,10 +205,9 @@ def _asking(source: DetailSource, due: DueResult) -> Callable[[], FetchedResult]
         except NotFound:
             return FetchedResult(due=due)
         except (RequestRefused, Unreachable, BodyTooLarge, NotTheApi) as error:
-            if not source.stopping.is_set():
-                logger.warning(
-                    "the result of task %s is skipped, and asked for again later: %s", due.task_id, error
-                )
+            logger.warning(
+                "the result of task %s is skipped, and requested again later: %s", due.task_id, error
+            )
             return FetchedResult(due=due, is_failure=True, seconds=time.monotonic() - began)
 
     return ask

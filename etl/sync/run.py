@@ -14,7 +14,8 @@ import datetime as dt
 import logging
 from typing import TYPE_CHECKING
 
-from etl.errors import Interrupted, MassRemoval, SourceError
+from etl.database import cancelled_on_stop
+from etl.errors import MassRemoval, SourceError, Stopped
 from etl.extract.date_filter import shows_later_than
 from etl.load.indexes import build_indexes
 from etl.load.removals import mark_all_removed, mark_removed, newest_start
@@ -27,9 +28,8 @@ from etl.sync.count_audit import CountAudit
 from etl.sync.count_balance import is_suspicious
 from etl.sync.date_filter_semantics import CHECKED_EVERY
 from etl.sync.list_reader import ListReader
-from etl.sync.lock import abandon_transaction
 from etl.sync.plan import Plan
-from etl.sync.run_error import error_line, find_cause
+from etl.sync.run_error import error_line
 from etl.sync.runs import close_killed_runs, close_run, open_run, save_counters
 from etl.sync.state import SyncState, read_state, state_of_another_account, write_state
 from etl.sync.summary import Progress, RunSummary, ignore_progress
@@ -87,16 +87,14 @@ class Run:
         Raises what stopped it, after the run's row says so; what was committed until then stays.
         """
         try:
-            self._open()
-            self._probe_source()
-            self._commit(self._read())
-            self._archive()
+            with cancelled_on_stop(self._connection, self._client.stop):
+                self._open()
+                self._probe_source()
+                self._commit(self._read())
+                self._archive()
             self._close()
         except BaseException as error:
-            cause = find_cause(error)
-            self._fail(cause)
-            if cause is not error:
-                raise cause from error
+            self._fail(error)
             raise
         return self.summary
 
@@ -270,6 +268,7 @@ class Run:
         )
 
     def _report_progress(self, progress: Progress) -> None:
+        self._client.stop.check()
         self._count()
         self._observe(self.summary, progress)
 
@@ -331,26 +330,21 @@ class Run:
     def _fail(self, error: BaseException) -> None:
         """Close the run as failed or interrupted, if the database still lets it."""
         summary = self.summary
-        was_stopped = isinstance(error, (Interrupted, KeyboardInterrupt))
+        was_stopped = isinstance(error, (Stopped, KeyboardInterrupt))
         summary.status = "interrupted" if was_stopped else "failed"
         summary.error = error_line(error)
         self._count()
-        self._client.stopping.set()
+        self._client.stop.set()
         # A connection that was lost took the lock with it: the next run closes this one.
         if summary.dry_run or summary.run_id is None or self._connection.invalidated:
             return
         try:
-            try:
-                self._write_end(error)
-            except (Interrupted, KeyboardInterrupt):
-                # A signal came just then: the run ends anyway, but not without a word.
-                self._write_end(error)
+            self._write_end(error)
         except Exception as second:  # noqa: BLE001 - the first error is the one to report
             logger.warning("the run could not be closed: %s", type(second).__name__)
 
     def _write_end(self, error: BaseException) -> None:
-        abandon_transaction(self._connection)
-        # Whoever interrupts does not want to wait for one more batch.
+        # A stop does not wait for one more batch.
         if isinstance(error, SourceError):
             self._loader.flush()
         with self._connection.begin():
