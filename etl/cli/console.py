@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from etl.errors import EtlError, ExportError, Interrupted
+from etl.errors import EtlError, ExportError
 from etl.json_output import to_json
 from etl.secret import clean, clean_line
 
@@ -47,12 +47,8 @@ class _CleanFormatter(logging.Formatter):
 
 class _StderrHandler(logging.StreamHandler[TextIO]):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        """Let a signal through, which logging would take for a failure to write, and forget."""
-        error = sys.exception()
-        if isinstance(error, Interrupted):
-            raise error
-        # Where stderr takes nothing more, there is nowhere to say so.
-        if not isinstance(error, OSError):
+        """Report a failure to log, unless stderr itself cannot be written."""
+        if not isinstance(sys.exception(), OSError):
             super().handleError(record)
 
 

@@ -14,6 +14,7 @@ from support.grids import one_in
 
 from etl.extract import rate_limiter
 from etl.extract.rate_limiter import RateLimiter
+from etl.stop import Stop
 
 
 class Clock:
@@ -30,6 +31,9 @@ class Clock:
         heapq.heappush(self._sleepers, (self.now + seconds, next(self._numbers), wake))
         self._all_sleep.release()
         wake.acquire()
+
+    def skip(self, seconds: float) -> None:
+        self.now += seconds
 
     def start(self, work) -> None:
         def run() -> None:
@@ -108,9 +112,9 @@ class Simulation:
         self.starts: list[float] = []
         self._random = random.Random(1)
         monkeypatch.setattr(rate_limiter.time, "monotonic", lambda: self.clock.now)
-        stopping = threading.Event()
-        monkeypatch.setattr(stopping, "wait", self.clock.sleep)
-        self.rate_limiter = RateLimiter(max_rate, stopping)
+        self.stop = Stop()
+        monkeypatch.setattr(self.stop, "wait", self.clock.sleep)
+        self.rate_limiter = RateLimiter(max_rate, self.stop)
         for _ in range(threads):
             self.clock.start(self._ask_for_ever)
 
@@ -228,7 +232,7 @@ def test_nor_is_one_that_is_very_low_after_a_refusal(monkeypatch):
 
 def test_who_waits_during_a_refusal_is_put_off(monkeypatch):
     simulation = Simulation(monkeypatch, lambda clock: Bucket(clock, math.inf, burst=math.inf), threads=0)
-    ours, started = RateLimiter(10, simulation.rate_limiter._stopping), []
+    ours, started = RateLimiter(10, simulation.stop), []
 
     def ask() -> None:
         ours.wait()
@@ -266,7 +270,7 @@ def test_while_everything_is_refused_all_threads_get_their_turns(monkeypatch):
 def test_refusals_of_what_was_sent_before_a_cut_cut_no_further(monkeypatch):
     simulation = Simulation(monkeypatch, lambda clock: Bucket(clock, 100), threads=0, max_rate=100)
     threads = [threading.Thread(target=simulation.rate_limiter.wait) for _ in range(3)]
-    monkeypatch.setattr(simulation.rate_limiter._stopping, "wait", lambda _seconds: True)
+    monkeypatch.setattr(simulation.stop, "wait", simulation.clock.skip)
     for thread in threads:
         thread.start()
         thread.join()

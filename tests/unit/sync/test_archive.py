@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import threading
 
 import pytest
 
@@ -23,7 +22,6 @@ class Details:
     concurrency = 1
 
     def __init__(self, size: int) -> None:
-        self.stopping = threading.Event()
         self.asked = 0
         self._size = size
 
