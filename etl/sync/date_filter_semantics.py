@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from etl.extract.date_filter import FAR_AHEAD, probe_date_filter, shows_later_than, still_holds
 
 if TYPE_CHECKING:
-    from etl.extract.paginator import PageSource
+    from etl.extract.page_source import PageSource
     from etl.extract.payload import Page
     from etl.sync.state import SyncState
 
