@@ -1,8 +1,8 @@
 """
-Which results the API will delete before a sync gets to them.
+The results that the API will delete before a sync fetches them.
 
-They are fetched in the order of their deletion, so many a run: whether the last one will be in time follows
-from how many stand before it, day by day.
+They are fetched in the order of their deletion, a limited number per run. Whether one is fetched in time
+depends on the number before it, counted by day.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from etl.load.due_results import KEPT_AT_LEAST, KEPT_FOR
 from etl.models import RESULT_DUE, RESULTS, RUNS, TASKS
 from etl.settings import format_duration
 
-# Who has synced only once may do so every day.
+# Assumed after a single run.
 USUAL_INTERVAL = dt.timedelta(days=1)
 _RECENT_RUNS = 10
-# Nobody syncs more often than this.
+# Syncing more often than this is not advised.
 _OFTEN = dt.timedelta(minutes=2)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
     """
-    What is to be fetched, and in time or not.
+    The results to be fetched, and whether that will be in time.
 
-    `waiting` counts results that are neither archived nor given up, `never_asked` those of them whose turn
-    has not come, `at_risk` those of these that a sync every `interval` will come too late for;
-    `first_lost_at` is when the API may delete the first that waits, at the earliest now.
+    `waiting` is the number of results that are neither archived nor given up, `never_asked` of those not
+    requested yet, `at_risk` of those that a sync every `interval` will fetch too late; `first_lost_at` is
+    when the API may delete the first pending one, now at the earliest.
     """
 
     waiting: int
@@ -45,16 +45,16 @@ class Forecast:
 
     @property
     def every(self) -> str:
-        """Return the interval as a person would give it."""
+        """The interval, rounded, in words."""
         return format_duration(_rounded(self.interval))
 
     def warning(self, per_run: int) -> str:
-        """Say what will be lost, and what to do about it."""
+        """Return the warning about results at risk, and what to do."""
         raise_it = f"raise --max-results (now {per_run:,})"
         remedy = f"sync more often than every {self.every}, or {raise_it}"
         return (
-            f"{self.at_risk:,} of {self.waiting:,} results that wait may be deleted by the API before a sync "
-            f"gets to them, the first on {self.first_lost_at:%Y-%m-%d}: "
+            f"{self.at_risk:,} of {self.waiting:,} pending results may be deleted by the API before a sync "
+            f"fetches them, the first on {self.first_lost_at:%Y-%m-%d}: "
             f"{remedy if self.interval > _OFTEN else raise_it}"
         )
 
@@ -62,10 +62,10 @@ class Forecast:
 def read_forecast(
     connection: sa.Connection, now: dt.datetime, *, per_run: int, interval: dt.timedelta | None = None
 ) -> Forecast:
-    """Look at what waits, inside the caller's transaction; `interval` is that of recent runs if not known."""
+    """Return the forecast, inside the caller's transaction; the interval defaults to that of recent runs."""
     interval = interval or _recent_interval(connection)
     never_asked, again = _count_by_day(connection)
-    # Nobody will get back what was lost before.
+    # Results deleted before are lost already.
     first_kept = f"{now - KEPT_FOR:%Y-%m-%d}"
     days = sorted(day for day in {*never_asked, *again} if day is not None and day >= first_kept)
     fetched = at_risk = 0
@@ -78,14 +78,14 @@ def read_forecast(
         waiting=never_asked.total() + again.total(),
         never_asked=never_asked.total(),
         at_risk=at_risk,
-        # A month may be over for one that is still there.
+        # The API may keep a result for longer than a month.
         first_lost_at=max(now, _lost_at(days[0])) if days else None,
         interval=interval,
     )
 
 
 def _rounded(span: dt.timedelta) -> dt.timedelta:
-    """Round to whole days, hours, minutes or seconds: the largest of which there are at least two."""
+    """Round to whole days, hours, minutes or seconds: the largest unit that fits at least twice."""
     units = (dt.timedelta(days=1), dt.timedelta(hours=1), dt.timedelta(minutes=1))
     unit = next((unit for unit in units if span >= 2 * unit), dt.timedelta(seconds=1))
     return max(round(span / unit), 1) * unit
@@ -96,7 +96,7 @@ def _lost_at(day: str) -> dt.datetime:
 
 
 def _count_by_day(connection: sa.Connection) -> list[Counter[str | None]]:
-    """Count what was never asked for, and what is asked for again, by the UTC day of completion if known."""
+    """Count results never requested and those requested again, by the UTC day of completion, if known."""
     day = utc_day(connection, TASKS.c.completed_at)
     never_asked = sa.select(day, sa.func.count()).select_from(TASKS).where(RESULT_DUE).group_by(day)
     again = sa.select(day, sa.func.count()).join_from(RESULTS, TASKS, RESULTS.c.task_id == TASKS.c.task_id)

@@ -1,4 +1,4 @@
-"""What this one run should do: the flags of `sync`, and none of the settings."""
+"""What one run should do: the flags of `sync`, without the settings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class SyncOptions:
-    """One run's orders; the defaults make it an ordinary incremental sync."""
+    """The options of one run; by default it is an incremental sync."""
 
     is_full: bool = False
     since: dt.datetime | None = None
@@ -23,17 +23,17 @@ class SyncOptions:
     allow_mass_removal: bool = False
     allow_account_change: bool = False
     dry_run: bool = False
-    # When the next run is due, where a schedule says so.
+    # When the next run is due, if there is a schedule.
     next_run_in: dt.timedelta | None = None
 
     @property
     def filters(self) -> dict[str, str]:
-        """Give the list's parameters that narrow this run to a part of the tasks."""
+        """The parameters of the list that limit this run to some tasks."""
         named = {name: getattr(self, name) for name in ("task_name", "status", "search", "task_id")}
         return {name: value for name, value in named.items() if value is not None}
 
     def mode(self, *, is_first: bool) -> str:
-        """Name the run as `sync_runs.mode` does."""
+        """Return the value for `sync_runs.mode`."""
         if self.filters:
             return "partial"
         if self.since is not None:

@@ -1,4 +1,4 @@
-"""What one run did, as `sync_runs`, `--json` and the last lines on the screen tell it."""
+"""What one run did, for `sync_runs`, `--json` and the printed summary."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ COUNTERS = (
 
 @dataclasses.dataclass(slots=True, kw_only=True)
 class RunSummary:
-    """Grows while the run goes on; after a failure it tells how far the run came."""
+    """Is updated during the run; after a failure it shows how far the run got."""
 
     run_id: int | None = None
     status: str = "running"
@@ -56,12 +56,12 @@ class RunSummary:
     error: str | None = None
 
     def counters(self) -> dict[str, int]:
-        """Give what is counted, under the names of the columns of `sync_runs`."""
+        """Return the counters by the names of their columns in `sync_runs`."""
         return {name: getattr(self, name) for name in COUNTERS}
 
     @contextlib.contextmanager
     def uncounted_on_failure(self) -> Iterator[None]:
-        """Count what is done in this block only if it is committed."""
+        """Restore the counters if this block, a transaction, fails."""
         before = self.counters()
         try:
             yield
@@ -72,7 +72,7 @@ class RunSummary:
 
 
 class Progress(NamedTuple):
-    """How much of what is being read has come; `total` is None where nobody knows it."""
+    """How much has been read; `total` is None if it is not known."""
 
     what: str  # tasks, results
     done: int
@@ -83,4 +83,4 @@ Observer = Callable[[RunSummary, Progress], None]
 
 
 def ignore_progress(_summary: RunSummary, _progress: Progress) -> None:
-    """Watch nothing."""
+    """Do nothing."""
