@@ -64,25 +64,25 @@ class CountAudit:
         self._count, self._audit_every = _usable_count(shown), audit_every
         self._bias, self._surplus = state.count_bias, state.surplus
 
-    def settle(self, window: Window, *, gone: int, has_new: bool) -> AuditOutcome:
+    def settle(self, window: Window, *, removed: int, has_new: bool) -> AuditOutcome:
         """
         Compare the counts, after the window and the tasks in flight were read, and read what is missing.
 
-        `gone` tasks are about to be marked as removed; `has_new` means that the run has inserted tasks.
+        `removed` tasks are about to be marked as removed; `has_new` means that the run has inserted tasks.
         """
         if has_new:
             self._count = self._ask_count()
-        balance, is_violated = self._balance(gone), False
+        balance, is_violated = self._balance(removed), False
         for _ in range(MAX_RECOUNTS):
             if balance is None or not balance.missed:
                 break
             is_violated |= self._reader.read_window(window, {}).is_filter_violated
             self._count = self._ask_count()
-            balance = self._balance(gone)
+            balance = self._balance(removed)
         if balance is None:
             outcome = self._read_everything("the API gives no usable count")
         elif balance.missed:
-            outcome = self._read_missed(balance, gone)
+            outcome = self._read_missed(balance, removed)
         elif self._is_full_read_due(balance):
             outcome = self._read_everything(f"{balance.deleted:,} tasks were deleted at the source")
         else:
@@ -113,21 +113,21 @@ class CountAudit:
                 logger.warning("a complete read shows that the API's count is off by %d", -self._bias)
         return dataclasses.replace(self._state, count_bias=self._bias, surplus=self._surplus)
 
-    def _balance(self, gone: int) -> CountBalance | None:
+    def _balance(self, removed: int) -> CountBalance | None:
         if self._count is None:
             return None
-        surplus = max(0, self._surplus - gone)
-        return CountBalance(here=self._here(gone), there=self._count, bias=self._bias, surplus=surplus)
+        surplus = max(0, self._surplus - removed)
+        return CountBalance(here=self._here(removed), there=self._count, bias=self._bias, surplus=surplus)
 
-    def _here(self, gone: int) -> int:
+    def _here(self, removed: int) -> int:
         with self._connection.begin():
-            return self._loader.present - gone + count_rejected(self._connection)
+            return self._loader.present - removed + count_rejected(self._connection)
 
     def _is_full_read_due(self, balance: CountBalance) -> bool:
         now = self._loader.observation().observed_at
         return is_full_read_due(balance, self._state, now=now, audit_every=self._audit_every)
 
-    def _read_missed(self, balance: CountBalance, gone: int) -> AuditOutcome:
+    def _read_missed(self, balance: CountBalance, removed: int) -> AuditOutcome:
         """Read the lists of the statuses of which the source has more; if that is not all, everything."""
         logger.warning("%d tasks of the source are missing here; reading on", balance.missed)
         with self._connection.begin():
@@ -138,7 +138,7 @@ class CountAudit:
                 self._reader.read_list({"status": status})
         self._loader.flush()
         self._count = self._ask_count()
-        settled = self._balance(gone)
+        settled = self._balance(removed)
         if settled is not None and not settled.missed:
             self._surplus = settled.deleted
             return AuditOutcome(text=f"{balance.missed:,} missed, found by status", contradicts_filter=True)

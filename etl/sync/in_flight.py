@@ -50,22 +50,22 @@ def iter_by_id(source: TaskSource, batches: Iterator[list[str]]) -> Iterator[tup
 
 def _ask(source: TaskSource, task_id: str) -> Callable[[], Page | None]:
     def ask() -> Page | None:
-        gone = None
+        removed = None
         try:
             answer = source.fetch_page({"task_id": task_id}, page=1, limit=2)
-            if is_shown(task_id, answer) or is_gone(task_id, answer):
+            if is_shown(task_id, answer) or is_removed(task_id, answer):
                 return answer
         except NotFound:
-            gone = Page(records=(), count=0)  # the list exists, and has no task with this id
+            removed = Page(records=(), count=0)  # the list exists, and has no task with this id
         except (RequestRefused, CorruptPage, BodyTooLarge):
             pass
         # The task itself has its state, but a 404 for it may mean that its result has expired.
         try:
             return Page(records=(source.fetch_detail(task_id).task,), is_detail=True)
         except NotFound as error:
-            if gone is None:
+            if removed is None:
                 logger.warning("task %s could not be re-read: %s", task_id, error)
-            return gone
+            return removed
         except (RequestRefused, UndecodableResult, BodyTooLarge) as error:
             logger.warning("task %s could not be re-read: %s", task_id, error)
             return None
@@ -73,7 +73,7 @@ def _ask(source: TaskSource, task_id: str) -> Callable[[], Page | None]:
     return ask
 
 
-def is_gone(task_id: str, answer: Page | None) -> bool:
+def is_removed(task_id: str, answer: Page | None) -> bool:
     """Return whether a page proves that the task was removed: it is empty, and its count agrees."""
     if answer is None:
         return False

@@ -16,7 +16,7 @@ from etl.sync.in_flight import (
     MAX_BY_ID,
     OPEN_STATUSES,
     WAITING_STATUSES,
-    is_gone,
+    is_removed,
     is_shown,
     iter_by_id,
     iter_unseen,
@@ -103,15 +103,15 @@ class ListReader:
         if are_many:
             self._read_lists(OPEN_STATUSES)
             self._loader.flush()
-        gone = []
+        removed = []
         for task_id, answer in iter_by_id(self._source, self._iter_unseen()):
             if answer is not None and is_shown(task_id, answer):
                 if not answer.is_detail or self._is_in_another_state(answer):
                     self._add(answer)
-            elif is_gone(task_id, answer):
-                gone.append(task_id)
+            elif is_removed(task_id, answer):
+                removed.append(task_id)
         self._loader.flush()
-        return gone
+        return removed
 
     def _is_in_another_state(self, answer: Page) -> bool:
         """Return whether the task has moved on: only then the response to a request for it is stored."""

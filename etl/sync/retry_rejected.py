@@ -1,4 +1,4 @@
-"""The records that were set aside: what they are, and whether this release can load them after all."""
+"""The rejected records, and a retry for those that this release can load."""
 
 from __future__ import annotations
 

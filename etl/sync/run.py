@@ -54,11 +54,11 @@ def utc_now() -> dt.datetime:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class _ReadResult:
-    """What was read, and what it proves: by a complete read, or by the list stating that a task is gone."""
+    """The window that was read, the outcome of the audit, and the tasks that the list says were removed."""
 
     window: Window
     audit: AuditOutcome
-    gone: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
 
 
 class Run:
@@ -179,22 +179,22 @@ class Run:
     def _read(self, parts: RunParts) -> _ReadResult:
         """Read new tasks and those in flight, and what turns out to be missing."""
         read, summary = parts.plan.read(parts.reader), self.summary
-        audit, gone = AuditOutcome(is_complete=read.window.is_everything and not self._options.filters), []
+        audit, removed = AuditOutcome(is_complete=read.window.is_everything and not self._options.filters), []
         if not read.window.is_everything and not self._options.filters:
-            gone = parts.reader.read_in_flight()
+            removed = parts.reader.read_in_flight()
             if not summary.dry_run:
-                audit = parts.audit.settle(read.window, gone=len(gone), has_new=bool(summary.inserted))
+                audit = parts.audit.settle(read.window, removed=len(removed), has_new=bool(summary.inserted))
                 if audit.contradicts_filter or read.is_filter_violated:
                     parts.plan.recheck()
             summary.audit = audit.text
         summary.date_filter = parts.plan.semantics.value
-        return _ReadResult(window=read.window, audit=audit, gone=tuple(gone))
+        return _ReadResult(window=read.window, audit=audit, removed=tuple(removed))
 
     def _commit(self, parts: RunParts, read: _ReadResult) -> None:
         """Commit the marks on removed tasks, and the watermark that covers what was read, at once."""
         summary, connection, loader = self.summary, self._connection, parts.loader
         with connection.begin():
-            missing = loader.seen.count_missing() if read.audit.is_complete else len(read.gone)
+            missing = loader.seen.count_missing() if read.audit.is_complete else len(read.removed)
         state = parts.audit.close(missing, is_complete=read.audit.is_complete)
         with summary.uncounted_on_failure(), connection.begin():
             loader.load()
@@ -208,7 +208,7 @@ class Run:
         summary.watermark = after.watermark
 
     def _remove(self, parts: RunParts, read: _ReadResult, missing: int) -> None:
-        """Mark the tasks that this run proved to be gone; raise MassRemoval if they are suspiciously many."""
+        """Mark the tasks that the source no longer has; raise MassRemoval if they are suspiciously many."""
         if not missing:
             return
         present = parts.loader.present
@@ -222,7 +222,7 @@ class Run:
         if read.audit.is_complete:
             parts.loader.seen.mark_missing(parts.loader.observation())
         else:
-            mark_removed(self._connection, read.gone, parts.loader.observation())
+            mark_removed(self._connection, read.removed, parts.loader.observation())
 
     def _advance(self, parts: RunParts, read: _ReadResult, state: SyncState) -> SyncState:
         is_complete, clock = read.audit.is_complete, parts.clock

@@ -45,7 +45,7 @@ MECHANISMS = [
     Mechanism(
         "P1 complete: the count audit",
         "sync/run.py",
-        "parts.audit.settle(read.window, gone=len(gone), has_new=bool(summary.inserted))",
+        "parts.audit.settle(read.window, removed=len(removed), has_new=bool(summary.inserted))",
         "audit",
         "integration/test_complete.py::test_a_task_that_appears_late_with_an_old_date_is_found_by_the_next_run",
     ),
