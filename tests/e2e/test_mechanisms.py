@@ -33,7 +33,7 @@ MECHANISMS = [
         "extract/slice_checks.py",
         "    if here.request.start == 0:\n        return Check(holds=True)\n    shared",
         "    if here.request.start >= 0:\n        return Check(holds=True)\n    shared",
-        "property/test_walk.py::test_what_was_there_throughout_is_never_missed",
+        "property/test_walk.py::test_tasks_present_throughout_are_never_missed",
     ),
     Mechanism(
         "P1 complete: the meaning of date_created is found out",
