@@ -35,11 +35,15 @@ EtlError
 │   └── UnsuitableExport      the table lacks this format or filter     exit 2
 ├── RecordsRejected           with --strict: records were rejected      exit 5
 ├── SyncRunning               another sync holds the lock               exit 75
-├── Interrupted               a signal ended the run                    exit 128 + signal
+├── Stopped                   the run ended early, because it was told to
+│   ├── Interrupted               a signal, or its caller, ended it     exit 130 or 143
+│   └── TimedOut                  its deadline passed                   exit 1
 └── RecordError               reject this record and go on              never ends a run
 """
 
 from __future__ import annotations
+
+import signal
 
 
 class EtlError(Exception):
@@ -262,13 +266,29 @@ class SyncRunning(EtlError):
     exit_code = 75
 
 
-class Interrupted(EtlError):
-    """A signal ended the command; `note` says what state that leaves."""
+class Stopped(EtlError):
+    """The run was told to stop. What was loaded stays; the next run continues from there."""
 
-    def __init__(self, signal_number: int, note: str = "") -> None:
+
+class Interrupted(Stopped):
+    """A signal, or the caller, told the run to stop; `note` says what that leaves behind."""
+
+    def __init__(self, signal_number: int = signal.SIGINT, note: str = "") -> None:
         self.signal_number = signal_number
         self.exit_code = 128 + signal_number
         super().__init__(f"interrupted; {note}" if note else "interrupted")
+
+
+class TimedOut(Stopped):
+    """The run reached its deadline."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        shown = f"{seconds:,.0f}" if seconds >= 10 else f"{seconds:.1f}"  # noqa: PLR2004
+        super().__init__(
+            f"timed out after {shown} s (--timeout): what was loaded is kept, "
+            "and the next sync continues from there"
+        )
 
 
 class RecordError(EtlError):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from etl.errors import EtlError, ExportError, Interrupted
+from etl.errors import EtlError, ExportError
 from etl.json_output import to_json
 from etl.secret import clean, clean_line
 
@@ -48,12 +48,8 @@ class _CleanFormatter(logging.Formatter):
 
 class _StderrHandler(logging.StreamHandler[TextIO]):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        """Raise a pending interruption, which logging would report as an error of its own and drop."""
-        error = sys.exception()
-        if isinstance(error, Interrupted):
-            raise error
-        # An error of stderr cannot be reported anywhere.
-        if not isinstance(error, OSError):
+        """Report a failure to log, unless stderr itself cannot be written."""
+        if not isinstance(sys.exception(), OSError):
             super().handleError(record)
 
 

@@ -1,109 +1,129 @@
-"""Signals that stop become one exception, so that a run is closed as interrupted and the lock given back."""
+"""
+What SIGINT, SIGTERM and SIGHUP do to a command.
+
+A sync is asked to stop, and ends in order; see docs/decisions/0013-cooperative-stop.md. Commands that only
+read have nothing to put in order: for them SIGTERM is what Ctrl-C is to Python.
+"""
 
 from __future__ import annotations
 
-import _thread
+import contextlib
+import os
 import signal
-import sys
+import socket
 import threading
-from typing import TYPE_CHECKING, Self
+import time
+from typing import TYPE_CHECKING, NoReturn
 
 from etl.errors import Interrupted
+from etl.stop import Stop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from sys import UnraisableHookArgs
-    from types import FrameType
+    from collections.abc import Callable, Iterator
 
-STOP = (signal.SIGINT, signal.SIGTERM)
-# The terminal, or the connection that brought it, has gone.
-HANG_UP = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()
-_AGAIN_AFTER = 0.01  # seconds
-# Whoever is struck in one of these leaves a lock taken for ever, and whoever asks for it next waits as long.
-_TAKING_OR_RELEASING = frozenset({"__enter__", "__exit__", "_acquire_restore", "_release_save"})
-_MAX_DELAYS = 100
-# What Python says of a signal whose handler is gone by the time it is looked at.
-_IGNORED = "ignored due to race condition"
+_STOP = (signal.SIGINT, signal.SIGTERM)
+# The terminal was closed, or the connection that it came over.
+_HANG_UP = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()
+# Two signals that come together, as a service manager or a closing terminal sends them, are one request.
+_TOGETHER_SECONDS = 0.1
 
 
-def interruptible(note: str = "", *, signals: Iterable[signal.Signals] = STOP) -> Listener:
+@contextlib.contextmanager
+def stop_on_signals(note: str = "") -> Iterator[Stop]:
     """
-    Raise Interrupted in this block at the first signal, with this note; a second ends the process.
+    Yield a Stop that the first signal sets, with this note in its error; a second one ends the process.
 
-    A hang-up that is ignored, as under nohup, stays ignored. Only the main thread hears signals.
+    A hang-up that is ignored, as under nohup, stays ignored. Only the main thread can receive signals: in
+    another one, the Stop is never set.
     """
-    is_main = threading.current_thread() is threading.main_thread()
-    return Listener(note, signals if is_main else ())
+    stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    receiver, sender = socket.socketpair()
+    sender.settimeout(0)
+    listener = threading.Thread(target=_listen, args=(receiver, stop, note), daemon=True)
+    listener.start()
+    fd_before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+    try:
+        with _handled(_once()):
+            yield stop
+    finally:
+        signal.set_wakeup_fd(fd_before)
+        sender.close()
+        listener.join()
+        receiver.close()
 
 
-class Listener:
-    """Raises, and sees to it that what it raised is heard."""
+def _listen(receiver: socket.socket, stop: Stop, note: str) -> None:
+    """
+    Set the stop at the first signal, from this thread.
 
-    def __init__(self, note: str, signals: Iterable[signal.Signals]) -> None:
-        self._note = note
-        handlers = {number: signal.getsignal(number) for number in signals}
-        self._handlers = {
-            number: handler
-            for number, handler in handlers.items()
-            if number not in HANG_UP or handler is not signal.SIG_IGN
-        }
-        self._hook = sys.unraisablehook
-        self._raised: Interrupted | None = None
-        self._again: threading.Timer | None = None
-        self._delays = 0
-        self._is_sparing = False
+    The interpreter writes each signal's number to the socket at once, while a handler in Python waits for
+    the main thread to come back from what it is doing, such as a statement of a database.
+    """
+    set_at = None
+    while received := receiver.recv(1):
+        number = received[0]
+        if number not in {*_STOP, *_HANG_UP}:
+            continue
+        if set_at is None:
+            stop.set(Interrupted(number, note))
+            set_at = time.monotonic()
+        elif time.monotonic() - set_at > _TOGETHER_SECONDS:
+            # The main thread has not even reached the handler of the first one.
+            os._exit(128 + number)
 
-    def __enter__(self) -> Self:
-        if self._handlers:
-            sys.unraisablehook = self._swallowed
-        self._listen()
-        return self
 
-    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
-        if self._again is not None:
-            self._again.cancel()
-        for number, handler in self._handlers.items():
+def _once() -> Callable[[int, object], None]:
+    """Return a handler that leaves the next signal to the system, which ends the process."""
+    called_at: list[float] = []
+
+    def handle(number: int, _frame: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        called_at.append(time.monotonic())
+        if called_at[-1] - called_at[0] > _TOGETHER_SECONDS:
+            signal.raise_signal(number)
+
+    return handle
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """
+    Raise Interrupted out of this block at a signal, by way of Python's KeyboardInterrupt.
+
+    For commands that only read: the files and connections they have open close themselves. Outside the main
+    thread, which alone receives signals, this does nothing.
+    """
+    received: list[int] = []
+
+    def handle(number: int, _frame: object) -> NoReturn:
+        signal.signal(number, signal.SIG_DFL)
+        received.append(number)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    try:
+        with _handled(handle):
+            yield
+    except KeyboardInterrupt:
+        raise Interrupted(received[0] if received else signal.SIGINT) from None
+
+
+@contextlib.contextmanager
+def _handled(handler: Callable[[int, object], None]) -> Iterator[None]:
+    before = {
+        number: signal.getsignal(number)
+        for number in (*_STOP, *_HANG_UP)
+        if number not in _HANG_UP or signal.getsignal(number) is not signal.SIG_IGN
+    }
+    try:
+        for number in before:
             signal.signal(number, handler)
-        if self._handlers:
-            sys.unraisablehook = self._hook
-        # A driver that is interrupted in the middle complains in its own words.
-        if error is not None and self._raised not in {None, error}:
-            raise self._raised from error
-
-    def check(self) -> None:
-        """Raise what was raised before, if somebody has swallowed it or made another error of it."""
-        if self._raised is not None:
-            raise self._raised
-
-    def _listen(self) -> None:
-        for number in self._handlers:
-            signal.signal(number, self._interrupt)
-
-    def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        is_delicate = frame is not None and frame.f_code.co_name in _TAKING_OR_RELEASING
-        # On a busy machine the next strike comes before this one is over, and would hit who is spared here.
-        if (is_delicate or self._is_sparing) and self._delays < _MAX_DELAYS:
-            self._delays += 1
-            before, self._is_sparing = self._is_sparing, True
-            self._strike_again(number)
-            self._is_sparing = before
-            return
-        for each in self._handlers:
-            signal.signal(each, signal.SIG_DFL)
-        self._raised = Interrupted(number, self._note)
-        raise self._raised
-
-    def _swallowed(self, what: UnraisableHookArgs) -> None:
-        """Raise it again in a moment, if it struck in a destructor, out of which no exception comes."""
-        if isinstance(what.exc_value, OSError) and _IGNORED in str(what.exc_value):
-            return  # a second signal, that came before the first could be raised
-        if self._raised is None or what.exc_value is not self._raised:
-            self._hook(what)
-            return
-        self._listen()
-        self._strike_again(self._raised.signal_number)
-
-    def _strike_again(self, number: int) -> None:
-        self._again = threading.Timer(_AGAIN_AFTER, _thread.interrupt_main, [number])
-        self._again.daemon = True
-        self._again.start()
+        yield
+    finally:
+        for number, handler_before in before.items():
+            signal.signal(number, handler_before)

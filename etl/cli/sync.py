@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from etl.cli.exit_codes import EPILOG
-from etl.cli.params import Date, FilterValue, TaskNameFilter
+from etl.cli.params import Date, Duration, FilterValue, TaskNameFilter
 from etl.cli.progress import progress_bar
 from etl.cli.run_report import count_rejected, reported
 from etl.cli.settings import database_option, load_settings, setting_option
-from etl.cli.signals import HANG_UP, STOP, interruptible
+from etl.cli.signals import stop_on_signals
 from etl.errors import RecordsRejected
 from etl.settings import Settings
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Callable
 
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -80,9 +82,18 @@ results_option = click.option(
 )
 @click.option("--dry-run", "dry_run", is_flag=True, help="Read and compare, but write nothing.")
 @click.option("--wait", is_flag=True, help="Wait for a running sync to finish.")
+@click.option("--timeout", type=Duration(), help="Maximum duration; then the run stops, with exit code 1.")
 @click.option("--no-migrate", is_flag=True, help="Fail if the schema is outdated, instead of upgrading it.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def sync(*, strict: bool, wait: bool, no_migrate: bool, as_json: bool, **options: Any) -> None:  # noqa: ANN401
+def sync(
+    *,
+    strict: bool,
+    wait: bool,
+    timeout: dt.timedelta | None,
+    no_migrate: bool,
+    as_json: bool,
+    **options: Any,  # noqa: ANN401
+) -> None:
     """
     Sync the database with the API once.
 
@@ -92,18 +103,28 @@ def sync(*, strict: bool, wait: bool, no_migrate: bool, as_json: bool, **options
     from etl.sync.options import SyncOptions
     from etl.sync.summary import RunSummary
 
+    deadline = None if timeout is None else time.monotonic() + timeout.total_seconds()
     given = {name: options.pop(name) for name in Settings.__dataclass_fields__ if name in options}
     orders = SyncOptions(**options)
     if orders.is_full and (orders.since or orders.filters):
         raise click.UsageError("--full reads everything: it cannot be combined with --since or a filter")
     summary = RunSummary()
     with (
-        interruptible(KEPT, signals=(*STOP, *HANG_UP)),
+        stop_on_signals(KEPT) as stop,
         reported(summary, as_json=as_json),
         progress_bar() as observe,
     ):
         settings = load_settings(**given)
-        run_sync(settings, orders, wait=wait, migrate=not no_migrate, observe=observe, summary=summary)
+        run_sync(
+            settings,
+            orders,
+            wait=wait,
+            migrate=not no_migrate,
+            observe=observe,
+            summary=summary,
+            stop=stop,
+            deadline=deadline,
+        )
     if strict and summary.rejected:
         raise RecordsRejected(
             f"{count_rejected(summary)}, and --strict is set; all other records were loaded"

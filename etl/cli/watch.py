@@ -13,12 +13,14 @@ from etl.cli.progress import progress_bar
 from etl.cli.run_report import reported
 from etl.cli.schedule import Schedule
 from etl.cli.settings import load_settings
-from etl.cli.signals import HANG_UP, STOP, interruptible
+from etl.cli.signals import stop_on_signals
 from etl.cli.sync import KEPT, results_option, source_options
-from etl.errors import ConfigurationError, Interrupted
+from etl.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import datetime as dt
+
+    from etl.stop import Stop
 
 
 @click.command()
@@ -39,14 +41,12 @@ def watch(*, every: dt.timedelta, as_json: bool, with_results: bool, **options: 
     A sync that fails is reported, and the next one starts on schedule. Only a first sync that fails because
     of the configuration or credentials ends the command, with exit code 3.
     """
-    with interruptible(KEPT, signals=(*STOP, *HANG_UP)) as stop:
-        schedule = Schedule(every)
+    with stop_on_signals(KEPT) as stop:
+        schedule = Schedule(every, sleep=stop.wait)
         is_first = True
         while True:
             try:
-                _sync_once(options, every, as_json=as_json, with_results=with_results)
-            except (Interrupted, KeyboardInterrupt):
-                raise
+                _sync_once(options, every, stop, as_json=as_json, with_results=with_results)
             except Exception as error:
                 stop.check()
                 if is_first and isinstance(error, ConfigurationError):
@@ -54,14 +54,12 @@ def watch(*, every: dt.timedelta, as_json: bool, with_results: bool, **options: 
                 # If memory is short, even this may fail.
                 with contextlib.suppress(Exception):
                     explain(error)
-            # A library may have caught the exception of a signal.
-            stop.check()
             is_first = False
             schedule.wait()
 
 
 def _sync_once(
-    options: dict[str, str | None], every: dt.timedelta, *, as_json: bool, with_results: bool
+    options: dict[str, str | None], every: dt.timedelta, stop: Stop, *, as_json: bool, with_results: bool
 ) -> None:
     from etl.sync.api import run_sync
     from etl.sync.options import SyncOptions
@@ -72,4 +70,4 @@ def _sync_once(
     with reported(summary, as_json=as_json), progress_bar() as observe:
         settings = load_settings(**options)
         stamp_lines()
-        run_sync(settings, orders, observe=observe, summary=summary)
+        run_sync(settings, orders, observe=observe, summary=summary, stop=stop)

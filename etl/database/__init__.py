@@ -1,5 +1,6 @@
 """Engines, schema, sessions and driver errors of the two databases."""
 
+from etl.database.cancel import cancelled_on_stop
 from etl.database.driver_errors import database_errors, explain
 from etl.database.engine import describe, file_of, open_engine
 from etl.database.postgres import parse_writer_name
@@ -17,6 +18,7 @@ from etl.database.sqlite import connect_sqlite, refuse_unwritable
 from etl.database.sqlite_reader import may_stay_open, refuse_changed
 
 __all__ = [
+    "cancelled_on_stop",
     "catch_up_sequences",
     "changing_schema",
     "check",

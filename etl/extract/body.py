@@ -1,8 +1,8 @@
 """
-The body of an answer, of which no more is ever kept than a ceiling allows (promise P7).
+The body of a response, limited in size (promise P7).
 
-It is decompressed here, with a bound on each piece: 64 KB of gzip may hold 66 MB. Only gzip and deflate are
-asked for, and no other coding is accepted.
+It is decompressed here, with a limit for each chunk: 64 KB of gzip may hold 66 MB. Only gzip and deflate are
+requested, and no other encoding is accepted.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 MIB = 1 << 20
-# Of an answer that is no success only the server's words matter.
+# Of an error response, only the server's message is needed.
 _MAX_BYTES_OF_ERROR = MIB // 16
-# Larger bodies are read one at a time.
+# Bodies larger than this are read one at a time.
 LARGE = MIB
 ACCEPTED = "gzip, deflate"
 _CODINGS = frozenset({"gzip", "x-gzip", "deflate"})
@@ -37,7 +37,7 @@ _SPEAKS_TLS = re.compile(rb"HTTPS (?:port|server)|SSL-enabled server port")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ceiling:
-    """How many bytes, decompressed, and how many values a body may have that is a page or a result."""
+    """The maximum number of bytes, decompressed, and of values in the body of a page or a result."""
 
     size: int
     values: int
@@ -56,8 +56,8 @@ class Ceiling:
             raise BodyTooLarge(f"the answer holds more than {most}: in memory they would take far more")
 
 
-# A thousand tasks take up to five megabytes, the transcript of a day of speech takes ten. In memory a value
-# takes up to two hundred bytes, and may be two or three of text.
+# A thousand tasks take up to 5 MB, the transcript of a day of speech 10 MB. A value takes up to 200 bytes of
+# memory, for as little as two or three bytes of text.
 OF_PAGE, OF_RESULT = Ceiling(32 * MIB, 1_000_000), Ceiling(64 * MIB, 3_000_000, "result")
 
 
@@ -65,15 +65,15 @@ def read_body(
     sent: Iterable[bytes], headers: dict[str, str], ceiling: Ceiling, before_large: Callable[[], object]
 ) -> bytes:
     """
-    Return the body of a successful answer, decompressed; `before_large` is called once it is a large one.
+    Return the decompressed body of a successful response; call `before_large` as soon as it is large.
 
-    Raises BodyTooLarge beyond the ceiling, and TransientError for a coding that is not readable.
+    Raises BodyTooLarge beyond the ceiling, and TransientError for an encoding that cannot be decoded.
     """
     length = headers.get("content-length", "")
     if length.isascii() and length.isdigit():
         ceiling.check(int(length[:_MAX_DIGITS]), f"{length[:_MAX_DIGITS]} bytes are announced")
     values = 0
-    # Closed, it gives its memory back, however long the error is kept that it ended with.
+    # Closing it releases its memory, even while an exception keeps this frame alive.
     with io.BytesIO() as buffer:
         for piece in _pieces(sent, headers, ceiling):
             was_large = buffer.tell() > LARGE
@@ -88,7 +88,7 @@ def read_body(
 
 
 def read_error_body(sent: Iterable[bytes], headers: dict[str, str]) -> bytes:
-    """Return the beginning of the body of any other answer, as far as it can be decompressed."""
+    """Return the beginning of the body of an error response, as far as it can be decompressed."""
     body = io.BytesIO()
     with contextlib.suppress(TransientError, BodyTooLarge):
         for piece in _pieces(sent, headers, OF_PAGE):
@@ -99,19 +99,19 @@ def read_error_body(sent: Iterable[bytes], headers: dict[str, str]) -> bytes:
 
 
 def count_values(text: bytes) -> int:
-    """Return how many values a piece of JSON may have; what strings hold is counted, too."""
+    """Return an upper bound for the number of values in a piece of JSON."""
     return text.count(b",") + text.count(b"[") + text.count(b"{")
 
 
 def is_html(body: bytes, content_type: str) -> bool:
-    """Return whether a body is a page for a browser; some servers call JSON text/html, or a page nothing."""
+    """Return whether a body is HTML; some servers label JSON as text/html, or do not label HTML."""
     start = trimmed(body[:1000])
     is_named_so = "html" in content_type.lower() and not start.startswith((b"{", b"["))
     return is_named_so or _OPENS_HTML.match(start) is not None
 
 
 def wants_https(body: bytes) -> bool:
-    """Return whether a 400 says that TLS is spoken on this port, in the words of nginx, Apache or Go."""
+    """Return whether the body of a 400 says that the port expects TLS, as nginx, Apache and Go do."""
     return _SPEAKS_TLS.search(body) is not None
 
 
@@ -135,7 +135,7 @@ def _pieces(sent: Iterable[bytes], headers: dict[str, str], ceiling: Ceiling) ->
 
 
 class _Inflater:
-    """Decompresses gzip of any number of members, and deflate with or without its header."""
+    """Decompresses gzip with any number of members, and deflate with or without a zlib header."""
 
     def __init__(self, *, is_gzip: bool) -> None:
         self._is_gzip = is_gzip
@@ -144,7 +144,7 @@ class _Inflater:
         self._is_over = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Give what comes of it, in pieces of a bounded size."""
+        """Yield the decompressed data in chunks of limited size."""
         data, self._pending = self._pending + data, b""
         while data and not self._is_over:
             if (self._stream is None or self._stream.eof) and not self._begins(data):
@@ -156,12 +156,12 @@ class _Inflater:
             data = self._stream.unused_data
 
     def finish(self) -> None:
-        """Raise TransientError if the end is missing."""
+        """Raise TransientError if the data is incomplete."""
         if (self._pending and self._stream is None) or (self._stream and not self._stream.eof):
             raise TransientError("the answer cannot be decompressed (its end is missing)")
 
     def _begins(self, data: bytes) -> bool:
-        """Begin the stream that this is the beginning of; not if it is too short to tell, or padding."""
+        """Start the next stream; return False if the data is too short to do so, or padding."""
         if len(data) < len(_OPENS_GZIP):
             self._pending = data
             return False
@@ -179,7 +179,7 @@ class _Inflater:
             data = self._stream.unconsumed_tail
 
     def _window_bits(self, data: bytes) -> int:
-        """Return how zlib is told the format; some servers leave the header of deflate away."""
+        """Return zlib's code for the format; some servers omit the header of deflate."""
         if self._is_gzip:
             return zlib.MAX_WBITS | 16
         has_header = data[0] & 15 == 8 and int.from_bytes(data[:2]) % 31 == 0  # noqa: PLR2004

@@ -1,9 +1,9 @@
 """
-Which certificates are trusted: those that the environment names, else the system's and certifi's.
+The trusted certificates: those that the environment names, otherwise the system's and certifi's.
 
-The variables are those that users of Python tools know. Whatever any of them names is trusted, in place of
-the defaults: some environments set one of them by themselves, and the company's CA is then in another.
-The system's store is the one that OpenSSL finds; on macOS that is not the keychain.
+The variables are those that users of Python tools know. The certificates of all that are set are trusted,
+instead of the defaults: some environments set one of them, and the company's CA may be in another. The
+system's certificates are those that OpenSSL finds; on macOS that is not the keychain.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 DEFAULT = "the certificates of the system and of certifi"
-# How OpenSSL finds a certificate in a folder; without such names it finds none.
+# The file names under which OpenSSL finds certificates in a folder.
 _HASHED = re.compile(r"[0-9a-f]{8}\.\d+")
 _CERTIFICATE_FILES = frozenset({".pem", ".crt", ".cer"})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Trust:
-    """A context for TLS, and where its certificates come from, in words."""
+    """A TLS context, and a description of where its certificates come from."""
 
     context: ssl.SSLContext
     source: str
@@ -39,12 +39,12 @@ class Trust:
 
 def load_trust(environment: Mapping[str, str]) -> Trust:
     """
-    Load what is trusted.
+    Load the trusted certificates.
 
-    Raises ConfigurationError, with the variable and without its value, for certificates that cannot be read.
+    Raises ConfigurationError, which names the variable, if they cannot be read.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    # A company's intermediate CA is enough, as for curl.
+    # Trust an intermediate CA without its root, as curl does.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     named = [name for name in VARIABLES if environment.get(name)]
     if not named:
@@ -60,7 +60,7 @@ def load_trust(environment: Mapping[str, str]) -> Trust:
 
 def _load(context: ssl.SSLContext, variable: str, paths: list[Path]) -> None:
     try:
-        # Of several folders, some may be missing, as for OpenSSL.
+        # Some of several folders may be missing, as for OpenSSL.
         existing = [path for path in paths if path.exists()] or paths[:1]
         for path in existing:
             if path.is_dir():
@@ -83,7 +83,7 @@ def _load_folder(context: ssl.SSLContext, folder: Path) -> None:
     if any(map(_HASHED.fullmatch, names)):
         context.load_verify_locations(capath=folder)
         return
-    # A folder as Go reads it: files under any name.
+    # As Go does, accept files with any name.
     files = [folder / name for name in names if Path(name).suffix.lower() in _CERTIFICATE_FILES]
     if not files:
         raise ssl.SSLError("no certificates")

@@ -1,7 +1,7 @@
 """
-One request in, one decoded answer out: address, key, timeouts, status code to error.
+One request in, one decoded response out: URL, key, timeouts, status codes to errors.
 
-Blocking calls: several threads may share one client.
+Calls block; threads may share one client.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from etl.errors import (
     RequestRefused,
     SourceError,
     TlsRefused,
-    Unreachable,
     UnreadablePage,
 )
 from etl.extract.body import (
@@ -40,9 +39,10 @@ from etl.extract.payload import CorruptPage, Page, UnusableRecord
 from etl.extract.rate_limiter import RateLimiter
 from etl.extract.response import Response
 from etl.extract.result import read_detail
-from etl.extract.retry import Retrier, TransientError, is_transient, parse_retry_after
+from etl.extract.retry import Backoff, Retrier, TransientError, is_transient, parse_retry_after
 from etl.extract.transport import Route, Session, Sessions, origin_of, redirected, warn_if_unencrypted
 from etl.secret import clean, register_secret
+from etl.stop import Stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -55,16 +55,20 @@ T = TypeVar("T")
 
 TASKS_PATH = "/streaming/ai/tasks"
 READ_TIMEOUT = 30.0
-# Seconds for which a task's own page is retried.
+# Seconds for which a request for one task is retried.
 DETAIL_PATIENCE = 3.0
-BEYOND_ANY_END = 1_000_000_000
-# Is kept in place of a record that is larger than a page may be.
+MAX_PAGE_NUMBER = 1_000_000_000
+# Stored in place of a record that is larger than a page may be.
 TOO_LARGE = b"(too large to be read)"
 _MAX_REDIRECTS = 5
 
 
 class Client:
-    """Reads AI tasks from one account; it has no method that writes. Close it, or use it in `with`."""
+    """
+    Reads AI tasks from one account; it has no method that writes. Close it, or use it in `with`.
+
+    `stop` belongs to this client: setting it ends every wait and request with Stopped, and so does `close`.
+    """
 
     def __init__(  # noqa: PLR0913
         self,
@@ -75,27 +79,29 @@ class Client:
         retry_for: dt.timedelta = dt.timedelta(seconds=60),
         max_rate: float | None = None,
         read_timeout: float = READ_TIMEOUT,
+        backoff: Backoff = Backoff(),  # noqa: B008 - frozen
+        stop: Stop | None = None,
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self.concurrency = concurrency
-        self.stopping = threading.Event()
+        self.stop = stop or Stop()
         register_secret(api_key)
         self._lock = threading.Lock()
         self._requests = 0
         self._is_enabled = False
-        self._limiter = RateLimiter(max_rate, self.stopping)
-        self._retrier = Retrier(retry_for, self.stopping, take_turn=self._limiter.wait)
-        # A proxy or certificates that cannot be used are known from the start.
+        self._limiter = RateLimiter(max_rate, self.stop)
+        self._retrier = Retrier(retry_for, self.stop, take_turn=self._limiter.wait, backoff=backoff)
+        # Raises at once if a proxy or certificates cannot be used.
         self.route = Route.find(self.base_url)
         headers = {
             "Authorization": f"APIKey {api_key.reveal()}",
             "Accept": "application/json",
             "Accept-Encoding": ACCEPTED,
-            # A stored answer of a proxy shows tasks, and a clock, of earlier.
+            # A response from a proxy's cache shows old tasks, and an old clock.
             "Cache-Control": "no-cache",
             "User-Agent": f"gcore-etl/{__version__}",
         }
-        self._sessions = Sessions(lambda: Session(self.route, headers, read_timeout), concurrency)
+        self._sessions = Sessions(lambda: Session(self.route, headers, read_timeout, self.stop), concurrency)
         self._large_body = threading.Lock()
         warn_if_unencrypted(self.base_url)
 
@@ -106,13 +112,13 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """End every wait and give the connections back, those in use once their answer is there."""
-        self.stopping.set()
+        """End every wait, and close the connections: those in use when their thread returns them."""
+        self.stop.set()
         self._sessions.close()
 
     @property
     def requests(self) -> int:
-        """How many requests were sent, retries included."""
+        """The number of requests sent, retries included."""
         return self._requests
 
     def fetch_page(
@@ -123,9 +129,9 @@ class Client:
 
         `filters` are the parameters of the list except `page` (from 1) and `limit`; `patience` is for how
         many seconds a failed request is retried, `retry_for` by default. Raises NotFound for a 404, which
-        some servers answer past the end; CorruptPage if one record of several cannot be read, BodyTooLarge if
-        they are larger than is read (a single one is returned as an UnusableRecord); SourceError and
-        ConfigurationError for what no retry cured.
+        some servers return past the end; CorruptPage if one record of several cannot be decoded, BodyTooLarge
+        if they exceed the maximum size (a single such record is returned as an UnusableRecord); SourceError
+        and ConfigurationError for failures that persist.
         """
         query = {**filters, "page": str(page), "limit": str(limit)}
 
@@ -137,19 +143,19 @@ class Client:
         except BodyTooLarge as error:
             if limit > 1:
                 raise
-            if page == BEYOND_ANY_END:
+            if page == MAX_PAGE_NUMBER:
                 raise BodyTooLarge(
                     f"{self.base_url} sends too much whichever page is asked for: {error}: "
                     "check GCORE_BASE_URL, and whether a proxy changes what the API sends"
                 ) from error
-            # The record is to blame, unless the answer is as large where there can be no record.
+            # The record is to blame, unless a page without records is as large.
             with contextlib.suppress(NotFound):
-                self.fetch_page(filters, page=BEYOND_ANY_END, limit=1, patience=patience)
+                self.fetch_page(filters, page=MAX_PAGE_NUMBER, limit=1, patience=patience)
             return Page(records=(UnusableRecord(TOO_LARGE, str(error)),))
         except CorruptPage:
             if limit > 1:
                 raise
-        # Before one record is taken for spoilt, it is looked at twice.
+        # Request a record twice before it counts as corrupt.
         try:
             return self._get(TASKS_PATH, query, OF_PAGE, read, patience=patience)
         except CorruptPage as error:
@@ -159,8 +165,8 @@ class Client:
         """
         Return one task with its result.
 
-        A failed request is retried for a few seconds only, because the next sync asks again. Raises NotFound
-        for a 404 or 410, which some servers answer for an expired result; otherwise what `fetch_page` raises.
+        A failed request is retried for a few seconds only, because the next sync repeats it. Raises NotFound
+        for a 404 or 410, which some servers return for an expired result; otherwise the same as `fetch_page`.
         """
         path = f"{TASKS_PATH}/{quote(task_id, safe='')}"
         return self._get(
@@ -177,7 +183,7 @@ class Client:
         patience: float | None,
     ) -> T:
         def attempt(deadline: float) -> T:
-            # A large body is read and decoded by one thread at a time, which gives its turn back here.
+            # Only one thread at a time reads and decodes a large body; this block ends its turn.
             with contextlib.ExitStack() as turn:
                 answer = self._send(path, query, lambda url: self._exchange(url, deadline, ceiling, turn))
                 if answer.status_code == HTTPStatus.TOO_MANY_REQUESTS:
@@ -220,11 +226,10 @@ class Client:
 
     @contextlib.contextmanager
     def _turn_for_large(self, session: Session) -> Iterator[None]:
-        """Hold back other large bodies; what is waited for one's turn is not taken from the deadline."""
+        """Hold the lock for large bodies; the time spent waiting for it extends the request's deadline."""
         start = time.monotonic()
-        while not self._large_body.acquire(timeout=0.5):
-            if self.stopping.is_set():
-                raise Unreachable("nothing more is read from the API, because the run is being stopped")
+        while not self._large_body.acquire(timeout=0.25):
+            self.stop.check()
         try:
             session.backend.deadline += time.monotonic() - start
             yield
@@ -234,7 +239,7 @@ class Client:
     def _redirected(self, url: str, location: bytes) -> str:
         target = redirected(url, location)
         if target is None:
-            raise SourceError(f"{self.base_url} redirects to what is no address: check GCORE_BASE_URL")
+            raise SourceError(f"{self.base_url} redirects to an invalid URL: check GCORE_BASE_URL")
         if origin_of(target) != origin_of(url):
             parts = urlsplit(target)
             shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
@@ -265,7 +270,7 @@ class Client:
             raise CredentialsRefused(status, self.base_url)
         if status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
             raise NotFound(status, path)
-        # Once the API has answered, a 422 is about what was asked for: a page size, a filter.
+        # After a successful response, a 422 is about the request: a page size, a filter.
         if status == HTTPStatus.UNPROCESSABLE_ENTITY and not self._is_enabled:
             raise FeatureDisabled(message)
         raise RequestRefused(status, path, message)

@@ -1,10 +1,10 @@
 """
-A reading that must be complete: one walk where the order proves it, several where it does not.
+A complete scan of a list: one pass if the order proves that it is complete, several if it does not.
 
-A server may ignore `ordering`. Then records can jump over the cursor unseen, and no overlap of pages can show
-it; what can be had is two walks in a row that saw the same records. Where pages could not overlap, about a
-record that spoils them or because the server grants but a few, a second walk is as good as can be had: what
-hides from one, by a list that moves at that moment and moves back, will not hide from two.
+A server may ignore `ordering`. Then records can jump over the cursor unseen, and overlapping pages do not
+show it; the best available proof is two passes in a row that saw the same records. Where pages could not
+overlap, next to a corrupt record or because the server grants only short ones, a second pass is enough: a
+list that changed and changed back at just that moment does not do so twice.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from etl.extract.paginator import Paginator
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from etl.extract.paginator import PageSource
+    from etl.extract.page_source import PageSource
     from etl.extract.payload import Page
 
-MAX_WALKS = 6
+MAX_PASSES = 6
 
 
 class CompleteScan:
     """
-    All of one list; iterating gives its pages, some of them several times where one walk proved nothing.
+    All of one list; iterating yields its pages, some of them several times if one pass proved nothing.
 
     `granted` is the page size that the server turned out to grant, or did when last asked, None while no page
-    was full; `max_page_size` the largest that it accepts, None while it has refused none. Read without a
-    filter, the list ends only where nothing new is shown: what is not on it is taken for gone. Raises
-    DriftingPages when no two walks in a row agree.
+    was full; `max_page_size` the largest that it accepts, None while it has refused none. Without a filter,
+    the list only ends at a page without new records, because tasks that are not on it are marked as removed.
+    Raises DriftingPages if no two passes in a row agree.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class CompleteScan:
     def __iter__(self) -> Iterator[Page]:
         before: tuple[int, int] | None = None
         own_size: int | None = None
-        for _ in range(MAX_WALKS):
+        for _ in range(MAX_PASSES):
             paginator = Paginator(
                 self._source,
                 self._filters,
@@ -63,16 +63,16 @@ class CompleteScan:
                 return
             before = seen.value
         raise DriftingPages(
-            f"the API does not keep the order it was asked for, and {MAX_WALKS} readings in a row differ; "
+            f"the API does not keep the order it was asked for, and {MAX_PASSES} passes in a row differ; "
             "try again when fewer tasks are changing"
         )
 
 
 class _Fingerprint:
     """
-    Tells whether two walks saw the same set of records, in whatever order, without remembering them.
+    Shows whether two passes saw the same records, in any order, without storing them.
 
-    Python's own hashes have 64 bits and differ from process to process: no two sets agree by design.
+    Python's hashes have 64 bits and differ between processes: nobody can construct two sets that agree.
     """
 
     def __init__(self) -> None:

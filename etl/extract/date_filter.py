@@ -1,9 +1,9 @@
 """
-What the server means by `date_created`: found out with a few one-row requests, never guessed.
+What the server means by `date_created`: probed with a few one-row requests, never guessed.
 
 The documentation says "time when task was created, ISO 8601" and no more. A date before all tasks and one
-after all of them tell *at or after*, *at or before* and *ignored* apart; if both yield nothing, a day on
-which a task must have been created tells *on that day* from *exactly then*.
+after all of them distinguish *at or after*, *at or before* and *ignored*; if both return nothing, a day on
+which a task must have been created distinguishes *on that day* from *exactly then*.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from etl.errors import NotFound, RequestRefused
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from etl.extract.paginator import PageSource
+    from etl.extract.page_source import PageSource
     from etl.extract.payload import Page
 
 LONG_AGO = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
@@ -26,18 +26,18 @@ _A_DAY = dt.timedelta(days=1)
 
 
 def date_text(instant: dt.datetime) -> str:
-    """Write an instant, cut to the second, as every server reads it."""
+    """Return an instant, truncated to the second, in a format that every server can parse."""
     return instant.astimezone(dt.UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z")
 
 
 def noon_of(day: dt.datetime) -> dt.datetime:
-    """Give the middle of a UTC day: successive noons lie on successive days in every time zone."""
+    """Return noon of a UTC day: successive noons are on successive days in every time zone."""
     return day.astimezone(dt.UTC).replace(hour=12, minute=0, second=0, microsecond=0)
 
 
 def probe_date_filter(source: PageSource, shown: Page) -> str:
     """
-    Give the verdict: gte, lte, day, exact, ignored, rejected, or unknown while there are no tasks to tell by.
+    Return the semantics: gte, lte, day, exact, ignored, rejected, or unknown while there are no tasks.
 
     `shown` is a page of the unfiltered list.
     """
@@ -56,17 +56,17 @@ def probe_date_filter(source: PageSource, shown: Page) -> str:
     return "day" if is_day else "exact"
 
 
-def still_holds(source: PageSource, shown: Page, verdict: str | None) -> bool:
+def still_holds(source: PageSource, shown: Page, semantics: str | None) -> bool:
     """
-    Tell whether a verdict that a sync would rely on still lets through what it should.
+    Return whether the filter still includes the tasks that a sync with these semantics relies on.
 
-    Only `gte` and `day` are relied on; a filter that lets through more costs requests, and no task. `shown`
+    Only `gte` and `day` are relied on; a filter that includes more costs requests, but loses no task. `shown`
     is a page of the unfiltered list.
     """
-    if verdict not in {"gte", "day"} or not shown.records:
+    if semantics not in {"gte", "day"} or not shown.records:
         return True
     try:
-        if verdict == "gte":
+        if semantics == "gte":
             return _finds(source, LONG_AGO)
         return any(_finds(source, noon) for noon in _days_with_tasks(source, shown))
     except RequestRefused:
@@ -74,7 +74,7 @@ def still_holds(source: PageSource, shown: Page, verdict: str | None) -> bool:
 
 
 def shows_later_than(source: PageSource, moment: dt.datetime) -> bool:
-    """Tell whether a filter that means `gte` shows tasks created after `moment`, a second spared."""
+    """Return whether a filter that means `gte` includes tasks from more than a second after `moment`."""
     try:
         return _finds(source, moment + dt.timedelta(seconds=1))
     except RequestRefused:
@@ -90,7 +90,7 @@ def _finds(source: PageSource, instant: dt.datetime) -> bool:
 
 
 def shows_any(source: PageSource, filters: Mapping[str, str]) -> bool:
-    """Tell whether a list holds anything; raises RequestRefused where the server knows no such filter."""
+    """Return whether a list holds anything; raise RequestRefused if the server rejects the filter."""
     try:
         page = source.fetch_page(filters, page=1, limit=1)
     except NotFound:
@@ -99,7 +99,7 @@ def shows_any(source: PageSource, filters: Mapping[str, str]) -> bool:
 
 
 def _likely_days(page: Page) -> list[dt.datetime]:
-    """Give the days around the start of a task: it was created on one of them, in whatever time zone."""
+    """Return three days around the start of a task: it was created on one of them, in any time zone."""
     for task in page.tasks:
         moment = task.date_created or task.started_at
         if moment is not None:

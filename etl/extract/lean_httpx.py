@@ -1,9 +1,9 @@
 """
 httpx without its command line.
 
-Where pygments and rich are installed, as they are here, `import httpx` loads both for a command that nobody
-runs in this process, and takes three times as long. httpx needs neither (they are its extra `cli`), so
-pygments is hidden from it.
+If pygments and rich are installed, `import httpx` loads both for its command line, which is not used here,
+and takes three times as long. httpx does not need them (they are its extra `cli`), so this module hides
+pygments during the import.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """
-What failed between here and the API, in words: the network, a certificate, or a proxy.
+Messages for failures between here and the API: the network, a certificate, or a proxy.
 
-A failure that no retry cures is a ConfigurationError, raised at once; the others are tried again.
+Failures that would persist are ConfigurationErrors, raised at once; the others are retried.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ Failure = tuple[type[EtlError], str]
 
 _MAX_REASON = 200
 _BEFORE_SOCKS = "Proxy Server could not connect: "
-# Of X509_V_ERR_…: what no other set of certificates would change.
+# X509_V_ERR_… codes of failures that other trusted certificates would not change.
 _EXPIRED, _NOT_YET_VALID, _OTHER_HOST, _OTHER_ADDRESS = 10, 9, 62, 64
-# What OpenSSL makes of an answer that is no TLS.
+# OpenSSL's reasons for a response that is not TLS.
 _NOT_TLS = frozenset({
     *("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "PACKET_LENGTH_TOO_LONG"),
     *("RECORD_LAYER_FAILURE", "UNEXPECTED_MESSAGE", "BAD_RECORD_TYPE"),
 })  # fmt: skip
-# A fault of the moment, at the other end or on the way.
+# Temporary failures, of the peer or on the way.
 _PASSING_ALERTS = frozenset({
     *("TLSV1_ALERT_INTERNAL_ERROR", "TLSV1_ALERT_USER_CANCELLED", "SSLV3_ALERT_BAD_RECORD_MAC"),
     *("DECRYPTION_FAILED_OR_BAD_RECORD_MAC", "SSLV3_ALERT_CLOSE_NOTIFY"),
 })  # fmt: skip
-# With TLS 1.3 the other end may refuse only after the handshake, in place of an answer.
+# With TLS 1.3 the peer may refuse after the handshake, instead of responding.
 _LATE_REFUSAL = re.compile("ALERT_.*(?:CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED|HANDSHAKE_FAILURE)")
 
 
 def explain(error: Exception, route: Route, backend: Backend) -> Failure:
-    """Return the error of ours that this failure is, and what it says."""
+    """Return the class and message of the error to raise for a failure."""
     cause = error.args[0] if error.args and isinstance(error.args[0], OSError) else None
     who = str(route.proxy) if backend.peer_is_proxy else route.base_url
-    # The address is that of a server; of the proxy's URL nothing else may be shown.
+    # Of a proxy's URL, only host and port may be shown.
     where = f"{who} ({route.proxy.address})" if backend.peer_is_proxy and route.proxy else who
     setting = route.proxy.variable if backend.peer_is_proxy and route.proxy else "GCORE_BASE_URL"
     if isinstance(cause, ssl.SSLCertVerificationError):
@@ -67,17 +67,17 @@ def explain(error: Exception, route: Route, backend: Backend) -> Failure:
 
 
 def refused_by_proxy(route: Route) -> Failure:
-    """Return what a 407 is that came in place of the API's answer."""
+    """Return the class and message of the error to raise for a 407."""
     if route.proxy is not None:
         return _about_proxy("407", route.proxy, route.base_url)
-    words = f"{route.base_url}: a proxy on the way asks for a user and a password (HTTP 407)"
+    words = f"{route.base_url}: a proxy on the way requires a user name and password (HTTP 407)"
     return ProxyRefused, f"{words}: name it in HTTPS_PROXY as http://user:password@host:port"
 
 
 def _about_certificate(error: ssl.SSLCertVerificationError, setting: str, source: str) -> str:
     what = f"the certificate is not trusted ({error.verify_message.rstrip('.')})"
     if error.verify_code in {_EXPIRED, _NOT_YET_VALID}:
-        advice = "check this machine's clock; if it is right, the server's certificate has to be renewed"
+        advice = "check this machine's clock; if it is right, the server's certificate must be renewed"
     elif error.verify_code in {_OTHER_HOST, _OTHER_ADDRESS}:
         advice = f"check the host in {setting}; a proxy may answer in its place"
     else:
@@ -88,7 +88,7 @@ def _about_certificate(error: ssl.SSLCertVerificationError, setting: str, source
 
 
 def _about_tls(error: ssl.SSLError, setting: str, *, is_late: bool) -> str | None:
-    """Return why TLS can never succeed; None if it may."""
+    """Return why TLS can never succeed; None if a retry may help."""
     reason = error.reason or ""
     if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)):
         return None
@@ -105,14 +105,14 @@ def _is_late(error: Exception) -> bool:
 
 
 def _about_proxy(words: str, proxy: Proxy, base_url: str) -> Failure:
-    """Explain what a proxy answered when it was asked for a connection: a status, or words of SOCKS."""
+    """Explain a proxy's response to a connection request: a status, or the text of a SOCKS error."""
     status = int(match[0]) if (match := re.match(r"\d{3}\b", words)) else None
     if status == 407 or "sername/password" in words or "Requested" in words:  # noqa: PLR2004
         if proxy.user or proxy.password:
             words = f"{proxy} refused the user and the password in {proxy.variable}"
             return ProxyRefused, f"{words}: check them, and that it accepts Basic authentication"
         url = f"{proxy.scheme}://user:password@host:port"
-        return ProxyRefused, f"{proxy} asks for a user and a password: set {proxy.variable} to {url}"
+        return ProxyRefused, f"{proxy} requires a user name and password: set {proxy.variable} to {url}"
     said = f"HTTP {status}" if status else clean(words.removeprefix(_BEFORE_SOCKS).rstrip("."))
     is_refusal = "not allowed" in words if status is None else not is_transient(status)
     if is_refusal:

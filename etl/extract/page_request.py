@@ -1,4 +1,4 @@
-"""Which slices of a list to ask for, so that each begins before the end of the last; a few at a time."""
+"""The requests for the slices of a list, each beginning before the end of the last; a few in advance."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PageRequest:
-    """A page number and a limit, and so a place in the list."""
+    """A page number and a limit, which together are a position in the list."""
 
     page: int
     limit: int
@@ -34,10 +34,10 @@ class PageRequest:
 
 def overlapping_request(position: int, granted: int) -> PageRequest:
     """
-    Choose the page that begins before `position` and reaches furthest beyond it.
+    Return the request for the page that begins before `position` and reaches furthest beyond it.
 
-    A page can only begin at a multiple of its limit, and the limit can be anything up to `granted`. A place
-    that all of these divide (2,520 for limits up to 10) allows no overlap: then the page begins right there.
+    A page can only begin at a multiple of its limit, and the limit can be any number up to `granted`. A
+    position divisible by all of them (2,520 for limits up to 10) allows no overlap: the page begins there.
     """
     if position <= 0:
         return PageRequest(1, granted)
@@ -52,16 +52,16 @@ def overlapping_request(position: int, granted: int) -> PageRequest:
 
 
 def fixed_size_request(position: int, size: int) -> PageRequest:
-    """Return the page that holds `position` where the server alone decides how long pages are."""
+    """Return the request for the page that holds `position`, if the server decides the page size."""
     return PageRequest(position // size + 1, size)
 
 
-# For each request under way, so many slices may wait to be read: a slow one, or a long commit, holds up none.
+# Per concurrent request, so many slices may wait to be read: a slow one, or a long commit, delays no other.
 PREFETCH_FACTOR = 2
 
 
 class Prefetcher:
-    """Keeps requests under way, or answered, beyond the place that is being read."""
+    """Requests slices in advance of the position that is being read."""
 
     def __init__(self, fetch: Callable[[PageRequest], Page], pool: DaemonPool, concurrency: int) -> None:
         self.choose: Callable[[int, int], PageRequest] = overlapping_request
@@ -71,9 +71,9 @@ class Prefetcher:
 
     def take(self, position: int, granted: int, count: int | None) -> tuple[PageRequest, Future[Page]]:
         """
-        Give the slice that joins `position`; what was fetched for another place is dropped.
+        Return the request for the slice that joins `position`, and its response; drop those for others.
 
-        `count` is how long the list is said to be; nothing beyond it is asked for ahead of time.
+        `count` is the length of the list, as far as it is known; nothing beyond it is requested in advance.
         """
         if not self._queue or self._queue[0][0] != position or self._queue[0][1].limit > granted:
             for _, _, future in self._queue:

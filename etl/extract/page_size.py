@@ -1,8 +1,8 @@
 """
-How many tasks a page may hold.
+The number of tasks that a page may hold.
 
-The maximum is not documented: a server may grant fewer than it is asked for, refuse a larger number, or fail
-on it. A size that does not succeed is halved until one does.
+The maximum is not documented: a server may grant fewer tasks than requested, refuse a larger number, or fail.
+A size that does not succeed is halved until one does.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from etl.errors import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from etl.extract.paginator import PageSource
+    from etl.extract.page_source import PageSource
     from etl.extract.payload import Page
 
-# What may come of asking for too many: a status, a page of a proxy, no answer at all, or an empty list.
+# Possible results of a page that is too long: a status, a proxy's page, no response, or an empty list.
 SIZE_FAILURES = (RequestRefused, NotFound, NotTheApi, Unreachable, EmptyPage)
-# Seconds for which a smaller page is retried: a server that fails on it too is asked for a smaller one still.
+# Seconds for which a smaller page is retried, before an even smaller one is requested.
 HALVING_PATIENCE = 3.0
 
 
@@ -40,10 +40,10 @@ def is_size_to_blame(
     is_known: bool = False,
 ) -> bool:
     """
-    Return whether a page of `limit` tasks failed with this error because it is so long.
+    Return whether a page of `limit` tasks failed with this error because it is too long.
 
-    It did if a page of one task succeeds now. `is_known` if one has before. Servers, and what stands before
-    them, refuse what is too long with many statuses, and some of them refuse a filter with the same.
+    It did if a page of one task succeeds now; with `is_known`, one has succeeded before. Servers and proxies
+    refuse pages that are too long with many statuses, some of which also mean an unknown filter.
     """
     if limit == 1 or not isinstance(error, SIZE_FAILURES):
         return False
@@ -57,7 +57,7 @@ def is_size_to_blame(
 
 
 def is_doubtful(page: Page, filters: Mapping[str, str]) -> bool:
-    """Return whether a first page is empty though something is there, or may be, for all that is known."""
+    """Return whether a first page is empty although the list may not be."""
     return not page.records and (page.count != 0 or filters.keys() <= {"ordering"})
 
 
@@ -65,8 +65,8 @@ def largest_page(source: PageSource, page_size: int) -> tuple[Page, int, str | N
     """
     Return the first page in the largest size that the server accepts, at most `page_size`, found by halving.
 
-    With it, that size, and why the next larger one did not succeed. Raises what a page of one task fails
-    with.
+    Also return that size, and why the next larger one did not succeed. Raises the error of a page of one
+    task.
     """
     limit, reason = page_size, None
     while True:

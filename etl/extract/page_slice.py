@@ -1,4 +1,4 @@
-"""One answer at one place of the list, and what it says by itself."""
+"""One response, as a slice of the list at one position, and what it shows by itself."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from etl.extract.payload import Page
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PageSlice:
-    """The records that a list showed at one instant, from the place that `span` asked for."""
+    """The records that a list showed at one instant, at the position of the request."""
 
     request: PageRequest
     page: Page
@@ -18,42 +18,42 @@ class PageSlice:
 
     @classmethod
     def of(cls, request: PageRequest, page: Page) -> PageSlice:
-        """Look at an answer."""
+        """Return the slice that a page is."""
         return cls(request, page, frozenset(page.keys))
 
     @property
     def size(self) -> int:
-        """How many records it shows; one that is shown twice takes up no place."""
+        """The number of records; one that is shown twice counts once."""
         return len(self.keys)
 
     @property
     def end(self) -> int:
-        """The position behind its last record; one that belongs to the slice before takes up no place."""
+        """The position behind its last record."""
         return self.request.start + min(self.size, self.request.limit)
 
     @property
     def is_full(self) -> bool:
-        """Whether it shows as many records as were asked for."""
+        """Whether it has as many records as were requested."""
         return self.size >= self.request.limit
 
     @property
     def is_called_last(self) -> bool:
-        """Whether the answer itself says, twice, that nothing follows."""
+        """Whether both its count and its `next` say that nothing follows."""
         return self.page.count == self.request.start + self.size and not self.page.has_next
 
     @property
     def is_ordered(self) -> bool:
-        """Whether its ids ascend."""
+        """Whether its ids are in ascending order."""
         return self.page.ids == sorted(set(self.page.ids))
 
     @property
     def first_id(self) -> str | None:
-        """The first id."""
+        """The first id, if any."""
         return self.page.ids[0] if self.page.ids else None
 
     @property
     def last_id(self) -> str | None:
-        """The last id."""
+        """The last id, if any."""
         return self.page.ids[-1] if self.page.ids else None
 
     @property
@@ -63,7 +63,7 @@ class PageSlice:
         return self.request.start + places[-1]
 
     def news(self, known: frozenset[str | bytes]) -> Page:
-        """Give the page without what is known."""
+        """Return the page without known records."""
         records = zip(self.page.keys, self.page.records, strict=True)
         fresh = tuple([record for key, record in records if key not in known])
         return dataclasses.replace(self.page, records=fresh)

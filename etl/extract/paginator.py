@@ -1,9 +1,9 @@
 """
-The walk over one list, page by page, without losing what lies between two pages.
+Reading one list, page by page, without losing what lies between two pages.
 
-Each answer is one slice of the list at one instant. The list is ordered by `task_id`, which never changes,
-and each slice is asked for so that it begins before the end of the last. If two neighbouring slices share a
-record, nothing that existed throughout can lie between them; if they share none, the walk steps back.
+Each response is one slice of the list at one instant. The list is ordered by `task_id`, which never changes,
+and each slice is requested so that it begins before the end of the last one. If two neighbouring slices share
+a record, nothing that existed throughout can lie between them; if they do not, the paginator steps back.
 
 A page size that the server refuses is halved until it is granted. Pages of a server that ignores `limit`
 cannot overlap, and prove nothing.
@@ -11,68 +11,47 @@ cannot overlap, and prove nothing.
 
 from __future__ import annotations
 
-import itertools
 import logging
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from etl.errors import (
-    BodyTooLarge,
-    DriftingPages,
-    EmptyPage,
-    NotFound,
-    PageLoop,
-    RunawayScan,
-)
+from etl.errors import BodyTooLarge, EmptyPage
 from etl.extract.daemon_pool import DaemonPool, await_result
+from etl.extract.drift_guard import DriftGuard
 from etl.extract.page_request import PageRequest, Prefetcher, fixed_size_request, overlapping_request
 from etl.extract.page_size import HALVING_PATIENCE, SIZE_FAILURES, is_doubtful, is_size_to_blame
 from etl.extract.page_slice import EMPTY_SLICE, PageSlice
-from etl.extract.payload import CorruptPage, Page
+from etl.extract.page_source import ListSource
+from etl.extract.payload import CorruptPage
+from etl.extract.slice_checks import ends_at, is_misplaced, joins
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from concurrent.futures import Future
 
     from etl.errors import SourceError
+    from etl.extract.page_source import PageSource
+    from etl.extract.payload import Page
+    from etl.extract.slice_checks import Check
 
 logger = logging.getLogger(__name__)
 
-MAX_MISSES = 50
-# After so many without a surprise, twice as long a page is tried.
+# After so many slices without a surprise, a page twice as long is tried.
 CALM_SLICES = 8
-# A list that seems to end here may end so many places before.
-TWICE_SHOWN = 3
-# The first records of slices are landmarks. Drift moves one by a slice or two, not again and again by more.
-MAX_LANDMARKS, NEAR, MAX_RETURNS = 1000, 2, 20
-# How much longer than it claims to be a list may get before the walk gives up.
-RUNAWAY_FACTOR, RUNAWAY_SLACK = 10, 1_000_000
-
-
-class PageSource(Protocol):
-    """What the walk needs of a client."""
-
-    concurrency: int
-
-    def fetch_page(
-        self, filters: Mapping[str, str], *, page: int, limit: int, patience: float | None = None
-    ) -> Page:
-        """Return one page."""
-        ...
 
 
 class Paginator:
     """
-    One pass over one list; iterating gives pages that hold only what the page before did not.
+    One pass over one list; iterating yields pages without the records of the page before.
 
     `granted` is the page size that the server turned out to grant, or did when last asked, `None` while no
     page was full; `is_ordered` whether the ids came in ascending order, without which nothing is proved;
-    `is_joined` whether all slices shared a record with the one before, and the end was shown by one slice,
-    what else had to be looked at record by record; `slices` how many were read. Without `is_by_id` the list
-    comes in the server's default order. With `proves_end` only a slice that shows nothing new is the end,
-    whatever the server says of its count.
+    `is_joined` whether each slice shared a record with the one before, and one slice showed the end, so that
+    nothing had to be checked record by record; `slices` their number. Without `is_by_id` the list comes in
+    the server's default order. With `proves_end` only a slice without new records is the end, whatever the
+    server says about its count.
 
     `max_page_size` is the largest page that the server accepts, None while it has refused none; `own_size`
-    how many tasks its pages have, if it ignores `limit`.
+    the size of its pages, if it ignores `limit`.
     """
 
     def __init__(  # noqa: PLR0913
@@ -91,69 +70,72 @@ class Paginator:
         self.own_size = own_size
         self.is_ordered = is_by_id
         self.is_joined = True
-        self.slices = 0
-        self._source = source
         self._filters = {"ordering": "task_id", **filters} if is_by_id else dict(filters)
-        self._limit = self._ceiling = self._page_size = own_size or page_size
+        self._source, self._list = source, ListSource(source, self._filters)
+        self._guard = DriftGuard()
+        # What is requested now, may be requested at most, and was configured or granted.
+        self._limit = self._max_limit = self._page_size = own_size or page_size
         self._heeds_limit = False
         self._refused_size = 0
         self._refusal: SourceError | None = None
         self._proves_end = proves_end
         self._concurrency = source.concurrency if is_by_id else 1
-        self._landmarks: dict[str | bytes, int] = {}
-        self._misses = self._returns = self._read = self._claimed = self._calm = self._advances = 0
-        self._furthest = ""
-        self._stride = 0
+        self._calm = self._stride = 0
+
+    @property
+    def slices(self) -> int:
+        """The number of slices read."""
+        return self._guard.slices
 
     def __iter__(self) -> Iterator[Page]:
         with DaemonPool(self._concurrency) as pool:
-            ahead = Prefetcher(self._fetch, pool, self._concurrency)
+            prefetcher = Prefetcher(self._fetch, pool, self._concurrency)
             last, position = EMPTY_SLICE, 0
-            # Until the first answer nobody knows whether there is anything to be asked for ahead of time.
+            # Nothing is requested in advance until the first response has shown the length of the list.
             count: int | None = 0
             while True:
-                ahead.choose = self._choose
-                request, future = ahead.take(position, self._limit, count)
+                prefetcher.choose = self._choose
+                request, future = prefetcher.take(position, self._limit, count)
                 page = self._page_of(request, future)
                 if page is None or self._is_emptied(request, page):
                     continue
                 here, count = PageSlice.of(request, page), page.count
-                if self._is_own_size(here, last, position):
+                if self._has_own_size(here, last, position):
                     last, position = EMPTY_SLICE, 0
                     continue
                 self._accept_size()
                 self.is_ordered = self.is_ordered and here.is_ordered
-                if self._is_misplaced(here, last, position):
+                if self.own_size is None and is_misplaced(here, last, position):
                     if here.keys <= last.keys and self._ends_at(position, last):
                         return
-                    self._ceiling = self._limit = here.size
-                    self._calm = 0
+                    self._limit_to(here.size)
                 elif not self._joins(here, last, position) or self._ends_too_soon(here, last, position):
                     position = self._step(position, here, last)
                 else:
-                    news = here.news(last.keys)
-                    self._guard(here, len(news.records))
-                    yield news
-                    if self._is_end(here, is_news=bool(news.records)):
+                    new = here.news(last.keys)
+                    self._guard.record(here, len(new.records))
+                    yield new
+                    if self._is_end(here, has_new=bool(new.records)):
                         return
-                    if news.records and last.is_called_last and not last.is_full:
-                        # It was not: it was as long as a page can be.
+                    if new.records and last.is_called_last and not last.is_full:
+                        # It was not the last one: it was as long as a page can be.
                         self.granted = last.size
                     self._learn(here)
                     last, position, self._stride = here, here.end, 0
 
     def _choose(self, position: int, limit: int) -> PageRequest:
-        return (
-            overlapping_request(position, limit)
-            if self.own_size is None
-            else fixed_size_request(position, limit)
-        )
+        if self.own_size is not None:
+            return fixed_size_request(position, self.own_size)
+        return overlapping_request(position, limit)
+
+    def _fetch(self, request: PageRequest) -> Page:
+        return self._list.fetch(request, patience=HALVING_PATIENCE if self._refusal is not None else None)
 
     def _page_of(self, request: PageRequest, future: Future[Page]) -> Page | None:
         """
-        Return the slice, or None if it cannot be read as a whole and must be asked for in smaller pieces.
+        Return the page, or None if it cannot be decoded as a whole and must be requested in smaller parts.
 
-        The piece of one record that still cannot be read is the culprit, and comes as an unusable record.
+        A part of one record that still cannot be decoded is the culprit, and becomes an unusable record.
         """
         try:
             return await_result(future)
@@ -164,16 +146,19 @@ class Paginator:
         except BodyTooLarge:
             if self.own_size is not None or request.limit == 1:
                 raise
-            # Pages as long as this one are tried again, but not at once: each may take much to read.
-            self._limit = self._ceiling = request.limit // 2
-            self._calm = 0
+            # Pages as long as this one are tried again, but not soon: each may be slow to read.
+            self._limit_to(request.limit // 2)
         except SIZE_FAILURES as error:
             if not self._halve(request, error):
                 raise
         return None
 
+    def _limit_to(self, size: int) -> None:
+        self._limit = self._max_limit = size
+        self._calm = 0
+
     def _is_emptied(self, request: PageRequest, page: Page) -> bool:
-        """Return whether the first page is to be asked for again in a smaller size, as it shows nothing."""
+        """Return whether the first page is empty because of its size, so that a smaller one is needed."""
         return (
             request.start == 0
             and is_doubtful(page, self._filters)
@@ -181,21 +166,21 @@ class Paginator:
         )
 
     def _halve(self, request: PageRequest, error: SourceError) -> bool:
-        """Ask for pages half as long from now on, and return True, if this came of the size of the page."""
+        """Halve the page size from now on, and return True, if the size is what the server refused."""
         if self.own_size is not None or not is_size_to_blame(
             error, self._source, self._filters, limit=request.limit, is_known=self._refusal is not None
         ):
             return False
         self._refused_size, self._refusal = self._refused_size or self._limit, error
-        self._limit = self._ceiling = self._page_size = max(1, self._limit // 2)
+        self._limit = self._max_limit = self._page_size = max(1, self._limit // 2)
         return True
 
     def _accept_size(self) -> None:
-        """Note a size that is granted after larger ones were refused."""
+        """Keep a size that is granted after larger ones were refused."""
         if self._refusal is None:
             return
         logger.warning(
-            "the API gives no pages of %d tasks (%s); pages of %d are read from now on",
+            "the API refuses pages of %d tasks (%s); reading pages of %d from now on",
             self._refused_size,
             self._refusal,
             self._page_size,
@@ -203,11 +188,11 @@ class Paginator:
         self.granted = self.max_page_size = self._page_size
         self._refused_size, self._refusal = 0, None
 
-    def _is_own_size(self, here: PageSlice, last: PageSlice, position: int) -> bool:
+    def _has_own_size(self, here: PageSlice, last: PageSlice, position: int) -> bool:
         """
-        Return whether the server gives pages of its own size, so that nobody knows where this one begins.
+        Return whether the server returns pages of its own size, so that it is unknown where this one begins.
 
-        It is asked for a single task where a page is longer than it should be, or shares nothing with the
+        To find out, request a single task, if a page is longer than it should be or shares nothing with the
         last one.
         """
         is_longer = len(here.keys - last.keys) > here.request.limit
@@ -220,117 +205,64 @@ class Paginator:
             return False
         self._miss()
         if self.own_size is None:
-            logger.warning("the API ignores the page size and gives %d tasks a page: all is read twice", size)
-        self.own_size = self._limit = self._ceiling = self._page_size = size
+            logger.warning(
+                "the API ignores the page size and returns %d tasks per page: every list is read twice", size
+            )
+        self.own_size = self._limit = self._max_limit = self._page_size = size
         self.is_joined = False
-        self._landmarks.clear()
+        self._guard.restart()
         return True
 
-    def _fetch(self, request: PageRequest) -> Page:
-        patience = {"patience": HALVING_PATIENCE} if self._refusal is not None else {}
-        try:
-            return self._source.fetch_page(self._filters, page=request.page, limit=request.limit, **patience)
-        except NotFound:
-            # The run has read the unfiltered list: with a filter nothing is there, or not so many at once.
-            if request.page == 1 and (self._filters.keys() <= {"ordering"} or self._shows_one(request)):
-                raise
-            return Page(records=(), count=0 if request.page == 1 else None)
-
-    def _shows_one(self, request: PageRequest) -> bool:
-        """Return whether the list shows a task to whoever asks for one, though not for as many as this."""
-        try:
-            return request.limit > 1 and bool(self._source.fetch_page(self._filters, page=1, limit=1).records)
-        except NotFound:
-            return False
-
-    def _is_misplaced(self, here: PageSlice, last: PageSlice, position: int) -> bool:
-        """
-        Tell whether nobody knows where this slice begins: shorter than asked, and not called the last one.
-
-        A server that grants less than it did counts its pages by what it grants now. Only where the walk
-        begins, at the top, does that make no difference. One that shows nothing new, nor what the last slice
-        ended with, is none that ends the list, even if its count fits by chance.
-        """
-        if position == 0 or here.size == 0 or here.is_full or self.own_size is not None:
-            return False
-        is_beyond = here.end >= position and not here.keys <= last.keys
-        reaches = is_beyond or here.last_id == last.last_id
-        return not (reaches and here.is_called_last)
-
     def _joins(self, here: PageSlice, last: PageSlice, position: int) -> bool:
-        """
-        Tell whether nothing can lie between this slice and the last; a slice from the top always joins.
-
-        Where no slice can overlap the last one, the record before this slice is looked at by itself: a moment
-        later, when the list may have moved and moved back. Records without an id may look alike; where they
-        are all that two slices share, the last task must still be where it was.
-        """
-        if here.request.start == 0:
-            return True
-        shared = here.keys & last.keys
-        if not shared and here.request.start >= position:
-            self.is_joined = False
-            shared = self._look_at(position - 1).keys & last.keys
-        if last.last_id is None or any(isinstance(key, str) for key in shared):
-            return bool(shared)
-        return bool(shared) and last.last_id in self._look_at(last.last_place).keys
+        return self._holds(joins(self._list, here, last, position, self.own_size))
 
     def _ends_too_soon(self, here: PageSlice, last: PageSlice, position: int) -> bool:
-        """Tell whether an empty slice is belied by what stands around it: a 404 may be a fault."""
+        """Return whether the slices around an empty one contradict it: a 404 may be a failure."""
         return position > 0 and here.size == 0 and not self._ends_at(position, last)
 
     def _ends_at(self, position: int, last: PageSlice) -> bool:
-        """
-        Ask for what is behind the last slice, and for its end: at once, or one record at a time.
-
-        A server may grant no more, and one that shows a record twice ends sooner than it seems to. But
-        between two requests the list may move and move back: such an end is no proof.
-        """
-        shown = self._look_about(position, last)
-        if shown.size and shown.end == position and shown.page.keys[-1] == last.page.keys[-1]:
-            return True
-        if self.is_ordered and (shown.last_id or "") > (last.last_id or ""):
-            return False
-        if self._look_at(position).end > position:
-            return False
-        self.is_joined = False
-        for place in range(position - 1, max(-1, position - 1 - TWICE_SHOWN), -1):
-            if found := self._look_at(place).keys:
-                return not found.isdisjoint(last.keys)
-        return False
-
-    def _look_about(self, position: int, last: PageSlice) -> PageSlice:
-        """Ask for a short slice about a position; nothing, if that may not be granted or is spoilt."""
-        limit = next(size for size in itertools.count(2) if position % size)
-        if self.own_size is not None or limit > max(self.granted or 0, last.size) or not last.size:
-            return EMPTY_SLICE
-        request = PageRequest(position // limit + 1, limit)
-        try:
-            here = PageSlice.of(request, self._fetch(request))
-        except (CorruptPage, BodyTooLarge, *SIZE_FAILURES):
-            return EMPTY_SLICE
-        return here if here.size == len(here.page.records) else EMPTY_SLICE
-
-    def _look_at(self, position: int) -> PageSlice:
-        """Ask for the one record at a position, from 0; with its page, where that cannot be had."""
-        request = (
-            PageRequest(position + 1, 1)
-            if self.own_size is None
-            else fixed_size_request(position, self.own_size)
+        return self._holds(
+            ends_at(
+                self._list,
+                position,
+                last,
+                is_ordered=self.is_ordered,
+                own_size=self.own_size,
+                granted=self.granted,
+            )
         )
-        return PageSlice.of(request, self._fetch(request))
+
+    def _holds(self, check: Check) -> bool:
+        self.is_joined = self.is_joined and check.is_proved
+        return check.holds
+
+    def _is_end(self, here: PageSlice, *, has_new: bool) -> bool:
+        """
+        Return whether a slice, which is in its place, reached the end of the list as it was then.
+
+        An empty one did. A shorter one than requested must be called the last by count and `next`; if it
+        holds new records, it must also be shorter than any page that is granted: `count` may be the page's.
+        """
+        if not here.size:
+            return True
+        if has_new and (self._proves_end or here.size == self.granted):
+            return False
+        if not here.is_full and here.is_called_last:
+            return True
+        return not has_new and self._ends_at(here.end, here)
 
     def _step(self, position: int, here: PageSlice, last: PageSlice) -> int:
         """
-        Begin the next slice further up: the list moved up under the cursor, or ended before it.
+        Return where the next slice begins after one that does not join: earlier in the list, or later.
 
-        Further down, if what is here should stand before the last slice: the list moved down. By half a page,
-        and by half as much at every turn. What the last slice showed may be gone, or in a list without order
-        anywhere by now: when no step is left, and there with steps that double, the walk is back at the top.
+        Earlier if the list moved up under the cursor, or ended before it; later if this slice belongs before
+        the last one, as the list moved down. The step is half a page, and half as much at every turn. The
+        records of the last slice may be deleted, or anywhere in a list without order. So when no step is
+        left, and there with steps that double, the pass starts again at the top.
         """
         self._miss()
         logger.info("page drift", extra={"position": position})
-        stride = abs(self._stride) or max(1, self._ceiling // 2)
+        stride = abs(self._stride) or max(1, self._max_limit // 2)
         if not self.is_ordered:
             self._stride = -2 * stride
         else:
@@ -339,30 +271,14 @@ class Paginator:
             self._stride = direction * (stride // 2 if is_turn else stride)
         position = max(0, position + self._stride) if self._stride else 0
         if position == 0:
-            self._landmarks.clear()
+            self._guard.restart()
         return position
 
     def _miss(self) -> None:
-        self._misses += 1
-        if self._misses > MAX_MISSES + self._progress():
-            raise DriftingPages(
-                f"the list of tasks moved under the cursor {self._misses} times; "
-                "try again when fewer tasks are being deleted"
-            )
-
-    def _progress(self) -> int:
-        """
-        Return how many slices brought the walk further: it may step back as often, but not for ever.
-
-        In a list without order that cannot be seen; there it is no more than a list of this length may take.
-        """
-        if self.is_ordered:
-            return self._advances
-        most = RUNAWAY_FACTOR * (1 + self._claimed // self._ceiling) if self._claimed else self.slices
-        return min(self.slices, most)
+        self._guard.miss(is_ordered=self.is_ordered, page_size=self._max_limit)
 
     def _learn(self, here: PageSlice) -> None:
-        """Take a first page shorter than asked, with more behind it, for the server's page size."""
+        """Adapt the page size: a first page shorter than requested, with more behind it, shows it."""
         if self.own_size is not None:
             return
         if not here.is_full and here.is_called_last:
@@ -370,44 +286,9 @@ class Paginator:
             return
         limit = here.request.limit
         if not here.is_full or limit == self._page_size:
-            self.granted = self._ceiling = min(limit, here.size)
-        # After a spoilt record, or a shorter page, longer ones may be read again, by and by.
+            self.granted = self._max_limit = min(limit, here.size)
+        # After a corrupt record, or a shorter page, longer ones are tried again step by step.
         self._calm += 1
         if self._calm % CALM_SLICES == 0:
-            self._ceiling = min(self.granted or self._page_size, 2 * self._ceiling)
-        self._limit = min(self._ceiling, 2 * self._limit)
-
-    def _is_end(self, here: PageSlice, *, is_news: bool) -> bool:
-        """
-        Tell whether this slice, which is where it seems to be, reached the end of the list as it was then.
-
-        Empty it did. Shorter than asked, its count and `next` must call it the last. If it holds new records,
-        it must be shorter than any page that is granted, too: `count` may be that of the page.
-        """
-        if not here.size:
-            return True
-        if is_news and (self._proves_end or here.size == self.granted):
-            return False
-        if not here.is_full and here.is_called_last:
-            return True
-        return not is_news and self._ends_at(here.end, here)
-
-    def _guard(self, here: PageSlice, news: int) -> None:
-        """Notice a walk that comes by the same places again, or that never ends."""
-        self.slices += 1
-        if here.last_id and here.last_id > self._furthest:
-            self._furthest = here.last_id
-            self._advances += 1
-        landmarks = here.keys & self._landmarks.keys()
-        came_back = any(self.slices - self._landmarks[key] > NEAR for key in landmarks)
-        self._returns = self._returns + 1 if came_back else 0
-        if self._returns > MAX_RETURNS:
-            raise PageLoop(here.request.page)
-        if here.keys and len(self._landmarks) < MAX_LANDMARKS:
-            self._landmarks.setdefault(min(here.keys, key=str), self.slices)
-        self._read += news
-        self._claimed = max(self._claimed, here.page.count or 0)
-        if self._read > RUNAWAY_FACTOR * self._claimed + RUNAWAY_SLACK:
-            raise RunawayScan(
-                f"the API says it has {self._claimed:,} tasks but has listed {self._read:,}, and does not end"
-            )
+            self._max_limit = min(self.granted or self._page_size, 2 * self._max_limit)
+        self._limit = min(self._max_limit, 2 * self._limit)

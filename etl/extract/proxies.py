@@ -1,9 +1,10 @@
 """
-Which proxy a request goes through, as the environment says it.
+The proxy for a request, from the environment.
 
-httpx, requests and the standard library read `NO_PROXY` in three ways, and one of them fails at an entry that
-it cannot read. The rules here are those that curl and Go share, and requests mostly: lower case wins over
-upper case, an empty variable counts as unset, a domain covers its subdomains, what cannot be read is skipped.
+httpx, requests and the standard library interpret `NO_PROXY` in three ways, and one of them fails on an entry
+that it cannot parse. The rules here are those of curl and Go, and mostly of requests: lower case takes
+precedence over upper case, an empty variable counts as unset, a domain includes its subdomains, and entries
+that cannot be parsed are skipped.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy, and the variable that names it; that variable, never its value, is what messages show."""
+    """A proxy, and the variable that configures it; messages show the variable, never its value."""
 
     variable: str
     scheme: str
@@ -57,8 +58,8 @@ def choose_proxy(
     """
     Return the proxy for this URL, or None for a direct connection.
 
-    `system` holds the proxies that macOS or Windows is set up with; they apply if the environment names none.
-    Raises ConfigurationError if the one that applies cannot be used; others are not looked at.
+    `system` holds the proxies configured in macOS or Windows, used if the environment configures none.
+    Raises ConfigurationError if the proxy cannot be used; those for other URLs are not checked.
     """
     target = urlsplit(url)
     host, port = target.hostname or "", target.port or PORTS[target.scheme.lower()]
@@ -76,9 +77,9 @@ def choose_proxy(
 
 def parse_proxy(variable: str, value: str) -> Proxy:
     """
-    Read `http://user:password@host:port`, of which all but the host may be missing.
+    Parse `http://user:password@host:port`, of which all but the host may be missing.
 
-    Raises ConfigurationError, without the value in it, for what is no address of a proxy.
+    Raises ConfigurationError, whose message does not contain the value, if it is not a proxy URL.
     """
     try:
         parts = urlsplit(value if "://" in value else f"http://{value}")
@@ -89,9 +90,9 @@ def parse_proxy(variable: str, value: str) -> Proxy:
                 f"{variable} names a kind of proxy that is not supported: use http, https, socks5 or socks5h"
             )
         port = PORTS[scheme] if parts.port is None else parts.port
-        # An @ further on shows that a password with a / ? or # in it was cut into host, port and path.
+        # An @ further on means that an unescaped / ? or # in a password ended the host early.
         is_whole = _HOST.fullmatch(host) and port > 0 and "@" not in parts.path + parts.query + parts.fragment
-    except ValueError:  # of brackets that do not match, a port that is no number, a name that is none
+    except ValueError:  # unbalanced brackets, a port that is not a number, an invalid name
         is_whole = None
     if not is_whole:
         raise ConfigurationError(
@@ -147,7 +148,7 @@ def _split_port(entry: str) -> tuple[str, int | None]:
 
 
 def _plain(host: str) -> str:
-    """Return a host as it is compared: in small ASCII letters, without a last dot or a zone."""
+    """Return a host in the form used for comparison: lower-case ASCII, without a final dot or a zone."""
     host = host.lower().rstrip(".")
     return host.partition("%")[0] if ":" in host else host.encode("idna").decode("ascii")
 
@@ -170,7 +171,7 @@ def _network(name: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
 
 
 def _find(environment: Mapping[str, str], name: str) -> str | None:
-    """Return the variable of that name that counts; small letters sort last."""
+    """Return the variable of that name that takes precedence; lower case sorts last."""
     return max(_named(environment, name), default=None)
 
 
@@ -187,9 +188,9 @@ def _is_proxy_variable(name: str) -> bool:
 
 
 def _system_proxies(host: str) -> Mapping[str, str]:
-    """Return what macOS or Windows is set up with; elsewhere the environment is all there is."""
+    """Return the proxies configured in macOS or Windows; elsewhere only the environment configures them."""
     if platform.system() not in {"Darwin", "Windows"}:
         return {}
-    import urllib.request  # noqa: PLC0415 - slow to load, and of no use elsewhere
+    import urllib.request  # noqa: PLC0415 - slow to load, and not needed elsewhere
 
     return {} if urllib.request.proxy_bypass(host) else urllib.request.getproxies()

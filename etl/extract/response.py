@@ -1,4 +1,4 @@
-"""One answer of the API, once its connection is free again."""
+"""One response of the API, read completely, so that its connection is free."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 _MAX_MESSAGE = 200
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-# An earlier `Date` than this is no clock but a default.
+# An earlier `Date` is a default value, not a clock.
 _EARLIEST_SENSIBLE = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
 
 
 class RawResponse(NamedTuple):
-    """A response whose body is still to be read: its pieces come as they were sent."""
+    """A response whose body has not been read: it comes in chunks, as sent."""
 
     status: int
     headers: list[tuple[bytes, bytes]]
@@ -32,7 +32,7 @@ class RawResponse(NamedTuple):
 
 
 class Response:
-    """What is kept of a response once its connection is free again."""
+    """The parts of a response that are needed after it was read."""
 
     def __init__(self, reply: RawResponse, ceiling: Ceiling, before_large: Callable[[], object]) -> None:
         headers = {name.lower().decode("latin-1"): value for name, value in reversed(reply.headers)}
@@ -49,7 +49,7 @@ class Response:
         self.location = headers.get("location") if reply.status in _REDIRECTS else None
 
     def message(self) -> str:
-        """Give the server's own words, one line of them; nothing of a page of HTML."""
+        """Return the server's error message, in one line; an empty string for HTML."""
         try:
             body = msgspec.json.decode(self.body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -57,13 +57,13 @@ class Response:
         if not isinstance(body, dict):
             return ""
         words = str(next((body[name] for name in ("error", "message", "detail") if body.get(name)), ""))
-        # A control character would upset a terminal, and Postgres takes none that is zero.
+        # Control characters may change the terminal, and Postgres rejects NUL.
         printable = "".join(character if character.isprintable() else " " for character in words)
         return " ".join(printable.split())[:_MAX_MESSAGE]
 
 
 def parse_date(header: str | None) -> dt.datetime | None:
-    """Read the server's clock from a `Date` header (RFC 9110, section 6.6.1); None if it makes no sense."""
+    """Return the server's time from a `Date` header (RFC 9110, section 6.6.1); None if it is not valid."""
     try:
         moment = email.utils.parsedate_to_datetime(header or "")
         moment = moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)

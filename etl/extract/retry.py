@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import email.utils
 import logging
@@ -15,23 +16,35 @@ import tenacity
 from etl.errors import SourceError, UndecodableResult, Unreachable, UnreadablePage
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable
+
+    from etl.stop import Stop
 
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
 RETRIED_STATUS_CODES = frozenset({408, 425, 429})  # and every 5xx
-FIRST_WAIT = 0.5
-MAX_WAIT = 30.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Backoff:
+    """How many seconds to wait between two tries: the first wait, doubled up to the longest."""
+
+    first: float = 0.5
+    longest: float = 30.0
+
+    def choose(self, attempts: int) -> float:
+        """Return the wait after so many failed attempts, with jitter: between half of it and all of it."""
+        ceiling = min(self.longest, self.first * 2.0 ** min(attempts - 1, 10))
+        return random.uniform(ceiling / 2, ceiling)  # noqa: S311
 
 
 class TransientError(SourceError):
     """
-    A failure that time may mend. `retry_after` is how many seconds the server asked to wait.
+    A failure that may not happen again. `retry_after` is how many seconds the server asked to wait.
 
-    `is_throttled` if it was a 429: then nothing is wrong with what was asked for.
+    `is_throttled` means that the status was 429: the request itself was valid.
     """
 
     def __init__(self, message: str, retry_after: float | None = None, *, is_throttled: bool = False) -> None:
@@ -40,16 +53,15 @@ class TransientError(SourceError):
 
 
 def is_transient(status_code: int) -> bool:
-    """Tell whether an answer with this status is worth asking for again."""
+    """Return whether a request that got this status should be retried."""
     return status_code in RETRIED_STATUS_CODES or status_code >= 500  # noqa: PLR2004
 
 
 def parse_retry_after(header: str | None, now: dt.datetime) -> float | None:
     """
-    Give the seconds that a `Retry-After` header asks for, in either form; None for one that makes no sense.
+    Return the seconds that a `Retry-After` header asks for, in either form; None if it cannot be parsed.
 
-    `now` is the server's own clock, from the same answer: only against it does the date mean anything.
-    Source: RFC 9110, section 10.2.3.
+    `now` is the server's clock, from the `Date` of the same response. Source: RFC 9110, section 10.2.3.
     """
     if header is None:
         return None
@@ -67,35 +79,37 @@ def parse_retry_after(header: str | None, now: dt.datetime) -> float | None:
 
 class Retrier:
     """
-    Calls until it succeeds or `retry_for` is over; one object serves all threads of a client.
+    Calls a function until it succeeds or `retry_for` has passed; one object serves all threads of a client.
 
-    `take_turn` is called before each try, and may take its time. `stopping` cuts every wait short, and
-    nothing is tried after it, so that an interrupted run ends at once.
+    `take_turn` is called before each attempt, and may block.
     """
 
     def __init__(
-        self, retry_for: dt.timedelta, stopping: threading.Event, *, take_turn: Callable[[], None]
+        self,
+        retry_for: dt.timedelta,
+        stop: Stop,
+        *,
+        take_turn: Callable[[], None],
+        backoff: Backoff,
     ) -> None:
         self._seconds = retry_for.total_seconds()
-        self._stopping = stopping
-        self._take_turn = take_turn
+        self._stop, self._take_turn, self._backoff = stop, take_turn, backoff
 
     def call(self, attempt: Callable[[float], T], what: str, *, patience: float | None = None) -> T:
         """
         Return what `attempt(deadline)` returns; the deadline is on the monotonic clock.
 
-        Raises Unreachable, with the last failure in it, when the next try would come too late. The time runs
-        from the first turn on. With `patience`, a failure is retried only within so many seconds, unless it
-        was a 429.
+        Raises Unreachable, with the last failure in its message, when the next attempt would start too late,
+        and Stopped as soon as the run is told to stop. The time counts from the first turn. With `patience`,
+        a failure is retried only within so many seconds, unless its status was 429.
         """
         self._wait(0)
         deadline = time.monotonic() + self._seconds
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(TransientError),
-            wait=_pause,
-            # A try with hardly any time left would only hide why the ones before it failed.
+            wait=self._choose_wait,
+            # An attempt with hardly any time left would only hide why the earlier ones failed.
             stop=tenacity.stop_before_delay(0.9 * self._seconds)
-            | tenacity.stop_when_event_set(self._stopping)
             | _StopImpatiently(math.inf if patience is None else patience),
             sleep=self._wait,
             before_sleep=lambda state: _report(state, what),
@@ -111,20 +125,27 @@ class Retrier:
                 if isinstance(failure and failure.__cause__, UnreadablePage)
                 else Unreachable
             )
-            setting = "; --retry-for sets how long one request is tried" if patience is None else ""
+            setting = "; --retry-for sets how long one request is retried" if patience is None else ""
             raise kind(
-                f"{what}: {failure}{hint} (gave up after try {error.last_attempt.attempt_number}{setting})"
+                f"{what}: {failure}{hint} "
+                f"(gave up after attempt {error.last_attempt.attempt_number}{setting})"
             ) from failure
 
     def _wait(self, seconds: float) -> None:
-        self._stopping.wait(seconds)
+        self._stop.wait(seconds)
         self._take_turn()
-        if self._stopping.is_set():
-            raise Unreachable("nothing more is asked of the API, because the run is being stopped")
+
+    def _choose_wait(self, state: tenacity.RetryCallState) -> float:
+        """Return what the server asked for plus a little, so that clients do not return together."""
+        failure = state.outcome.exception() if state.outcome else None
+        asked = getattr(failure, "retry_after", None)
+        if asked is not None:
+            return float(asked) + random.uniform(0, 0.25)  # noqa: S311
+        return self._backoff.choose(state.attempt_number)
 
 
 class _StopImpatiently(tenacity.stop.stop_base):
-    """Stops before the next try would come after so many seconds, unless the last one was throttled."""
+    """Gives up if the next attempt would start after so many seconds, unless the last one was throttled."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -134,16 +155,6 @@ class _StopImpatiently(tenacity.stop.stop_base):
         elapsed = retry_state.seconds_since_start or 0.0
         is_over = elapsed + retry_state.upcoming_sleep > self._seconds
         return is_over and not getattr(failure, "is_throttled", False)
-
-
-def _pause(state: tenacity.RetryCallState) -> float:
-    """Give what the server asked for, a little more so that not all come back at once; else back off."""
-    failure = state.outcome.exception() if state.outcome else None
-    asked = getattr(failure, "retry_after", None)
-    if asked is not None:
-        return float(asked) + random.uniform(0, 0.25)  # noqa: S311
-    ceiling = min(MAX_WAIT, FIRST_WAIT * 2.0 ** min(state.attempt_number - 1, 10))
-    return random.uniform(ceiling / 2, ceiling)  # noqa: S311
 
 
 def _report(state: tenacity.RetryCallState, what: str) -> None:

@@ -1,21 +1,23 @@
 """
-Sockets on which nothing outlasts a deadline, for httpcore to speak HTTP over.
+Sockets for httpcore on which no wait outlasts a deadline, or a stop by more than a quarter of a second.
 
-httpcore bounds each read, not their sum: with a byte now and then, an answer could take for ever. It leaves
-the network to a `NetworkBackend`, and the one here asks the clock before everything that may wait: resolving
-a name, each of several addresses, TLS, what a proxy answers, the head of an answer and its body. It is the
-same with and without a proxy.
+httpcore limits the time of each read, not their sum: with a byte now and then, a response could take
+forever. It leaves the network to a `NetworkBackend`. The one here checks the clock and the stop in everything
+that may wait: name resolution, each of several addresses, TLS, a proxy's response, headers and body. It is
+the same with and without a proxy.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import select
+import selectors
 import socket
 import ssl
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpcore
 
@@ -24,23 +26,30 @@ from etl.extract.daemon_pool import DaemonPool, await_result
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from etl.stop import Stop
+
+T = TypeVar("T")
+
 _CHUNK = 64 * 1024
-# How a server begins that was spoken to without TLS and expects it: an alert, in a record of any version.
+# How often a wait checks the stop.
+_SLICE_SECONDS = 0.25
+# The response of a server that expects TLS to a request without it: an alert, in a record of any version.
 _TLS_ALERT = b"\x15\x03"
 
 
 class Backend(httpcore.NetworkBackend):
     """
-    Opens connections for one thread at a time, none of which waits beyond `deadline` (monotonic clock).
+    Opens connections for one thread at a time; none waits beyond `deadline` (monotonic clock).
 
-    `peer_is_proxy` and `heard_tls` tell, after a failure, who was spoken to and whether the answer was TLS.
+    After a failure, `peer_is_proxy` and `heard_tls` tell who the peer was, and whether it responded in TLS.
     """
 
-    def __init__(self, proxy_scheme: str | None) -> None:
+    def __init__(self, proxy_scheme: str | None, stop: Stop) -> None:
         self.deadline = 0.0
         self.peer_is_proxy = self.heard_tls = False
         self.proxy_scheme = proxy_scheme
         self.stream: Stream | None = None
+        self._stop = stop
 
     def connect_tcp(
         self,
@@ -50,31 +59,70 @@ class Backend(httpcore.NetworkBackend):
         local_address: str | None = None,  # noqa: ARG002 - never given
         socket_options: Any = None,  # noqa: ANN401, ARG002 - the same
     ) -> httpcore.NetworkStream:
-        """Connect to the first of a host's addresses that answers; each has its share of the time."""
+        """Connect to the first address of a host that responds; each gets its share of the time."""
         self.heard_tls, self.peer_is_proxy = False, self.proxy_scheme is not None
         with _translated(httpcore.ConnectTimeout, httpcore.ConnectError):
             end = time.monotonic() + self.left(timeout)
-            addresses = _resolve(host.strip("[]"), port, end)
+            addresses = self._resolve(host.strip("[]"), port, end)
             while True:
                 family, kind, protocol, _, address = addresses.pop(0)
                 share = (end - time.monotonic()) / (len(addresses) + 1)
                 try:
-                    return Stream(_connect(family, kind, protocol, address, share), self)
+                    return Stream(self._connect(family, kind, protocol, address, share), self)
                 except OSError:
                     if not addresses:
                         raise
 
     def abandon(self) -> None:
-        """Close the connection; httpcore forgets one that fails while a proxy or TLS is spoken to."""
+        """Close the connection; httpcore forgets one that fails during a CONNECT or a TLS handshake."""
         if self.stream is not None:
             self.stream.close()
 
     def left(self, timeout: float | None) -> float:
-        """Return how many seconds something may take. Raises TimeoutError if there are none left."""
+        """Return how many seconds an operation may take. Raises TimeoutError if none are left."""
+        self._stop.check()
         left = self.deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError
         return left if timeout is None else min(timeout, left)
+
+    def wait_for(self, attempt: Callable[[float], T], seconds: float) -> T:
+        """
+        Return what `attempt(timeout)` returns, called again after each TimeoutError until `seconds` are over.
+
+        In between, raise Stopped if the run is told to stop.
+        """
+        end = time.monotonic() + seconds
+        while True:
+            self._stop.check()
+            try:
+                return attempt(max(0.001, min(_SLICE_SECONDS, end - time.monotonic())))
+            except TimeoutError as error:
+                # One with a number is the system's, for a connection that has failed.
+                if error.errno is not None or time.monotonic() >= end:
+                    raise
+
+    def _resolve(self, host: str, port: int, end: float) -> list[Any]:
+        """Return a host's addresses; the system's resolver may take minutes, so it runs in a thread."""
+        with contextlib.suppress(socket.gaierror):
+            return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        with DaemonPool(1) as pool:
+            future = pool.submit(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+            return await_result(future, end, self._stop)
+
+    def _connect(self, family: int, kind: int, protocol: int, address: Any, seconds: float) -> socket.socket:  # noqa: ANN401
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.settimeout(0)
+            with contextlib.suppress(BlockingIOError):
+                sock.connect(address)
+            self.wait_for(functools.partial(_await_writable, sock), seconds)
+            _raise_failure(sock)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
 
 
 class Stream(httpcore.NetworkStream):
@@ -85,18 +133,18 @@ class Stream(httpcore.NetworkStream):
         backend.stream = self
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """Return what has arrived, at least a byte unless it is the end."""
+        """Return the bytes that have arrived, at least one unless the connection has ended."""
         with _translated(httpcore.ReadTimeout, httpcore.ReadError):
-            self._socket.settimeout(self._backend.left(timeout))
-            data = self._socket.recv(max_bytes)
+            data = self._wait(lambda: self._socket.recv(max_bytes), timeout)
         self._backend.heard_tls = not self.is_encrypted and data.startswith(_TLS_ALERT)
         return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Send all of it."""
         with _translated(httpcore.WriteTimeout, httpcore.WriteError):
-            self._socket.settimeout(self._backend.left(timeout))
-            self._socket.sendall(buffer)
+            while buffer:
+                sent = self._wait(functools.partial(self._socket.send, buffer), timeout)
+                buffer = buffer[sent:]
 
     def close(self) -> None:
         """Close the socket."""
@@ -105,23 +153,35 @@ class Stream(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        """Return the encrypted connection, once the certificate has been checked."""
+        """Return the encrypted connection, after the certificate has been verified."""
         is_with_proxy = self._backend.proxy_scheme == "https" and not self.is_encrypted
         self._backend.peer_is_proxy = is_with_proxy
         host = (server_hostname or "").strip("[]")
         try:
             with _translated(httpcore.ConnectTimeout, httpcore.ConnectError):
-                self._socket.settimeout(self._backend.left(timeout))
                 if self.is_encrypted:
                     return _InnerTls(self, ssl_context.wrap_bio, host, timeout)
-                return Stream(ssl_context.wrap_socket(self._socket, server_hostname=host), self._backend)
+                encrypted = Stream(
+                    ssl_context.wrap_socket(
+                        self._socket, server_hostname=host, do_handshake_on_connect=False
+                    ),
+                    self._backend,
+                )
+                encrypted.shake_hands(timeout)
+                return encrypted
         except BaseException:
+            self._backend.abandon()
             self.close()
             raise
 
+    def shake_hands(self, timeout: float | None) -> None:
+        """Complete the TLS handshake."""
+        assert isinstance(self._socket, ssl.SSLSocket)  # noqa: S101 - for the type checker
+        self._wait(self._socket.do_handshake, timeout)
+
     @property
     def is_encrypted(self) -> bool:
-        """Whether it is TLS already."""
+        """Whether the socket uses TLS."""
         return isinstance(self._socket, ssl.SSLSocket)
 
     def get_extra_info(self, info: str) -> Any:  # noqa: ANN401
@@ -132,9 +192,16 @@ class Stream(httpcore.NetworkStream):
             return _is_readable(self._socket)
         return None
 
+    def _wait(self, call: Callable[[], T], timeout: float | None) -> T:
+        def attempt(seconds: float) -> T:
+            self._socket.settimeout(seconds)
+            return call()
+
+        return self._backend.wait_for(attempt, self._backend.left(timeout))
+
 
 class _InnerTls(httpcore.NetworkStream):
-    """TLS inside the TLS of a proxy, which the standard library does only with buffers in between."""
+    """TLS inside the TLS connection to a proxy; the standard library supports it only through buffers."""
 
     def __init__(
         self, outer: Stream, wrap: Callable[..., ssl.SSLObject], host: str, timeout: float | None
@@ -184,7 +251,7 @@ class _InnerTls(httpcore.NetworkStream):
 
 @contextlib.contextmanager
 def _translated(timeout: type[Exception], other: type[Exception]) -> Iterator[None]:
-    """Raise the errors of sockets as those of httpcore; the original is the argument."""
+    """Raise socket errors as httpcore's, with the original as their argument."""
     try:
         yield
     except TimeoutError as error:
@@ -193,29 +260,20 @@ def _translated(timeout: type[Exception], other: type[Exception]) -> Iterator[No
         raise other(error) from error
 
 
-def _resolve(host: str, port: int, end: float) -> list[Any]:
-    """Return a host's addresses; the system's resolver may take minutes, and only a thread can leave it."""
-    with contextlib.suppress(socket.gaierror):
-        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-    with DaemonPool(1) as pool:
-        future = pool.submit(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        return await_result(future, end)
+def _await_writable(sock: socket.socket, seconds: float) -> None:
+    with selectors.DefaultSelector() as selector:
+        selector.register(sock, selectors.EVENT_WRITE)
+        if not selector.select(seconds):
+            raise TimeoutError
 
 
-def _connect(family: int, kind: int, protocol: int, address: Any, seconds: float) -> socket.socket:  # noqa: ANN401
-    sock = socket.socket(family, kind, protocol)
-    try:
-        sock.settimeout(max(0.001, seconds))
-        sock.connect(address)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
+def _raise_failure(sock: socket.socket) -> None:
+    if error := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+        raise OSError(error, os.strerror(error))
 
 
 def _is_readable(sock: socket.socket) -> bool:
-    """Return whether something has arrived; where nothing was asked, that is the end of the connection."""
+    """Return whether bytes have arrived; on an idle connection that means that the server has closed it."""
     if sock.fileno() < 0:
         return True
     if not hasattr(select, "poll"):  # Windows

@@ -1,10 +1,11 @@
 """
-Sessions: clients of httpx for one API, directly or through a proxy, each used by one thread at a time.
+Sessions: httpx clients for one API, direct or through a proxy, each used by one thread at a time.
 
-httpx bounds each read, not their sum, and its own transport takes no sockets that keep a deadline. The one
-here is as thin, over the same pool of httpcore, and brings those of `sockets`, with and without a proxy. A
-pool may be shared by threads, but closing it under one that still reads is a race; here whoever used a
-connection last closes it. Nothing else here knows httpx, and no type of it leaves.
+httpx limits the time of each read, not their sum, and its own transport does not accept other sockets. The
+transport here is as thin, over the same connection pool of httpcore, with the sockets of `sockets`, which
+keep a deadline. Threads could share one pool, but closing it while one of them reads is a race; so each
+session has its own, closed by the thread that used it last. Only this module uses httpx, and no httpx type
+leaves it.
 """
 
 from __future__ import annotations
@@ -35,11 +36,13 @@ from etl.secret import MASK
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from etl.stop import Stop
+
 logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT = 10.0
 KEEPALIVE_SECONDS = 5.0
-# What may stand in a URL as it is; a server may send anything in a `Location`.
+# Characters that need no quoting in a URL; a server may send anything in a `Location`.
 _SAFE = "%/:=&?~#+!$,;'@()*[]"
 _ERRORS: tuple[type[Exception], ...] = (
     *(httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError),
@@ -48,7 +51,7 @@ _ERRORS: tuple[type[Exception], ...] = (
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Route:
-    """How an API is reached: through which proxy, if any, and with which certificates, if it is by TLS."""
+    """How the API is reached: the proxy, if any, and the trusted certificates, if TLS is used."""
 
     base_url: str
     proxy: Proxy | None
@@ -56,10 +59,10 @@ class Route:
 
     @classmethod
     def find(cls, base_url: str, environment: Mapping[str, str] | None = None) -> Route:
-        """Return the way that the environment says. Raises ConfigurationError if it cannot be used."""
+        """Return the route that the environment configures. Raises ConfigurationError if it is invalid."""
         environment = os.environ if environment is None else environment
         if not _is_address(base_url):
-            raise ConfigurationError("GCORE_BASE_URL has a host or a path that no URL can have: correct it")
+            raise ConfigurationError("GCORE_BASE_URL is not a valid URL: its host or path is malformed")
         proxy = choose_proxy(base_url, environment)
         if proxy and proxy.scheme.startswith("socks") and importlib.util.find_spec("socksio") is None:
             raise MissingExtra(f"a SOCKS proxy, as {proxy.variable} names it,", "socks")
@@ -75,14 +78,14 @@ class Route:
 
 class Transport(httpx.BaseTransport):
     """
-    One connection at most, kept open between requests, on which nothing outlasts `backend.deadline`.
+    At most one connection, kept open between requests; nothing on it outlasts `backend.deadline`.
 
-    Raises what is in `errors` for failures of the network: errors of httpcore, whose causes say who failed.
+    Network failures raise one of `errors`: errors of httpcore, whose causes name the peer that failed.
     """
 
-    def __init__(self, route: Route) -> None:
+    def __init__(self, route: Route, stop: Stop) -> None:
         scheme = route.proxy.scheme if route.proxy else None
-        self.backend = Backend(scheme)
+        self.backend = Backend(scheme, stop)
         self.errors = _ERRORS
         if scheme in {"socks5", "socks5h"}:
             import socksio  # noqa: PLC0415 - an extra
@@ -97,11 +100,11 @@ class Transport(httpx.BaseTransport):
         )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send it, and return the answer once its head is there."""
+        """Send it, and return the response when its headers have arrived."""
         host = request.url.raw_host
         url = httpcore.URL(
             scheme=request.url.raw_scheme,
-            # As it stands in a CONNECT.
+            # As in a CONNECT request.
             host=b"[%b]" % host if b":" in host else host,
             port=request.url.port,
             target=request.url.raw_path,
@@ -113,7 +116,7 @@ class Transport(httpx.BaseTransport):
                 )
             )
         except BaseException:
-            # One that failed behind a proxy's CONNECT would keep the only place in the pool.
+            # A connection that failed after a proxy's CONNECT would occupy the pool's only slot.
             self._pool.close()
             raise
         return _Response(response.status, headers=response.headers, stream=_Body(response))
@@ -124,7 +127,7 @@ class Transport(httpx.BaseTransport):
 
 
 class _Response(httpx.Response):
-    """Where a redirect leads to is decided by the client; httpx would fail at an address that is none."""
+    """The client follows redirects itself; httpx would raise for an invalid `Location`."""
 
     @property
     def has_redirect_location(self) -> bool:
@@ -143,15 +146,15 @@ class _Body(httpx.SyncByteStream):
 
 
 class Session:
-    """What asks the API, with the same headers every time; it keeps no cookies."""
+    """Sends requests with the same headers each time; it keeps no cookies."""
 
-    def __init__(self, route: Route, headers: Mapping[str, str], read_timeout: float) -> None:
-        transport = Transport(route)
+    def __init__(self, route: Route, headers: Mapping[str, str], read_timeout: float, stop: Stop) -> None:
+        transport = Transport(route, stop)
         self.backend, self.errors = transport.backend, transport.errors
         self._client = httpx.Client(
             transport=transport,
             headers=headers,
-            # Without it, a user in the address of a redirect would take the place of the key.
+            # Otherwise credentials in the URL of a redirect would replace the key.
             auth=lambda request: request,
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             timeout=httpx.Timeout(read_timeout, connect=CONNECT_TIMEOUT),
@@ -162,9 +165,9 @@ class Session:
     @contextlib.contextmanager
     def get(self, url: str, *, deadline: float) -> Iterator[RawResponse]:
         """
-        Send a request, and give the answer once its head is there; reading its body keeps the deadline, too.
+        Send a request, and yield the response when its headers have arrived; the deadline includes its body.
 
-        Raises what is in `errors`, for failures of the network, here and while the body is read.
+        Network failures raise one of `errors`, here and while the body is read.
         """
         self.backend.deadline = deadline
         try:
@@ -180,17 +183,17 @@ class Session:
 
 
 class Sessions:
-    """At most so many sessions, each used by one thread at a time."""
+    """A limited number of sessions, each used by one thread at a time."""
 
-    def __init__(self, open_session: Callable[[], Session], most: int) -> None:
+    def __init__(self, open_session: Callable[[], Session], max_sessions: int) -> None:
         self._open = open_session
-        self._free = threading.Semaphore(most)
+        self._free = threading.Semaphore(max_sessions)
         self._is_closed = False
         self._idle: list[Session] = []
 
     @contextlib.contextmanager
     def borrow(self, timeout: float) -> Iterator[Session]:
-        """Give one to this thread alone. Raises TransientError if none is free in so many seconds."""
+        """Yield a session for this thread alone. Raises TransientError if none is free in time."""
         if not self._free.acquire(timeout=timeout):
             raise TransientError("no connection was free in time")
         try:
@@ -205,7 +208,7 @@ class Sessions:
                 self.close()
 
     def close(self) -> None:
-        """Close those that are idle; one in use is closed when it is given back."""
+        """Close the idle sessions; one in use is closed when its thread returns it."""
         self._is_closed = True
         while session := self._take():
             session.close()
@@ -218,9 +221,9 @@ class Sessions:
 
 
 def redirected(url: str, location: bytes) -> str | None:
-    """Return the address that a `Location` header leads to; None if it is no address."""
+    """Return the URL that a `Location` header points to; None if it is not valid."""
     try:
-        # A server may write characters that stand in no URL.
+        # A server may send characters that are not allowed in a URL.
         target = urljoin(url, quote(location, safe=_SAFE))
         origin_of(target)
     except ValueError:
@@ -229,7 +232,7 @@ def redirected(url: str, location: bytes) -> str | None:
 
 
 def _is_address(url: str) -> bool:
-    """Return whether httpx can ask for a URL; of the host of some it says so only when asked for it."""
+    """Return whether httpx accepts a URL; for some it only raises when the host is read."""
     try:
         return bool(httpx.URL(url).host)
     except (httpx.InvalidURL, UnicodeError):
@@ -237,14 +240,14 @@ def _is_address(url: str) -> bool:
 
 
 def origin_of(url: str) -> tuple[str, str, int | None]:
-    """Return scheme, host and port of a URL, which may see the key only together."""
+    """Return scheme, host and port of a URL; the key is sent only where all three are the same."""
     parts = urlsplit(url)
     return parts.scheme, parts.hostname or "", parts.port or PORTS.get(parts.scheme)
 
 
 @functools.cache
 def warn_if_unencrypted(base_url: str) -> None:
-    """Warn, once in a process, that the key can be read on the way to a host that is not near."""
+    """Warn, once per process, that the key is sent unencrypted to a host outside the local network."""
     parts = urlsplit(base_url)
     if parts.scheme.lower() == "http" and not _is_near(parts.hostname or ""):
         logger.warning(
@@ -254,7 +257,7 @@ def warn_if_unencrypted(base_url: str) -> None:
 
 
 def _is_near(host: str) -> bool:
-    """Return whether a host is this machine or in its own network; a name without a dot is, too."""
+    """Return whether a host is this machine or in its local network, as names without a dot are."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -263,7 +266,7 @@ def _is_near(host: str) -> bool:
 
 
 class _Hidden(bytes):
-    """Bytes that do not print: httpcore logs the password of a SOCKS proxy."""
+    """Bytes whose repr is masked: httpcore logs the password of a SOCKS proxy."""
 
     __slots__ = ()
 

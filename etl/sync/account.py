@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# So many stored tasks of each kind are asked for before an account is called another.
+# So many stored tasks of each kind are requested before the account counts as another one.
 WITNESSES = 3
 
 
@@ -30,10 +30,10 @@ class Account:
     """
     The clients of the account that a run reads.
 
-    It is decided once a run, by the first page that shows a task: the account is the stored one if a client
-    or a task of that page is known here, or if the source knows a task that is stored. After that, whatever
-    the run sees belongs to it: an account may have many clients. `is_changed` if it is another account, and
-    that is allowed; then `client_ids` are only those of the new one.
+    The first page with a task decides: the account is the stored one if a client or a task of that page is
+    stored, or if the source knows a stored task. All later pages belong to the same account, which may have
+    many clients. `is_changed` means that it is another account, and that this is allowed; then `client_ids`
+    are only those of the new one.
     """
 
     def __init__(  # noqa: PLR0913
@@ -50,11 +50,11 @@ class Account:
         self.is_changed = False
         self._connection, self._source = connection, source
         self._may_change, self._page_size = may_change, page_size
-        # Where nothing is stored there is nothing to be mixed up.
+        # If nothing is stored, nothing can be mixed up.
         self._is_decided = not known and not has_tasks
 
     def check(self, page: Page) -> None:
-        """Learn whose tasks a page shows. Raises AccountChanged if they are another account's."""
+        """Add the clients of a page. Raises AccountChanged if its tasks are another account's."""
         shown = _clients_of(page)
         if not self._is_decided and page.tasks:
             self._is_decided = True
@@ -77,7 +77,7 @@ class Account:
             return True
         if any(self._is_there(task_id) for task_id in self._witnesses()):
             return True
-        # Those may all be deleted by now; a longer page shows older tasks as well.
+        # Those may all be deleted by now; a longer page includes older tasks.
         try:
             page = self._source.fetch_page({}, page=1, limit=self._page_size)
         except (NotFound, RequestRefused, CorruptPage, Unreachable):
@@ -91,7 +91,7 @@ class Account:
             return self._connection.execute(query.limit(1)).first() is not None
 
     def _witnesses(self) -> Iterator[str]:
-        """Return tasks that the account should still have: the latest, unfinished ones, and any others."""
+        """Yield tasks that the account should still have: the latest, some in flight, and some others."""
         present = sa.select(TASKS.c.task_id).where(TASKS.c.removed_at.is_(None))
         queries = (
             present.where(TASKS.c.started_at.is_not(None)).order_by(TASKS.c.started_at.desc()),
@@ -104,7 +104,7 @@ class Account:
         yield from dict.fromkeys(task_id for task_ids in found for task_id in task_ids)
 
     def _is_there(self, task_id: str) -> bool:
-        """Return whether the source knows a task: the list says so, or else the task's own page."""
+        """Return whether the source has a task, according to the list or else to a request for it."""
         with contextlib.suppress(NotFound, RequestRefused, CorruptPage):
             answer = self._source.fetch_page({"task_id": task_id}, page=1, limit=2)
             if is_shown(task_id, answer) or not answer.tasks:

@@ -1,15 +1,13 @@
 """
-The writer's lock on Postgres: an advisory lock of the session that writes, and of no other.
+The writer's lock on Postgres: an advisory lock held by the session that writes.
 
-Whoever loses the session loses the lock with it, and can write no more.
+A process that loses the session loses the lock with it, and can no longer write.
 """
 
 from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import math
-import time
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -21,13 +19,15 @@ from etl.sync.lock_holder import Holder, busy_message
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Two 32-bit numbers: this product, and the schema whose tables are written. Older releases ask for the same.
+    from etl.stop import Stop
+
+# The lock has two 32-bit numbers: this product, and the schema that is written. Older releases use the same.
 _PRODUCT = 0x6763_6F72
 _POLL_SECONDS = 0.2
 _LOCK = sa.text("SELECT pg_try_advisory_lock(:product, hashtext(coalesce(current_schema(), '')))")
 _UNLOCK = sa.text("SELECT pg_advisory_unlock(:product, hashtext(coalesce(current_schema(), '')))")
-# A role that may not see much of other roles' sessions still sees these columns, without `backend_start`.
-# Anybody may take a lock of these numbers, and several may share it.
+# A role without the right to see other roles' sessions still sees these columns, except `backend_start`.
+# Any program may take a lock with these numbers, and several may share it.
 _HOLDER = sa.text(
     "SELECT pid, pid = pg_backend_pid() AS is_this_session, usename, application_name,"
     " to_char(backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') AS since"
@@ -40,38 +40,33 @@ _HOLDER = sa.text(
 
 
 @contextlib.contextmanager
-def locked_session(connection: sa.Connection, *, wait: bool) -> Iterator[None]:
+def locked_session(connection: sa.Connection, *, wait: bool, stop: Stop) -> Iterator[None]:
     """
-    Hold the lock in the connection's session for as long as the block lasts.
+    Hold the lock in the connection's session for the length of the block.
 
-    Raises SyncRunning with its holder if another session has it, unless told to wait; TransactionPooler where
-    no session lasts.
+    Raises SyncRunning, which names the holder, if another session holds it, unless told to wait until the
+    `stop` is set; TransactionPooler if a pooler does not keep the session.
     """
     with connection.begin():
         location = location_of(connection)
         if location is not None:
             location.require_schema()
     with pinned_session(connection):
-        take_lock(connection, seconds=math.inf if wait else 0)
+        while not _try_lock(connection):
+            if not wait:
+                with connection.begin():
+                    raise SyncRunning(busy_message(_find_holder(connection)))
+            stop.wait(_POLL_SECONDS)
         try:
             yield
         finally:
             _give_back(connection)
 
 
-def take_lock(connection: sa.Connection, *, seconds: float) -> None:
-    """Take the lock, and raise SyncRunning if somebody else still has it after so many seconds."""
-    deadline = time.monotonic() + seconds
-    while True:
-        with connection.begin():
-            holder = _find_holder(connection)
-            if holder is None:
-                if connection.scalar(_LOCK, {"product": _PRODUCT}):
-                    return
-                holder = _find_holder(connection)
-        if time.monotonic() >= deadline:
-            raise SyncRunning(busy_message(holder))
-        time.sleep(_POLL_SECONDS)
+def _try_lock(connection: sa.Connection) -> bool:
+    """Take the lock if it is free, and return whether that succeeded."""
+    with connection.begin():
+        return _find_holder(connection) is None and bool(connection.scalar(_LOCK, {"product": _PRODUCT}))
 
 
 def _find_holder(connection: sa.Connection) -> Holder | None:
@@ -79,7 +74,7 @@ def _find_holder(connection: sa.Connection) -> Holder | None:
     if row is None:
         return None
     if row["is_this_session"]:
-        # This process does not have it yet: the session was somebody else's, and may be so again.
+        # This process does not hold it yet: a pooler gave it a session that another process has used.
         raise TransactionPooler
     since = row["since"] and dt.datetime.fromisoformat(row["since"]).replace(tzinfo=dt.UTC)
     if named := parse_writer_name(row["application_name"] or ""):
@@ -89,7 +84,7 @@ def _find_holder(connection: sa.Connection) -> Holder | None:
 
 
 def _give_back(connection: sa.Connection) -> None:
-    """Give the lock back now; a session that is lost has lost it already."""
+    """Release the lock now; a session that was lost has lost it already."""
     if connection.invalidated:
         return
     with contextlib.suppress(sa.exc.DBAPIError, TransactionPooler):

@@ -1,4 +1,4 @@
-"""The whole of one sync, from settings to summary: what the command line and Python callers run."""
+"""One sync, from settings to summary: what the command line and Python callers run."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from etl.database import (
+    cancelled_on_stop,
     catch_up_sequences,
     database_errors,
     ensure_schema,
@@ -20,7 +21,9 @@ from etl.database import (
 )
 from etl.errors import DatabaseError, NoTablesError
 from etl.extract.client import Client
+from etl.extract.retry import Backoff
 from etl.files import NO_TEMPORARY_FOLDER, find_temporary_folder
+from etl.stop import Stop, stop_of_run
 from etl.sync.lock import writer
 from etl.sync.options import SyncOptions
 from etl.sync.run import Run
@@ -43,55 +46,69 @@ def run_sync(  # noqa: PLR0913
     migrate: bool = True,
     observe: Observer = ignore_progress,
     summary: RunSummary | None = None,
+    stop: Stop | None = None,
+    deadline: float | None = None,
+    backoff: Backoff | None = None,
 ) -> RunSummary:
     """
-    Copy what changed at the source since the last sync.
+    Copy what changed at the source since the last sync, and return what the run did.
 
-    `wait` for another sync to end instead of raising SyncRunning; `migrate` an older schema first instead of
-    raising SchemaOutdatedError. A `summary` that is passed in tells, after a failure, how far the run came.
+    With `wait`, wait for another sync to finish instead of raising SyncRunning; with `migrate`, upgrade an
+    older schema instead of raising SchemaOutdatedError. Pass a `summary` to see, after a failure, how far the
+    run got. `backoff` spaces the retries of failed requests.
+
+    The run ends within two seconds, with what it has loaded, when any thread sets the `stop` (it raises
+    Interrupted) or at the `deadline` on the monotonic clock (TimedOut); the next run continues from there.
     """
     options = options or SyncOptions()
     summary = summary or RunSummary()
     with contextlib.ExitStack() as stack:
-        client = stack.enter_context(make_client(settings))
+        own_stop = stack.enter_context(stop_of_run(stop, deadline))
+        client = stack.enter_context(make_client(settings, stop=own_stop, backoff=backoff))
         if options.dry_run:
             connection = stack.enter_context(comparing(settings.database_url))
         else:
-            connection = stack.enter_context(writing(settings.database_url, wait=wait))
-            with connection.begin():
+            connection = stack.enter_context(writing(settings.database_url, wait=wait, stop=own_stop))
+            with cancelled_on_stop(connection, own_stop), connection.begin():
                 ensure_writable(connection, migrate=migrate)
         return Run(connection, client, settings, options, observe=observe, summary=summary).execute()
 
 
 def ensure_writable(connection: sa.Connection, *, migrate: bool) -> None:
     """
-    Make sure, inside the caller's transaction, that the database is one that a sync can write to.
+    Check, inside the caller's transaction, that a sync can write to this database; upgrade its schema.
 
-    Raises DatabaseError that says why not: another schema than this release's, a missing privilege.
+    Raises DatabaseError that says why it cannot: a schema of another release, a missing privilege.
     """
     ensure_schema(connection, migrate=migrate)
     require_sync_privileges(connection)
     catch_up_sequences(connection)
 
 
-def make_client(settings: Settings) -> Client:
-    """Make a client of the account that the settings name. Raises ConfigurationError without a key."""
+def make_client(settings: Settings, *, stop: Stop | None = None, backoff: Backoff | None = None) -> Client:
+    """Return a client for the account in the settings. Raises ConfigurationError if there is no key."""
     return Client(
         settings.require_api_key(),
         settings.base_url,
         concurrency=settings.concurrency,
         retry_for=settings.retry_for,
         max_rate=settings.max_rate,
+        backoff=backoff or Backoff(),
+        stop=stop,
     )
 
 
 @contextlib.contextmanager
-def writing(database_url: str, *, wait: bool = False) -> Iterator[sa.Connection]:
-    """Give the one connection that may write to this database, and let go of it all at the end."""
+def writing(database_url: str, *, wait: bool = False, stop: Stop | None = None) -> Iterator[sa.Connection]:
+    """
+    Yield the only connection that may write to this database; lock and connection end with the block.
+
+    Raises SyncRunning if another process writes, or waits for it with `wait`, until the `stop` is set.
+    """
     with (
         database_errors(),
         _engine(database_url) as engine,
-        writer(engine, wait=wait) as connection,
+        writer(engine, wait=wait, stop=stop or Stop()) as connection,
         explain_missing_privileges(connection, is_writer=True),
     ):
         yield connection
@@ -100,11 +117,11 @@ def writing(database_url: str, *, wait: bool = False) -> Iterator[sa.Connection]
 @contextlib.contextmanager
 def comparing(database_url: str) -> Iterator[sa.Connection]:
     """
-    Give a connection for a dry run, which stores nothing; it may make temporary tables.
+    Yield a connection for a dry run, which stores nothing; it may create temporary tables.
 
-    Where there are no tables yet, an empty database in a temporary folder stands in.
+    If there are no tables yet, it is to an empty database in a temporary folder.
     """
-    # Postgres makes no temporary table in a session that may only read.
+    # Postgres creates no temporary tables in a read-only session.
     may_read_only = database_url.startswith("sqlite")
     with database_errors(), contextlib.ExitStack() as stack:
         try:
@@ -119,7 +136,7 @@ def comparing(database_url: str) -> Iterator[sa.Connection]:
 
 @contextlib.contextmanager
 def _temporary_folder(database_url: str) -> Iterator[str]:
-    """Yield a folder that is gone afterwards: the system's for such, or inside the database's."""
+    """Yield a folder that is deleted afterwards, in the system's temporary folder or the database's."""
     database = file_of(database_url)
     if find_temporary_folder(*([] if database is None else [database.parent])) is None:
         raise DatabaseError(NO_TEMPORARY_FOLDER)

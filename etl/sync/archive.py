@@ -1,4 +1,4 @@
-"""Fetch the results that are not stored yet, before the API deletes them; several at once."""
+"""Fetch the results that are not stored yet, before the API deletes them; several concurrently."""
 
 from __future__ import annotations
 
@@ -31,23 +31,22 @@ if TYPE_CHECKING:
     from etl.sync.summary import RunSummary
 
     class DetailSource(Protocol):
-        """What archiving needs of a client."""
+        """What archiving needs from a client."""
 
         concurrency: int
-        stopping: threading.Event
 
         def fetch_detail(self, task_id: str) -> ResultPayload:
-            """Read one task with its result."""
+            """Return one task with its result."""
             ...
 
 
 logger = logging.getLogger(__name__)
 
-# As large as promises about memory and about lost work allow.
+# Larger batches would use more memory, and lose more work when a run ends early.
 BATCH_RESULTS = 500
 BATCH_BYTES = 16 * 1024 * 1024
 BATCH_SECONDS = 2.0
-# A server that fails for some tasks may have its reasons; so many are asked before it is called down.
+# A server may fail for some tasks only; after so many failures in a row it counts as down.
 ALLOWED_FAILURES = 4
 
 
@@ -64,11 +63,11 @@ def archive_results(  # noqa: PLR0913
     report: Callable[[Progress], None],
 ) -> None:
     """
-    Fetch results that are due, count them in the summary, and say there what still waits.
+    Fetch the results that are due, and add to the summary how many were archived and how many are pending.
 
-    With `asks_for_all`, those that were not there yet are due as well. Failures cost no more than `patience`;
-    then the others wait for the next sync. Each batch is committed by itself, with the counters of the run.
-    `report` is called after each answer.
+    With `asks_for_all`, results that were not available yet are due, too. Failures cost at most `patience`;
+    then the other results are left to the next sync. Each batch is committed by itself, with the counters of
+    the run. `report` is called after each result.
     """
 
     def save(stored: ArchiveCounts) -> None:
@@ -105,9 +104,9 @@ def iter_archived(
     save: Callable[[ArchiveCounts], None],
 ) -> Iterator[int]:
     """
-    Store answers in batches, and yield after each of them how many are done.
+    Store results in batches, and yield their number so far after each result.
 
-    `save` is called with what was stored inside the transaction of each batch.
+    `save` is called with the counts of each batch inside its transaction.
     """
     batch: list[FetchedResult] = []
     size, began = 0, time.monotonic()
@@ -129,10 +128,10 @@ def _iter_answers(
     source: DetailSource, due: Sequence[DueResult], patience: float, *, witness: DueResult | None
 ) -> Iterator[FetchedResult]:
     """
-    Ask, and yield the answers, until the failures among them have cost `patience` seconds of all threads.
+    Yield the results that are due, until failed requests have cost `patience` seconds in all threads.
 
-    Raises Unreachable if the first few fail, and the witness as well, a result that was fetched once: then
-    none of them is to blame.
+    Raises Unreachable if the first few fail, and the request for the witness, too, a result that was fetched
+    before: then the server is at fault, not these results.
     """
     answers = failures = 0
     seconds_lost = 0.0
@@ -145,26 +144,26 @@ def _iter_answers(
             is_suspicious = failures == answers == ALLOWED_FAILURES
             if is_suspicious and _asking(source, witness or due[-1])().is_failure:
                 raise Unreachable(
-                    "the API fails to give one result after the other; the tasks themselves are stored"
+                    "the API fails for one result after the other; the tasks themselves are stored"
                 )
             yield answer
             if seconds_lost > patience:
-                logger.warning("%d results could not be fetched; the next sync goes on with them", failures)
+                logger.warning("%d results could not be fetched; the next sync tries them again", failures)
                 return
 
 
 class _ResultPrefetcher:
     """
-    Asks for results while others are being stored, until as much waits to be stored as a batch holds.
+    Requests results while others are being stored, up to a batch that waits to be stored.
 
-    The threads that ask do not wait for the one that stores: each answer brings on the next question.
+    The requesting threads do not wait for the one that stores: each response triggers the next request.
     """
 
     def __init__(self, source: DetailSource, due: Iterable[DueResult], pool: DaemonPool) -> None:
         self._source, self._due, self._pool = source, iter(due), pool
         self._asked: deque[Future[FetchedResult]] = deque()
         self._unanswered = self._unstored_bytes = 0
-        # An answer may be there before its future is watched: then this is entered twice.
+        # Reentrant: a future that is done already calls its callback at once, within `_ask`.
         self._lock = threading.RLock()
 
     def __iter__(self) -> Iterator[FetchedResult]:
@@ -206,10 +205,9 @@ def _asking(source: DetailSource, due: DueResult) -> Callable[[], FetchedResult]
         except NotFound:
             return FetchedResult(due=due)
         except (RequestRefused, Unreachable, BodyTooLarge, NotTheApi) as error:
-            if not source.stopping.is_set():
-                logger.warning(
-                    "the result of task %s is skipped, and asked for again later: %s", due.task_id, error
-                )
+            logger.warning(
+                "the result of task %s is skipped, and requested again later: %s", due.task_id, error
+            )
             return FetchedResult(due=due, is_failure=True, seconds=time.monotonic() - began)
 
     return ask

@@ -1,11 +1,11 @@
-"""Pages in, committed batches out; the account and the clock are watched at the door."""
+"""Pages in, committed batches out; every page also tells the account and the clock."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
 
-from etl.load.indexes import defer_indexes
+from etl.load.indexes import build_indexes, defer_indexes
 from etl.load.rejected_records import reject
 from etl.load.removals import SeenTasks
 from etl.load.task_rows import Observation
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from etl.sync.clock import SourceClock
     from etl.sync.summary import RunSummary
 
-# As large as promises about memory and about lost work allow.
+# Larger batches would use more memory, and lose more work when a run ends early.
 BATCH_ROWS = 5_000
 BATCH_BYTES = 32 * 1024 * 1024
-# From a slow server: what was read is kept, and the database hears from us now and then.
+# With a slow server, what was read is committed after so long, and the session does not stay idle.
 BATCH_SECONDS = 10.0
 
 
@@ -35,8 +35,7 @@ class BatchLoader:
     """
     Collects the pages of one run and loads them in batches.
 
-    `present` is the number of stored tasks that are not marked as removed. `is_filter_violated` is set once a
-    list held a task that its filter should have excluded.
+    `present` is the number of stored tasks that are not marked as removed; `seen` are the tasks in all pages.
     """
 
     def __init__(
@@ -49,7 +48,6 @@ class BatchLoader:
         present: int,
     ) -> None:
         self.present = present
-        self.is_filter_violated = False
         self.seen = SeenTasks(connection, began_empty=present == 0)
         self._connection, self._summary = connection, summary
         self._account, self._clock = account, clock
@@ -62,16 +60,36 @@ class BatchLoader:
         self._may_defer = present == 0 and not summary.dry_run
         self._rejected_texts: set[int] = set()
 
+    @property
+    def dry_run(self) -> bool:
+        """Whether nothing is to be stored."""
+        return self._summary.dry_run
+
+    @property
+    def tasks_read(self) -> int:
+        """The number of tasks added so far."""
+        return self._summary.tasks_seen
+
     def observe(self, page: Page) -> None:
-        """Learn the source's time and the account from a page that is not to be loaded."""
+        """Read the source's time and the account from a page that is not to be loaded."""
         self._clock.observe(page)
         self._summary.pages += 1
         self._account.check(page)
 
-    def add(self, page: Page) -> None:
-        """Queue a page for loading, and load and commit when enough is queued."""
+    def add(self, page: Page, created_after: dt.datetime | None = None) -> bool:
+        """
+        Queue a page of a list whose tasks were created after some time; load and commit a full batch.
+
+        Return False if the page holds an older task: the list's filter does not mean what was assumed. Then
+        the bound is used neither for this page nor for the queued ones before it.
+        """
+        if created_after != self._created_after:
+            self.flush()
+            self._created_after = created_after
         self.observe(page)
-        self._check_filter(page)
+        is_within = created_after is None or not _starts_before(page, created_after)
+        if not is_within:
+            self._created_after = None
         self._pending.extend(page.tasks)
         self._pending_rejected.extend(page.unusable)
         self._summary.tasks_seen += len(page.tasks)
@@ -80,22 +98,7 @@ class BatchLoader:
         is_large = records >= BATCH_ROWS or self._pending_bytes >= BATCH_BYTES
         if is_large or time.monotonic() - self._flushed_at >= BATCH_SECONDS:
             self.flush()
-
-    @property
-    def dry_run(self) -> bool:
-        """Whether nothing is to be stored."""
-        return self._summary.dry_run
-
-    @property
-    def tasks_read(self) -> int:
-        """How many tasks were taken so far."""
-        return self._summary.tasks_seen
-
-    def set_created_after(self, created_after: dt.datetime | None) -> None:
-        """Note when what is read from now on was created at the earliest, going by its list."""
-        if created_after != self._created_after:
-            self.flush()
-            self._created_after = created_after
+        return is_within
 
     def flush(self) -> None:
         """Load and commit what is queued, with the counters of the run."""
@@ -104,10 +107,18 @@ class BatchLoader:
             if self._summary.dry_run:
                 return
             save_counters(self._connection, self._summary)
-            # With the first rows: a run that is killed leaves no rows of nobody knows which account.
+            # With the first rows: a run that is killed must not leave rows of an unknown account.
             if self._account.client_ids != self._stored_client_ids:
                 self._stored_client_ids = self._account.client_ids
                 save_client_ids(self._connection, self._stored_client_ids)
+
+    def keep(self) -> None:
+        """Load and commit what is queued when the source has failed, and build indexes that are missing."""
+        if self._summary.dry_run:
+            return
+        self.flush()
+        with self._connection.begin():
+            build_indexes(self._connection)
 
     def load(self) -> None:
         """Load what is queued inside the caller's transaction."""
@@ -131,13 +142,13 @@ class BatchLoader:
         summary.rejected = len(self._rejected_texts)
 
     def add_present(self, number: int) -> None:
-        """Count tasks that came or went, inside the transaction that says so."""
+        """Add to the number of present tasks, inside the transaction that stores or removes them."""
         self.present += number
         if not self._summary.dry_run:
             add_present(self._connection, number)
 
     def observation(self) -> Observation:
-        """Say when and in which run the queued records were seen, and when they were created."""
+        """Return when and in which run the queued records were seen, and the bounds of their creation."""
         return Observation(
             run_id=self._summary.run_id or 0,
             observed_at=self._clock.observed_at(),
@@ -146,10 +157,8 @@ class BatchLoader:
             dry_run=self._summary.dry_run,
         )
 
-    def _check_filter(self, page: Page) -> None:
-        """Notice a list that holds what its filter should have kept out."""
-        after = self._created_after
-        if after is not None and any(
-            task.started_at is not None and task.started_at + CLOCK_RESOLUTION < after for task in page.tasks
-        ):
-            self._created_after, self.is_filter_violated = None, True
+
+def _starts_before(page: Page, instant: dt.datetime) -> bool:
+    return any(
+        task.started_at is not None and task.started_at + CLOCK_RESOLUTION < instant for task in page.tasks
+    )

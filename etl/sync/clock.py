@@ -1,9 +1,9 @@
 """
-The source's time, as its answers tell it (promise P12).
+The source's time, from the `Date` headers of its responses (promise P12).
 
-One answer may carry a wrong `Date`: from a proxy's cache, or from a machine whose clock is off. So the clock
-goes by what most answers of the run agree on, and a run whose answers are all wrong does no lasting harm: the
-next one measures, by this machine's clock, how much time has really passed since.
+One response may carry a wrong `Date`: from a proxy's cache, or from a machine whose clock is off. So the
+clock uses the time that most responses of the run agree on. A run whose responses are all wrong does no
+lasting harm: the next one measures, by this machine's clock, how much time has really passed since.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Two answers of one run that differ by more, less the time between them, do not come from one clock.
+# Two responses of one run that differ by more than this, and the time between them, have different clocks.
 TOLERATED_DRIFT = dt.timedelta(minutes=1)
-# By more than this, a clock must be confirmed by another one.
-DOUBTFUL_SKEW = dt.timedelta(days=1)
+# A clock that is off by more than this must be confirmed by another one.
+MAX_UNCONFIRMED_SKEW = dt.timedelta(days=1)
 _SAMPLES = 31
 
 _times = operator.attrgetter("started_at", "completed_at", "date_created")
@@ -42,10 +42,10 @@ class _Sample(NamedTuple):
 
 class SourceClock:
     """
-    Reads the `Date` of every page; `now`, this machine's clock, stands in while none is usable.
+    Reads the `Date` of every page; `now`, this machine's clock, is used while none is usable.
 
-    `newest` is the last time that any task is known to have had when the run began, `started_at` this
-    machine's time at the run's first answer.
+    `newest` is the latest time of any task known when the run began, `started_at` this machine's time at the
+    run's first response.
     """
 
     def __init__(self, now: Callable[[], dt.datetime], *, newest: dt.datetime | None) -> None:
@@ -58,7 +58,7 @@ class SourceClock:
         self._has_warned = False
 
     def observe(self, page: Page) -> None:
-        """Learn from one more answer. They come in any order: some were asked for ahead of time."""
+        """Evaluate one more response. They come in any order: some were requested in advance."""
         latest = _latest(page)
         received_at = self._now()
         if page.received_at is not None:
@@ -81,15 +81,15 @@ class SourceClock:
                 self.distrust()
 
     def distrust(self) -> None:
-        """Take no bound from this clock: there is a task that was created later than it says."""
+        """Derive no bounds from this clock: some task was created later than it says."""
         self._bounds_creation = False
 
     @property
     def first_served_at(self) -> dt.datetime | None:
         """
-        The source's time at the run's first answer, if any answer told it.
+        The source's time at the run's first response, if any response had a usable `Date`.
 
-        That answer's own word counts, unless the others show that it was dated ahead: rather too early than
+        It is that response's own `Date`, unless the others show that it was ahead: too early is safer than
         too late.
         """
         skew = self._skew()
@@ -101,15 +101,15 @@ class SourceClock:
         return estimate.replace(microsecond=0)
 
     def observed_at(self) -> dt.datetime:
-        """Return the time at the source, or here if no answer told it."""
+        """Return the source's time, or this machine's if no response had a usable `Date`."""
         return max(self._agreed(), default=None) or self._now()
 
     def created_before(self) -> dt.datetime | None:
         """
-        Return a time before which everything shown so far was created.
+        Return a time before which every task in the responses so far was created.
 
-        None if an answer had no usable `Date`, or one earlier than the times of a task: then nobody knows how
-        late it really was.
+        None if a response had no usable `Date`, or one earlier than the times of a task: then its real time
+        is not known.
         """
         latest = max(self._agreed(), default=None)
         return latest + CLOCK_RESOLUTION if latest is not None and self._bounds_creation else None
@@ -118,25 +118,25 @@ class SourceClock:
         self, served_at: dt.datetime, received_at: dt.datetime, latest: dt.datetime | None
     ) -> bool:
         """
-        Return whether a header may tell the time: it agrees with this machine, or a task's own time with it.
+        Return whether a `Date` is plausible: this machine's clock agrees, or else the times of a task.
 
-        No task has a time of the future, so the newest is a lower bound for the time it is.
+        No task has a time in the future, so the newest time is a lower bound for the present.
         """
         newest = max(filter(None, (self.newest, latest)), default=None)
-        is_here_behind = newest is not None and newest > received_at + DOUBTFUL_SKEW
-        if served_at > received_at + DOUBTFUL_SKEW:
+        is_here_behind = newest is not None and newest > received_at + MAX_UNCONFIRMED_SKEW
+        if served_at > received_at + MAX_UNCONFIRMED_SKEW:
             return is_here_behind
-        return newest is None or is_here_behind or newest <= served_at + DOUBTFUL_SKEW
+        return newest is None or is_here_behind or newest <= served_at + MAX_UNCONFIRMED_SKEW
 
     def _skew(self) -> dt.timedelta | None:
-        """Return what most answers agree on; of two that differ, the one nearer to this machine's clock."""
+        """Return the skew of most responses; of two that differ, the one nearer to this machine's clock."""
         if not self._samples:
             return None
         skews = [sample.skew for sample in self._samples]
         return min(statistics.median_low(skews), statistics.median_high(skews), key=abs)
 
     def _agreed(self) -> list[dt.datetime]:
-        """Return the times of the answers that agree with most."""
+        """Return the times of the responses that agree with most others."""
         skew = self._skew()
         return [
             sample.served_at
@@ -147,7 +147,9 @@ class SourceClock:
     def _warn(self, served_at: dt.datetime) -> None:
         if not self._has_warned:
             self._has_warned = True
-            logger.warning("an answer is dated %s, which other clocks contradict; it is not used", served_at)
+            logger.warning(
+                "a response is dated %s, which other clocks contradict; its date is not used", served_at
+            )
 
 
 def _latest(page: Page) -> dt.datetime | None:

@@ -1,4 +1,4 @@
-"""The count audit of one run: compare both sides, and read on until what was missed is found."""
+"""The count audit of one run: compare both counts, and read on until the missed tasks are found."""
 
 from __future__ import annotations
 
@@ -27,17 +27,26 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Tasks that arrive between reading and counting look like missed ones, until both are done once more.
+# Tasks that arrive between reading and counting look like missed ones until both are repeated.
 MAX_RECOUNTS = 3
 
 
-class CountAudit:
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class AuditOutcome:
     """
-    Settles what one run may have missed. `is_complete` says whether everything was read, with proof.
+    How the counts were settled: `text` in words, None without an audit.
 
-    `has_missed` whether the window and the unfinished tasks were not all; `outcome` says how it went. `shown`
-    is an unfiltered page.
+    `is_complete` means that everything was read, with proof; `contradicts_filter` that window and tasks in
+    flight were not everything, or that the window's list held what it should not.
     """
+
+    text: str | None = None
+    is_complete: bool = False
+    contradicts_filter: bool = False
+
+
+class CountAudit:
+    """Finds tasks that one run has missed. `shown` is an unfiltered page."""
 
     def __init__(  # noqa: PLR0913
         self,
@@ -50,45 +59,48 @@ class CountAudit:
         shown: Page,
         audit_every: dt.timedelta,
     ) -> None:
-        self.is_complete = False
-        self.has_missed = False
-        self.outcome: str | None = None
         self._connection, self._client, self._loader = connection, client, loader
         self._reader, self._state = reader, state
         self._count, self._audit_every = _usable_count(shown), audit_every
         self._bias, self._surplus = state.count_bias, state.surplus
 
-    def settle(self, window: Window, *, has_new: bool) -> None:
-        """Compare the counts, once the window and the unfinished tasks are read; `has_new`: tasks came in."""
+    def settle(self, window: Window, *, removed: int, has_new: bool) -> AuditOutcome:
+        """
+        Compare the counts, after the window and the tasks in flight were read, and read what is missing.
+
+        `removed` tasks are about to be marked as removed; `has_new` means that the run has inserted tasks.
+        """
         if has_new:
             self._count = self._ask_count()
-        balance = self._balance()
+        balance, is_violated = self._balance(removed), False
         for _ in range(MAX_RECOUNTS):
             if balance is None or not balance.missed:
                 break
-            self._reader.read_window(window, {})
+            is_violated |= self._reader.read_window(window, {}).is_filter_violated
             self._count = self._ask_count()
-            balance = self._balance()
+            balance = self._balance(removed)
         if balance is None:
-            self._read_everything("the API gives no usable count")
+            outcome = self._read_everything("the API gives no usable count")
         elif balance.missed:
-            self._read_missed(balance)
+            outcome = self._read_missed(balance, removed)
         elif self._is_full_read_due(balance):
-            self._read_everything(f"{balance.deleted:,} tasks are gone at the source")
+            outcome = self._read_everything(f"{balance.deleted:,} tasks were deleted at the source")
         else:
             self._surplus = balance.deleted
-            self.outcome = (
-                f"{balance.deleted:,} deleted, waiting for a full read" if balance.deleted else "agrees"
-            )
+            waiting = f"{balance.deleted:,} deleted, waiting for a full read"
+            outcome = AuditOutcome(text=waiting if balance.deleted else "agrees")
+        is_contradicted = outcome.contradicts_filter or is_violated
+        return dataclasses.replace(outcome, contradicts_filter=is_contradicted)
 
-    def close(self, missing: int) -> SyncState:
+    def close(self, missing: int, *, is_complete: bool) -> SyncState:
         """
-        Give the state with what a complete read left unexplained; `missing` tasks are about to be marked.
+        Return the state with the difference that a complete read left unexplained.
 
-        Only over a source that held still does it mean that the count is wrong. Where there is no usable
-        count, as much is left unexplained as can be: the next one that is usable is read after, too.
+        `missing` tasks are about to be marked as removed. Only if the source did not change meanwhile, the
+        difference means that its count is wrong. Without a usable count, the largest possible difference is
+        left unexplained, so that the next usable one is followed by a full read, too.
         """
-        if self.is_complete:
+        if is_complete:
             before, self._count = self._count, self._ask_count()
             balance = self._balance(missing)
             if balance is not None and self._count == before:
@@ -101,24 +113,22 @@ class CountAudit:
                 logger.warning("a complete read shows that the API's count is off by %d", -self._bias)
         return dataclasses.replace(self._state, count_bias=self._bias, surplus=self._surplus)
 
-    def _balance(self, missing: int | None = None) -> CountBalance | None:
+    def _balance(self, removed: int) -> CountBalance | None:
         if self._count is None:
             return None
-        gone = len(self._reader.gone) if missing is None else missing
-        surplus = max(0, self._surplus - gone)
-        return CountBalance(here=self._here(gone), there=self._count, bias=self._bias, surplus=surplus)
+        surplus = max(0, self._surplus - removed)
+        return CountBalance(here=self._here(removed), there=self._count, bias=self._bias, surplus=surplus)
 
-    def _here(self, gone: int) -> int:
+    def _here(self, removed: int) -> int:
         with self._connection.begin():
-            return self._loader.present - gone + count_rejected(self._connection)
+            return self._loader.present - removed + count_rejected(self._connection)
 
     def _is_full_read_due(self, balance: CountBalance) -> bool:
         now = self._loader.observation().observed_at
         return is_full_read_due(balance, self._state, now=now, audit_every=self._audit_every)
 
-    def _read_missed(self, balance: CountBalance) -> None:
+    def _read_missed(self, balance: CountBalance, removed: int) -> AuditOutcome:
         """Read the lists of the statuses of which the source has more; if that is not all, everything."""
-        self.has_missed = True
         logger.warning("%d tasks of the source are missing here; reading on", balance.missed)
         with self._connection.begin():
             here = count_by_status(self._connection)
@@ -128,25 +138,24 @@ class CountAudit:
                 self._reader.read_list({"status": status})
         self._loader.flush()
         self._count = self._ask_count()
-        settled = self._balance()
+        settled = self._balance(removed)
         if settled is not None and not settled.missed:
             self._surplus = settled.deleted
-            self.outcome = f"{balance.missed:,} missed, found by status"
-        else:
-            self._read_everything(f"{balance.missed:,} tasks were missed")
+            return AuditOutcome(text=f"{balance.missed:,} missed, found by status", contradicts_filter=True)
+        outcome = self._read_everything(f"{balance.missed:,} tasks were missed")
+        return dataclasses.replace(outcome, contradicts_filter=True)
 
-    def _read_everything(self, reason: str) -> None:
+    def _read_everything(self, reason: str) -> AuditOutcome:
         logger.info("full read: %s", reason)
         self._reader.read_list({})
         self._loader.flush()
-        self.is_complete = True
-        self.outcome = f"{reason}; settled by a full read"
+        return AuditOutcome(text=f"{reason}; settled by a full read", is_complete=True)
 
     def _ask_count(self, filters: dict[str, str] | None = None) -> int | None:
         try:
             page: Page = self._client.fetch_page(filters or {}, page=1, limit=1)
         except NotFound:
-            # Some servers have no empty lists.
+            # Some servers return 404 for an empty list.
             return 0 if filters else None
         except RequestRefused:
             return None
@@ -155,5 +164,5 @@ class CountAudit:
 
 
 def _usable_count(page: Page) -> int | None:
-    """Give the count of a page; None if the page itself shows more than that."""
+    """Return the count of a page; None if the page itself shows more tasks."""
     return page.count if page.count is not None and page.count >= len(set(page.keys)) else None

@@ -3,10 +3,10 @@ The arithmetic of the count audit: does the source have more tasks than are here
 
     difference = here - there - bias
 
-`here` counts the tasks present and the records set aside, `there` is the unfiltered `count`. The `bias` is
-what a complete read over a source that held still left unexplained: a count that is wrong by so many. What
-remains are tasks deleted at the source and not yet noticed (more here) or missed (fewer here). Deletions only
-add up; so a difference that falls, without a task having been marked as removed, means a task was missed too.
+`here` counts the present tasks and the rejected records, `there` is the unfiltered `count`. The `bias` is
+the difference that a complete read left unexplained over an unchanged source: the error of its count.
+The rest are tasks deleted at the source and not yet noticed (more here) or missed (fewer here). Deletions
+only add up; so if the difference falls without a task having been marked as removed, a task was missed.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from etl.sync.state import SyncState
 
 
-# More than this many at once, and more than this part of all, are doubted.
+# More removals at once than this number, and than one in so many tasks, are suspicious.
 SUSPICIOUS_REMOVALS, SUSPICIOUS_FRACTION = 50, 10
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class CountBalance:
-    """Both sides at about one instant, and what the last run left unexplained."""
+    """Both counts at about the same time, and the difference that the last run left unexplained."""
 
     here: int
     there: int
@@ -35,27 +35,27 @@ class CountBalance:
 
     @property
     def difference(self) -> int:
-        """How many more tasks are here than there."""
+        """The number of tasks that are here and not there, less those there and not here."""
         return self.here - self.there - self.bias
 
     @property
     def missed(self) -> int:
-        """How many tasks of the source must be missing here, at the least."""
+        """The minimum number of tasks of the source that are missing here."""
         return max(0, self.surplus - self.difference)
 
     @property
     def deleted(self) -> int:
-        """How many tasks here must be gone at the source, at the least."""
+        """The minimum number of tasks here that were deleted at the source."""
         return max(0, self.difference)
 
 
 def is_full_read_due(
     balance: CountBalance, state: SyncState, *, now: dt.datetime, audit_every: dt.timedelta
 ) -> bool:
-    """Tell whether deletions have waited long enough for the full read that finds them."""
+    """Return whether the full read that finds deleted tasks is due."""
     return balance.deleted > 0 and (state.last_full_at is None or now - state.last_full_at >= audit_every)
 
 
 def is_suspicious(missing: int, present: int) -> bool:
-    """Tell whether so many of the present tasks are missing that the source is to be doubted, not they."""
+    """Return whether so many of the present tasks are missing that the source itself is suspect."""
     return missing >= present or (missing > SUSPICIOUS_REMOVALS and missing * SUSPICIOUS_FRACTION > present)

@@ -24,7 +24,7 @@ from etl.load.indexes import missing_indexes
 from etl.settings import hint_at_other_names, is_well_formed
 from etl.sync.account import Account
 from etl.sync.api import make_client, writing
-from etl.sync.clock import DOUBTFUL_SKEW
+from etl.sync.clock import MAX_UNCONFIRMED_SKEW
 from etl.sync.expiry_forecast import read_forecast
 from etl.sync.rehearsal import rehearse
 from etl.sync.state import read_state
@@ -158,7 +158,7 @@ def _examine_clock(served_at: dt.datetime | None, now: dt.datetime) -> Finding:
             detail="the API sends no valid Date header: syncs use this machine's clock and look back a day",
         )
     skew = now - served_at
-    if abs(skew) > DOUBTFUL_SKEW:
+    if abs(skew) > MAX_UNCONFIRMED_SKEW:
         return Finding(
             "clock",
             is_good=True,

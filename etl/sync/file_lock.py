@@ -1,8 +1,8 @@
 """
-The writer's lock on a SQLite database: a lock of the operating system on a file beside it.
+The writer's lock on a SQLite database: an operating system lock on a file next to it.
 
-The kernel takes it back when its process dies, however it dies. Whoever holds it has written into the file
-who that is; the file stays, and its presence means nothing.
+The kernel releases it when its process ends, however it ends. The holder writes its process and host into the
+file. The file stays; its presence means nothing.
 """
 
 from __future__ import annotations
@@ -22,24 +22,27 @@ import filelock
 from etl.database import refuse_unwritable
 from etl.errors import DatabaseError, SyncRunning
 from etl.files import PRIVATE_FILE, exists, owner_of, permissions
+from etl.stop import Stop
 from etl.sync.lock_holder import Holder, busy_message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _POLL_SECONDS = 0.2
-_MAX_BYTES = 1000  # of what a holder says of itself
+_MAX_BYTES = 1000  # of the holder's note
 _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 _LOCKS = Path("/proc/locks")
 
 
 @contextlib.contextmanager
-def file_lock(database: Path, *, wait: bool) -> Iterator[None]:
+def file_lock(database: Path, *, wait: bool, stop: Stop | None = None) -> Iterator[None]:
     """
-    Hold the lock for the length of the block; who may not write the database does not touch it.
+    Hold the lock for the length of the block.
 
-    Raises SyncRunning if another process has it, unless told to wait, and DatabaseError if it cannot be had.
+    Raises SyncRunning if another process holds it, unless told to wait until the `stop` is set; DatabaseError
+    if the lock file cannot be used, or the database not written: then the lock file is not touched.
     """
+    stop = stop or Stop()
     database = Path(os.path.realpath(database))
     refuse_unwritable(database)
     path = Path(f"{database}.lock")
@@ -50,13 +53,14 @@ def file_lock(database: Path, *, wait: bool) -> Iterator[None]:
         path,
         timeout=-1 if wait else 0,
         mode=mode,
-        fallback_to_soft=False,  # what a killed process leaves would block everybody
+        fallback_to_soft=False,  # a file that a killed process leaves would block every other
         preserve_lock_file=True,
         on_acquired=held.take,
     )
     try:
-        lock.acquire(poll_interval=_POLL_SECONDS)
+        lock.acquire(poll_interval=_POLL_SECONDS, cancel_check=stop.is_set)
     except filelock.Timeout:
+        stop.check()
         raise SyncRunning(busy_message(_holder_of(path))) from None
     except OSError as error:
         raise DatabaseError(_explain(path, error)) from error
@@ -74,9 +78,9 @@ class _HeldLock:
         self._database, self._mode = database, mode
 
     def take(self, descriptor: int) -> None:
-        """Let those who may write the database use the file, and write into it who holds it now."""
+        """Give the file the database's permissions, and write the holder into it."""
         self._descriptor = descriptor
-        # Nothing depends on it, and the disk may be full.
+        # Nothing depends on either, and the disk may be full.
         with contextlib.suppress(OSError):
             self._share()
         with contextlib.suppress(OSError):
@@ -87,12 +91,12 @@ class _HeldLock:
             os.write(descriptor, json.dumps(note).encode()[:_MAX_BYTES])
 
     def leave(self) -> None:
-        """Take back what was written."""
+        """Remove the holder's note."""
         with contextlib.suppress(OSError):
             os.ftruncate(self._descriptor, 0)
 
     def _share(self) -> None:
-        """Let a file of this user's follow the database: its owner, its group, its right to write."""
+        """Copy owner, group and write permission of the database to a lock file of this user."""
         if not exists(self._database) or not hasattr(os, "fchown"):
             return
         database, found = self._database.stat(), os.fstat(self._descriptor)
@@ -107,13 +111,13 @@ class _HeldLock:
 
 
 def _mode_beside(database: Path) -> int:
-    """Return the mode of a lock: whoever may write the database may use it, and nobody else can hold it."""
+    """Return the mode of a lock file: only users who may write the database can hold the lock."""
     may_write = database.stat().st_mode & 0o022 if exists(database) else 0
     return PRIVATE_FILE | may_write | may_write << 1
 
 
 def _holder_of(path: Path) -> Holder | None:
-    """Return who holds the lock: the process that the kernel names, and what it has written of itself."""
+    """Return the holder of the lock: the process that the kernel reports, with its own note."""
     noted, process = _read_note(path), _locking_process(path)
     if process is None or (noted is not None and noted.process == process):
         return noted
@@ -127,11 +131,11 @@ def _read_note(path: Path) -> Holder | None:
         since = dt.datetime.fromisoformat(note["since"])
         return Holder(process=str(note["process"]), host=str(note["host"]), since=since.astimezone(dt.UTC))
     except (OSError, ValueError, KeyError, TypeError):
-        return None  # written by an older release, or not to the end
+        return None  # written by an older release, or incomplete
 
 
 def _locking_process(path: Path) -> str | None:
-    """Return the process that holds a lock on the file, where the system tells; not another container's."""
+    """Return the process that holds a lock on the file, if the system reports it; not of other containers."""
     try:
         found = path.stat()
         lines = _LOCKS.read_text(encoding="ascii").splitlines()
@@ -164,4 +168,4 @@ def _explain(path: Path, error: OSError) -> str:
             f"the lock file {path} cannot be used: it belongs to {owner_of(path)} "
             f"(mode {permissions(path):04o}): {advice}, or remove it"
         )
-    return f"cannot make the lock file {path}: {error.strerror or error}"
+    return f"cannot create the lock file {path}: {error.strerror or error}"

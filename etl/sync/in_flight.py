@@ -1,8 +1,8 @@
 """
-Look again at every stored task that is not final, however old it is.
+Re-read every stored task in flight, however old it is.
 
-The lists of unfinished statuses come first: a request for each, whatever the length of the history. What a
-list no longer shows is asked for by id, and only the list, asked for just that id, says that a task is gone.
+The lists of the statuses in flight come first: a request for each, whatever the length of the history. Tasks
+that are no longer on them are requested by id; only the list, asked for just that id, proves a task removed.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Protocol
 
-    from etl.extract.paginator import PageSource
+    from etl.extract.page_source import PageSource
     from etl.extract.result import ResultPayload
     from etl.load.removals import SeenTasks
 
     class TaskSource(PageSource, Protocol):
-        """What looking again at tasks needs of a client."""
+        """What re-reading tasks needs from a client."""
 
         def fetch_detail(self, task_id: str) -> ResultPayload:
-            """Read one task with its result."""
+            """Return one task with its result."""
             ...
 
 
 logger = logging.getLogger(__name__)
 
-# In the order in which a task passes through them: one that moves on meanwhile is on a later list.
+# In the order of a task's life: one that moves on meanwhile is on a later list.
 WAITING_STATUSES = ("RECEIVED", "PENDING")
 OPEN_STATUSES = (*WAITING_STATUSES, "STARTED", "RETRY")
-# So few are asked for one by one: the four lists would cost as much.
-FEW = len(OPEN_STATUSES)
+# Up to so many tasks are requested one by one: the four lists would cost as much.
+MAX_BY_ID = len(OPEN_STATUSES)
 BATCH = 500
 
 
 def iter_by_id(source: TaskSource, batches: Iterator[list[str]]) -> Iterator[tuple[str, Page | None]]:
-    """Ask the list for one id at a time, several at once, else for the task; None where neither tells."""
+    """Yield what the list, asked for one id, or else the task itself returns; None if neither helps."""
     with DaemonPool(source.concurrency) as pool:
         for task_ids in batches:
             asked = [(task_id, pool.submit(_ask(source, task_id))) for task_id in task_ids]
@@ -50,46 +50,46 @@ def iter_by_id(source: TaskSource, batches: Iterator[list[str]]) -> Iterator[tup
 
 def _ask(source: TaskSource, task_id: str) -> Callable[[], Page | None]:
     def ask() -> Page | None:
-        gone = None
+        removed = None
         try:
             answer = source.fetch_page({"task_id": task_id}, page=1, limit=2)
-            if is_shown(task_id, answer) or is_gone(task_id, answer):
+            if is_shown(task_id, answer) or is_removed(task_id, answer):
                 return answer
         except NotFound:
-            gone = Page(records=(), count=0)  # the list is there, and has nothing with this id
+            removed = Page(records=(), count=0)  # the list exists, and has no task with this id
         except (RequestRefused, CorruptPage, BodyTooLarge):
             pass
-        # The task itself tells its state, but a 404 of it may mean that its result has expired.
+        # The task itself has its state, but a 404 for it may mean that its result has expired.
         try:
             return Page(records=(source.fetch_detail(task_id).task,), is_detail=True)
         except NotFound as error:
-            if gone is None:
-                logger.warning("task %s could not be looked at again: %s", task_id, error)
-            return gone
+            if removed is None:
+                logger.warning("task %s could not be re-read: %s", task_id, error)
+            return removed
         except (RequestRefused, UndecodableResult, BodyTooLarge) as error:
-            logger.warning("task %s could not be looked at again: %s", task_id, error)
+            logger.warning("task %s could not be re-read: %s", task_id, error)
             return None
 
     return ask
 
 
-def is_gone(task_id: str, answer: Page | None) -> bool:
-    """Tell whether this answer proves that the task is gone: an empty list, by its own count too."""
+def is_removed(task_id: str, answer: Page | None) -> bool:
+    """Return whether a page proves that the task was removed: it is empty, and its count agrees."""
     if answer is None:
         return False
     if answer.records or answer.count:
-        logger.warning("the API was asked for task %s alone and answered with others", task_id)
+        logger.warning("the API returned other tasks when asked for task %s alone", task_id)
         return False
     return True
 
 
 def is_shown(task_id: str, answer: Page) -> bool:
-    """Tell whether this answer shows the task that was asked for."""
+    """Return whether a page holds the task that was asked for."""
     return any(task.task_id == task_id for task in answer.tasks)
 
 
 def iter_unseen(seen: SeenTasks) -> Iterator[list[str]]:
-    """Give the unfinished tasks that the run has not come by, a batch at a time."""
+    """Yield the stored tasks in flight that the run has not seen, a batch at a time."""
     after = ""
     while batch := seen.unseen_in_flight(BATCH, after):
         yield batch

@@ -1,7 +1,8 @@
-"""What one run asks of the API, and in which order; what the answers prove is decided elsewhere."""
+"""What a run requests from the API, and in which order."""
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from typing import TYPE_CHECKING
 
@@ -12,10 +13,10 @@ from etl.load.stored_tasks import read_state
 from etl.load.upsert import are_stored
 from etl.models import TERMINAL_STATUSES
 from etl.sync.in_flight import (
-    FEW,
+    MAX_BY_ID,
     OPEN_STATUSES,
     WAITING_STATUSES,
-    is_gone,
+    is_removed,
     is_shown,
     iter_by_id,
     iter_unseen,
@@ -35,17 +36,24 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# So many pages in a row without anything new mean that what follows is known too.
+# After so many pages in a row without news, everything that follows is known.
 QUIET_PAGES = 2
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class WindowResult:
+    """Whether the lists of a window held any task, and whether each held only what its filter allows."""
+
+    has_tasks: bool
+    is_filter_violated: bool
 
 
 class ListReader:
     """
     Reads lists into a batch loader. `report` is called after each page.
 
-    `gone` are the tasks whose absence the list stated, asked for one by one; `granted` is the page size that
-    the server turned out to grant, or did in earlier runs. A smaller `page_size`, because the server refused
-    a larger one, is remembered for the next runs.
+    `granted` is the page size that the server turned out to grant, in this run or an earlier one. A size that
+    the server refuses is remembered for the next runs, too.
     """
 
     def __init__(  # noqa: PLR0913
@@ -58,58 +66,55 @@ class ListReader:
         granted: int | None,
         report: Callable[[Page], None],
     ) -> None:
-        self.gone: list[str] = []
         self.granted = granted
         self._connection, self._source, self._loader = connection, source, loader
         self._page_size, self._report = page_size, report
 
-    def read_window(self, window: Window, filters: Mapping[str, str]) -> bool:
-        """Load what the window asks for, narrowed by the run's own filters; give whether there was any."""
+    def read_window(self, window: Window, filters: Mapping[str, str]) -> WindowResult:
+        """Load the lists of a window, narrowed by the run's own filters."""
         before = self._loader.tasks_read
-        for part in window.queries:
-            self._loader.set_created_after(part.created_after)
-            self.read_list({**part.filters, **filters})
-        self._loader.set_created_after(None)
+        is_within = [
+            self.read_list({**query.filters, **filters}, query.created_after) for query in window.queries
+        ]
         if not window.queries and window.start is not None:
-            # What starts meanwhile is at the head by then.
+            # In this order: a task that starts meanwhile is at the head by then.
             self._read_lists(WAITING_STATUSES)
             self._read_head(window.start)
         self._loader.flush()
-        return self._loader.tasks_read > before
+        return WindowResult(has_tasks=self._loader.tasks_read > before, is_filter_violated=not all(is_within))
 
-    def read_list(self, filters: Mapping[str, str]) -> None:
-        """Read one list whole."""
+    def read_list(self, filters: Mapping[str, str], created_after: dt.datetime | None = None) -> bool:
+        """Read one complete list; return False if it held a task created before it should begin."""
         scan = CompleteScan(self._source, filters, page_size=self._page_size, granted=self.granted)
-        self._take(scan)
+        is_within = True
+        for page in scan:
+            is_within &= self._add(page, created_after if is_within else None)
         self._learn(scan)
+        return is_within
 
-    def _learn(self, source: CompleteScan | Paginator) -> None:
-        """Remember the page sizes that the server granted, and refused."""
-        self.granted = source.granted
-        if source.max_page_size is None:
-            return
-        self._page_size = source.max_page_size
-        if not self._loader.dry_run:
-            with self._connection.begin():
-                save_max_page_size(self._connection, source.max_page_size)
+    def read_in_flight(self) -> list[str]:
+        """
+        Re-read the stored tasks in flight that were not in the lists of this run.
 
-    def read_in_flight(self) -> None:
-        """Look again at what is stored as unfinished and was not among what this run has read."""
+        Return the ids that the source does not have any more: the list, asked for just the id, says so.
+        """
         with self._connection.begin():
-            are_many = len(self._loader.seen.unseen_in_flight(FEW + 1)) > FEW
+            are_many = len(self._loader.seen.unseen_in_flight(MAX_BY_ID + 1)) > MAX_BY_ID
         if are_many:
             self._read_lists(OPEN_STATUSES)
             self._loader.flush()
+        removed = []
         for task_id, answer in iter_by_id(self._source, self._iter_unseen()):
             if answer is not None and is_shown(task_id, answer):
                 if not answer.is_detail or self._is_in_another_state(answer):
-                    self._take([answer])
-            elif is_gone(task_id, answer):
-                self.gone.append(task_id)
+                    self._add(answer)
+            elif is_removed(task_id, answer):
+                removed.append(task_id)
         self._loader.flush()
+        return removed
 
     def _is_in_another_state(self, answer: Page) -> bool:
-        """Tell whether the task moved on: only then it is stored as its own page shows it."""
+        """Return whether the task has moved on: only then the response to a request for it is stored."""
         with self._connection.begin():
             return any(
                 read_state(self._connection, task.task_id) != (task.status, task.progress)
@@ -117,36 +122,36 @@ class ListReader:
             )
 
     def _read_lists(self, statuses: Iterable[str]) -> None:
-        """Read the lists of some statuses; one that the server refuses is passed over."""
+        """Read the lists of some statuses, except those that the server refuses."""
         for status in statuses:
             try:
                 self.read_list({"status": status})
             except RequestRefused as error:
                 logger.warning(
-                    "the list of %s tasks was refused (%s); they are asked for by id", status, error
+                    "the API refused the list of %s tasks (%s); they are requested by id", status, error
                 )
 
     def _read_head(self, start: dt.datetime) -> None:
         """
-        Read the default order, newest start first, until two pages in a row show nothing to be learned.
+        Read the default order, newest start first, until two pages in a row have no news.
 
-        Tasks that ended before they started, in whichever way, may stand before all others, or behind. A page
-        of nothing else says nothing about what follows.
+        Tasks that never started may be listed before all others or after them. A page of nothing else says
+        nothing about the pages that follow.
         """
         quiet = 0
-        walk = Paginator(self._source, {}, page_size=self._page_size, granted=self.granted, is_by_id=False)
-        for page in walk:
+        pages = Paginator(self._source, {}, page_size=self._page_size, granted=self.granted, is_by_id=False)
+        for page in pages:
             if not self._is_quiet(page, start):
                 quiet = 0
             elif any(task.started_at is not None for task in page.tasks):
                 quiet += 1
-            self._take([page])
+            self._add(page)
             if quiet == QUIET_PAGES:
                 break
-        self._learn(walk)
+        self._learn(pages)
 
     def _is_quiet(self, page: Page, start: dt.datetime) -> bool:
-        """Tell whether everything here is known, final and unchanged, and not newer than `start`."""
+        """Return whether all tasks of a page are known, terminal, unchanged and not newer than `start`."""
         payloads = page.tasks
         if len(payloads) < len(page.records):
             return False
@@ -166,7 +171,17 @@ class ListReader:
                 return
             yield batch
 
-    def _take(self, pages: Iterable[Page]) -> None:
-        for page in pages:
-            self._loader.add(page)
-            self._report(page)
+    def _add(self, page: Page, created_after: dt.datetime | None = None) -> bool:
+        is_within = self._loader.add(page, created_after)
+        self._report(page)
+        return is_within
+
+    def _learn(self, pages: CompleteScan | Paginator) -> None:
+        """Remember the page sizes that the server granted and refused."""
+        self.granted = pages.granted
+        if pages.max_page_size is None:
+            return
+        self._page_size = pages.max_page_size
+        if not self._loader.dry_run:
+            with self._connection.begin():
+                save_max_page_size(self._connection, pages.max_page_size)

@@ -1,4 +1,4 @@
-"""Who holds the writer's lock, and how that is told to whoever wanted it."""
+"""The process that holds the writer's lock, and the message about it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Holder:
-    """What is known of the process that holds the lock."""
+    """The process that holds the lock, as far as it is known."""
 
     process: str | None
     host: str | None
@@ -19,7 +19,7 @@ class Holder:
 
 
 def busy_message(holder: Holder | None) -> str:
-    """Return the line that says who is writing, as far as is known, and what to do."""
+    """Return the message that names the writer, as far as it is known, and what to do."""
     return (
         f"another sync is writing to this database{_described(holder)}: wait for it to finish, or use --wait"
     )

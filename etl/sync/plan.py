@@ -1,4 +1,4 @@
-"""What one run reads to find new tasks: planned, and planned anew where the source objects."""
+"""The lists that one run reads to find new tasks, and its response if `date_created` was misunderstood."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from etl.sync.window import EVERYTHING, Window, plan_window, window_since
 if TYPE_CHECKING:
     import datetime as dt
 
-    from etl.extract.paginator import PageSource
+    from etl.extract.page_source import PageSource
     from etl.extract.payload import Page
     from etl.settings import Settings
     from etl.sync.list_reader import ListReader
@@ -21,12 +21,20 @@ if TYPE_CHECKING:
     from etl.sync.state import SyncState
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PlanResult:
+    """The window that was read, and whether its list held a task that its filter should have excluded."""
+
+    window: Window
+    is_filter_violated: bool
+
+
 class Plan:
     """
-    Chooses the lists that hold what is new.
+    Chooses the lists that hold the new tasks.
 
-    `verdict` is what `date_created` is taken to mean; `covered` is when the tasks that are stored end, None
-    while none are; `shown` is an unfiltered page, served at `now`.
+    `semantics` is what `date_created` is taken to mean; `covered` the time before which everything is stored,
+    None before the first run; `shown` an unfiltered page, served at `now`.
     """
 
     def __init__(  # noqa: PLR0913
@@ -47,32 +55,36 @@ class Plan:
         if not options.filters:
             self.semantics.find_out(now)
 
-    def read(self, reader: ListReader) -> Window:
-        """Read what is new; where `date_created` turns out not to mean what was thought, in another way."""
+    def read(self, reader: ListReader) -> PlanResult:
+        """Read the window; if `date_created` turns out to mean something else, read another one."""
         window, filters, before = self._choose(), self._options.filters, self.semantics.value
         if filters or window.is_everything or not window.queries:
-            reader.read_window(window, filters)
-            return window
-        # A day's list that holds anything shows by itself that it lets through what it should.
-        shows_itself = before == "day"
+            read = reader.read_window(window, filters)
+            return PlanResult(window=window, is_filter_violated=read.is_filter_violated)
+        result = None
+        # If the list of a day holds any task, that verifies the filter.
+        verifies_itself = before == "day"
         try:
-            asked = self._without_tomorrow(window) if shows_itself else window
-            if not shows_itself:
+            asked = self._without_tomorrow(window) if verifies_itself else window
+            if not verifies_itself:
                 self.semantics.verify(self._now)
-            if self.semantics.value == before and not reader.read_window(asked, {}) and shows_itself:
-                self.semantics.verify(self._now)
+            if self.semantics.value == before:
+                result = reader.read_window(asked, {})
+                if verifies_itself and not result.has_tasks:
+                    self.semantics.verify(self._now)
         except RequestRefused:
             self.recheck(is_disproved=True)
         if self.semantics.value != before:
             window = self._choose()
-            reader.read_window(window, {})
-        return window
+            result = reader.read_window(window, {})
+        # A list that was refused is left to the count audit.
+        return PlanResult(window=window, is_filter_violated=result is not None and result.is_filter_violated)
 
     def _without_tomorrow(self, window: Window) -> Window:
         """
-        Give the window without its last day, if that shows no task.
+        Return the window without its last day, if that holds no task.
 
-        It is the server's tomorrow: if there are tasks on it, either its zone is ahead, or it keeps out none.
+        It is the server's tomorrow: if it holds tasks, the server's zone is ahead, or its filter is ignored.
         """
         *queries, tomorrow = window.queries
         if not shows_any(self._source, tomorrow.filters):
@@ -81,11 +93,11 @@ class Plan:
         return window
 
     def recheck(self, *, is_disproved: bool = False) -> None:
-        """Find out anew what `date_created` means: what was read does not fit."""
+        """Probe again what `date_created` means, because it contradicts what was read."""
         self.semantics.recheck(self._now, is_disproved=is_disproved)
 
     def _choose(self) -> Window:
-        """Choose what to read; everything, if the source shows no task while there are some here."""
+        """Return the window to read; everything, if the source shows no task and there are some here."""
         semantics = self.semantics.value or "unknown"
         mode = self._options.mode(is_first=self._state.watermark is None)
         if self._state.present_tasks and self._shows_nothing and not self._options.filters:

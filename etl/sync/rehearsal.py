@@ -1,4 +1,4 @@
-"""What a sync does to a Postgres database, tried in a transaction that is rolled back."""
+"""A trial of what a sync does to a Postgres database, in a transaction that is rolled back."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from etl.models import RUNS, STATE
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-# No run has this number, so that none is skipped.
+# No run has this number, so no number is skipped.
 _NO_RUN = 0
-# By SQLSTATE: no lock in time, or no end.
+# SQLSTATEs: no lock in time, or a statement that took too long.
 _GIVEN_UP = {"55P03", "57014"}
 
 
 def rehearse(connection: Connection) -> str:
     """
-    Do what a sync does before its first request, take it back, and return the schema in which it did that.
+    Do what a sync does before its first request, roll it back, and return the name of the schema used.
 
-    The connection must hold the writer's lock. Raises what a sync would raise. An upgrade keeps readers out:
-    it is given up, and taken for possible, where it has to wait for them or takes longer than a few seconds.
+    The connection must hold the writer's lock. Raises what a sync would raise. An upgrade locks readers out:
+    it is abandoned, and taken to be possible, if it has to wait for them or takes more than a few seconds.
     """
     transaction = connection.begin()
     try:
@@ -55,7 +55,7 @@ def rehearse(connection: Connection) -> str:
 
 
 def _upgrade(connection: Connection) -> bool:
-    """Upgrade; return False where that was given up, and with it the transaction."""
+    """Upgrade; return False if that was abandoned, which also ends the transaction."""
     connection.exec_driver_sql("SET LOCAL lock_timeout = '2s'")
     connection.exec_driver_sql("SET LOCAL statement_timeout = '10s'")
     try:

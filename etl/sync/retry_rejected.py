@@ -1,4 +1,4 @@
-"""The records that were set aside: what they are, and whether this release can load them after all."""
+"""The rejected records, and a retry for those that this release can load."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BATCH = 500
 
 @dataclasses.dataclass(slots=True)
 class RetryOutcome:
-    """What a retry did: `known` are records of tasks that are stored by now, which says at least as much."""
+    """The counts of a retry: `known` are records of tasks that have been stored meanwhile."""
 
     loaded: int = 0
     known: int = 0
@@ -33,7 +33,7 @@ class RetryOutcome:
 
 
 def iter_rejected(connection: sa.Connection, *, limit: int) -> Iterator[dict[str, Any]]:
-    """Give the last records that were set aside, the newest first, one dictionary a row."""
+    """Return an iterator over the latest rejected records, newest first, as dictionaries."""
     columns = [column for column in REJECTED.columns if column.name != "raw_hash"]
     query = sa.select(*columns).order_by(REJECTED.c.rejected_id.desc()).limit(limit)
     return (dict(row) for row in connection.execute(query).mappings())
@@ -41,9 +41,9 @@ def iter_rejected(connection: sa.Connection, *, limit: int) -> Iterator[dict[str
 
 def retry_rejected(connection: sa.Connection) -> RetryOutcome:
     """
-    Read every record anew, load those that can be loaded now, and keep the others as they are.
+    Decode every rejected record again, load those that can be loaded now, and keep the others.
 
-    Loads them as what they were when they were received. The caller owns the transaction.
+    A record is loaded as seen at the time when it was received. The caller owns the transaction.
     """
     outcome = RetryOutcome()
     for batch in _iter_batches(connection):

@@ -1,22 +1,23 @@
 """
 One run: read, load, commit; at the end, advance.
 
-What if it dies here? The run's row is committed before the first request. Each batch of pages is committed
-with the run's counters. The watermark and the marks on removed tasks share a transaction with the last rows:
-before it, the next run starts where this one did; after it, only results are missing, and each batch of them
-is committed by itself. A run that was not closed is closed by the next.
+What if the process ends here? The run's row is committed before the first request. Each batch of pages is
+committed with the run's counters. The watermark and the marks on removed tasks share a transaction with the
+last rows: before it, the next run starts where this one did; after it, only results are missing, and each
+batch of them is committed by itself. A row that was not closed is closed by the next run.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
-import logging
 from typing import TYPE_CHECKING
 
-from etl.enums import RunStatus
-from etl.errors import Interrupted, MassRemoval, SourceError
-from etl.extract.date_filter import shows_later_than
+from sqlalchemy.exc import DBAPIError
+
+from etl.database import cancelled_on_stop
+from etl.errors import DatabaseError, MassRemoval, SourceError
 from etl.load.indexes import build_indexes
 from etl.load.removals import mark_all_removed, mark_removed
 from etl.load.stored_tasks import newest_start
@@ -24,18 +25,15 @@ from etl.load.task_rows import Observation
 from etl.sync.account import Account
 from etl.sync.archive import archive_results
 from etl.sync.batch import BatchLoader
-from etl.sync.clock import TOLERATED_DRIFT, SourceClock
-from etl.sync.count_audit import CountAudit
+from etl.sync.clock import SourceClock
+from etl.sync.count_audit import AuditOutcome
 from etl.sync.count_balance import is_suspicious
-from etl.sync.date_filter_semantics import CHECKED_EVERY
-from etl.sync.list_reader import ListReader
-from etl.sync.lock import abandon_transaction
-from etl.sync.plan import Plan
-from etl.sync.run_error import error_line, find_cause
-from etl.sync.runs import close_killed_runs, close_run, open_run, save_counters
+from etl.sync.run_parts import RunParts, build_parts
+from etl.sync.run_record import RunRecord
+from etl.sync.runs import save_counters
 from etl.sync.state import SyncState, read_state, state_of_another_account, write_state
 from etl.sync.summary import Progress, RunSummary, ignore_progress
-from etl.sync.window import covered_until, next_watermark
+from etl.sync.watermark import advance, read_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,23 +44,30 @@ if TYPE_CHECKING:
     from etl.extract.payload import Page
     from etl.settings import Settings
     from etl.sync.options import SyncOptions
-    from etl.sync.state import SyncState
     from etl.sync.summary import Observer
     from etl.sync.window import Window
 
-logger = logging.getLogger(__name__)
-
 
 def utc_now() -> dt.datetime:
-    """Give this machine's time."""
+    """Return this machine's time."""
     return dt.datetime.now(dt.UTC)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _ReadResult:
+    """The window that was read, the outcome of the audit, and the tasks that the list says were removed."""
+
+    window: Window
+    audit: AuditOutcome
+    removed: tuple[str, ...] = ()
 
 
 class Run:
     """
     One execution over a connection that nobody else writes through; use it once.
 
-    `observe` is called after each page, and after each result, with the summary so far and how far it is.
+    `observe` is called after each page and each result, with the summary so far and the progress. The run
+    ends when the client's `stop` is set.
     """
 
     def __init__(  # noqa: PLR0913
@@ -80,183 +85,169 @@ class Run:
         self._connection, self._client = connection, client
         self._settings, self._options = settings, options
         self._now, self._observe = now, observe
-        self._requests_before = client.requests
+        self._record = RunRecord(connection, client, self.summary, now)
 
     def execute(self) -> RunSummary:
         """
         Bring the database up to date with the source, as far as the options ask.
 
-        Raises what stopped it, after the run's row says so; what was committed until then stays.
+        An error is raised after the run's row says so; what was committed until then stays.
         """
         try:
-            self._open()
-            self._probe_source()
-            self._commit(self._read())
-            self._archive()
-            self._close()
+            with cancelled_on_stop(self._connection, self._client.stop):
+                self._sync()
+            self._record.succeed()
         except BaseException as error:
-            cause = find_cause(error)
-            self._fail(cause)
-            if cause is not error:
-                raise cause from error
+            self._client.stop.set()
+            self._record.fail(error)
             raise
         return self.summary
 
-    def _open(self) -> None:
-        summary, options = self.summary, self._options
-        with self._connection.begin():
-            self._state = read_state(self._connection)
-            summary.started_at = self._now()
-            summary.mode = options.mode(is_first=self._state.watermark is None)
-            summary.watermark_before = summary.watermark = self._state.watermark
-            summary.dry_run = options.dry_run
-            if not options.dry_run:
-                build_indexes(self._connection)
-                close_killed_runs(self._connection, summary.started_at)
-                summary.run_id = open_run(self._connection, summary)
-            self._clock = SourceClock(self._now, newest=newest_start(self._connection))
-            self._account = Account(
-                self._connection,
+    def _sync(self) -> None:
+        state, clock, account, loader = self._open()
+        try:
+            parts = self._probe_source(state, clock, account, loader)
+            self._commit(parts, self._read(parts))
+            self._archive(clock)
+        except SourceError:
+            # The first error is the one to report.
+            with contextlib.suppress(DBAPIError, DatabaseError):
+                loader.keep()
+            raise
+
+    def _open(self) -> tuple[SyncState, SourceClock, Account, BatchLoader]:
+        connection = self._connection
+        with connection.begin():
+            state = read_state(connection)
+            self._record.open(state, self._options)
+            clock = SourceClock(self._now, newest=newest_start(connection))
+            account = Account(
+                connection,
                 self._client,
-                self._state.client_ids,
-                has_tasks=bool(self._state.present_tasks),
-                page_size=self._state.max_page_size or self._settings.page_size,
-                may_change=options.allow_account_change,
+                state.client_ids,
+                has_tasks=bool(state.present_tasks),
+                page_size=state.max_page_size or self._settings.page_size,
+                may_change=self._options.allow_account_change,
             )
-            self._loader = BatchLoader(
-                self._connection,
-                summary,
-                account=self._account,
-                clock=self._clock,
-                present=self._state.present_tasks,
+            loader = BatchLoader(
+                connection, self.summary, account=account, clock=clock, present=state.present_tasks
             )
+        return state, clock, account, loader
 
-    def _page_size(self) -> int:
-        """Return how many tasks to ask for: no more than the server accepted, which is tried now and then."""
-        size, checked_at = self._settings.page_size, self._state.date_filter_checked_at
-        if checked_at is not None and self._clock.observed_at() - checked_at >= CHECKED_EVERY:
-            return size
-        return min(size, self._state.max_page_size or size)
-
-    def _probe_source(self) -> None:
-        """Ask for one task, whichever: the server's clock and the account come before any decision."""
-        page = self._client.fetch_page({}, page=1, limit=1)
-        self._loader.observe(page)
-        if self._account.is_changed:
-            self._switch_account()
-        self._reader = ListReader(
+    def _probe_source(
+        self, state: SyncState, clock: SourceClock, account: Account, loader: BatchLoader
+    ) -> RunParts:
+        """Request one task, whichever: server clock and account must be known before any decision."""
+        shown = self._client.fetch_page({}, page=1, limit=1)
+        loader.observe(shown)
+        if account.is_changed:
+            state = self._switch_account(state, clock, account, loader)
+        self._report(shown)
+        return build_parts(
             self._connection,
             self._client,
-            self._loader,
-            page_size=self._page_size(),
-            granted=self._state.granted_page_size,
-            report=self._report,
-        )
-        self._report(page)
-        served_at = self._clock.first_served_at
-        self._plan = Plan(
-            self._client,
-            self._state,
             self._settings,
             self._options,
-            covered=self._covered_until(served_at),
-            shown=page,
-            now=served_at or self._now(),
-        )
-        self._check_clock()
-        self._audit = CountAudit(
-            self._connection,
-            self._client,
-            self._loader,
-            self._reader,
-            self._state,
-            shown=page,
-            audit_every=self._settings.audit_every,
+            state=state,
+            clock=clock,
+            account=account,
+            loader=loader,
+            shown=shown,
+            now=self._now(),
+            report=self._report,
         )
 
-    def _switch_account(self) -> None:
+    def _switch_account(
+        self, state: SyncState, clock: SourceClock, account: Account, loader: BatchLoader
+    ) -> SyncState:
         """
-        Make this the copy of the account that the key belongs to, for good, and commit.
+        Make this the copy of the account that the key belongs to, for good; commit, and return its state.
 
         All tasks of the old account are marked as removed. If the run ends here, the next one reads all of
         the new account.
         """
         self.summary.mode = self._options.mode(is_first=True)
-        connection, before = self._connection, self._state
-        with connection.begin():
-            self._state = state_of_another_account(connection, before, self._account.client_ids)
-            if self.summary.dry_run:
-                return
-            observation = Observation(run_id=self.summary.run_id or 0, observed_at=self._clock.observed_at())
-            self.summary.removed = mark_all_removed(connection, observation)
-            self._loader.present = 0
-            write_state(connection, before, self._state)
-            save_counters(connection, self.summary)
-
-    def _covered_until(self, served_at: dt.datetime | None) -> dt.datetime | None:
-        """Return the time before which everything is stored, by the clock of the run's first answer."""
-        state, started_at = self._state, self._clock.started_at or self._now()
-        if state.watermark is None:
-            return None
-        return covered_until(
-            state.watermark,
-            state.watermark_set_at,
-            served_at=served_at,
-            now=started_at,
-            tolerance=min(TOLERATED_DRIFT, self._settings.lookback),
-        )
-
-    def _check_clock(self) -> None:
-        """Ask for tasks from after now, where the filter can tell: the source's clock may be behind."""
-        served_at, semantics = self._clock.first_served_at, self._plan.semantics
-        if semantics.value in {None, "unknown"}:
-            self._clock.distrust()
-        elif semantics.value == "gte":
-            if served_at is not None:
-                if not shows_later_than(self._client, served_at):
-                    return
-                self._clock.distrust()
-            if not self._options.filters:
-                semantics.suspect(served_at or self._now())
-
-    def _read(self) -> Window:
-        """Read what is new, and what turned out to be missing; give the window that was read."""
-        window = self._plan.read(self._reader)
-        if window.is_everything:
-            self._audit.is_complete = not self._options.filters
-        elif not self._options.filters:
-            self._reader.read_in_flight()
+        with self._connection.begin():
+            after = state_of_another_account(self._connection, state, account.client_ids)
             if not self.summary.dry_run:
-                self._audit.settle(window, has_new=bool(self.summary.inserted))
-                if self._audit.has_missed or self._loader.is_filter_violated:
-                    self._plan.recheck()
-            self.summary.audit = self._audit.outcome
-        self.summary.date_filter = self._plan.semantics.value
-        return window
+                observation = Observation(run_id=self.summary.run_id or 0, observed_at=clock.observed_at())
+                self.summary.removed = mark_all_removed(self._connection, observation)
+                loader.present = 0
+                write_state(self._connection, state, after)
+                save_counters(self._connection, self.summary)
+        return after
 
-    def _report(self, page: Page) -> None:
-        self._report_progress(Progress("tasks", self.summary.tasks_seen, page.count))
+    def _read(self, parts: RunParts) -> _ReadResult:
+        """Read new tasks and those in flight, and what turns out to be missing."""
+        read, summary = parts.plan.read(parts.reader), self.summary
+        audit, removed = AuditOutcome(is_complete=read.window.is_everything and not self._options.filters), []
+        if not read.window.is_everything and not self._options.filters:
+            removed = parts.reader.read_in_flight()
+            if not summary.dry_run:
+                audit = parts.audit.settle(read.window, removed=len(removed), has_new=bool(summary.inserted))
+                if audit.contradicts_filter or read.is_filter_violated:
+                    parts.plan.recheck()
+            summary.audit = audit.text
+        summary.date_filter = parts.plan.semantics.value
+        return _ReadResult(window=read.window, audit=audit, removed=tuple(removed))
 
-    def _commit(self, window: Window) -> None:
-        """Commit what is gone, and the watermark that covers what was read, at once."""
-        summary, connection = self.summary, self._connection
+    def _commit(self, parts: RunParts, read: _ReadResult) -> None:
+        """Commit the marks on removed tasks, and the watermark that covers what was read, at once."""
+        summary, connection, loader = self.summary, self._connection, parts.loader
         with connection.begin():
-            is_complete = self._audit.is_complete
-            missing = self._loader.seen.count_missing() if is_complete else len(self._reader.gone)
-        state = self._audit.close(missing)
+            missing = loader.seen.count_missing() if read.audit.is_complete else len(read.removed)
+        state = parts.audit.close(missing, is_complete=read.audit.is_complete)
         with summary.uncounted_on_failure(), connection.begin():
-            self._loader.load()
-            self._remove(missing)
-            after = self._advance(window, state)
-            self._count()
+            loader.load()
+            self._remove(parts, read, missing)
+            after = self._advance(parts, read, state)
+            self._record.count()
             if not summary.dry_run:
                 build_indexes(connection)
-                write_state(connection, self._state, after)
+                write_state(connection, parts.state, after)
                 save_counters(connection, summary)
         summary.watermark = after.watermark
 
-    def _archive(self) -> None:
-        """Fetch results, which are committed as they come: the tasks are safe by now."""
+    def _remove(self, parts: RunParts, read: _ReadResult, missing: int) -> None:
+        """Mark the tasks that the source no longer has; raise MassRemoval if they are suspiciously many."""
+        if not missing:
+            return
+        present = parts.loader.present
+        is_allowed = self._options.allow_mass_removal or parts.account.is_changed
+        if is_suspicious(missing, present) and not is_allowed:
+            raise MassRemoval(missing, present)
+        self.summary.removed += missing
+        parts.loader.add_present(-missing)
+        if self.summary.dry_run:
+            return
+        if read.audit.is_complete:
+            parts.loader.seen.mark_missing(parts.loader.observation())
+        else:
+            mark_removed(self._connection, read.removed, parts.loader.observation())
+
+    def _advance(self, parts: RunParts, read: _ReadResult, state: SyncState) -> SyncState:
+        is_complete, clock = read.audit.is_complete, parts.clock
+        if is_complete or not self._options.filters:
+            state = advance(
+                state,
+                clock,
+                read.window,
+                covered=read_until(state, clock, lookback=self._settings.lookback, now=self._now()),
+                is_complete=is_complete,
+                now=self._now(),
+            )
+        return dataclasses.replace(
+            state,
+            date_filter=parts.plan.semantics.found,
+            date_filter_checked_at=parts.plan.semantics.checked_at,
+            client_ids=parts.account.client_ids,
+            present_tasks=parts.loader.present,
+            granted_page_size=parts.reader.granted,
+            last_full_at=clock.observed_at() if is_complete else state.last_full_at,
+        )
+
+    def _archive(self, clock: SourceClock) -> None:
+        """Fetch results, which are committed as they come: the tasks are committed by now."""
         if self.summary.dry_run or not self._options.with_results:
             return
         archive_results(
@@ -267,95 +258,14 @@ class Run:
             asks_for_all=self._options.is_full,
             patience=self._settings.retry_for,
             next_run_in=self._options.next_run_in,
-            now=self._clock.observed_at,
+            now=clock.observed_at,
             report=self._report_progress,
         )
 
+    def _report(self, page: Page) -> None:
+        self._report_progress(Progress("tasks", self.summary.tasks_seen, page.count))
+
     def _report_progress(self, progress: Progress) -> None:
-        self._count()
+        self._client.stop.check()
+        self._record.count()
         self._observe(self.summary, progress)
-
-    def _close(self) -> None:
-        self._count()
-        self.summary.status = RunStatus.SUCCEEDED
-        if not self.summary.dry_run:
-            with self._connection.begin():
-                close_run(self._connection, self.summary, self._now())
-
-    def _count(self) -> None:
-        started_at = self.summary.started_at
-        self.summary.requests = self._client.requests - self._requests_before
-        if started_at is not None:
-            self.summary.duration_seconds = round((self._now() - started_at).total_seconds(), 3)
-
-    def _remove(self, missing: int) -> None:
-        """Mark what this run proved to be gone, or raise MassRemoval if that is suspiciously much."""
-        if not missing:
-            return
-        present = self._loader.present
-        is_allowed = self._options.allow_mass_removal or self._account.is_changed
-        if is_suspicious(missing, present) and not is_allowed:
-            raise MassRemoval(missing, present)
-        self.summary.removed += missing
-        self._loader.add_present(-missing)
-        if self.summary.dry_run:
-            return
-        if self._audit.is_complete:
-            self._loader.seen.mark_missing(self._loader.observation())
-        else:
-            mark_removed(self._connection, self._reader.gone, self._loader.observation())
-
-    def _advance(self, window: Window, state: SyncState) -> SyncState:
-        """Say where the next run starts: further on, if this one read all since the old watermark."""
-        watermark, set_at, clock = state.watermark, state.watermark_set_at, self._clock
-        served_at = clock.first_served_at
-        covered = self._covered_until(served_at)
-        is_joined = covered is not None and window.start is not None and window.start <= covered
-        if self._audit.is_complete or (is_joined and not self._options.filters):
-            # Only the server's clock can show that the last watermark was ahead of it.
-            before = covered if served_at is not None else state.watermark
-            watermark = next_watermark(before, served_at=served_at, now=self._now(), newest=clock.newest)
-            # Where no clock of the server's told it, this machine's did.
-            is_told = watermark == served_at
-            set_at = clock.started_at if is_told else watermark if watermark != before else set_at
-        return dataclasses.replace(
-            state,
-            watermark=watermark,
-            watermark_set_at=set_at,
-            date_filter=self._plan.semantics.found,
-            date_filter_checked_at=self._plan.semantics.checked_at,
-            client_ids=self._account.client_ids,
-            present_tasks=self._loader.present,
-            granted_page_size=self._reader.granted,
-            last_full_at=self._clock.observed_at() if self._audit.is_complete else state.last_full_at,
-        )
-
-    def _fail(self, error: BaseException) -> None:
-        """Close the run as failed or interrupted, if the database still lets it."""
-        summary = self.summary
-        was_stopped = isinstance(error, (Interrupted, KeyboardInterrupt))
-        summary.status = RunStatus.INTERRUPTED if was_stopped else RunStatus.FAILED
-        summary.error = error_line(error)
-        self._count()
-        self._client.stopping.set()
-        # A connection that was lost took the lock with it: the next run closes this one.
-        if summary.dry_run or summary.run_id is None or self._connection.invalidated:
-            return
-        try:
-            try:
-                self._write_end(error)
-            except (Interrupted, KeyboardInterrupt):
-                # A signal came just then: the run ends anyway, but not without a word.
-                self._write_end(error)
-        except Exception as second:  # noqa: BLE001 - the first error is the one to report
-            logger.warning("the run could not be closed: %s", type(second).__name__)
-
-    def _write_end(self, error: BaseException) -> None:
-        abandon_transaction(self._connection)
-        # Whoever interrupts does not want to wait for one more batch.
-        if isinstance(error, SourceError):
-            self._loader.flush()
-        with self._connection.begin():
-            if isinstance(error, SourceError):
-                build_indexes(self._connection)
-            close_run(self._connection, self.summary, self._now())

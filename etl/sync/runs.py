@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from etl import __version__
+from etl.enums import RunStatus
 from etl.errors import DatabaseError
 from etl.models import RUNS
 
@@ -19,20 +20,22 @@ if TYPE_CHECKING:
 
 def close_killed_runs(connection: sa.Connection, now: dt.datetime) -> None:
     """
-    Close what a killed process left open. Only the holder of the writer's lock may say that it is dead.
+    Close the row of a killed process. Only the holder of the writer's lock knows that it is dead.
 
-    Every run does so where it opens its own row: none but the last can be open, whatever the number of runs.
+    Every run does so when it opens its own row, so only the last row can be open.
     """
     last = sa.select(sa.func.max(RUNS.c.run_id)).scalar_subquery()
     connection.execute(
         sa.update(RUNS)
-        .where(RUNS.c.run_id == last, RUNS.c.status == "running")
-        .values(status="interrupted", finished_at=now, error="the process ended without closing its run")
+        .where(RUNS.c.run_id == last, RUNS.c.status == RunStatus.RUNNING)
+        .values(
+            status=RunStatus.INTERRUPTED, finished_at=now, error="the process ended without closing its run"
+        )
     )
 
 
 def open_run(connection: sa.Connection, summary: RunSummary) -> int:
-    """Write the run's row and give its number."""
+    """Insert the run's row and return its number."""
     inserted = connection.execute(
         sa.insert(RUNS)
         .values(
@@ -47,19 +50,19 @@ def open_run(connection: sa.Connection, summary: RunSummary) -> int:
     run_id = inserted.scalar_one_or_none()
     if run_id is None:
         raise DatabaseError(
-            "the database did not store the row of this run in sync_runs: a trigger or a rule that gcore-etl "
-            "did not make suppresses it; drop that"
+            "the database did not store the row of this run in sync_runs: a trigger or rule that gcore-etl "
+            "did not create suppresses it; drop it"
         )
     return int(run_id)
 
 
 def save_counters(connection: sa.Connection, summary: RunSummary) -> None:
-    """Bring the open row up to date, in the transaction of what it counts."""
+    """Update the open row, in the transaction of what it counts."""
     _update(connection, summary, summary.counters())
 
 
 def close_run(connection: sa.Connection, summary: RunSummary, now: dt.datetime) -> None:
-    """Close the row with what the summary says."""
+    """Close the row with the values of the summary."""
     closing = {
         "status": summary.status,
         "finished_at": now,

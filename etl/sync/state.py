@@ -1,4 +1,4 @@
-"""The row of `sync_state`: read it whole, write only what changed."""
+"""The row of `sync_state`: read as a whole; only changes are written."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class SyncState:
-    """What the last runs left for the next one."""
+    """What earlier runs recorded for the next one."""
 
     watermark: dt.datetime | None = None
     date_filter: str | None = None
@@ -32,7 +32,7 @@ class SyncState:
 
 
 def read_state(connection: sa.Connection) -> SyncState:
-    """Read where the sync stands."""
+    """Return the stored state."""
     columns = [STATE.c[field.name] for field in dataclasses.fields(SyncState)]
     row = connection.execute(sa.select(*columns)).mappings().one_or_none()
     if row is None:
@@ -41,7 +41,7 @@ def read_state(connection: sa.Connection) -> SyncState:
 
 
 def write_state(connection: sa.Connection, before: SyncState, after: SyncState) -> None:
-    """Store what is new."""
+    """Store the columns that changed."""
     changes: dict[str, Any] = {
         field.name: getattr(after, field.name)
         for field in dataclasses.fields(SyncState)
@@ -57,9 +57,9 @@ def state_of_another_account(
     connection: sa.Connection, state: SyncState, client_ids: frozenset[int]
 ) -> SyncState:
     """
-    Return where a sync stands that has stored nothing of this account yet.
+    Return the state of a copy that has stored nothing of this account yet.
 
-    Records that were rejected stay, and belong to the old account: the count audit takes them off.
+    Rejected records stay, and belong to the old account: the count audit subtracts them.
     """
     return SyncState(
         client_ids=client_ids,
@@ -70,7 +70,7 @@ def state_of_another_account(
 
 
 def save_client_ids(connection: sa.Connection, client_ids: frozenset[int]) -> None:
-    """Store whose tasks these are, in the transaction that stores the tasks."""
+    """Store the clients of the account, in the transaction that stores their tasks."""
     connection.execute(sa.update(STATE).values(client_ids=sorted(client_ids)))
 
 
@@ -80,6 +80,6 @@ def save_max_page_size(connection: sa.Connection, size: int) -> None:
 
 
 def add_present(connection: sa.Connection, number: int) -> None:
-    """Count tasks that came, or, below zero, went, in the transaction that stores them so."""
+    """Add to the number of present tasks, in the transaction that stores or removes them."""
     if number:
         connection.execute(sa.update(STATE).values(present_tasks=STATE.c.present_tasks + number))

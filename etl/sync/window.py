@@ -1,4 +1,4 @@
-"""What the next run asks for. Pure: everything it depends on is a parameter."""
+"""The window that a run reads, and the watermark that it leaves. Pure functions."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import datetime as dt
 
 from etl.extract.date_filter import LONG_AGO, date_text, noon_of
 
-# Without the server's clock this machine's stands in for it; it may be wrong by as much.
-CLOCK_DOUBT = dt.timedelta(days=1)
+# Without the server's clock this machine's is used, which may be off by as much.
+CLOCK_UNCERTAINTY = dt.timedelta(days=1)
 _A_DAY = dt.timedelta(days=1)
-# Half a day, and the fourteen hours by which the server's zone may be ahead.
+# Half a day, and the 14 hours by which the server's time zone may be ahead.
 _DAY_BEFORE_NOON = dt.timedelta(hours=26)
-# Beyond it, reading everything costs no more.
+# With more days, reading everything costs no more.
 MAX_DAYS = 100
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ListQuery:
-    """One list to read: its parameters, and the time after which whatever is on it was created, if known."""
+    """One list to read: its parameters, and the time after which all its tasks were created, if known."""
 
     filters: dict[str, str]
     created_after: dt.datetime | None = None
@@ -27,10 +27,10 @@ class ListQuery:
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
     """
-    What a run reads: the tasks created from `start` on, or, without one, all of them.
+    What a run reads: the tasks created from `start` on, or all of them if it is None.
 
-    `parts` are the lists that together yield them. Without any, no filter does: then the newest are read from
-    the head of the default order, and what waits from the lists of unfinished tasks.
+    `queries` are the lists that together hold them. It is empty if no filter finds them: then the newest are
+    read from the head of the default order, and waiting ones from the lists of their statuses.
     """
 
     start: dt.datetime | None
@@ -38,7 +38,7 @@ class Window:
 
     @property
     def is_everything(self) -> bool:
-        """Whether reading it proves what is not there."""
+        """Whether it includes all tasks, so that tasks that are not in it were removed."""
         return self.start is None
 
 
@@ -49,11 +49,11 @@ def plan_window(
     watermark: dt.datetime | None, *, lookback: dt.timedelta, now: dt.datetime | None, semantics: str
 ) -> Window:
     """
-    Choose what an incremental run reads.
+    Return the window that an incremental run reads.
 
-    It begins `lookback` before the watermark, or before what that really covers, because a task may be listed
-    a while after it was created; rows read twice cost a request and nothing else. A watermark ahead of `now`,
-    the server's time if it is known, would leave a gap, so the earlier of the two counts.
+    It starts `lookback` before the watermark, because a task may be listed a while after it was created; rows
+    read twice cost a request and nothing else. A watermark ahead of `now`, the server's time if it is known,
+    would leave a gap, so the earlier of the two is used.
     """
     if watermark is None or semantics == "unknown":
         return EVERYTHING
@@ -62,7 +62,7 @@ def plan_window(
 
 
 def window_since(start: dt.datetime, *, now: dt.datetime, semantics: str) -> Window:
-    """Ask for what was created at or after `start`, in the way that the verdict allows."""
+    """Return the window of tasks created at or after `start`, with the lists that the semantics allow."""
     start = max(start.astimezone(dt.UTC), LONG_AGO).replace(microsecond=0)
     if semantics == "unknown":
         return EVERYTHING
@@ -76,7 +76,7 @@ def window_since(start: dt.datetime, *, now: dt.datetime, semantics: str) -> Win
 
 
 def _days(start: dt.datetime, now: dt.datetime) -> list[dt.datetime]:
-    """Give the noon of each day from one before the first to one after the last: zones differ by a day."""
+    """Return the noons from a day before the first to a day after the last: time zones differ by a day."""
     first, last = noon_of(start) - _A_DAY, noon_of(now) + _A_DAY
     return [first + number * _A_DAY for number in range((last - first).days + 1)]
 
@@ -92,9 +92,9 @@ def covered_until(
     """
     Return the time, by the server's present clock, before which everything is stored.
 
-    That is the watermark, unless the clock it was read from was ahead: then it lies ahead of the server's
-    time `served_at`, or less time has passed there since than on this machine between `set_at` and `now`. Two
-    clocks that differ by no more than `tolerance` agree. Without the server's time, this machine's counts.
+    That is the watermark, unless the clock it was read from was ahead: then it is later than the server's
+    time `served_at`, or less time has passed there since than on this machine between `set_at` and `now`.
+    Clocks that differ by at most `tolerance` agree. Without the server's time, this machine's is used.
     """
     if served_at is None:
         return min(watermark, set_at or now, now)
@@ -112,12 +112,12 @@ def next_watermark(
     newest: dt.datetime | None,
 ) -> dt.datetime:
     """
-    Choose the watermark that a complete run leaves behind.
+    Return the watermark that a complete run leaves behind.
 
-    `served_at` is the server's clock when it gave the run's first answer, `now` this machine's, `newest` the
-    last time that any task had by then: without the server's clock, the watermark lies behind both. Never
-    earlier than what was `covered` before.
+    `served_at` is the server's time at the run's first response, `now` this machine's, `newest` the latest
+    time of any task by then: without the server's clock, the watermark is earlier than both. It is never
+    earlier than the time that was `covered` before.
     """
-    doubted = now - CLOCK_DOUBT
-    reached = served_at if served_at is not None else min(doubted, newest or doubted)
+    earliest = now - CLOCK_UNCERTAINTY
+    reached = served_at if served_at is not None else min(earliest, newest or earliest)
     return reached if covered is None else max(covered, reached)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import shutil
@@ -351,6 +352,17 @@ def test_a_signal_while_postgres_works_on_a_statement(postgres, number):
     wait_until(lambda: query(postgres.database_url, dozing), "the server works")
     check_interruption(child, number)
     assert postgres.runs() == ["interrupted"]
+
+
+def test_a_timeout_ends_a_sync_in_order(scene):
+    assert scene.run("db", "upgrade").code == 0
+    scene.emulator.behaviour.latency = 60
+    ended = scene.run("sync", "--timeout", "2s", "--json")
+    check_end(ended, 1, "timed out after 2.0 s (--timeout): what was loaded is kept")
+    assert json.loads(ended.out)["status"] == "interrupted"
+    assert scene.runs() == ["interrupted"]
+    scene.emulator.behaviour.latency = 0
+    scene.check_that_the_next_sync_makes_it_whole()
 
 
 @pytest.mark.parametrize("is_after", [False, True])

@@ -30,10 +30,10 @@ class Mechanism:
 MECHANISMS = [
     Mechanism(
         "P1 complete: neighbouring pages share a record",
-        "extract/paginator.py",
-        "        if here.request.start == 0:\n            return True\n        shared",
-        "        if here.request.start >= 0:\n            return True\n        shared",
-        "property/test_walk.py::test_what_was_there_throughout_is_never_missed",
+        "extract/slice_checks.py",
+        "    if here.request.start == 0:\n        return Check(holds=True)\n    shared",
+        "    if here.request.start >= 0:\n        return Check(holds=True)\n    shared",
+        "property/test_walk.py::test_tasks_present_throughout_are_never_missed",
     ),
     Mechanism(
         "P1 complete: the meaning of date_created is found out",
@@ -45,15 +45,15 @@ MECHANISMS = [
     Mechanism(
         "P1 complete: the count audit",
         "sync/run.py",
-        "self._audit.settle(window, has_new=bool(self.summary.inserted))",
-        "pass",
+        "parts.audit.settle(read.window, removed=len(removed), has_new=bool(summary.inserted))",
+        "audit",
         "integration/test_complete.py::test_a_task_that_appears_late_with_an_old_date_is_found_by_the_next_run",
     ),
     Mechanism(
-        "P2 current: unfinished tasks are looked at again",
+        "P2 current: tasks in flight are re-read",
         "sync/run.py",
-        "self._reader.read_in_flight()",
-        "pass",
+        "parts.reader.read_in_flight()",
+        "[]",
         "integration/test_sync.py::test_a_task_in_flight_is_followed_however_old_it_is",
     ),
     Mechanism(
@@ -80,9 +80,9 @@ MECHANISMS = [
     Mechanism(
         "P5 atomic: the watermark moves with the last rows",
         "sync/run.py",
-        "            self._account = Account(\n",
-        "            write_state(self._connection, self._state, dataclasses.replace("
-        "self._state, watermark=self._now()))\n            self._account = Account(\n",
+        "            account = Account(\n",
+        "            write_state(connection, state, dataclasses.replace("
+        "state, watermark=self._now()))\n            account = Account(\n",
         "integration/test_sync.py::test_a_failed_sync_leaves_the_watermark_and_says_why",
     ),
     Mechanism(
@@ -95,7 +95,7 @@ MECHANISMS = [
     ),
     Mechanism(
         "P5 atomic: a killed run is closed by the next",
-        "sync/run.py",
+        "sync/run_record.py",
         "close_killed_runs(self._connection, summary.started_at)",
         "pass",
         "e2e/test_kill.py",
@@ -103,15 +103,15 @@ MECHANISMS = [
     Mechanism(
         "P6 one writer: a lock beside the SQLite file",
         "sync/file_lock.py",
-        "lock.acquire(poll_interval=_POLL_SECONDS)",
+        "lock.acquire(poll_interval=_POLL_SECONDS, cancel_check=stop.is_set)",
         "pass",
         "integration/test_sync.py::test_two_writers_never_interleave",
     ),
     Mechanism(
         "P6 one writer: an advisory lock on Postgres",
         "sync/advisory_lock.py",
-        'if connection.scalar(_LOCK, {"product": _PRODUCT}):',
-        "if True:",
+        'bool(connection.scalar(_LOCK, {"product": _PRODUCT}))',
+        "True",
         "integration/test_sync.py::test_two_writers_never_interleave",
     ),
     Mechanism(
@@ -186,14 +186,14 @@ MECHANISMS = [
     ),
     Mechanism(
         "P12 honest time: the watermark is the server's",
-        "sync/run.py",
+        "sync/watermark.py",
         "next_watermark(before, served_at=served_at, now",
-        "next_watermark(before, served_at=self._now(), now",
+        "next_watermark(before, served_at=now, now",
         "integration/test_sync.py::test_the_watermark_is_the_servers_time_and_never_falls",
     ),
     Mechanism(
         "P12 honest time: a watermark from a clock that was ahead is taken back",
-        "sync/run.py",
+        "sync/watermark.py",
         "before = covered if served_at is not None else state.watermark",
         "before = state.watermark",
         "integration/test_wrong_dates.py",

@@ -73,7 +73,7 @@ def test_a_proxy_that_wants_a_password_is_named_and_not_asked_twice(sqlite_comma
     with HttpProxy(user="me:secret").serve() as port:
         ended = sqlite_command("sync", HTTP_PROXY=f"127.0.0.1:{port}")
     assert error_of(ended, 3) == (
-        "Error: the proxy that HTTP_PROXY names asks for a user and a password: "
+        "Error: the proxy that HTTP_PROXY names requires a user name and password: "
         "set HTTP_PROXY to http://user:password@host:port"
     )
 

@@ -57,7 +57,7 @@ def test_the_key_goes_out_as_the_api_asks_for_it(emulator):
     assert request.query == {"status": "SUCCESS", "search": "a&b c", "page": "2", "limit": "7"}
 
 
-def test_an_id_is_a_part_of_the_path_whatever_it_holds(emulator):
+def test_any_id_is_escaped_in_the_path(emulator):
     with client_for(emulator) as client, pytest.raises(NotFound, match="tasks/a%2Fb%3Fc%25"):
         client.fetch_detail("a/b?c%")
     assert (emulator.requests[0].path, emulator.requests[0].query) == (f"{TASKS}/a/b?c%", {})
@@ -93,7 +93,7 @@ FINAL: dict[int, tuple[type[Exception], int, str]] = {
 
 
 @pytest.mark.parametrize("status", FINAL)
-def test_a_failure_that_stays_is_not_tried_again(emulator, status):
+def test_a_permanent_failure_is_not_retried(emulator, status):
     error, exit_code, words = FINAL[status]
     emulator.inject(Fault("quote_key", times=9, status=status))
     for fetch in (read, lambda client: read_detail(emulator, client)):
@@ -106,7 +106,7 @@ def test_a_failure_that_stays_is_not_tried_again(emulator, status):
         assert emulator.api_key[5:] not in str(caught.value)
 
 
-def test_a_disabled_feature_is_told_in_the_servers_words(emulator):
+def test_a_disabled_feature_is_reported_with_the_servers_message(emulator):
     emulator.behaviour.feature_disabled = True
     with client_for(emulator) as client, pytest.raises(FeatureDisabled, match="Contact support to enable"):
         read(client)
@@ -126,7 +126,7 @@ def test_a_disabled_feature_is_told_in_the_servers_words(emulator):
         ("Fri, 31 Dec 9999 23:59:59 -1400", None),
     ],
 )
-def test_a_date_that_makes_no_sense_is_none(header, moment):
+def test_an_invalid_date_is_ignored(header, moment):
     assert parse_date(header) == moment
 
 
@@ -155,7 +155,7 @@ def test_another_origin_never_sees_the_key(emulator, target):
     assert (here if "https" in url else rest) in str(caught.value)
 
 
-def test_redirects_in_circles_end(emulator):
+def test_circular_redirects_end(emulator):
     emulator.inject(Fault("redirect_same_origin", times=100))
     with client_for(emulator) as client, pytest.raises(SourceError, match="in circles"):
         read(client)
@@ -208,7 +208,7 @@ def test_a_client_closed_under_a_request_lets_it_end_and_keeps_no_connection(emu
         (b"", ""),
     ],
 )
-def test_the_servers_words_are_one_printable_line(body, words):
+def test_the_servers_message_is_one_printable_line(body, words):
     def refuse(peer: socket.socket, _is_over: threading.Event) -> None:
         peer.sendall(b"HTTP/1.1 400 No\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
 
@@ -243,7 +243,7 @@ def test_an_environment_that_allows_no_connection_is_a_matter_of_configuration(m
     assert caught.value.__cause__ is None
 
 
-def test_a_page_of_one_record_that_is_no_json_is_asked_for_twice_and_given_as_it_came(emulator):
+def test_a_page_of_one_invalid_record_is_requested_twice_and_returned_raw(emulator):
     emulator.world.add_raw("00000000-0000-4000-8000-000000000001", b'{"task_id":"x","a":[1}')
     emulator.behaviour = Behaviour()
     with client_for(emulator) as client:
@@ -252,7 +252,7 @@ def test_a_page_of_one_record_that_is_no_json_is_asked_for_twice_and_given_as_it
     assert [record.raw for record in page.records] == [b'{"task_id":"x","a":[1}']
 
 
-def test_the_emulator_bears_a_client_that_leaves_before_it_is_reset():
+def test_the_emulator_survives_a_client_that_disconnects_before_a_reset():
     with serve(a_world(3), Behaviour(latency=0.02)) as emulator, client_for(emulator) as client:
         emulator.inject(Fault("reset_mid_body"))
         with socket.create_connection(("127.0.0.1", emulator.port)) as peer:

@@ -4,39 +4,31 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import datetime as dt
 import itertools
 import logging
 import socket
-import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from support.clients import SLACK, arrivals, client_for, raw_server, read, timed
+from support.clients import SLACK, arrivals, client_at, client_for, full_server, raw_server, read, timed
 from support.worlds import NOW, a_world
 
 from etl.emulator import Fault, serve
 from etl.errors import CredentialsRefused, Unreachable
-from etl.extract.client import Client
-from etl.extract.retry import parse_retry_after
-from etl.secret import Secret
+from etl.extract.retry import Backoff, parse_retry_after
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Iterator
 
     from etl.emulator import Emulator
+    from etl.extract.client import Client
 
 
 @pytest.fixture
 def emulator() -> Iterator[Emulator]:
     with serve(a_world(30)) as emulator:
         yield emulator
-
-
-@pytest.fixture
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Back off in hundredths of a second."""
-    monkeypatch.setattr("etl.extract.retry.FIRST_WAIT", 0.01)
 
 
 def read_detail(emulator: Emulator, client: Client) -> object:
@@ -49,9 +41,8 @@ PASSING = (
 )  # fmt: skip
 
 
-@pytest.mark.usefixtures("short_waits")
 @pytest.mark.parametrize("kind", PASSING)
-def test_a_failure_that_may_pass_is_tried_again(emulator, caplog, kind):
+def test_a_transient_failure_is_retried(emulator, caplog, kind):
     fault = {"seconds": 2 if kind == "slow" else 0, "times": 2}
     with client_for(emulator, read_timeout=0.15) as client:
         emulator.inject(Fault(kind, match="list", **fault))
@@ -64,8 +55,7 @@ def test_a_failure_that_may_pass_is_tried_again(emulator, caplog, kind):
     assert all("trying again in" in message for message in caplog.messages)
 
 
-@pytest.mark.usefixtures("short_waits")
-def test_a_server_that_is_not_there_yet_is_tried_until_it_is():
+def test_a_server_that_is_not_up_yet_is_retried_until_it_is():
     with socket.socket() as reserved, contextlib.ExitStack() as stack:
         reserved.bind(("127.0.0.1", 0))
         port = reserved.getsockname()[1]
@@ -79,13 +69,13 @@ def test_a_server_that_is_not_there_yet_is_tried_until_it_is():
 
         logger = logging.getLogger("etl.extract.retry")
         logger.addHandler(Start())
-        with Client(Secret("1$a"), f"http://127.0.0.1:{port}") as client, pytest.raises(CredentialsRefused):
+        with client_at(f"http://127.0.0.1:{port}", retry_for=5) as client, pytest.raises(CredentialsRefused):
             read(client)
     assert client.requests == 2
 
 
 @pytest.mark.parametrize("kind", ["429_seconds", "429_date"])
-def test_the_server_says_how_long_to_wait_and_it_is_waited_as_told(emulator, kind):
+def test_a_retry_after_header_is_obeyed(emulator, kind):
     """A date is read against the server's clock, months before this machine's."""
     moments = arrivals(emulator)
     emulator.inject(Fault(kind, seconds=1))
@@ -94,11 +84,10 @@ def test_the_server_says_how_long_to_wait_and_it_is_waited_as_told(emulator, kin
     assert 1 <= moments[1] - moments[0] < 1 + SLACK
 
 
-def test_without_a_word_from_the_server_the_waits_grow(emulator, monkeypatch):
-    monkeypatch.setattr("etl.extract.retry.FIRST_WAIT", 0.05)
+def test_without_a_retry_after_header_the_waits_grow(emulator):
     moments = arrivals(emulator)
     emulator.inject(Fault("429_bare", times=4))
-    with client_for(emulator) as client:
+    with client_for(emulator, backoff=Backoff(first=0.05)) as client:
         read(client)
     waits = [after - before for before, after in itertools.pairwise(moments)]
     assert all(wait >= least for wait, least in zip(waits, (0.025, 0.05, 0.1, 0.2), strict=True))
@@ -125,27 +114,26 @@ def test_without_a_word_from_the_server_the_waits_grow(emulator, monkeypatch):
         ("Fri, 26 Jun 2026 12:00:00 +99999999999999999", None),
     ],
 )
-def test_retry_after_is_read_in_either_form_and_else_ignored(header, seconds):
+def test_retry_after_is_parsed_in_both_forms_and_ignored_otherwise(header, seconds):
     assert parse_retry_after(header, NOW) == seconds
 
 
-def test_no_retry_after_is_too_large_to_be_read():
+def test_a_huge_retry_after_is_parsed():
     assert parse_retry_after("9" * 5000, NOW) > 1e8
     assert parse_retry_after("Fri, 31 Dec 9999 23:59:59 -1400", NOW) > 1e8
 
 
-@pytest.mark.usefixtures("short_waits")
 @pytest.mark.parametrize("kind", ["503", "reset", "html_200", "429_seconds"])
-def test_trying_ends_with_the_time_for_one_request(emulator, kind):
+def test_retries_end_with_the_time_for_one_request(emulator, kind):
     emulator.inject(Fault(kind, times=10_000, seconds=0))
     with client_for(emulator, retry_for=0.4) as client, timed(0, 0.4 + SLACK):
-        with pytest.raises(Unreachable, match=r"gave up after try \d+; --retry-for") as caught:
+        with pytest.raises(Unreachable, match=r"gave up after attempt \d+; --retry-for") as caught:
             read(client)
         assert caught.value.exit_code == 1
         assert client.requests > 1
 
 
-def test_a_wait_beyond_the_time_for_one_request_is_not_begun(emulator):
+def test_a_wait_longer_than_the_time_for_one_request_is_not_started(emulator):
     emulator.inject(Fault("429_seconds", times=9, seconds=3600))
     with client_for(emulator, retry_for=60) as client, timed(0, SLACK):
         with pytest.raises(Unreachable, match=r"HTTP 429.*asks to wait 3600 s"):
@@ -182,16 +170,15 @@ def drip_nothing(_peer: socket.socket, is_over: threading.Event) -> None:
 
 
 @pytest.mark.parametrize("drip", [drip_head, drip_body, drip_gzip, drip_nothing])
-def test_an_answer_that_drips_for_ever_is_left(drip, monkeypatch):
+def test_a_response_that_drips_forever_is_given_up(drip, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "example.com")
-    with raw_server(drip) as url, Client(Secret("1$a"), url, retry_for=dt.timedelta(seconds=0.4)) as client:
+    with raw_server(drip) as url, client_at(url) as client:
         with timed(0.3, 0.4 + SLACK), pytest.raises(Unreachable, match=r"no answer in time|too slowly"):
             read(client)
         assert client.requests == 1
 
 
-@pytest.mark.usefixtures("short_waits")
-def test_an_answer_in_a_coding_that_it_is_not_in_is_tried_again():
+def test_a_response_that_does_not_match_its_encoding_is_retried():
     def mislead(peer: socket.socket, _is_over: threading.Event) -> None:
         peer.sendall(
             b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 14\r\n\r\n" + b'{"results":[]}'
@@ -199,49 +186,24 @@ def test_an_answer_in_a_coding_that_it_is_not_in_is_tried_again():
 
     with (
         raw_server(mislead) as url,
-        Client(Secret("1$a"), url, retry_for=dt.timedelta(seconds=0.4)) as client,
+        client_at(url) as client,
     ):
         with pytest.raises(Unreachable, match="decompress"):
             read(client)
         assert client.requests > 1
 
 
-def test_a_host_that_takes_no_connection_is_left():
-    with contextlib.ExitStack() as stack:
-        full = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
-        for _ in range(4):  # what does not fit into the queue is not answered at all
-            caller = stack.enter_context(socket.socket())
-            caller.setblocking(False)  # noqa: FBT003
-            caller.connect_ex(full.getsockname())
-        url = f"http://127.0.0.1:{full.getsockname()[1]}"
-        client = stack.enter_context(Client(Secret("1$a"), url, retry_for=dt.timedelta(seconds=0.4)))
-        with timed(0.3, 0.4 + SLACK), pytest.raises(Unreachable, match="no connection in time"):
-            read(client)
-
-
-@pytest.mark.parametrize("kind", ["429_seconds", "503"])
-def test_stopping_cuts_the_wait_for_the_next_try_short(emulator, kind, monkeypatch):
-    monkeypatch.setattr("etl.extract.retry.FIRST_WAIT", 20)
-    emulator.inject(Fault(kind, times=9, seconds=20))
-    with client_for(emulator, retry_for=60) as client:
-        threading.Timer(0.2, client.stopping.set).start()
-        with timed(0, 0.2 + SLACK), pytest.raises(Unreachable):
-            read(client)
-        assert client.requests == 1
-
-
-def test_stopping_cuts_the_wait_for_ones_turn_short_and_nothing_is_asked_after_it(emulator):
-    with client_for(emulator, max_rate=0.05) as client:
+def test_a_host_that_accepts_no_connection_is_given_up():
+    with (
+        full_server() as (host, port),
+        client_at(f"http://{host}:{port}") as client,
+        timed(0.3, 0.4 + SLACK),
+        pytest.raises(Unreachable, match="no connection in time"),
+    ):
         read(client)
-        threading.Timer(0.2, client.stopping.set).start()
-        for _ in range(2):
-            with timed(0, 0.2 + SLACK), pytest.raises(Unreachable, match="stopped"):
-                read(client)
-        assert client.requests == 1
 
 
-def test_many_threads_and_faults_lose_and_mix_up_nothing(emulator, monkeypatch):
-    monkeypatch.setattr("etl.extract.retry.FIRST_WAIT", 0.02)
+def test_many_threads_and_faults_lose_and_mix_up_no_response(emulator):
     emulator.inject(*(Fault(kind, times=2, after=10) for kind in ("500", "reset_mid_body", "truncated_json")))
     ids = sorted(emulator.world.tasks) * 4
     with client_for(emulator, concurrency=8) as client:
@@ -258,7 +220,7 @@ def test_requests_start_no_faster_than_the_rate(emulator):
     assert max(moments) - min(moments) >= 5 / 20 - 0.03
 
 
-def test_waiting_for_ones_turn_takes_nothing_from_the_time_for_the_request(emulator):
+def test_waiting_for_the_rate_limiter_does_not_count_as_time_for_the_request(emulator):
     emulator.behaviour.latency = 0.15
     with client_for(emulator, max_rate=4, retry_for=0.4) as client:
         with concurrent.futures.ThreadPoolExecutor(4) as pool:

@@ -30,6 +30,7 @@ from etl.errors import (
     UndecodableResult,
     Unreachable,
 )
+from etl.extract.retry import Backoff
 from etl.sync.api import run_sync
 from etl.sync.options import SyncOptions
 
@@ -163,22 +164,16 @@ def grid_url(source: tuple[Emulator, Path], sqlite_databases: SqliteDatabases, m
         yield url
 
 
-@pytest.fixture
-def haste(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Try again at once."""
-    monkeypatch.setattr("etl.extract.retry.FIRST_WAIT", 0.01)
+# Retries follow at once; or never, because the next attempt would come too late.
+AT_ONCE, NEVER = Backoff(first=0.01), Backoff(first=1000, longest=1000)
 
 
-@pytest.fixture
-def resignation(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give up after one try, because the next one would come too late."""
-    monkeypatch.setattr("etl.extract.retry.FIRST_WAIT", 1000)
-    monkeypatch.setattr("etl.extract.retry.MAX_WAIT", 1000)
-
-
-def sync(emulator: Emulator, database_url: str, mode: str, *, with_results: bool) -> None:
+def sync(
+    emulator: Emulator, database_url: str, mode: str, *, with_results: bool, backoff: Backoff | None = None
+) -> None:
     options = SyncOptions(is_full=mode == "full", with_results=with_results)
-    run_sync(settings_for(emulator, database_url, retry_for=dt.timedelta(seconds=10)), options)
+    settings = settings_for(emulator, database_url, retry_for=dt.timedelta(seconds=10))
+    run_sync(settings, options, backoff=backoff)
 
 
 def archived(database_url: str) -> set[str]:
@@ -204,14 +199,22 @@ def check_failure(database_url: str, error: EtlError, before: dict[str, Any], tr
     assert watermark_before == watermark_after or after == true
 
 
-def suffer(emulator: Emulator, trouble: Trouble, database_url: str, mode: str, stage: str) -> EtlError | None:
+def suffer(
+    emulator: Emulator,
+    trouble: Trouble,
+    database_url: str,
+    mode: str,
+    stage: str,
+    *,
+    backoff: Backoff | None = None,
+) -> EtlError | None:
     """Let a sync meet the trouble; check that it leaves no hole, and that the next makes everything good."""
     true, before = true_states(emulator.world), stored_states(database_url)
     with_results = stage == "at a result"
     trouble.come_over(emulator)
     error = None
     try:
-        sync(emulator, database_url, mode, with_results=with_results)
+        sync(emulator, database_url, mode, with_results=with_results, backoff=backoff)
     except EtlError as caught:
         error = caught
         check_failure(database_url, error, before, true)
@@ -234,22 +237,20 @@ def check_end(error: EtlError | None, fault: str, stage: str) -> None:
         assert type(error) is ENDS[fault] or (error is None and fault in {"404", "quote_key"})
 
 
-@pytest.mark.usefixtures("haste")
 @one_in(2, "mode, fault", MODES, PASSING)
 def test_a_fault_that_passes_costs_only_time_wherever_it_strikes(emulator, grid_url, mode, fault):
     stages = [stage for each, stage in PLACES if each == mode]
     trouble = Trouble(*stages, fault=fault)
     trouble.come_over(emulator)
-    sync(emulator, grid_url, mode, with_results=True)
+    sync(emulator, grid_url, mode, with_results=True, backoff=AT_ONCE)
     assert trouble.to_come == []
     assert stored_states(grid_url) == true_states(emulator.world)
     assert archived(grid_url) == finished(emulator.world)
 
 
-@pytest.mark.usefixtures("resignation")
 @one_in(2, "mode, stage, fault", PLACES, LASTING)
 def test_a_fault_that_lasts_ends_the_run_or_leaves_it_whole(emulator, grid_url, mode, stage, fault):
-    error = suffer(emulator, Trouble(stage, fault=fault, lasts=True), grid_url, mode, stage)
+    error = suffer(emulator, Trouble(stage, fault=fault, lasts=True), grid_url, mode, stage, backoff=NEVER)
     check_end(error, fault, stage)
     assert error is not None or stage not in {"at the first request", "between pages"}
 
@@ -285,7 +286,6 @@ def postgres(postgres_databases: PostgresDatabases) -> Iterator[tuple[Emulator, 
         yield emulator, url
 
 
-@pytest.mark.usefixtures("resignation")
 @pytest.mark.parametrize("mode", MODES[1:])
 @pytest.mark.parametrize(
     "stage, fault, lasts",
@@ -299,7 +299,8 @@ def postgres(postgres_databases: PostgresDatabases) -> Iterator[tuple[Emulator, 
 )
 def test_on_postgres_it_is_the_same(postgres, mode, stage, fault, lasts):
     emulator, url = postgres
-    check_end(suffer(emulator, Trouble(stage, fault=fault, lasts=lasts), url, mode, stage), fault, stage)
+    error = suffer(emulator, Trouble(stage, fault=fault, lasts=lasts), url, mode, stage, backoff=NEVER)
+    check_end(error, fault, stage)
     emulator.behaviour = Behaviour(page_cap=PAGE)
     sync(emulator, url, mode, with_results=True)
     assert archived(url) == finished(emulator.world)

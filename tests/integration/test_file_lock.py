@@ -79,13 +79,13 @@ def refused(database):
         ),
     ],
 )
-def test_what_is_known_of_the_holder_is_said(holder, said):
+def test_the_message_names_what_is_known_about_the_holder(holder, said):
     assert busy_message(holder) == (
         f"another sync is writing to this database{said}: wait for it to finish, or use --wait"
     )
 
 
-def test_whoever_comes_second_is_told_who_was_first_and_since_when(database, start):
+def test_the_second_writer_is_told_who_holds_the_lock_and_since_when(database, start):
     """Each of them: losing must not wipe out what the holder has written."""
     before = dt.datetime.now(dt.UTC).replace(microsecond=0)
     process = start(HOLD, database)
@@ -97,7 +97,7 @@ def test_whoever_comes_second_is_told_who_was_first_and_since_when(database, sta
         assert before <= dt.datetime.fromisoformat(f"{found[3]}+00:00") <= dt.datetime.now(dt.UTC)
 
 
-def test_a_lock_that_is_given_back_names_nobody(database):
+def test_a_released_lock_names_nobody(database):
     with file_lock(database, wait=False):
         assert str(os.getpid()) in refused(database)
     assert database.with_name("tasks.db.lock").read_bytes() == b""
@@ -123,21 +123,21 @@ def test_a_killed_process_leaves_no_lock_and_is_not_named_for_the_next(database,
 @pytest.mark.parametrize(
     "note", ["", "{", "[]", '{"process": "1"}', '{"process": 1, "host": "a", "since": 5}', "\0" * 5000]
 )
-def test_what_an_older_release_or_anybody_wrote_there_is_no_obstacle(database, start, note):
+def test_unreadable_notes_in_the_lock_file_are_ignored(database, start, note):
     lock = database.with_name("tasks.db.lock")
     lock.write_text(note)
     other = start(FLOCK, lock)
     assert f"process {other.pid}" in refused(database)
 
 
-def test_where_the_kernel_does_not_say_it_the_file_does(database, start, monkeypatch, tmp_path):
+def test_without_the_kernels_list_of_locks_the_note_names_the_holder(database, start, monkeypatch, tmp_path):
     """In a container it hides the locks of others; so do systems without such a list."""
     monkeypatch.setattr("etl.sync.file_lock._LOCKS", tmp_path / "none")
     process = start(HOLD, database)
     assert f"(process {process.pid} on {socket.gethostname()}, since " in refused(database)
 
 
-def test_with_wait_whoever_comes_second_comes_after(database, start):
+def test_with_wait_the_second_writer_follows_the_first(database, start):
     process = start(HOLD, database)
     process.stdin.close()
     with file_lock(database, wait=True):
@@ -145,7 +145,7 @@ def test_with_wait_whoever_comes_second_comes_after(database, start):
 
 
 @pytest.mark.parametrize("thing", ["symlink", "dangling symlink", "folder", "pipe"])
-def test_something_else_in_the_place_of_the_lock_is_named(database, tmp_path, thing):
+def test_another_file_type_in_place_of_the_lock_file_is_reported(database, tmp_path, thing):
     """A link could lead to anybody's file, which would be written."""
     lock, target = database.with_name("tasks.db.lock"), tmp_path / "target"
     if "symlink" in thing:
@@ -167,7 +167,7 @@ def test_something_else_in_the_place_of_the_lock_is_named(database, tmp_path, th
 
 
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
-def test_a_file_system_without_locks_is_named(database, monkeypatch, number):
+def test_a_file_system_without_locks_is_reported(database, monkeypatch, number):
     """No other kind of lock takes its place: it would outlive a killed process."""
 
     def refuse(*_):
@@ -182,7 +182,7 @@ def test_a_file_system_without_locks_is_named(database, monkeypatch, number):
     assert caught.value.exit_code == 4
 
 
-def test_a_disk_without_room_for_a_note_is_no_obstacle(database, monkeypatch):
+def test_a_full_disk_does_not_prevent_locking(database, monkeypatch):
     def refuse(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -191,7 +191,7 @@ def test_a_disk_without_room_for_a_note_is_no_obstacle(database, monkeypatch):
         assert f"process {os.getpid()}" in refused(database)
 
 
-def test_through_a_link_the_same_lock_is_taken(database, tmp_path):
+def test_a_link_to_the_database_uses_the_same_lock(database, tmp_path):
     database.touch()
     link = tmp_path / "link.db"
     link.symlink_to(database)

@@ -38,8 +38,8 @@ def test_a_page_size_that_is_refused_is_halved_until_it_is_granted_and_remembere
         settings = settings_for(emulator, database_url, page_size=100, retry_for=dt.timedelta(seconds=1))
         run_sync(settings, TASKS_ALONE)
         assert stored_states(database_url) == true_states(world)
-        assert caplog.text.count("gives no pages of 100 tasks") == 1
-        assert "pages of 25 are read from now on" in caplog.text
+        assert caplog.text.count("refuses pages of 100 tasks") == 1
+        assert "reading pages of 25 from now on" in caplog.text
         caplog.clear()
         for options in (TASKS_ALONE, FULL):
             emulator.reset_log()
@@ -47,7 +47,7 @@ def test_a_page_size_that_is_refused_is_halved_until_it_is_granted_and_remembere
             run_sync(settings, options)
             assert max(asked_sizes(emulator)) <= 25
             assert stored_states(database_url) == true_states(world)
-        assert "gives no pages" not in caplog.text
+        assert "refuses pages" not in caplog.text
     assert query(database_url, "SELECT max_page_size FROM sync_state") == [(25,)]
 
 

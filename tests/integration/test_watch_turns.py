@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import functools
 import gc
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
-from support.processes import TIME, environment_for
+from support.processes import TIME, environment_for, wait_until
 from support.worlds import a_world, query
 
 from etl.cli import cli, watch
@@ -40,9 +39,10 @@ if TYPE_CHECKING:
 
     from click.testing import Result
 
+    from etl.stop import Stop
     from etl.sync.summary import RunSummary
 
-    Turn = Callable[[RunSummary], None]
+    Turn = Callable[[RunSummary, Stop], None]
 
 
 class Turns:
@@ -51,23 +51,29 @@ class Turns:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *turns: BaseException | Turn) -> None:
         self.left, self.done, self.waits = list(turns), 0, 0
         monkeypatch.setattr(api, "run_sync", self._run)
-        monkeypatch.setattr(watch, "Schedule", lambda _every: self)
+        monkeypatch.setattr(watch, "Schedule", self._schedule)
 
     def wait(self) -> None:
         self.waits += 1
+        self._sleep(0)
         if not self.left:
-            assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL, "a stop was not heard"
+            assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL, "a stop was not noticed"
             signal.raise_signal(signal.SIGTERM)
+            self._sleep(60)
 
-    def _run(self, *_arguments: Any, summary: RunSummary, **_options: Any) -> None:
+    def _schedule(self, _every: object, *, sleep: Callable[[float], None]) -> Turns:
+        self._sleep = sleep
+        return self
+
+    def _run(self, *_arguments: Any, summary: RunSummary, stop: Stop, **_options: Any) -> None:
         turn = self.left.pop(0)
         self.done += 1
         if isinstance(turn, BaseException):
             raise turn
-        turn(summary)
+        turn(summary, stop)
 
 
-def succeed(summary: RunSummary) -> None:
+def succeed(summary: RunSummary, _stop: Stop) -> None:
     summary.status, summary.run_id = "succeeded", 7
 
 
@@ -167,27 +173,28 @@ def test_what_is_set_wrong_ends_it_before_it_begins_and_is_an_object_too(environ
     assert f"Error: {json.loads(ended.stdout)['error']}" in line
 
 
-def interrupted_driver(_summary: RunSummary) -> None:
-    """Do as a driver does that is interrupted in the middle: complain in its own words."""
-    try:
-        signal.raise_signal(signal.SIGTERM)
-    except Interrupted as stop:
-        raise DatabaseError("the database cannot be used: interrupted") from stop
+def send(number: int, stop: Stop) -> None:
+    """Send this process a signal, and wait until it is noticed."""
+    signal.raise_signal(number)
+    wait_until(stop.is_set, "the signal is noticed")
 
 
-def interrupted_unnoticed(_summary: RunSummary) -> None:
-    """Do as a library does that takes everything for an error of its own."""
-    with contextlib.suppress(Exception):
-        signal.raise_signal(signal.SIGTERM)
+def ends_in_order(_summary: RunSummary, stop: Stop) -> None:
+    send(signal.SIGTERM, stop)
+    stop.check()
 
 
-def interrupted_into_a_bug(_summary: RunSummary) -> None:
-    with contextlib.suppress(Exception):
-        signal.raise_signal(signal.SIGTERM)
-    raise RuntimeError("something that has nothing to do with it")
+def ends_before_it_notices(summary: RunSummary, stop: Stop) -> None:
+    send(signal.SIGTERM, stop)
+    succeed(summary, stop)
 
 
-@pytest.mark.parametrize("turn", [interrupted_driver, interrupted_unnoticed, interrupted_into_a_bug])
+def fails_just_then(_summary: RunSummary, stop: Stop) -> None:
+    send(signal.SIGTERM, stop)
+    raise RuntimeError("unrelated")
+
+
+@pytest.mark.parametrize("turn", [ends_in_order, ends_before_it_notices, fails_just_then])
 @pytest.mark.parametrize("is_first", [True, False])
 def test_a_stop_ends_it_whatever_a_turn_makes_of_it(monkeypatch, turn, is_first):
     turns = Turns(monkeypatch, *([] if is_first else [succeed]), turn, succeed)
@@ -204,14 +211,14 @@ def test_an_interrupt_of_the_keyboard_ends_it(monkeypatch):
 
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_each_way_to_stop_it_has_its_code(monkeypatch, number, code):
-    turns = Turns(monkeypatch, lambda _summary: signal.raise_signal(number), succeed)
+    turns = Turns(monkeypatch, lambda _summary, stop: send(number, stop), succeed)
     assert (run().exit_code, len(turns.left)) == (code, 1)
 
 
 def test_a_hang_up_that_is_ignored_stays_ignored(monkeypatch):
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        turns = Turns(monkeypatch, lambda _summary: signal.raise_signal(signal.SIGHUP), succeed)
+        turns = Turns(monkeypatch, lambda *_: signal.raise_signal(signal.SIGHUP), succeed)
         assert (run().exit_code, turns.done) == (143, 2)
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
@@ -246,14 +253,14 @@ class FullDisk:
 def test_what_cannot_be_printed_is_said_and_printing_goes_on_when_it_can(monkeypatch):
     disks: list[FullDisk] = []
 
-    def fill(summary: RunSummary) -> None:
+    def fill(summary: RunSummary, stop: Stop) -> None:
         disks.append(FullDisk(sys.stdout))
         monkeypatch.setattr(sys, "stdout", disks[0])
-        succeed(summary)
+        succeed(summary, stop)
 
-    def clear(summary: RunSummary) -> None:
+    def clear(summary: RunSummary, stop: Stop) -> None:
         disks[0].is_full = False
-        succeed(summary)
+        succeed(summary, stop)
 
     turns = Turns(monkeypatch, fill, succeed, clear)
     ended = run("--json")
@@ -265,11 +272,11 @@ def test_what_cannot_be_printed_is_said_and_printing_goes_on_when_it_can(monkeyp
 
 
 def reject(error: Exception | None) -> Turn:
-    def turn(summary: RunSummary) -> None:
+    def turn(summary: RunSummary, stop: Stop) -> None:
         summary.rejected = 1200
         if error is not None:
             raise error
-        succeed(summary)
+        succeed(summary, stop)
 
     return turn
 
@@ -300,7 +307,7 @@ def test_memory_does_not_grow_with_the_turns(monkeypatch, database_url):
     finished = 0
 
     class Countdown:
-        def __init__(self, _every: Any) -> None:
+        def __init__(self, _every: Any, *, sleep: Any) -> None:
             pass
 
         def wait(self) -> None:

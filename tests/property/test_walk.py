@@ -85,7 +85,7 @@ COUNTS: dict[str, Callable[[int, int], int | None]] = {
     counts=st.sampled_from(sorted(COUNTS)),
     names_next=st.booleans(),
 )
-def test_a_list_that_holds_still_is_read_whole(
+def test_a_list_that_does_not_change_is_read_completely(
     ids, cap, page_size, *, concurrency, is_404, counts, names_next
 ):
     source = MovingList(list(ids), cap)
@@ -107,21 +107,21 @@ def test_once_the_page_size_is_known_a_list_needs_no_proof_of_its_end(count, cap
     st.sampled_from(sorted(COUNTS)),
     st.booleans(),
 )
-def test_a_page_size_that_changes_in_mid_walk_ends_no_list_early(count, caps, counts, names_next):
+def test_a_page_size_that_changes_during_a_pass_does_not_end_it_early(count, caps, counts, names_next):
     source = MovingList(list(range(count)), cap=0)
     source.caps = lambda request: caps[request % len(caps)]
     source.counts, source.names_next = COUNTS[counts], names_next
     assert sorted(set(walk(source, proves_end=True))) == list(range(count))
 
 
-def test_a_shorter_page_that_a_wrong_count_calls_the_last_ends_no_list():
+def test_a_short_page_that_a_wrong_count_calls_the_last_does_not_end_the_list():
     source = MovingList(list(range(60)), cap=0)
     source.caps = lambda request: (8, 46, 22)[request % 3]
     source.counts, source.names_next = COUNTS["high"], False
     assert sorted(set(walk(source, proves_end=True))) == list(range(60))
 
 
-def test_a_page_size_cut_in_mid_walk_does_not_send_it_back_to_the_top():
+def test_a_page_size_cut_during_a_pass_does_not_restart_it():
     source = MovingList(list(range(2000)), cap=0)
     source.caps = lambda request: 100 if request < 10 else 20
     assert sorted(set(walk(source, proves_end=True))) == list(range(2000))
@@ -130,7 +130,7 @@ def test_a_page_size_cut_in_mid_walk_does_not_send_it_back_to_the_top():
     assert source.requests < 10 + 0.75 * alone.requests
 
 
-def test_records_that_look_alike_join_no_pages():
+def test_identical_records_do_not_join_pages():
     """Three of the same text, without an id, stand behind the tasks 1, 2 and 4; while it is read, 0 goes."""
     records = [task_payload(f"{number:06d}") for number in range(8)]
     for place in (2, 4, 7):
@@ -181,7 +181,7 @@ def test_a_page_size_that_is_refused_at_any_page_is_halved_until_it_is_granted(
     counts=st.sampled_from(sorted(COUNTS)),
     ends=st.tuples(st.booleans(), st.booleans()),
 )
-def test_pages_of_the_servers_own_size_are_read_whole_whatever_is_asked_for(
+def test_pages_of_the_servers_own_size_are_read_completely(
     count, own_size, page_size, concurrency, *, counts, ends
 ):
     source = MovingList(list(range(count)), cap=1000)
@@ -193,7 +193,7 @@ def test_pages_of_the_servers_own_size_are_read_whole_whatever_is_asked_for(
 
 # From 8 on: shorter pages cannot overlap everywhere in a list as long as this one.
 @given(st.integers(8, 30), st.integers(0, 2**32), st.integers(1, 6))
-def test_what_was_there_throughout_is_never_missed(cap, seed, changes):
+def test_tasks_present_throughout_are_never_missed(cap, seed, changes):
     chance = random.Random(seed)
 
     def move(ids: list[int]) -> None:
@@ -211,7 +211,7 @@ def test_what_was_there_throughout_is_never_missed(cap, seed, changes):
     assert set(ids) & set(source.ids) <= seen
 
 
-def test_an_ordered_list_is_read_on_from_the_top_when_all_of_the_last_slice_is_gone():
+def test_an_ordered_list_is_read_from_the_top_after_the_whole_last_slice_was_deleted():
     def purge(ids: list[int]) -> None:
         if source.requests == 4:
             ids[:] = [each for each in ids if not 250 < each < 400]
@@ -225,7 +225,7 @@ def test_an_ordered_list_is_read_on_from_the_top_when_all_of_the_last_slice_is_g
 
 @pytest.mark.parametrize("at", range(4, 22))
 @pytest.mark.parametrize("in_order", [0, 60])
-def test_a_list_without_order_is_read_on_from_the_top_when_the_last_slice_went_there(at, in_order):
+def test_an_unordered_list_is_read_from_the_top_after_the_last_slice_moved_there(at, in_order):
     ids = [*range(in_order), *reversed(range(in_order, 200))]
 
     def start_some(ids: list[int]) -> None:
@@ -252,7 +252,7 @@ def test_a_server_that_ignores_the_page_number_is_noticed():
 
 @pytest.mark.parametrize("clamped_to", ["the first page", "the deepest that is granted"])
 @pytest.mark.parametrize("is_sorted", [True, False])
-def test_a_server_that_shows_nothing_beyond_a_depth_is_noticed(clamped_to, is_sorted):
+def test_a_server_that_returns_nothing_beyond_some_depth_is_noticed(clamped_to, is_sorted):
     """Whatever lies further down is answered with an earlier page, and the walk would go on for ever."""
     source = MovingList(list(range(200)), 400)
     if not is_sorted:
@@ -270,7 +270,7 @@ def test_a_server_that_shows_nothing_beyond_a_depth_is_noticed(clamped_to, is_so
     assert source.requests < 2000
 
 
-def test_a_404_for_the_first_page_is_no_end():
+def test_a_404_for_the_first_page_does_not_end_the_list():
     source = MovingList([], 10)
 
     def refuse(_filters: Mapping[str, str], *, page: int, limit: int, patience: float | None = None) -> Page:
@@ -295,7 +295,7 @@ def test_overlapping_costs_little_where_pages_are_large():
 
 
 @given(st.integers(1, 100_000), st.integers(2, 1000))
-def test_the_next_page_begins_before_the_end_of_the_last_and_goes_beyond(position, granted):
+def test_the_next_page_overlaps_the_last_one_and_extends_it(position, granted):
     span = overlapping_request(position, granted)
     can_overlap = any(position % limit for limit in range(2, granted + 1))
     assert (span.start < position) == can_overlap

@@ -13,6 +13,7 @@ import pytest
 from support.networks import secured
 
 from etl.extract.client import Client
+from etl.extract.retry import Backoff
 from etl.secret import Secret
 
 if TYPE_CHECKING:
@@ -24,14 +25,22 @@ if TYPE_CHECKING:
     from etl.extract.payload import Page
 
 TASKS = "/streaming/ai/tasks"
-# Additional seconds allowed for a busy machine.
+# Retries follow at once.
+QUICK = Backoff(first=0.01)
+# What a test allows for a busy machine.
 SLACK = 5.0
 
 
-def client_for(emulator: Emulator, *, retry_for: float = 5, **options: Any) -> Client:
-    """Return a client with a short retry time."""
+def client_for(
+    emulator: Emulator, *, retry_for: float = 5, backoff: Backoff = QUICK, **options: Any
+) -> Client:
+    """Return a client that retries at once, and gives up soon."""
     return Client(
-        Secret(emulator.api_key), emulator.base_url, retry_for=dt.timedelta(seconds=retry_for), **options
+        Secret(emulator.api_key),
+        emulator.base_url,
+        retry_for=dt.timedelta(seconds=retry_for),
+        backoff=backoff,
+        **options,
     )
 
 
@@ -99,9 +108,23 @@ def says(
     return answer
 
 
-def client_at(url: str, *, retry_for: float = 0.4, key: str = "1$abcdef") -> Client:
-    """Return a client that hardly retries."""
-    return Client(Secret(key), url, retry_for=dt.timedelta(seconds=retry_for))
+@contextlib.contextmanager
+def full_server() -> Iterator[tuple[str, int]]:
+    """Yield the address of a server that accepts no more connections, and does not refuse them either."""
+    with contextlib.ExitStack() as stack:
+        full = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):  # as many as fit into the queue, and a few more
+            caller = stack.enter_context(socket.socket())
+            caller.settimeout(0)
+            caller.connect_ex(full.getsockname())
+        yield full.getsockname()
+
+
+def client_at(
+    url: str, *, retry_for: float = 0.4, key: str = "1$abcdef", backoff: Backoff = QUICK, **options: Any
+) -> Client:
+    """Return a client that retries at once, and gives up at once."""
+    return Client(Secret(key), url, retry_for=dt.timedelta(seconds=retry_for), backoff=backoff, **options)
 
 
 def refused_once(client: Client, error: type[EtlError], *words: str) -> str:

@@ -33,9 +33,8 @@ def emulator() -> Iterator[Emulator]:
 
 
 @pytest.fixture(autouse=True)
-def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Retry at once, in an environment that says nothing of the network."""
-    monkeypatch.setattr("etl.extract.retry.FIRST_WAIT", 0.01)
+def no_network_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove everything about networks from the environment."""
     for name in NETWORK_VARIABLES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)

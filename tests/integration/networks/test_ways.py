@@ -9,13 +9,14 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from support.clients import SLACK, client_at, raw_server, read, timed
+from support.clients import SLACK, client_at, full_server, raw_server, read, says, timed
 from support.networks import Authority, HttpProxy, SocksProxy, drip, listening, tls_front
 
 from etl.errors import (
     Unreachable,
 )
 from etl.extract import sockets
+from etl.stop import Stop
 
 if TYPE_CHECKING:
     import ssl
@@ -157,20 +158,23 @@ def test_a_name_server_that_does_not_answer_keeps_nobody_beyond_the_deadline(mon
 
 def test_the_addresses_of_a_host_share_the_time_and_the_first_that_answers_is_used(monkeypatch):
     """As where IPv6 is set up and leads nowhere, and two more hosts are down."""
-    given = []
+    with full_server() as full, raw_server(says()) as url:
+        good = ("127.0.0.1", int(url.rpartition(":")[2]))
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", each) for each in (full, full, full, good)]
+        numeric = socket.gaierror()
+        answers = iter([numeric, found])
 
-    def connect(*arguments: object) -> socket.socket:
-        given.append(arguments[-1])
-        if len(given) < 4:
-            raise TimeoutError
-        return socket.socket()
+        def resolve(*_arguments: object, **_options: object) -> list[object]:
+            answer = next(answers)
+            if isinstance(answer, OSError):
+                raise answer
+            return answer
 
-    monkeypatch.setattr(sockets, "_resolve", lambda *_: [(0, 0, 0, "", number) for number in range(5)])
-    monkeypatch.setattr(sockets, "_connect", connect)
-    backend = sockets.Backend(None)
-    backend.deadline = time.monotonic() + 100
-    backend.connect_tcp("api.corp.example", 443, timeout=10).close()
-    assert given == [pytest.approx(10 / left, abs=1) for left in (5, 4, 3, 2)]
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+        backend = sockets.Backend(None, Stop())
+        backend.deadline = time.monotonic() + 100
+        with timed(0.6, 0.8 + SLACK):
+            backend.connect_tcp("api.corp.example", 443, timeout=0.8).close()
 
 
 def test_a_host_of_which_only_the_last_address_answers_is_reached(emulator, monkeypatch):

@@ -47,7 +47,7 @@ def test_the_host_of_a_proxy_that_nobody_knows_is_named(monkeypatch):
 @pytest.mark.parametrize(
     "login, words",
     [
-        ("", "asks for a user and a password: set ALL_PROXY to http://user:password@host:port"),
+        ("", "requires a user name and password: set ALL_PROXY to http://user:password@host:port"),
         ("me:canary@", "refused the user and the password in ALL_PROXY"),
     ],
 )
@@ -79,7 +79,7 @@ def test_a_proxys_password_is_sent_to_it_and_to_nobody_else(name, authority, emu
 
 def test_a_407_without_a_proxy_of_ours_is_no_refused_key():
     with raw_server(says(b"", 407)) as url, client_at(url, retry_for=60) as client:
-        refused_once(client, ProxyRefused, "a proxy on the way asks for a user and a password")
+        refused_once(client, ProxyRefused, "a proxy on the way requires a user name and password")
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_a_proxy_that_connects_nobody_is_named_and_asked_again_only_if_that_may_
 @pytest.mark.parametrize(
     "proxy, login, error, words",
     [
-        (SocksProxy(user="me:pw"), "", ProxyRefused, "asks for a user and a password"),
+        (SocksProxy(user="me:pw"), "", ProxyRefused, "requires a user name and password"),
         (SocksProxy(user="me:pw"), "me:canary@", ProxyRefused, "refused the user and the password"),
         (SocksProxy(user="me:pw", reply=2), "me:pw@", ProxyRefused, "not allowed"),
         (SocksProxy(reply=4), "", Unreachable, "connect to http://api.corp.example (Host unreachable)"),

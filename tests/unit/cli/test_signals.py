@@ -1,186 +1,151 @@
-"""A signal becomes one exception in the main thread, wherever it strikes."""
+"""A sync is asked to stop by a signal; a command that only reads is interrupted, as by Ctrl-C."""
 
 from __future__ import annotations
 
 import signal
+import sqlite3
+import subprocess
 import sys
 import threading
 import time
 
 import pytest
-from httpcore._synchronization import ThreadLock
 
-from etl.cli.signals import interruptible
+from etl.cli.signals import interruptible, stop_on_signals
 from etl.errors import Interrupted
 
-
-class Struck:
-    """A lock as libraries write it, and a signal when it is taken but not yet held, or still held."""
-
-    def __init__(self, *, entering: bool) -> None:
-        self.lock = threading.Lock()
-        self._entering = entering
-
-    def __enter__(self) -> None:
-        self.lock.acquire()
-        if self._entering:
-            signal.raise_signal(signal.SIGTERM)
-
-    def __exit__(self, *_: object) -> None:
-        if not self._entering:
-            signal.raise_signal(signal.SIGTERM)
-        self.lock.release()
+NUMBERS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 
 
-def wait_in_vain() -> None:
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        pass
+@pytest.mark.parametrize("number", NUMBERS)
+def test_the_first_signal_sets_the_stop_and_the_handlers_are_restored(number):
+    before = [signal.getsignal(each) for each in NUMBERS]
+    with stop_on_signals("all is kept") as stop:
+        signal.raise_signal(number)
+        with pytest.raises(Interrupted, match=r"^interrupted; all is kept$") as caught:
+            stop.wait(10)
+    assert caught.value.exit_code == 128 + number
+    assert [signal.getsignal(each) for each in NUMBERS] == before
+    assert signal.set_wakeup_fd(-1) == -1
 
 
-class Endless:
-    """Never comes out of its own beginning."""
-
-    def __enter__(self) -> None:
+def test_nothing_is_raised_where_the_signal_arrives():
+    with stop_on_signals() as stop:
         signal.raise_signal(signal.SIGTERM)
         deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
+        while not stop.is_set() and time.monotonic() < deadline:
             pass
-
-    def __exit__(self, *_: object) -> None:
-        """End nothing."""
+    assert stop.is_set()
 
 
-class Swallows:
-    """Out of a destructor no exception comes."""
-
-    def __del__(self) -> None:
-        signal.raise_signal(signal.SIGTERM)
-
-
-def swallow_and_go_on() -> None:
-    Swallows()
-    wait_in_vain()
-
-
-def hold_and_go_on(lock: Struck) -> None:
-    with lock:
-        pass
-    wait_in_vain()
+def test_a_signal_cancels_what_keeps_the_main_thread_from_its_handlers():
+    """While the main thread is in the code of a database, Python runs no handler."""
+    connection = sqlite3.connect(":memory:")
+    with stop_on_signals() as stop, stop.on_stop(connection.interrupt):
+        threading.Timer(0.1, signal.raise_signal, [signal.SIGTERM]).start()
+        start = time.monotonic()
+        with pytest.raises(sqlite3.OperationalError, match="interrupted"):
+            connection.execute(ENDLESS)
+        assert time.monotonic() - start < 2
+    connection.close()
 
 
-def hold_until_struck(lock: ThreadLock, seconds: float) -> None:
-    threading.Timer(seconds, signal.raise_signal, [signal.SIGTERM]).start()
-    while True:
-        with lock:
-            pass
-
-
-def send_two_at_once() -> None:
+def test_two_signals_that_come_together_are_one_request():
     both = [signal.SIGINT, signal.SIGTERM]
-    signal.pthread_sigmask(signal.SIG_BLOCK, both)
-    for number in both:
-        signal.raise_signal(number)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, both)
-    wait_in_vain()
+    with stop_on_signals() as stop:
+        signal.pthread_sigmask(signal.SIG_BLOCK, both)
+        for number in both:
+            signal.raise_signal(number)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, both)
+        with pytest.raises(Interrupted):
+            stop.wait(10)
 
 
-def print_error() -> None:
+def test_other_signals_do_not_stop():
+    before = signal.signal(signal.SIGUSR1, lambda *_: None)
+    try:
+        with stop_on_signals() as stop:
+            signal.raise_signal(signal.SIGUSR1)
+            stop.wait(0.05)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_a_hang_up_that_is_ignored_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stop_on_signals() as stop:
+            signal.raise_signal(signal.SIGHUP)
+            stop.wait(0.05)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_in_another_thread_there_is_a_stop_that_no_signal_sets():
+    stops = []
+
+    def use() -> None:
+        with stop_on_signals() as stop, interruptible():
+            stops.append(stop)
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    thread.join()
+    assert not stops[0].is_set()
+
+
+SECOND = """
+import os, signal, sqlite3, sys, threading, time
+from etl.cli.signals import stop_on_signals
+
+def send(*numbers):
+    for number in numbers:
+        os.kill(os.getpid(), number)
+        time.sleep(0.3)
+
+with stop_on_signals() as stop:
+    threading.Thread(target=send, args=map(int, sys.argv[2:]), daemon=True).start()
+    if sys.argv[1] == "python":
+        time.sleep(1); time.sleep(20)
+    sqlite3.connect(":memory:").execute("{endless}")
+"""
+
+
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("place", ["python", "C"])
+def test_a_second_signal_ends_the_process_at_once(place, second):
+    """By default action; where no handler can run, with the exit code that a shell shows for it."""
+    start = time.monotonic()
+    code = SECOND.format(endless=ENDLESS)
+    done = subprocess.run(
+        [sys.executable, "-c", code, place, "2", str(int(second))], check=False, capture_output=True
+    )
+    assert done.returncode in {-second, 128 + second}
+    assert time.monotonic() - start < 10
+
+
+def send_and_wait(number: int) -> None:
+    signal.raise_signal(number)
+    time.sleep(10)
+
+
+def send_and_blame_something_else() -> None:
     try:
         signal.raise_signal(signal.SIGTERM)
-    except Interrupted as error:
-        raise RuntimeError("bad statement") from error
+    except Exception as error:
+        raise AssertionError from error
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_is_one_exception_and_the_handlers_are_put_back(number):
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_command_that_only_reads_is_interrupted_at_once(number):
     before = signal.getsignal(number)
-    with (
-        pytest.raises(Interrupted, match=r"^interrupted; all is kept$") as caught,
-        interruptible("all is kept"),
-    ):
-        signal.raise_signal(number)
+    with pytest.raises(Interrupted, match=r"^interrupted$") as caught, interruptible():
+        send_and_wait(number)
     assert caught.value.exit_code == 128 + number
-    with pytest.raises(Interrupted, match=r"^interrupted$"), interruptible():
-        signal.raise_signal(number)
     assert signal.getsignal(number) is before
 
 
-def test_a_signal_in_a_destructor_is_raised_after_it(capsys):
+def test_no_library_takes_an_interruption_for_an_error_of_its_own():
     with pytest.raises(Interrupted), interruptible():
-        swallow_and_go_on()
-    assert capsys.readouterr().err == ""
-
-
-@pytest.mark.parametrize("entering", [True, False])
-def test_a_signal_leaves_no_lock_taken(entering):
-    """Neither one that was about to be held, nor one about to be given back."""
-    struck = Struck(entering=entering)
-    with pytest.raises(Interrupted), interruptible():
-        hold_and_go_on(struck)
-    assert not struck.lock.locked()
-
-
-@pytest.mark.parametrize("entering", [True, False])
-def test_a_strike_that_comes_while_the_last_one_spares_a_lock_spares_it_too(monkeypatch, entering):
-    """As on a busy machine, where the timer is through before it is started."""
-    struck = Struck(entering=entering)
-    timers = []
-
-    class Hasty(threading.Timer):
-        def start(self) -> None:
-            timers.append(self)
-            if len(timers) == 1:
-                signal.raise_signal(signal.SIGTERM)
-            super().start()
-
-    monkeypatch.setattr("etl.cli.signals.threading.Timer", Hasty)
-    with pytest.raises(Interrupted), interruptible():
-        hold_and_go_on(struck)
-    assert len(timers) > 1
-    assert not struck.lock.locked()
-
-
-def test_what_never_comes_out_of_its_beginning_is_struck_all_the_same():
-    with pytest.raises(Interrupted), interruptible(), Endless():
-        pass
-
-
-def test_locks_of_libraries_are_free_after_a_signal_at_any_instant():
-    lock = ThreadLock()
-    for number in range(20):
-        with pytest.raises(Interrupted), interruptible():
-            hold_until_struck(lock, number / 10_000)
-        assert lock._lock.acquire(timeout=1)
-        lock._lock.release()
-
-
-def test_a_signal_in_a_destructor_at_the_very_end_strikes_nobody_else():
-    before = signal.getsignal(signal.SIGTERM)
-    with interruptible():
-        Swallows()
-    time.sleep(0.05)
-    assert signal.getsignal(signal.SIGTERM) is before
-
-
-def test_another_error_that_nobody_can_raise_is_reported_as_ever(monkeypatch):
-    class Breaks:
-        def __del__(self) -> None:
-            raise ValueError("unraisable")
-
-    heard = []
-    monkeypatch.setattr(sys, "unraisablehook", lambda what: heard.append(str(what.exc_value)))
-    with interruptible():
-        Breaks()
-    assert heard == ["unraisable"]
-
-
-def test_what_a_driver_makes_of_a_signal_is_still_that_signal():
-    with pytest.raises(Interrupted), interruptible():
-        print_error()
-
-
-def test_two_signals_at_once_are_one_and_make_no_noise(capsys):
-    with pytest.raises(Interrupted), interruptible():
-        send_two_at_once()
-    assert capsys.readouterr().err == ""
+        send_and_blame_something_else()

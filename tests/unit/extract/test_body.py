@@ -44,12 +44,12 @@ def read(
 
 @given(st.binary(), st.sampled_from(list(CODINGS)), st.integers(1, 40))
 @example(b"123456", " gzip ", 1)
-def test_every_coding_that_was_asked_for_is_read_in_whatever_pieces_it_comes(data, coding, size):
+def test_every_requested_encoding_is_decoded_from_chunks_of_any_size(data, coding, size):
     sent = CODINGS[coding](data)
     assert read([sent[start : start + size] for start in range(0, len(sent), size)], coding) == data
 
 
-def test_what_is_larger_than_a_piece_is_read_whole():
+def test_a_body_larger_than_a_chunk_is_read_completely():
     data = bytes(3 * MIB) + b"end"
     assert read(gzip.compress(data), "gzip") == data
 
@@ -57,7 +57,7 @@ def test_what_is_larger_than_a_piece_is_read_whole():
 @pytest.mark.parametrize(
     "coding", ["br", "zstd", "compress", "gzip, gzip", "deflate, gzip", "gzip,br", "x" * 999]
 )
-def test_a_coding_that_nobody_asked_for_is_refused(coding):
+def test_an_encoding_that_was_not_requested_is_refused(coding):
     with pytest.raises(TransientError, match="not asked for") as caught:
         read(gzip.compress(gzip.compress(b"{}")), coding)
     assert len(str(caught.value)) < 200
@@ -67,13 +67,13 @@ def test_a_coding_that_nobody_asked_for_is_refused(coding):
 @pytest.mark.parametrize(
     "sent", [b"{}", b'{"results":[]}', b"\x1f", b"\x1f\x8b\x08", b"\x78\x9c", b"\xff" * 99]
 )
-def test_what_is_not_in_its_coding_or_cut_short_cannot_be_decompressed(coding, sent):
+def test_a_body_with_a_wrong_encoding_or_cut_short_cannot_be_decompressed(coding, sent):
     with pytest.raises(TransientError, match="cannot be decompressed"):
         read(sent, coding)
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", " gzip "])
-def test_a_compressed_body_without_its_end_is_no_whole_one(coding):
+def test_a_compressed_body_without_its_end_is_incomplete(coding):
     sent = CODINGS[coding](bytes(range(256)) * 9)
     with pytest.raises(TransientError, match="its end is missing"):
         read(sent[: len(sent) // 2], coding)
@@ -85,7 +85,7 @@ def bomb(coding: str) -> bytes:
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "identity, deflate"])
-def test_a_bomb_is_left_at_the_ceiling_however_it_is_sent(coding):
+def test_reading_a_decompression_bomb_ends_at_the_ceiling(coding):
     sent = bomb(coding)
     tracemalloc.start()
     with pytest.raises(BodyTooLarge, match="larger than the 64 MiB"):
@@ -95,14 +95,14 @@ def test_a_bomb_is_left_at_the_ceiling_however_it_is_sent(coding):
     assert peak < 1.5 * OF_RESULT.size
 
 
-def test_chunks_without_end_are_left_at_the_ceiling():
+def test_reading_endless_chunks_ends_at_the_ceiling():
     sent = iter(lambda: bytes(MIB), None)
     with pytest.raises(BodyTooLarge):
         read(sent)
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
-def test_compressed_chunks_without_end_are_left_although_nothing_comes_of_them(coding):
+def test_reading_endless_compressed_chunks_ends_even_if_they_decompress_to_nothing(coding):
     head = b"\x1f\x8b\x08\x08\0\0\0\0\0\x03" if coding == "gzip" else b""
     empty_blocks = b"\0\0\0\xff\xff" * 10_000
 
@@ -127,7 +127,7 @@ def test_a_length_beyond_the_ceiling_is_refused_before_anything_is_read(length, 
 
 
 @pytest.mark.parametrize("length", ["", "2", "-1", "x", "²", str(OF_RESULT.size)])
-def test_other_lengths_are_none_of_its_business(length):
+def test_other_content_lengths_are_ignored(length):
     assert read(b"{}", **{"content-length": length}) == b"{}"
 
 
@@ -139,14 +139,14 @@ def test_a_large_body_waits_for_its_turn_once_and_a_small_one_does_not():
         assert len(waits) == expected
 
 
-def test_of_an_error_only_the_beginning_is_read():
+def test_only_the_beginning_of_an_error_body_is_read():
     assert len(read_error_body(iter(lambda: b"x" * 1000, None), {})) < MIB
     assert read_error_body([b"oops"], {"content-encoding": "gzip"}) == b""
     assert len(read_error_body([bomb("gzip")], {"content-encoding": "gzip"}))
 
 
 @pytest.mark.parametrize("piece", [b"[],", b"{},", b"0,", b"[[[[[", b'{"a":{},"b":[]},'])
-def test_a_body_of_countless_values_is_refused_before_it_is_decoded(piece):
+def test_a_body_with_too_many_values_is_refused_before_it_is_decoded(piece):
     sent = [piece * 10_000] * (10 * LARGE // len(piece) // 10_000)
     for start in ([], [b" " * 2 * LARGE]):
         with pytest.raises(BodyTooLarge, match="more than the 10,000 values"):
@@ -158,7 +158,7 @@ def test_a_body_of_few_values_or_a_small_one_passes(body):
     assert read(body, ceiling=Ceiling(64 * MIB, 800_000)) == body
 
 
-def test_a_body_that_is_refused_gives_its_memory_back_although_the_error_is_kept():
+def test_a_refused_body_releases_its_memory_while_the_error_is_kept():
     tracemalloc.start()
     with pytest.raises(BodyTooLarge) as kept:
         read(iter(lambda: bytes(MIB), None))
@@ -184,5 +184,5 @@ def test_a_body_that_is_refused_gives_its_memory_back_although_the_error_is_kept
         (b'{"a":"<html>"}', "application/json", False),
     ],
 )
-def test_a_page_for_a_browser_is_told_from_an_answer(body, kind, is_page):
+def test_html_is_distinguished_from_json(body, kind, is_page):
     assert is_html(body, kind) is is_page

@@ -30,7 +30,7 @@ def pem(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("variable", VARIABLES)
 @pytest.mark.parametrize("is_folder", [False, True])
-def test_what_a_variable_names_is_trusted_in_place_of_the_defaults(variable, is_folder, pem):
+def test_certificates_named_by_a_variable_replace_the_defaults(variable, is_folder, pem):
     trust = load_trust({variable: str(pem.parent if is_folder else pem)})
     assert len(names(trust)) == 1
     assert "Company" in names(trust).pop()
@@ -53,7 +53,7 @@ def test_the_systems_own_store_is_loaded_beside_certifi(monkeypatch, pem):
     assert any("Company" in name for name in names(load_trust({})))
 
 
-def test_all_that_the_variables_name_is_trusted(pem):
+def test_certificates_of_all_variables_are_trusted(pem):
     """As in an environment that sets one of them by itself."""
     trust = load_trust({"SSL_CERT_FILE": certifi.where(), "REQUESTS_CA_BUNDLE": str(pem)})
     assert any("Company" in name for name in names(trust))
@@ -83,6 +83,6 @@ def test_certificates_that_cannot_be_read_are_refused_with_the_variable(
     assert "canary" not in str(caught.value)
 
 
-def test_a_path_that_none_can_be_is_refused_too():
+def test_an_impossible_path_is_refused():
     with pytest.raises(ConfigurationError, match=r"^SSL_CERT_FILE names a file or folder that"):
         load_trust({"SSL_CERT_FILE": "a" * 5000})

@@ -35,7 +35,7 @@ class BlinkingList:
 @pytest.mark.parametrize(
     "tasks, gone_during", [(29, {3, 4, 6}), (27, {3, 4, 5, 7, 8, 10}), (29, {7, 8, 10, 12, 14, 15, 19})]
 )
-def test_no_task_hides_where_the_list_moves_and_moves_back_at_its_end(tasks, gone_during):
+def test_no_task_is_missed_at_the_end_of_a_list_that_changes_and_changes_back(tasks, gone_during):
     source = BlinkingList(tasks, gone_during)
     seen = {record.task_id for page in CompleteScan(source, {}, page_size=1000) for record in page.tasks}
     assert set(source.task_ids[1:]) <= seen

@@ -34,7 +34,7 @@ def test_a_host_is_exempt_in_every_form_that_other_tools_take(listed):
         "api.corp.example:x",
     ],
 )  # fmt: skip
-def test_no_other_host_is(listed):
+def test_no_other_host_is_exempt(listed):
     assert not is_exempt(listed, "https", "api.corp.example", 443)
 
 
@@ -94,7 +94,7 @@ def test_addresses_are_compared_as_addresses_and_names_as_names(listed, host, po
         ({"HTTPS_PROXY": "http://a:1", "REQUEST_METHOD": "GET"}, "a:1"),
     ],
 )
-def test_the_variable_of_the_scheme_counts_and_small_letters_before_capitals(environment, used):
+def test_the_variable_of_the_scheme_is_used_and_lower_case_first(environment, used):
     proxy = choose_proxy(API, environment)
     assert (proxy and proxy.address) == used
 
@@ -139,7 +139,7 @@ def test_the_systems_proxy_is_used_unless_the_environment_exempts_the_host():
         ("http://:pw@h:1", "http", "h:1", "", "pw"),
     ],
 )
-def test_the_address_of_a_proxy_is_read(value, scheme, address, user, password):
+def test_a_proxy_url_is_parsed(value, scheme, address, user, password):
     proxy = parse_proxy("X", value)
     assert (proxy.scheme, proxy.address, proxy.user) == (scheme, address, user)
     assert (proxy.password and proxy.password.reveal()) == password
@@ -155,7 +155,7 @@ def test_the_address_of_a_proxy_is_read(value, scheme, address, user, password):
         "http://canary..canary:1", "canary:canary",
     ],
 )  # fmt: skip
-def test_what_is_no_address_is_refused_with_its_variable_and_without_its_value(value):
+def test_an_invalid_proxy_url_is_refused_with_its_variable_and_without_its_value(value):
     with pytest.raises(ConfigurationError, match=r"^HTTPS_PROXY (is not the address|names a kind)") as caught:
         choose_proxy(API, {"HTTPS_PROXY": value})
     assert "canary" not in str(caught.value)

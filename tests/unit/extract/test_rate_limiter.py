@@ -14,6 +14,7 @@ from support.grids import one_in
 
 from etl.extract import rate_limiter
 from etl.extract.rate_limiter import RateLimiter
+from etl.stop import Stop
 
 
 class Clock:
@@ -30,6 +31,9 @@ class Clock:
         heapq.heappush(self._sleepers, (self.now + seconds, next(self._numbers), wake))
         self._all_sleep.release()
         wake.acquire()
+
+    def skip(self, seconds: float) -> None:
+        self.now += seconds
 
     def start(self, work) -> None:
         def run() -> None:
@@ -108,9 +112,9 @@ class Simulation:
         self.starts: list[float] = []
         self._random = random.Random(1)
         monkeypatch.setattr(rate_limiter.time, "monotonic", lambda: self.clock.now)
-        stopping = threading.Event()
-        monkeypatch.setattr(stopping, "wait", self.clock.sleep)
-        self.rate_limiter = RateLimiter(max_rate, stopping)
+        self.stop = Stop()
+        monkeypatch.setattr(self.stop, "wait", self.clock.sleep)
+        self.rate_limiter = RateLimiter(max_rate, self.stop)
         for _ in range(threads):
             self.clock.start(self._ask_for_ever)
 
@@ -167,7 +171,7 @@ def test_a_low_limit_is_found_too(monkeypatch, kind):
     assert simulation.run(100) >= 0.85
 
 
-def test_a_limit_by_the_minute_is_used_whole(monkeypatch):
+def test_a_limit_per_minute_is_used_completely(monkeypatch):
     simulation = Simulation(monkeypatch, lambda clock: FixedWindow(clock, 5, seconds=60))
     simulation.run(60)
     assert simulation.run(600) >= 0.85
@@ -218,7 +222,7 @@ def test_the_users_own_rate_is_never_exceeded(monkeypatch):
     assert simulation.taken <= 4 * 200 + 1
 
 
-def test_nor_is_one_that_is_very_low_after_a_refusal(monkeypatch):
+def test_a_very_low_rate_is_not_exceeded_after_a_429(monkeypatch):
     simulation = Simulation(monkeypatch, lambda clock: Bucket(clock, 0.01, burst=1), threads=1, max_rate=0.05)
     simulation.run(1000)
     assert simulation.refused
@@ -226,9 +230,9 @@ def test_nor_is_one_that_is_very_low_after_a_refusal(monkeypatch):
     assert min(gaps) >= 1 / 0.05
 
 
-def test_who_waits_during_a_refusal_is_put_off(monkeypatch):
+def test_threads_that_wait_during_a_429_are_postponed(monkeypatch):
     simulation = Simulation(monkeypatch, lambda clock: Bucket(clock, math.inf, burst=math.inf), threads=0)
-    ours, started = RateLimiter(10, simulation.rate_limiter._stopping), []
+    ours, started = RateLimiter(10, simulation.stop), []
 
     def ask() -> None:
         ours.wait()
@@ -246,7 +250,7 @@ def test_who_waits_during_a_refusal_is_put_off(monkeypatch):
     assert started == [0, pytest.approx(0.21), pytest.approx(0.41)]
 
 
-def test_while_everything_is_refused_all_threads_get_their_turns(monkeypatch):
+def test_while_every_request_gets_a_429_all_threads_get_their_turns(monkeypatch):
     simulation = Simulation(monkeypatch, lambda clock: Bucket(clock, 1, burst=0), threads=0)
     turns = [0, 0, 0, 0]
 
@@ -263,10 +267,10 @@ def test_while_everything_is_refused_all_threads_get_their_turns(monkeypatch):
     assert min(turns) >= max(turns) / 2
 
 
-def test_refusals_of_what_was_sent_before_a_cut_cut_no_further(monkeypatch):
+def test_429s_for_requests_sent_before_a_cut_do_not_cut_again(monkeypatch):
     simulation = Simulation(monkeypatch, lambda clock: Bucket(clock, 100), threads=0, max_rate=100)
     threads = [threading.Thread(target=simulation.rate_limiter.wait) for _ in range(3)]
-    monkeypatch.setattr(simulation.rate_limiter._stopping, "wait", lambda _seconds: True)
+    monkeypatch.setattr(simulation.stop, "wait", simulation.clock.skip)
     for thread in threads:
         thread.start()
         thread.join()
@@ -278,7 +282,7 @@ def test_refusals_of_what_was_sent_before_a_cut_cut_no_further(monkeypatch):
     assert simulation.rate_limiter.rate == rate < 100
 
 
-def test_an_answer_to_what_was_sent_before_a_refusal_ends_no_row_of_refusals(monkeypatch):
+def test_a_success_of_a_request_sent_before_a_429_does_not_end_the_pause(monkeypatch):
     simulation = Simulation(monkeypatch, lambda clock: Bucket(clock, 100), threads=0, max_rate=100)
     ours, rates = simulation.rate_limiter, []
 
@@ -303,7 +307,7 @@ def test_an_answer_to_what_was_sent_before_a_refusal_ends_no_row_of_refusals(mon
     assert rates == [50, pytest.approx(50, abs=0.3)]
 
 
-def test_refusals_without_end_are_not_waited_for_ever_longer(monkeypatch):
+def test_pauses_after_endless_429s_are_limited(monkeypatch):
     simulation = Simulation(monkeypatch, lambda clock: Bucket(clock, 1, burst=0), threads=40)
     simulation.run(2000)
     assert simulation.refused > 1000

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import threading
 
 import pytest
 
@@ -23,7 +22,6 @@ class Details:
     concurrency = 1
 
     def __init__(self, size: int) -> None:
-        self.stopping = threading.Event()
         self.asked = 0
         self._size = size
 
@@ -43,7 +41,7 @@ def settle(pool: DaemonPool, source: Details) -> None:
 
 
 @pytest.mark.parametrize("size, least, most", [(1000, 400, 505), (archive.BATCH_BYTES // 4, 4, 10)])
-def test_answers_wait_for_their_storing_up_to_a_bound(size, least, most):
+def test_results_wait_to_be_stored_up_to_a_limit(size, least, most):
     source = Details(size)
     with DaemonPool(source.concurrency) as pool:
         answers = iter(archive._ResultPrefetcher(source, DUE, pool))

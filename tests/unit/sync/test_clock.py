@@ -43,7 +43,7 @@ def a_clock(newest: dt.datetime | None = None) -> tuple[SourceClock, Machine]:
 
 
 @pytest.mark.parametrize("skew", [*NEAR_OFF, dt.timedelta(0), dt.timedelta(days=-200)])
-def test_a_server_whose_answers_agree_is_believed_however_far_it_is_behind(skew):
+def test_consistent_responses_are_trusted_however_far_behind_they_are(skew):
     clock, machine = a_clock()
     hear(clock, machine, skew, skew, skew)
     assert clock.first_served_at == NOON + SECOND + skew
@@ -52,7 +52,7 @@ def test_a_server_whose_answers_agree_is_believed_however_far_it_is_behind(skew)
 
 @pytest.mark.parametrize("wrong", [*FAR_OFF, *NEAR_OFF])
 @pytest.mark.parametrize("place", [0, 1, 2, 4])
-def test_one_wrong_answer_among_several_tells_no_time(wrong, place):
+def test_one_wrong_date_among_several_is_ignored(wrong, place):
     clock, machine = a_clock(newest=NOON - HOUR)
     skews = [dt.timedelta(0)] * 5
     skews[place] = wrong
@@ -75,7 +75,7 @@ def test_a_server_that_is_days_ahead_needs_a_task_to_confirm_it(skew):
     assert clock.first_served_at == NOON + SECOND + skew
 
 
-def test_an_answer_that_is_older_than_its_own_tasks_tells_no_time():
+def test_a_date_earlier_than_the_tasks_of_its_page_is_ignored():
     clock, machine = a_clock()
     hear(clock, machine, -30 * DAY, newest=NOON - HOUR)
     assert clock.first_served_at is None
@@ -88,7 +88,7 @@ def test_a_task_from_the_far_future_discredits_no_server():
     assert clock.first_served_at == NOON + SECOND
 
 
-def test_without_a_date_this_machine_tells_the_time_and_nothing_bounds_a_creation():
+def test_without_a_date_this_machines_clock_is_used_and_creation_has_no_bounds():
     clock, machine = a_clock()
     hear(clock, machine, None, None)
     assert clock.first_served_at is None
@@ -96,7 +96,7 @@ def test_without_a_date_this_machine_tells_the_time_and_nothing_bounds_a_creatio
     assert clock.created_before() is None
 
 
-def test_an_answer_that_waited_to_be_looked_at_is_dated_by_when_it_came(monkeypatch):
+def test_a_response_processed_late_is_dated_by_its_arrival(monkeypatch):
     """Pages are fetched ahead of time, and may wait for a long commit."""
     clock, machine = a_clock()
     hear(clock, machine, dt.timedelta(0), dt.timedelta(0))
@@ -131,7 +131,7 @@ def test_a_machine_whose_clock_jumps_back_skips_nothing(start, between, jump):
 
 
 @given(instants, instants, instants)
-def test_what_is_covered_never_lies_ahead_of_the_servers_clock(watermark, served_at, now):
+def test_the_covered_time_is_never_ahead_of_the_servers_clock(watermark, served_at, now):
     for set_at in (None, now, watermark):
         covered = covered_until(watermark, set_at, served_at=served_at, now=now, tolerance=TOLERATED_DRIFT)
         assert covered <= served_at

@@ -21,13 +21,13 @@ def test_without_a_watermark_everything_is_read():
     assert plan_window(None, lookback=HOUR, now=None, semantics="gte") is EVERYTHING
 
 
-def test_without_a_verdict_everything_is_read():
+def test_without_known_semantics_everything_is_read():
     watermark = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
     assert plan_window(watermark, lookback=HOUR, now=None, semantics="unknown") is EVERYTHING
 
 
 @pytest.mark.parametrize("semantics", ["lte", "exact", "ignored", "rejected"])
-def test_a_filter_that_cuts_nothing_off_is_not_used(semantics):
+def test_a_filter_that_excludes_nothing_is_not_used(semantics):
     watermark = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
     window = plan_window(watermark, lookback=HOUR, now=None, semantics=semantics)
     assert (window.queries, window.start) == ((), watermark - HOUR)
@@ -45,7 +45,7 @@ def test_a_window_begins_the_lookback_before_the_watermark_or_the_servers_time(w
 @given(
     instants, spans, st.timedeltas(dt.timedelta(0), dt.timedelta(days=40)), st.integers(-14, 14), st.data()
 )
-def test_asked_day_by_day_no_instant_of_the_window_is_left_out_in_any_time_zone(
+def test_day_by_day_no_instant_of_the_window_is_missed_in_any_time_zone(
     watermark, lookback, passed, offset, data
 ):
     now = watermark + passed
@@ -67,6 +67,6 @@ def test_the_watermark_never_falls(watermark, served_at, now, newest):
 
 
 @given(instants, st.none() | instants)
-def test_without_the_servers_clock_a_days_doubt_is_kept_and_the_tasks_own_times(now, newest):
+def test_without_the_servers_clock_the_watermark_stays_a_day_and_the_tasks_times_behind(now, newest):
     reached = next_watermark(None, served_at=None, now=now, newest=newest)
     assert reached == min(now - dt.timedelta(days=1), newest or now)

@@ -1,0 +1,71 @@
+"""Ends a pass over a list that does not get anywhere: one that keeps moving, repeats itself or never ends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from etl.errors import DriftingPages, PageLoop, RunawayScan
+
+if TYPE_CHECKING:
+    from etl.extract.page_slice import PageSlice
+
+MAX_MISSES = 50
+# The first records of slices are landmarks. Drift moves one by a slice or two, not repeatedly by more.
+MAX_LANDMARKS, MAX_DRIFT, MAX_RETURNS = 1000, 2, 20
+# How much longer than its own count a list may get.
+RUNAWAY_FACTOR, RUNAWAY_SLACK = 10, 1_000_000
+
+
+class DriftGuard:
+    """Counts the slices of one pass, and those that did not join the slice before (misses)."""
+
+    def __init__(self) -> None:
+        self.slices = 0
+        self._misses = self._returns = self._read = self._max_count = self._advances = 0
+        self._landmarks: dict[str | bytes, int] = {}
+        self._furthest_id = ""
+
+    def record(self, here: PageSlice, new: int) -> None:
+        """Count a slice with `new` records. Raises PageLoop or RunawayScan."""
+        self.slices += 1
+        if here.last_id and here.last_id > self._furthest_id:
+            self._furthest_id = here.last_id
+            self._advances += 1
+        landmarks = here.keys & self._landmarks.keys()
+        has_returned = any(self.slices - self._landmarks[key] > MAX_DRIFT for key in landmarks)
+        self._returns = self._returns + 1 if has_returned else 0
+        if self._returns > MAX_RETURNS:
+            raise PageLoop(here.request.page)
+        if here.keys and len(self._landmarks) < MAX_LANDMARKS:
+            self._landmarks.setdefault(min(here.keys, key=str), self.slices)
+        self._read += new
+        self._max_count = max(self._max_count, here.page.count or 0)
+        if self._read > RUNAWAY_FACTOR * self._max_count + RUNAWAY_SLACK:
+            raise RunawayScan(
+                f"the API says it has {self._max_count:,} tasks but has listed {self._read:,}, "
+                "and does not end"
+            )
+
+    def miss(self, *, is_ordered: bool, page_size: int) -> None:
+        """Count a slice that did not join. Raises DriftingPages after too many, given the progress made."""
+        self._misses += 1
+        if self._misses > MAX_MISSES + self._progress(is_ordered=is_ordered, page_size=page_size):
+            raise DriftingPages(
+                f"the list of tasks changed {self._misses} times while it was read; "
+                "try again when fewer tasks are being deleted"
+            )
+
+    def restart(self) -> None:
+        """Forget the landmarks: the pass starts again at the top."""
+        self._landmarks.clear()
+
+    def _progress(self, *, is_ordered: bool, page_size: int) -> int:
+        """
+        Return the number of slices that reached further than any before: as many misses are allowed.
+
+        In a list without order that cannot be seen; the number is limited by the length of the list instead.
+        """
+        if is_ordered:
+            return self._advances
+        limit = RUNAWAY_FACTOR * (1 + self._max_count // page_size) if self._max_count else self.slices
+        return min(self.slices, limit)

@@ -1,0 +1,103 @@
+"""
+Cooperative stop: somebody asks, the work notices at its next check, and ends in order.
+
+Nothing is raised from a signal handler or into another thread. See docs/decisions/0013-cooperative-stop.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from etl.errors import Interrupted, Stopped, TimedOut
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+class Stop:
+    """
+    A request to stop, which any thread may make and every thread can see.
+
+    Loops call `check` between their steps, and `wait` instead of sleeping. What cannot check, such as a
+    database statement under way, registers a callback that cancels it.
+    """
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._lock = threading.RLock()
+        self._callbacks: list[Callable[[], object]] = []
+        self._error: Stopped | None = None
+
+    @property
+    def error(self) -> Stopped | None:
+        """What `check` raises; None while nobody has asked to stop."""
+        return self._error
+
+    def is_set(self) -> bool:
+        """Return whether somebody has asked to stop."""
+        return self._error is not None
+
+    def set(self, error: Stopped | None = None) -> None:
+        """
+        Ask to stop, and cancel what has registered for it; only the first request counts.
+
+        Do not call it from a signal handler: the thread that the handler interrupts may hold the locks that
+        are needed here. `etl.cli.signals` calls it from a thread of its own.
+        """
+        with self._lock:
+            if self._error is not None:
+                return
+            self._error = error or Interrupted()
+            self._event.set()
+            for callback in tuple(self._callbacks):
+                callback()
+
+    def check(self) -> None:
+        """Raise Stopped (by default Interrupted) if somebody has asked to stop."""
+        if self._error is not None:
+            raise self._error
+
+    def wait(self, seconds: float) -> None:
+        """Return after so many seconds; raise Stopped as soon as somebody asks to stop."""
+        self._event.wait(min(seconds, threading.TIMEOUT_MAX))
+        self.check()
+
+    @contextlib.contextmanager
+    def on_stop(self, callback: Callable[[], object]) -> Iterator[None]:
+        """
+        Call `callback` once, in the thread that asks to stop, if that happens during this block or before.
+
+        The end of the block waits for a callback under way: none runs after it.
+        """
+        with self._lock:
+            self._callbacks.append(callback)
+            if self._error is not None:
+                callback()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._callbacks.remove(callback)
+
+
+@contextlib.contextmanager
+def stop_of_run(stop: Stop | None, deadline: float | None) -> Iterator[Stop]:
+    """
+    Yield a Stop for one run; it is also set when the caller's `stop` is, and at the deadline.
+
+    `deadline` is on the monotonic clock. A timer enforces it, so that it also cancels a statement under way.
+    """
+    own = Stop()
+    with contextlib.ExitStack() as stack:
+        if stop is not None:
+            stack.enter_context(stop.on_stop(lambda: own.set(stop.error)))
+        if deadline is not None:
+            seconds = max(0.0, deadline - time.monotonic())
+            timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), own.set, [TimedOut(seconds)])
+            timer.daemon = True
+            timer.start()
+            stack.callback(timer.cancel)
+        yield own
