@@ -357,7 +357,7 @@ def test_a_signal_while_postgres_works_on_a_statement(postgres, number):
 def test_a_timeout_ends_a_sync_in_order(scene):
     assert scene.run("db", "upgrade").code == 0
     scene.emulator.behaviour.latency = 60
-    ended = scene.run("sync", "--timeout", "2s", "--json")
+    ended = scene.run("sync", "--timeout", "2s", "--json", retry_for="60s")
     check_end(ended, 1, "timed out after 2.0 s (--timeout): what was loaded is kept")
     assert json.loads(ended.out)["status"] == "interrupted"
     assert scene.runs() == ["interrupted"]
