@@ -124,7 +124,7 @@ MECHANISMS = [
     Mechanism(
         "P6 one writer: all look for the copy in one schema",
         "database/search_path.py",
-        "if schema.has_copy or (schema.may_create and not is_for_others):",
+        "if schema.has_copy or (schema.may_create and not is_superseded):",
         "if schema.has_copy or schema.may_create:",
         "integration/test_postgres_schemas.py",
     ),
