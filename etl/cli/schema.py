@@ -12,7 +12,7 @@ from etl.cli.settings import load_settings
 from etl.json_output import to_json
 
 if TYPE_CHECKING:
-    from etl.relations import Relation
+    from etl.catalog import CatalogEntry
 
 _WIDTH = 100
 
@@ -34,18 +34,18 @@ def schema(*, name: str | None, database_url: str | None, as_json: bool) -> None
 
     With NAME, describe only that table or view. The schema is the same on SQLite and Postgres.
     """
-    from etl.relations import list_relations
+    from etl.catalog import list_catalog
 
-    relations = list_relations()
-    chosen = [relation for relation in relations if name in {None, relation.name}]
+    entries = list_catalog()
+    chosen = [entry for entry in entries if name in {None, entry.name}]
     if not chosen:
-        names = ", ".join(relation.name for relation in relations)
+        names = ", ".join(entry.name for entry in entries)
         raise click.UsageError(f"there is no table or view {name!r}: choose one of {names}")
     if database_url is not None:
         _check(database_url)
     if as_json:
-        for relation in chosen:
-            show(to_json(_as_object(relation)))
+        for entry in chosen:
+            show(to_json(_as_object(entry)))
     else:
         show("\n\n".join(map(_as_text, chosen)))
 
@@ -57,20 +57,20 @@ def _check(database_url: str) -> None:
         pass  # it raises DatabaseError for a database with another schema
 
 
-def _as_object(relation: Relation) -> dict[str, object]:
+def _as_object(entry: CatalogEntry) -> dict[str, object]:
     return {
-        "name": relation.name,
-        "kind": relation.kind,
-        "comment": relation.comment,
-        "columns": relation.sql_types,
+        "name": entry.name,
+        "kind": entry.kind,
+        "comment": entry.comment,
+        "columns": entry.sql_types,
     }
 
 
-def _as_text(relation: Relation) -> str:
-    width = max(map(len, relation.columns))
+def _as_text(entry: CatalogEntry) -> str:
+    width = max(map(len, entry.columns))
     comment = [
         textwrap.fill(paragraph, _WIDTH, initial_indent="  ", subsequent_indent="  ")
-        for paragraph in relation.comment.split("\n\n")
+        for paragraph in entry.comment.split("\n\n")
     ]
-    columns = [f"    {name:{width}}  {kind}" for name, kind in relation.sql_types.items()]
-    return "\n".join([f"{relation.kind} {relation.name}", *comment, *columns])
+    columns = [f"    {name:{width}}  {kind}" for name, kind in entry.sql_types.items()]
+    return "\n".join([f"{entry.kind} {entry.name}", *comment, *columns])

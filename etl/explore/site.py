@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from etl.catalog import list_catalog
 from etl.queries import saved_queries
-from etl.relations import list_relations
 
 # The columns whose values are counted beside a table or view.
 FACETS = {
@@ -53,7 +53,7 @@ def site(database: str) -> dict[str, Any]:
     """Return Datasette's metadata for the database with this name."""
     tables: dict[str, dict[str, Any]] = {
         each.name: {"description": each.comment, "facets": FACETS.get(each.name, [])}
-        for each in list_relations()
+        for each in list_catalog()
     }
     for name, column in _SORTED_NEWEST_FIRST.items():
         tables[name]["sort_desc"] = column

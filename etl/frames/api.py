@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 from etl.frames.frame import read_frame
 from etl.frames.selection import TABLE_SELECTIONS, VIEW_SELECTIONS
 from etl.frames.signature import describe, reads
-from etl.views.catalog import VIEWS
+from etl.views.definitions import VIEWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

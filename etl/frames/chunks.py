@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pandas as pd
 import sqlalchemy as sa
 
+from etl.catalog import KNOWN_VALUES
 from etl.database import database_errors, ensure_schema, explain_missing_privileges, reader_settings, reading
 from etl.errors import ConfigurationError
 from etl.frames.dtypes import as_stored, to_array
 from etl.models import METADATA
-from etl.relations import KNOWN_VALUES
 from etl.settings import Settings
 
 if TYPE_CHECKING:

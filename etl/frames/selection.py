@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from etl.catalog import column_kind
 from etl.models import METADATA, Json, UtcDateTime
-from etl.relations import column_kind
-from etl.views.catalog import VIEWS
+from etl.views.definitions import VIEWS
 from etl.views.view import ColumnType, Enumeration
 
 if TYPE_CHECKING:

@@ -61,7 +61,7 @@ class SyncStateRow(Base):
     last_full_at: Mapped[dt.datetime | None]
     # Rows of `tasks` with no `removed_at`, kept up to date so that no run has to count them.
     present_tasks: Mapped[int] = mapped_column(server_default="0")
-    # What the count audit starts from: see etl/sync/count_balance.py.
+    # What the count audit starts from: see etl/sync/count_comparison.py.
     count_bias: Mapped[int] = mapped_column(server_default="0")
     surplus: Mapped[int] = mapped_column(server_default="0")
     # The version of the tokenizer by which all transcripts can be searched: see etl/load/tokenizer.py.

@@ -10,7 +10,7 @@ from etl.errors import NotFound, RequestRefused
 from etl.load.rejected_records import count_rejected
 from etl.load.stored_tasks import count_by_status
 from etl.models import TERMINAL_STATUSES
-from etl.sync.count_balance import CountBalance, is_full_read_due
+from etl.sync.count_comparison import CountComparison, is_full_read_due
 from etl.sync.in_flight import OPEN_STATUSES
 
 if TYPE_CHECKING:
@@ -72,23 +72,23 @@ class CountAudit:
         """
         if has_new:
             self._count = self._ask_count()
-        balance, is_violated = self._balance(removed), False
+        comparison, is_violated = self._compare(removed), False
         for _ in range(MAX_RECOUNTS):
-            if balance is None or not balance.missed:
+            if comparison is None or not comparison.missed:
                 break
             is_violated |= self._reader.read_window(window, {}).is_filter_violated
             self._count = self._ask_count()
-            balance = self._balance(removed)
-        if balance is None:
+            comparison = self._compare(removed)
+        if comparison is None:
             outcome = self._read_everything("the API gives no usable count")
-        elif balance.missed:
-            outcome = self._read_missed(balance, removed)
-        elif self._is_full_read_due(balance):
-            outcome = self._read_everything(f"{balance.deleted:,} tasks were deleted at the source")
+        elif comparison.missed:
+            outcome = self._read_missed(comparison, removed)
+        elif self._is_full_read_due(comparison):
+            outcome = self._read_everything(f"{comparison.deleted:,} tasks were deleted at the source")
         else:
-            self._surplus = balance.deleted
-            waiting = f"{balance.deleted:,} deleted, waiting for a full read"
-            outcome = AuditOutcome(text=waiting if balance.deleted else "agrees")
+            self._surplus = comparison.deleted
+            waiting = f"{comparison.deleted:,} deleted, waiting for a full read"
+            outcome = AuditOutcome(text=waiting if comparison.deleted else "agrees")
         is_contradicted = outcome.contradicts_filter or is_violated
         return dataclasses.replace(outcome, contradicts_filter=is_contradicted)
 
@@ -102,34 +102,34 @@ class CountAudit:
         """
         if is_complete:
             before, self._count = self._count, self._ask_count()
-            balance = self._balance(missing)
-            if balance is not None and self._count == before:
-                self._bias, self._surplus = self._bias + balance.difference, 0
-            elif balance is not None:
-                self._surplus = balance.deleted
+            comparison = self._compare(missing)
+            if comparison is not None and self._count == before:
+                self._bias, self._surplus = self._bias + comparison.difference, 0
+            elif comparison is not None:
+                self._surplus = comparison.deleted
             else:
                 self._surplus = self._here(missing) - self._bias
             if self._bias and self._bias != self._state.count_bias:
                 logger.warning("a complete read shows that the API's count is off by %d", -self._bias)
         return dataclasses.replace(self._state, count_bias=self._bias, surplus=self._surplus)
 
-    def _balance(self, removed: int) -> CountBalance | None:
+    def _compare(self, removed: int) -> CountComparison | None:
         if self._count is None:
             return None
         surplus = max(0, self._surplus - removed)
-        return CountBalance(here=self._here(removed), there=self._count, bias=self._bias, surplus=surplus)
+        return CountComparison(here=self._here(removed), there=self._count, bias=self._bias, surplus=surplus)
 
     def _here(self, removed: int) -> int:
         with self._connection.begin():
             return self._loader.present - removed + count_rejected(self._connection)
 
-    def _is_full_read_due(self, balance: CountBalance) -> bool:
+    def _is_full_read_due(self, comparison: CountComparison) -> bool:
         now = self._loader.observation().observed_at
-        return is_full_read_due(balance, self._state, now=now, audit_every=self._audit_every)
+        return is_full_read_due(comparison, self._state, now=now, audit_every=self._audit_every)
 
-    def _read_missed(self, balance: CountBalance, removed: int) -> AuditOutcome:
+    def _read_missed(self, comparison: CountComparison, removed: int) -> AuditOutcome:
         """Read the lists of the statuses of which the source has more; if that is not all, everything."""
-        logger.warning("%d tasks of the source are missing here; reading on", balance.missed)
+        logger.warning("%d tasks of the source are missing here; reading on", comparison.missed)
         with self._connection.begin():
             here = count_by_status(self._connection)
         for status in (*OPEN_STATUSES, *TERMINAL_STATUSES):
@@ -138,11 +138,13 @@ class CountAudit:
                 self._reader.read_list({"status": status})
         self._loader.flush()
         self._count = self._ask_count()
-        settled = self._balance(removed)
+        settled = self._compare(removed)
         if settled is not None and not settled.missed:
             self._surplus = settled.deleted
-            return AuditOutcome(text=f"{balance.missed:,} missed, found by status", contradicts_filter=True)
-        outcome = self._read_everything(f"{balance.missed:,} tasks were missed")
+            return AuditOutcome(
+                text=f"{comparison.missed:,} missed, found by status", contradicts_filter=True
+            )
+        outcome = self._read_everything(f"{comparison.missed:,} tasks were missed")
         return dataclasses.replace(outcome, contradicts_filter=True)
 
     def _read_everything(self, reason: str) -> AuditOutcome:

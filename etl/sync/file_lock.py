@@ -78,7 +78,7 @@ class _HeldLock:
         self._database, self._mode = database, mode
 
     def take(self, descriptor: int) -> None:
-        """Give the file the database's permissions, and write the holder into it."""
+        """Set the permissions of the database on the file, and write the holder into it."""
         self._descriptor = descriptor
         # Nothing depends on either, and the disk may be full.
         with contextlib.suppress(OSError):

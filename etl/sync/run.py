@@ -27,7 +27,7 @@ from etl.sync.archive import archive_results
 from etl.sync.batch import BatchLoader
 from etl.sync.clock import SourceClock
 from etl.sync.count_audit import AuditOutcome
-from etl.sync.count_balance import is_suspicious
+from etl.sync.count_comparison import is_suspicious
 from etl.sync.run_parts import RunParts, build_parts
 from etl.sync.run_record import RunRecord
 from etl.sync.runs import save_counters

@@ -15,7 +15,7 @@ import string
 import textwrap
 from pathlib import Path
 
-from etl.views.catalog import VIEWS
+from etl.views.definitions import VIEWS
 
 # In the order of creation.
 NAMES = tuple(VIEWS)

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def nursery() -> Iterator[Nursery]:
-    """Give a place from which processes are forked that have loaded the program."""
+    """Yield a place from which processes are forked that have loaded the program."""
     with Nursery() as nursery:
         yield nursery
 
 
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[Sandboxed]:
-    """Give a place from which processes of other users are forked; that takes the rights of root."""
+    """Yield a place from which processes of other users are forked; that takes the rights of root."""
     reason = missing()
     if reason is not None:
         give_up(reason)
@@ -44,7 +44,7 @@ def sandbox() -> Iterator[Sandboxed]:
 
 @pytest.fixture(scope="session")
 def bare_box() -> Iterator[Sandboxed]:
-    """Give the like, in which only one folder can be written, and there is none for temporary files."""
+    """Yield the like, in which only one folder can be written, and there is none for temporary files."""
     reason = missing()
     if reason is not None:
         give_up(reason)
@@ -63,13 +63,13 @@ def emulator() -> Iterator[Emulator]:
 
 @pytest.fixture
 def command(nursery: Nursery, emulator: Emulator, database_url: str) -> Command:
-    """Give the command with an empty database, first on SQLite, then on Postgres."""
+    """Return the command with an empty database, first on SQLite, then on Postgres."""
     return Command(nursery, environment_for(emulator, database_url))
 
 
 @pytest.fixture
 def sqlite_command(nursery: Nursery, emulator: Emulator, tmp_path: object) -> Command:
-    """Give the command with a database on SQLite that is not there yet, in an empty folder."""
+    """Return the command with a database on SQLite that is not there yet, in an empty folder."""
     return Command(nursery, environment_for(emulator, f"sqlite:///{tmp_path}/tasks.db"))
 
 

@@ -185,7 +185,7 @@ def add_trigger(database_url: str, event: str, body: str) -> None:
 
 @pytest.fixture
 def full(postgres) -> Scene:
-    """Give a database that has room for ten results and no more."""
+    """Return a database that has room for ten results and no more."""
     message = "'could not extend file: No space left on device' USING ERRCODE = '53100'"
     body = f"IF (SELECT count(*) FROM task_results) > 10 THEN RAISE {message}; END IF"
     add_trigger(postgres.database_url, "INSERT ON task_results", body)

@@ -15,8 +15,8 @@ from support.absent import give_up
 from support.worlds import query, sync_while_it_changes
 
 from etl import views
+from etl.catalog import list_catalog
 from etl.database import open_engine
-from etl.relations import list_relations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 PAGE = (Path(__file__).parents[2] / "docs" / "duckdb.md").read_text(encoding="utf-8")
 ATTACH, FROM_TABLE, FROM_VIEW, FROM_FILE = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
 (EXPORT,) = re.findall(r"```console\ngcore-etl (.*?)\n```", PAGE)
-TABLES = [each.name for each in list_relations() if each.kind == "table"]
-COLUMNS = {each.name: each.sql_types for each in list_relations()}
+TABLES = [each.name for each in list_catalog() if each.kind == "table"]
+COLUMNS = {each.name: each.sql_types for each in list_catalog()}
 # These count from now.
 TIME_DEPENDENT = {"age_seconds", "unchanged_seconds", "days_left"}
 CASTS = {"integer": "BIGINT", "double precision": "DOUBLE"}

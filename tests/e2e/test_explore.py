@@ -25,11 +25,11 @@ from support.stored import store_task
 from support.worlds import query, sync_while_it_changes
 
 from etl import queries
+from etl.catalog import list_catalog
 from etl.cli import explore as command
 from etl.database import open_engine, reading
 from etl.explore.site import FACETS
 from etl.explore.task_pages import RELATED_TABLES
-from etl.relations import list_relations
 from etl.search import search
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 QUESTIONS = queries.saved_queries()
-RELATIONS = list_relations()
+RELATIONS = list_catalog()
 HOSTILE = "a/<b>&~?%"
 # There is no TLS here, and loading certificates takes long.
 fetch = functools.partial(httpx.get, verify=False, timeout=PATIENCE)

@@ -65,7 +65,7 @@ def a_varied_world() -> World:
 
 
 def known_states(world: World) -> dict[str, tuple[str, int | None]]:
-    """Give the truth about every task with a usable id."""
+    """Return the truth about every task with a usable id."""
     true = true_states(world)
     return {task_id: true[task_id] for task_id, task in world.tasks.items() if task.raw is None}
 

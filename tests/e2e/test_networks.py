@@ -25,7 +25,7 @@ def authority(tmp_path: Path) -> Authority:
 
 
 def gave_up(line: str, start: str) -> bool:
-    """Tell whether a line begins like this and then says how often it was tried."""
+    """Return whether a line begins like this and then says how often it was tried."""
     return line.startswith(f"Error: {LISTED}{start} (gave up after try ")
 
 

@@ -66,7 +66,7 @@ ODD = {
 
 @pytest.fixture
 def at(nursery, emulator):
-    """Give the command with the database of a path."""
+    """Return the command with the database of a path."""
     return lambda path: Command(nursery, environment_for(emulator, f"sqlite:///{quote(os.fsencode(path))}"))
 
 

@@ -310,7 +310,7 @@ IDS = {name: an_id(2 * number) for number, name in enumerate(CASES)}
 
 
 def a_bad_world() -> World:
-    """Give a world in which each bad record stands before and behind a sound one."""
+    """Return a world in which each bad record stands before and behind a sound one."""
     records = []
     for name, (said, columns) in CASES.items():
         members = said if isinstance(said, bytes) else said.encode()
@@ -330,7 +330,7 @@ def a_world_with(records: list[bytes]) -> World:
 
 
 def read_tasks(url: str) -> dict[str, dict[str, Any]]:
-    """Give the columns of each task that the API decides, as far as they are not null."""
+    """Return the columns of each task that the API decides, as far as they are not null."""
     columns = [TASKS.c.task_id, *(TASKS.c[name] for name in CONTENT)]
     with reading(url) as connection:
         rows = [dict(row) for row in connection.execute(sa.select(*columns)).mappings()]

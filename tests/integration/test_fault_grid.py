@@ -130,7 +130,7 @@ def no_certificates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Emulator, Path]]:
-    """Give the server, six hours on, and the database of a sync before that."""
+    """Yield the server, six hours on, and the database of a sync before that."""
     path = tmp_path_factory.mktemp("grid") / "tasks.db"
     with serve(a_world(40, arrivals_per_hour=5), Behaviour(page_cap=PAGE)) as emulator:
         prepare(emulator, f"sqlite:///{path}")
@@ -277,7 +277,7 @@ def test_where_pages_cannot_overlap_a_fault_leaves_no_hole_either(emulator, grid
 
 @pytest.fixture
 def postgres(postgres_databases: PostgresDatabases) -> Iterator[tuple[Emulator, str]]:
-    """Give a server, and a database that a sync of six hours ago has filled."""
+    """Yield a server, and a database that a sync of six hours ago has filled."""
     with contextlib.ExitStack() as stack:
         url = stack.enter_context(postgres_databases.migrated())
         world = a_world(40, arrivals_per_hour=5)

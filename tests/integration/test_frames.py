@@ -25,7 +25,7 @@ from etl.errors import ConfigurationError, NoTablesError
 from etl.models import API_FIELDS, DETECTIONS, METADATA, RUNS, SUBTITLES, TASKS, FieldKind
 from etl.sync.api import run_sync, writing
 from etl.sync.options import SyncOptions
-from etl.views.catalog import VIEWS
+from etl.views.definitions import VIEWS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

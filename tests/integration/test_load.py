@@ -32,7 +32,7 @@ STATUSES = (None, "", "RECEIVED", "PENDING", "STARTED", "RETRY", "SUCCESS", "FAI
 
 @pytest.fixture
 def connection(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """Give a connection inside one transaction."""
+    """Yield a connection inside one transaction."""
     with engine.begin() as connection:
         yield connection
 
@@ -56,7 +56,7 @@ def stored(connection: sa.Connection, task_id: str = "t") -> sa.RowMapping:
 
 
 def history(connection: sa.Connection, task_id: str = "t") -> list[tuple]:
-    """Give the events of a task: what happened, the state before and the state then."""
+    """Return the events of a task: what happened, the state before and the state then."""
     columns = ("event", "previous_status", "previous_progress", "status", "progress")
     query = sa.select(*(HISTORY.c[name] for name in columns)).where(HISTORY.c.task_id == task_id)
     return [tuple(row) for row in connection.execute(query.order_by(HISTORY.c.history_id))]

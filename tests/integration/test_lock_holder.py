@@ -38,7 +38,7 @@ def url(postgres_databases) -> Iterator[str]:
 
 
 def told(url: str) -> str:
-    """Give the line of whoever comes second."""
+    """Return the line of whoever comes second."""
     with pytest.raises(SyncRunning) as caught, writing(url):
         pass
     assert (caught.value.exit_code, "\n" in str(caught.value)) == (75, False)

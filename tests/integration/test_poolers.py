@@ -62,7 +62,7 @@ def hold_sessions(url: str, number: int, stack: contextlib.ExitStack) -> list[ps
 
 
 def warm(url: str, number: int) -> None:
-    """Give the pool this number of idle sessions."""
+    """Open and close this many sessions, which then are idle in the pool."""
     with contextlib.ExitStack() as stack:
         hold_sessions(url, number, stack)
 

@@ -58,7 +58,7 @@ def collecting_scans() -> Iterator[tuple[list[str], list[str]]]:
 
 
 def scanned(connection: sa.Connection, statement: str, parameters: Any = ()) -> set[str]:
-    """Give the growing tables that a statement goes through from end to end."""
+    """Return the growing tables that a statement goes through from end to end."""
     cursor = connection.connection.cursor()
     try:
         if connection.dialect.name == "sqlite":

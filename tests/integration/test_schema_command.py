@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from click.testing import CliRunner
 from support.worlds import query
 
+from etl.catalog import list_catalog
 from etl.cli import cli
 from etl.database import open_engine
-from etl.relations import list_relations
 from etl.views.view import ColumnType
 
 # What Postgres calls the types of the catalog.
@@ -33,13 +33,13 @@ def test_the_description_matches_both_databases(databases):
         with engine.connect() as connection:
             found = sa.inspect(connection)
             names = {*found.get_table_names(), *found.get_view_names()}
-            for each in list_relations():
+            for each in list_catalog():
                 in_database = {column["name"] for column in found.get_columns(each.name)}
                 assert in_database == set(each.columns), each.name
                 assert each.comment.startswith(("One row", "The state", "A ")), each.name
         engine.dispose()
     # The rest belongs to Alembic and to the full-text search.
-    others = names - {each.name for each in list_relations()}
+    others = names - {each.name for each in list_catalog()}
     assert all(name == "alembic_version" or name.startswith("transcript_words") for name in others), others
 
 
@@ -50,7 +50,7 @@ def test_postgres_has_the_types_and_comments_of_the_catalog(postgres_databases):
     )
     with postgres_databases.migrated() as url:
         comments = dict(query(url, "SELECT relname, obj_description(oid) FROM pg_class WHERE relkind = 'v'"))
-        for each in list_relations():
+        for each in list_catalog():
             stored = dict(query(url, columns.format(each.name)))
             for name, kind in each.sql_types.items():
                 assert stored[name] in ON_POSTGRES[kind], (each.name, name)
@@ -65,7 +65,7 @@ def test_a_day_is_text_for_a_query():
 def test_the_command_prints_all_or_one_and_lists_the_choices():
     runner = CliRunner()
     lines = runner.invoke(cli, ["schema", "--json"]).stdout.splitlines()
-    assert [json.loads(line)["name"] for line in lines] == [each.name for each in list_relations()]
+    assert [json.loads(line)["name"] for line in lines] == [each.name for each in list_catalog()]
     assert {tuple(json.loads(line)) for line in lines} == {("name", "kind", "comment", "columns")}
     shown = runner.invoke(cli, ["schema", "stalls"]).stdout
     assert shown.startswith("view stalls\n  One row per task in flight")

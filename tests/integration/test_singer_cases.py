@@ -153,7 +153,7 @@ def exact(value: Any) -> Any:
 
 
 def stored(url: str) -> dict[str, dict[str, Any]]:
-    """Give every stored task, whole."""
+    """Return every stored task, whole."""
     columns = [column for column in TASKS.columns if column.name not in APART]
     with reading(url) as connection:
         rows = [dict(row) for row in connection.execute(sa.select(*columns)).mappings()]
@@ -174,7 +174,7 @@ def a_row(task_id: str, *, first_seen_at: dt.datetime = NOW, **columns: Any) -> 
 
 
 def told(url: str, task_id: str) -> list[tuple]:
-    """Give the history of a task."""
+    """Return the history of a task."""
     names = ("event", "previous_status", "previous_progress", "status", "progress")
     found = sa.select(*(HISTORY.c[name] for name in names)).where(HISTORY.c.task_id == task_id)
     with reading(url) as connection:

@@ -37,7 +37,7 @@ def emulator() -> Iterator[Emulator]:
 
 
 def dump(database_url: str) -> dict[str, list[tuple]]:
-    """Give every row of every table that holds data."""
+    """Return every row of every table that holds data."""
     return {table: sorted(query(database_url, f"SELECT * FROM {table}"), key=repr) for table in DATA_TABLES}
 
 

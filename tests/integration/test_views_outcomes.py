@@ -11,9 +11,9 @@ from sqlalchemy import insert, update
 from support.stored import NOON, after, read_view, store_result, store_task
 
 from etl import views
+from etl.catalog import list_catalog
 from etl.models import HISTORY, RUNS, STATE, SUBTITLES
 from etl.queries import saved_queries
-from etl.relations import list_relations
 
 DAY = 86_400
 ROOT = Path(__file__).parents[2]
@@ -99,7 +99,7 @@ def test_a_video_is_at_least_as_long_as_its_transcript(connection):
 def test_nothing_calls_processing_time_billed_time():
     described = " ".join(views.comment_of(name) for name in views.NAMES)
     asked = " ".join(f"{each.title} {each.note} {each.sql}" for each in saved_queries())
-    columns = {column for each in list_relations() for column in each.columns}
+    columns = {column for each in list_catalog() for column in each.columns}
     assert not [column for column in columns if "bill" in column or "cost" in column]
     assert not re.search(r"\bbilled\b|billed_|what a minute costs", f"{described} {asked}")
     told = [ROOT / "README.md", *ROOT.glob("docs/*.*"), *ROOT.glob("notebooks/*.ipynb")]

@@ -83,7 +83,7 @@ def run(*options: str, **environment: str) -> Result:
 
 
 def without_time(text: str) -> list[str]:
-    """Give the lines without the time that each begins with."""
+    """Return the lines without the time that each begins with."""
     lines = text.splitlines()
     assert [line for line in lines if not re.match(TIME, line)] == []
     return [re.sub(f"^{TIME} +", "", line) for line in lines]

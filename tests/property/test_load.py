@@ -100,7 +100,7 @@ def read(connection: sa.Connection, table: sa.Table, order: str) -> list[dict[st
 
 
 def loaded(engine: sa.Engine, happened: list, cuts: list[bool]) -> tuple[list[dict], list[dict]]:
-    """Give the tasks and the history that loading leaves behind, and leave nothing behind."""
+    """Return the tasks and the history that loading leaves behind, and leave nothing behind."""
     with engine.connect() as connection:
         transaction = connection.begin()
         load(connection, batches(happened, cuts))
@@ -110,7 +110,7 @@ def loaded(engine: sa.Engine, happened: list, cuts: list[bool]) -> tuple[list[di
 
 
 def unlike(row: dict[str, Any]) -> dict[str, Any]:
-    """Give what batching may not change, with JSON as text: `true` is not 1."""
+    """Return what batching may not change, with JSON as text: `true` is not 1."""
     return {
         name: json.dumps(value, sort_keys=True) if isinstance(value, dict) else value
         for name, value in row.items()
@@ -217,7 +217,7 @@ def exact(value: Any) -> Any:
 
 
 def read_back(name: str, value: Any, row: dict[str, Any], extra: dict[str, Any]) -> Any:
-    """Give what is stored for a member of a record, as it was sent if its column says the same."""
+    """Return what is stored for a member of a record, as it was sent if its column says the same."""
     originals = extra.get(ORIGINALS, {})
     if (kept := originals.get(json.dumps(name)[1:-1])) is not None:
         return json.loads(kept)[name]

@@ -48,7 +48,7 @@ RARELY = st.integers(0, 9).map(lambda number: number == 9)
 
 
 def some_of(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
-    """Give objects that have some of these fields, seldom an odd value, and seldom an unknown field."""
+    """Return objects that have some of these fields, seldom an odd value, and seldom an unknown field."""
     usual = st.fixed_dictionaries({}, optional=fields)
     odd = st.dictionaries(st.sampled_from([*fields, "unknown"]), ODD, max_size=1)
     return st.builds(lambda one, other, is_odd: one | other if is_odd else one, usual, odd, RARELY)

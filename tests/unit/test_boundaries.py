@@ -14,7 +14,7 @@ LIBRARIES = ("httpcore", "httpx", "socksio", "ssl", "zlib")
 
 
 def private_names(source: str) -> list[str]:
-    """Give what a module takes of these libraries although its name begins with an underscore."""
+    """Return what a module takes of these libraries although its name begins with an underscore."""
     tree = ast.parse(source)
     found = []
     for node in ast.walk(tree):
@@ -34,7 +34,7 @@ def private_names(source: str) -> list[str]:
 
 
 def inherited_private_names(source: str) -> list[str]:
-    """Give the private attributes of itself that a class of such a library uses and does not make itself."""
+    """Return the private attributes of a library class that a subclass uses without defining them."""
     found = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ClassDef) and any(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def names(trust) -> set[str]:
-    """Give who is trusted, as far as it is loaded already."""
+    """Return who is trusted, as far as it is loaded already."""
     return {str(dict(pair[0] for pair in each["subject"])) for each in trust.context.get_ca_certs()}
 
 

@@ -20,7 +20,7 @@ ID = "aafe70c6-0000-0000-0000-327b65f7670f"
 
 
 def parse(**fields: object) -> SimpleNamespace:
-    """Give what is read, by the names of the columns."""
+    """Return what is read, by the names of the columns."""
     task = decode_task(json.dumps({"task_id": ID, **fields}).encode())
     return SimpleNamespace(task_id=task.task_id, **task.as_dict())
 

@@ -119,7 +119,7 @@ class Simulation:
             self.clock.start(self._ask_for_ever)
 
     def run(self, seconds: float) -> float:
-        """Give the part of the server's limit that was used."""
+        """Return the part of the server's limit that was used."""
         self.taken = self.refused = 0
         self.clock.run(seconds)
         return self.taken / (self.server.limit * seconds)

@@ -10,7 +10,7 @@ import pytest
 from etl import frames
 from etl.frames.frame import read_frame
 from etl.frames.signature import FrameOptions
-from etl.views.catalog import VIEWS
+from etl.views.definitions import VIEWS
 
 TABLES = ("tasks", "task_history", "results", "subtitles", "detections", "runs")
 

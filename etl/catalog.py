@@ -18,7 +18,7 @@ from etl.enums import (
     TaskType,
 )
 from etl.models import METADATA, Json, UtcDateTime
-from etl.views import catalog
+from etl.views import definitions
 from etl.views.view import ColumnType, Enumeration
 
 if TYPE_CHECKING:
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
 # The values that are known in advance, in their natural order; the API may add others.
 _VOCABULARIES: dict[Enumeration, type[StrEnum] | tuple[()]] = {
-    catalog.TASK_NAME: TaskType,
-    catalog.STATUS: TaskStatus,
-    catalog.CATEGORY: Category,
-    catalog.AUDIO_LANGUAGE: (),
+    definitions.TASK_NAME: TaskType,
+    definitions.STATUS: TaskStatus,
+    definitions.CATEGORY: Category,
+    definitions.AUDIO_LANGUAGE: (),
     Enumeration(("tasks.subtitles_language",)): (),
-    catalog.OBSERVED_STATUS: TaskStatus,
+    definitions.OBSERVED_STATUS: TaskStatus,
     Enumeration(("task_history.event",)): HistoryEvent,
-    catalog.RESULT_STATE: ResultState,
+    definitions.RESULT_STATE: ResultState,
     Enumeration(("task_results.kind",)): ResultKind,
     Enumeration(("detections.label",)): (),
     Enumeration(("sync_runs.mode",)): RunMode,
@@ -59,7 +59,7 @@ _TYPES: tuple[tuple[type[TypeEngine[Any]], ColumnType], ...] = (
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Relation:
+class CatalogEntry:
     """A table or view; `comment` says what a row is."""
 
     name: str
@@ -73,10 +73,10 @@ class Relation:
         return {name: kind.sql_name for name, kind in self.columns.items()}
 
 
-def list_relations() -> list[Relation]:
+def list_catalog() -> list[CatalogEntry]:
     """Return the tables and then the views, in the order of creation."""
     tables = [
-        Relation(
+        CatalogEntry(
             name=table.name,
             kind="table",
             comment=table.info["comment"],
@@ -85,8 +85,8 @@ def list_relations() -> list[Relation]:
         for table in METADATA.sorted_tables
     ]
     return tables + [
-        Relation(name=view.name, kind="view", comment=view.description, columns=view.columns)
-        for view in catalog.VIEWS.values()
+        CatalogEntry(name=view.name, kind="view", comment=view.description, columns=view.columns)
+        for view in definitions.VIEWS.values()
     ]
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from etl import views
+from etl.catalog import KNOWN_VALUES, list_catalog
 from etl.cli.export import TABLES
 from etl.frames.selection import SELECTIONS
 from etl.models import METADATA
-from etl.relations import KNOWN_VALUES, list_relations
-from etl.views.catalog import VIEWS
+from etl.views.definitions import VIEWS
 from etl.views.view import ColumnType, Enumeration
 
 ROOT = Path(__file__).parents[3]
@@ -87,7 +87,7 @@ def test_the_description_is_the_comment_above_the_query():
 
 
 def test_every_enumeration_has_known_values_and_existing_columns():
-    kinds = {kind for each in list_relations() for kind in each.columns.values()}
+    kinds = {kind for each in list_catalog() for kind in each.columns.values()}
     assert {kind for kind in kinds if isinstance(kind, Enumeration)} == set(KNOWN_VALUES)
     for enumeration in KNOWN_VALUES:
         for path in enumeration.columns:

@@ -25,7 +25,7 @@ SUSPICIOUS_REMOVALS, SUSPICIOUS_FRACTION = 50, 10
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class CountBalance:
+class CountComparison:
     """Both counts at about the same time, and the difference that the last run left unexplained."""
 
     here: int
@@ -50,10 +50,10 @@ class CountBalance:
 
 
 def is_full_read_due(
-    balance: CountBalance, state: SyncState, *, now: dt.datetime, audit_every: dt.timedelta
+    comparison: CountComparison, state: SyncState, *, now: dt.datetime, audit_every: dt.timedelta
 ) -> bool:
     """Return whether the full read that finds deleted tasks is due."""
-    return balance.deleted > 0 and (state.last_full_at is None or now - state.last_full_at >= audit_every)
+    return comparison.deleted > 0 and (state.last_full_at is None or now - state.last_full_at >= audit_every)
 
 
 def is_suspicious(missing: int, present: int) -> bool:
