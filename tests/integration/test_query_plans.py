@@ -85,7 +85,7 @@ def _scanned_by_postgres(node: dict[str, Any], *, reads_one: bool = False) -> It
     kind, is_filtered = node["Node Type"], "Filter" in node
     # Of an index that is gone through for its first entry, one entry is read.
     is_bounded = "Index Cond" in node or (reads_one and not is_filtered)
-    is_whole = kind == "Seq CompleteScan" or (kind.startswith("Index") and not is_bounded)
+    is_whole = kind == "Seq Scan" or (kind.startswith("Index") and not is_bounded)
     name = node.get("Relation Name")
     if name in GROWING and is_whole and node.get("Index Name") not in SMALL_INDEXES:
         yield name
