@@ -280,7 +280,7 @@ def test_an_interrupted_write_without_wal_is_named(build):
         os.chown(path, OWNER, GROUP)
     before = scene.listed()
     line = error_of(scene.stranger("status"), 4)
-    assert f"as {journal} says: run gcore-etl status as uid {OWNER}" in line
+    assert f"left {journal}: run gcore-etl status as uid {OWNER}" in line
     assert scene.listed() == before
     assert scene.owner("status").code == 0
     scene.read("status", scene.stranger)
