@@ -139,7 +139,7 @@ def test_a_name_with_a_zero_byte_is_a_wrong_url(nursery, emulator, tmp_path):
     for command in (*COMMANDS, "doctor"):
         ended = nursery.run(environment, *command.split())
         assert ended.code == 3, ended
-        assert "holds a zero character" in ended.out + ended.err
+        assert "contains a zero character" in ended.out + ended.err
 
 
 @pytest.mark.parametrize("name", ["what?.db", "a#b.db", "100%25.db", "semi;colon & space.db", b"\xff\xfe.db"])
