@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from etl.emulator import World
 
+# The client of the demo's account.
+CLIENT_ID = 2_675
 TASKS, SPAN, SEED = 2000, dt.timedelta(days=30), 7
 ARRIVALS_PER_HOUR = 60.0
 SEARCH_TEXT = "grosse mussen"  # finds "größe" and "müssen": accents are ignored
@@ -72,7 +74,7 @@ QUESTIONS = {
     type=click.Path(dir_okay=False, path_type=Path),
     default="gcore_demo.db",
     show_default=True,
-    help="SQLite file to create. An existing copy in it is replaced.",
+    help="SQLite file to create. The database of an earlier demo is replaced.",
 )
 def demo(*, output: Path) -> None:
     """
@@ -118,18 +120,23 @@ def _command() -> str:
 
 
 def _clear(output: Path) -> None:
-    """Delete an existing copy, as of an earlier demo. Raises UsageError if the file is anything else."""
+    """Delete the database of an earlier demo. Raises UsageError if the file is anything else."""
     from etl.database import reading
+    from etl.sync.state import read_state
+    from etl.sync.status import recent_runs
 
     if not output.exists():
         return
     with reading(f"sqlite:///{output}", any_schema=True) as connection:
-        from etl.sync.status import recent_runs
-
-        if any(not run["version"] for run in recent_runs(connection, limit=1)):
-            raise click.UsageError(
-                f"{output} is not the database of an earlier demo: choose another file with --output"
-            )
+        is_of_demo = (
+            read_state(connection).client_ids <= {CLIENT_ID}
+            and len(list(recent_runs(connection, limit=SYNCS + 1))) <= SYNCS
+        )
+    # A copy of a real account cannot be made again: the API has deleted its older results.
+    if not is_of_demo:
+        raise click.UsageError(
+            f"{output} is not the database of an earlier demo: choose another file with --output"
+        )
     for suffix in ("", "-wal", "-shm"):
         Path(f"{output}{suffix}").unlink(missing_ok=True)
 
@@ -140,7 +147,14 @@ def fill(database_url: str, *, now: dt.datetime) -> None:
     from etl.sync.options import SyncOptions
 
     package = import_emulator()
-    world = package.World.seeded(TASKS, seed=SEED, now=now, span=SPAN, arrivals_per_hour=ARRIVALS_PER_HOUR)
+    world = package.World.seeded(
+        TASKS,
+        seed=SEED,
+        client_id=CLIENT_ID,
+        now=now,
+        span=SPAN,
+        arrivals_per_hour=ARRIVALS_PER_HOUR,
+    )
     with package.serve(world) as server:
         settings = Settings(
             api_key=parse_api_key(server.api_key),
