@@ -197,7 +197,7 @@ def test_results_that_no_sync_will_get_to_in_time_are_warned_of(emulator, databa
     summary = run_sync(settings_for(emulator, database_url, max_results=1), daily)
     assert summary.results_at_risk is not None
     assert 0 < summary.results_at_risk < summary.results_waiting
-    assert f"{summary.results_at_risk:,} of {summary.results_waiting:,} results that wait" in caplog.text
+    assert f"{summary.results_at_risk:,} of {summary.results_waiting:,} pending results" in caplog.text
     caplog.clear()
     summary = run_sync(settings_for(emulator, database_url), daily)
     assert (summary.results_at_risk, summary.results_syncs_left, caplog.text) == (0, 0, "")
