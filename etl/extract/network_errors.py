@@ -84,7 +84,7 @@ def _about_certificate(error: ssl.SSLCertVerificationError, setting: str, source
         advice = (
             "if a company's proxy or server is behind it, set SSL_CERT_FILE to a file with the company's CA"
         )
-    return f"{what}: {advice} (trusted are {source}; SSL_CERT_FILE names others)"
+    return f"{what}: {advice} (trusted: {source}; set SSL_CERT_FILE to trust others)"
 
 
 def _about_tls(error: ssl.SSLError, setting: str, *, is_late: bool) -> str | None:

@@ -1,5 +1,5 @@
 """
-Sockets for httpcore on which no wait outlasts a deadline, or a stop by more than a quarter of a second.
+Sockets for httpcore on which no wait outlasts a deadline, or a stop by more than a tenth of a second.
 
 httpcore limits the time of each read, not their sum: with a byte now and then, a response could take
 forever. It leaves the network to a `NetworkBackend`. The one here checks the clock and the stop in everything
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 _CHUNK = 64 * 1024
 # How often a wait checks the stop.
-_SLICE_SECONDS = 0.25
+_SLICE_SECONDS = 0.1
 # The response of a server that expects TLS to a request without it: an alert, in a record of any version.
 _TLS_ALERT = b"\x15\x03"
 

@@ -71,9 +71,7 @@ class Route:
 
     def __str__(self) -> str:
         way = f"through {self.proxy} ({self.proxy.address})" if self.proxy else "directly, without a proxy"
-        return f"{self.base_url} is asked {way}" + (
-            f"; trusted are {self.trust.source}" if self.trust else ""
-        )
+        return f"{self.base_url} is reached {way}" + (f"; trusted: {self.trust.source}" if self.trust else "")
 
 
 class Transport(httpx.BaseTransport):

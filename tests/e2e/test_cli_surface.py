@@ -31,7 +31,7 @@ SOURCE = (
 COMMANDS = {
     "": "--version",
     "sync": "--full --since --task-name --status --search --task-id --results --no-results --strict --json "
-    f"--allow-mass-removal --allow-account-change --dry-run --wait --no-migrate {SOURCE}",
+    f"--allow-mass-removal --allow-account-change --dry-run --wait --timeout --no-migrate {SOURCE}",
     "watch": f"--every --results --no-results --json {SOURCE}",
     "status": "-d --database-url --json",
     "runs": "-d --database-url --limit --json",
@@ -40,7 +40,7 @@ COMMANDS = {
     "--separator --raw --force -d --database-url",
     "report": "-o --output --since --until -d --database-url",
     "explore": "--host --port --open --no-open --allow-host -d --database-url",
-    "schema": "NAME --json",
+    "schema": "NAME -d --database-url --json",
     "rejected": "",
     "rejected list": "-d --database-url --limit --json",
     "rejected retry": "-d --database-url --wait --json",

@@ -25,8 +25,8 @@ def authority(tmp_path: Path) -> Authority:
 
 
 def gave_up(line: str, start: str) -> bool:
-    """Return whether a line begins like this and then says how often it was tried."""
-    return line.startswith(f"Error: {LISTED}{start} (gave up after try ")
+    """Return whether a line begins like this and ends with the number of attempts."""
+    return line.startswith(f"Error: {LISTED}{start} (gave up after attempt ")
 
 
 def test_a_certificate_of_an_unknown_authority_ends_a_sync_at_once(sqlite_command, emulator, authority):
@@ -35,7 +35,7 @@ def test_a_certificate_of_an_unknown_authority_ends_a_sync_at_once(sqlite_comman
     assert error_of(ended, 3) == (
         f"Error: {url}: the certificate is not trusted (unable to get local issuer certificate): "
         "if a company's proxy or server is behind it, set SSL_CERT_FILE to a file with the company's CA "
-        "(trusted are the certificates of the system and of certifi; SSL_CERT_FILE names others)"
+        "(trusted: the certificates of the system and of certifi; set SSL_CERT_FILE to trust others)"
     )
     assert "trying again" not in ended.err
 
@@ -50,7 +50,7 @@ def test_with_the_authority_a_sync_succeeds_and_doctor_says_which_was_used(
         assert sqlite_command("sync", **environment).code == 0
         ended = sqlite_command("doctor", **environment)
     assert ended.code == 0
-    words = f"network       {url} is asked directly, without a proxy; trusted are the certificates of "
+    words = f"network       {url} is reached directly, without a proxy; trusted: the certificates of "
     assert f"{words}{variable} ({path})" in ended.out
 
 

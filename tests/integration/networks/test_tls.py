@@ -51,7 +51,7 @@ def test_a_certificate_that_is_not_trusted_is_a_matter_of_configuration_at_once(
             line = refused_once(client, CertificateNotTrusted, who, "SSL_CERT_FILE", "not trusted")
     setting = "HTTPS_PROXY" if is_of_proxy else "GCORE_BASE_URL"
     assert all(word.format(setting=setting) in line for word in words), line
-    assert ("(trusted are the certificates of the system" in line) is not is_ca_known
+    assert ("(trusted: the certificates of the system" in line) is not is_ca_known
 
 
 @pytest.mark.parametrize("kind", ["http", "https", "socks5"])

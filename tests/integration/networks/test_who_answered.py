@@ -213,7 +213,7 @@ def test_a_redirect_elsewhere_is_named_and_never_followed(location):
     with (
         raw_server(says(b"", 302, f"Location: {location}")) as url,
         client_at(url) as client,
-        pytest.raises(EtlError, match=r"redirects to (another host|what is no address)") as caught,
+        pytest.raises(EtlError, match=r"redirects to (another host|an invalid URL)") as caught,
     ):
         read(client)
     assert client.requests == 1
@@ -296,9 +296,9 @@ def test_a_key_that_is_sent_unencrypted_to_a_distant_host_is_warned_of_once(url,
 
 
 def test_a_route_says_how_the_api_is_reached(authority):
-    assert str(Route.find("http://h", {})) == "http://h is asked directly, without a proxy"
+    assert str(Route.find("http://h", {})) == "http://h is reached directly, without a proxy"
     environment = {"HTTPS_PROXY": "http://me:canary@p:1", "SSL_CERT_FILE": str(authority.path)}
     assert str(Route.find("https://h", environment)) == (
-        "https://h is asked through the proxy that HTTPS_PROXY names (p:1); "
-        f"trusted are the certificates of SSL_CERT_FILE ({authority.path})"
+        "https://h is reached through the proxy that HTTPS_PROXY names (p:1); "
+        f"trusted: the certificates of SSL_CERT_FILE ({authority.path})"
     )
