@@ -260,7 +260,7 @@ REJECTS: dict[bytes, tuple[str, str | None]] = {
     **dict.fromkeys((b"{}", b'{"status" : "SUCCESS"}', b'{"task_id":null}'), ("no task_id", None)),
     **dict.fromkeys((b'{"task_id":""}', rb'{"task_id":"a\q"}'), ("no task_id", None)),
     **{
-        b'{"task_id":%s}' % value: ("task_id is no text", None)
+        b'{"task_id":%s}' % value: ("task_id is not text", None)
         for value in (b"7", b"7.5", b"true", b'["a"]', b'{"a":1}', b"NaN", b"1e999", DIGITS_5000.encode())
     },
     b'{"task_id":"%s"}' % (b"x" * 256): ("task_id is longer than 255 characters", None),

@@ -123,18 +123,18 @@ def test_the_queue_at_each_sync_matches_the_status_spans(request, kind):
             for sync, tasks in sorted(expected.items())
         ]
         if kind == "postgres":
-            drawn = connection.exec_driver_sql(asked["panel The queue at each sync"]).all()
+            drawn = connection.exec_driver_sql(asked["panel Queue at each sync"]).all()
             assert sorted(drawn) == sorted(
                 (at, status, tasks) for (_, at), each in expected.items() for status, tasks in each.items()
             )
-            part = queries("postgresql", since=NOW - 50 * STEP)["panel The queue at each sync"]
+            part = queries("postgresql", since=NOW - 50 * STEP)["panel Queue at each sync"]
             since = NOW - 50 * STEP
             assert connection.exec_driver_sql(part).all() == [row for row in drawn if row[0] >= since]
 
 
 def test_a_panel_reads_only_the_history_of_tasks_in_flight_in_its_range(postgres_copies):
     """A month of the dashboard must not take longer because the copy is a year old."""
-    for title in ("The queue at each sync", "Time in each status"):
+    for title in ("Queue at each sync", "Time in each status"):
         spent = []
         for engine in postgres_copies:
             query = queries("postgresql", since=NOW - 200 * STEP)[f"panel {title}"]

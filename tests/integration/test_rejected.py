@@ -92,7 +92,7 @@ def test_a_record_that_is_set_aside_is_listed_with_its_whole_text(database_url, 
         run_sync(settings_for(emulator, database_url), SyncOptions(with_results=False))
     (listed,) = map(json.loads, run("rejected", "list", "-d", database_url, "--json").splitlines())
     assert listed["raw"] == raw.decode("utf-8", "backslashreplace")
-    assert listed["reason"].startswith(("no task_id", "task_id is no text"))
+    assert listed["reason"].startswith(("no task_id", "task_id is not text"))
     assert "task_id" in run("rejected", "list", "-d", database_url)
 
 
