@@ -339,7 +339,7 @@ def test_a_signal_while_another_sync_is_waited_for(scene, number):
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_between_two_syncs_of_a_watch(scene, number):
     child = scene.start("watch", "--every", "1h")
-    wait_until(lambda: "succeeded" in child.said(), "the first sync ends")
+    wait_until(lambda: "sync finished" in child.said(), "the first sync ends")
     check_interruption(child, number)
     assert scene.runs() == ["succeeded"]
 

@@ -273,7 +273,7 @@ def test_errors_at_the_start_are_one_line(nursery, url, tmp_path, postgres_datab
     with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = str(taken.getsockname()[1])
         assert "choose another --port" in error_of(run("--port", port, on=url), 3)
-    assert "--host is empty" in error_of(run("--host", "", on=url), 2)
+    assert "'--host': must not be empty" in error_of(run("--host", "", on=url), 2)
     for host in ("no.such.host.invalid", "192.0.2.1", "a" * 100):
         assert f"cannot listen on {host}, port" in (said := error_of(run("--host", host, on=url), 3))
         assert "choose another --host" in said
