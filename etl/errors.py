@@ -16,7 +16,7 @@ EtlError
 │   │   └── UndecodableResult     every response was unreadable
 │   ├── RequestRefused
 │   ├── NotFound              404 or 410, which some callers expect
-│   ├── NotTheApi             a proxy or sign-in page answered instead
+│   ├── NotTheApi             a proxy or sign-in page responded instead
 │   ├── EmptyPage             empty although the list is not; a smaller page may help
 │   ├── UnreadablePage
 │   │   ├── CorruptPage       one record makes it unreadable (in extract.payload)
@@ -35,10 +35,10 @@ EtlError
 │   └── UnsuitableExport      the table lacks this format or filter     exit 2
 ├── RecordsRejected           with --strict: records were rejected      exit 5
 ├── SyncRunning               another sync holds the lock               exit 75
-├── Stopped                   the run ended early, because it was told to
-│   ├── Interrupted               a signal, or its caller, ended it     exit 130 or 143
-│   └── TimedOut                  its deadline passed                   exit 1
-└── RecordError               reject this record and go on              never ends a run
+├── Stopped                   the run was stopped early
+│   ├── Interrupted               by a signal or its caller             exit 130 or 143
+│   └── TimedOut                  by its deadline                       exit 1
+└── RecordError               this record is rejected                   never ends a run
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class ForeignRedirect(ConfigurationError):
 
     def __init__(self, origin: str, target: str) -> None:
         super().__init__(
-            f"{origin} redirects to another host, {target}, which was not sent the key: "
+            f"{origin} redirects to another host, {target}; the key was not sent there: "
             "if the API has moved there, set GCORE_BASE_URL to it; "
             "if it is the sign-in page of a network or proxy, sign in first"
         )
@@ -113,7 +113,7 @@ class ProxyRefused(ConfigurationError):
 
 
 class AccountChanged(ConfigurationError):
-    """The key belongs to a different account than the tasks in this database."""
+    """The key belongs to another account than the tasks in this database."""
 
     def __init__(self, seen: list[int], known: list[int]) -> None:
         self.seen, self.known = seen, known
@@ -145,7 +145,7 @@ class RequestRefused(SourceError):
 
 
 class NotFound(SourceError):
-    """A 404 or 410, which is expected after the last page and for an expired result."""
+    """A 404 or 410, which is expected past the last page and for an expired result."""
 
     def __init__(self, status_code: int, path: str) -> None:
         self.status_code = status_code
@@ -160,7 +160,7 @@ class NotTheApi(SourceError):
     def __init__(self, status_code: int, base_url: str, *, proxy: str = "") -> None:
         self.status_code = status_code
         super().__init__(
-            f"{base_url}: a proxy, firewall or sign-in page answered instead of the API "
+            f"{base_url}: a proxy, firewall or sign-in page responded instead of the API "
             f"(HTML, HTTP {status_code}{f', through {proxy}' if proxy else ''}): "
             "open the address in a browser to see it, and check GCORE_BASE_URL, if it is set"
         )
@@ -170,7 +170,9 @@ class EmptyPage(SourceError):
     """A first page without tasks, from a list that is not empty."""
 
     def __init__(self, count: int | None) -> None:
-        super().__init__("they contain no tasks" + (f", although the count is {count:,}" if count else ""))
+        super().__init__(
+            "the response contains no tasks" + (f", although the count is {count:,}" if count else "")
+        )
 
 
 class UnreadablePage(SourceError):
@@ -182,7 +184,7 @@ class BodyTooLarge(UnreadablePage):
 
 
 class PageLoop(SourceError):
-    """The API returns the same tasks again, whatever page is requested."""
+    """The API returns the same tasks again for every page."""
 
     def __init__(self, page: int) -> None:
         self.page = page
@@ -201,7 +203,7 @@ class DriftingPages(SourceError):
 
 
 class MassRemoval(SourceError):
-    """More tasks are missing than are plausibly deleted, so none is marked as removed."""
+    """So many tasks are missing that deletion is implausible, so none is marked as removed."""
 
     def __init__(self, missing: int, present: int) -> None:
         self.missing, self.present = missing, present
@@ -226,20 +228,20 @@ class SchemaTooNewError(DatabaseError):
 
 
 class SchemaOutdatedError(DatabaseError):
-    """The schema is older than this release, and may not be upgraded now."""
+    """The schema is older than this release, and this command may not upgrade it."""
 
 
 class ForeignTablesError(DatabaseError):
-    """The database contains tables with our names that another program created."""
+    """The database contains tables with our names that were created by another program."""
 
 
 class TransactionPooler(DatabaseError):
-    """A pooler may give each transaction another session, so that session locks do not work."""
+    """A pooler may run each transaction in another session, so session locks do not work."""
 
     def __init__(self) -> None:
         super().__init__(
-            "the database is behind a pooler, such as PgBouncer in transaction mode, that may "
-            "give each transaction another session, so that the lock against a second writer does not work: "
+            "the database is behind a pooler, such as PgBouncer in transaction mode, that may run each "
+            "transaction in another session, so the lock that excludes a second writer does not work: "
             "connect to Postgres directly, or use a pool in session mode"
         )
 
@@ -267,11 +269,11 @@ class SyncRunning(EtlError):
 
 
 class Stopped(EtlError):
-    """The run was told to stop. What was loaded stays; the next run continues from there."""
+    """The run was stopped. Loaded data is kept, and the next run continues from there."""
 
 
 class Interrupted(Stopped):
-    """A signal, or the caller, told the run to stop; `note` says what that leaves behind."""
+    """A signal or the caller stopped the run; `note` describes the resulting state."""
 
     def __init__(self, signal_number: int = signal.SIGINT, note: str = "") -> None:
         self.signal_number = signal_number
@@ -292,7 +294,7 @@ class TimedOut(Stopped):
 
 
 class RecordError(EtlError):
-    """One record cannot be loaded; it is rejected, and the run goes on."""
+    """One record cannot be loaded; it is rejected, and the run continues."""
 
 
 def _clients(numbers: list[int]) -> str:

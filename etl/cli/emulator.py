@@ -102,7 +102,7 @@ def _switch_options(function: Callable[..., Any]) -> Callable[..., Any]:
     type=FloatRange(0, _MAX_RATE),
     default=1.0,
     show_default=True,
-    help="Speed of the emulated clock: its seconds per real second.",
+    help="Speed of the emulated clock, in emulated seconds per second.",
 )
 @click.option(
     "--page-cap",

@@ -35,7 +35,7 @@ SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", ",": ",", ";": ";"}
     type=click.Choice(FORMATS),
     help="Output format.  [default: the suffix of the file, else ndjson]",
 )
-@click.option("--since", type=Date(), help="Only rows from this day or time on.")
+@click.option("--since", type=Date(), help="Only rows from this day or time onwards.")
 @click.option("--until", type=Date(), help="Only rows before this day or time.")
 @click.option(
     "--task-name",

@@ -19,7 +19,7 @@ allow_host_option = click.option(
     "allowed",
     type=HostName(),
     multiple=True,
-    help="Also answer to this host name, for example behind a proxy. Can be repeated.",
+    help="Also accept this host name, for example behind a proxy. Can be repeated.",
 )
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     help="File to write; - for standard output.",
 )
 @click.option("--since", type=Date(), help="First day, in UTC.  [default: 30 days ago]")
-@click.option("--until", type=Date(), help="Day after the last one, in UTC.  [default: tomorrow]")
+@click.option("--until", type=Date(), help="First day after the period, in UTC.  [default: tomorrow]")
 @database_option
 def report(
     *, output: Path, since: dt.datetime | None, until: dt.datetime | None, database_url: str | None

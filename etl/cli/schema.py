@@ -26,11 +26,11 @@ _WIDTH = 100
     help="Check that this database has the schema of this release.  [default: no database is read]",
 )
 @click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON object per table or view, one on each line."
+    "--json", "as_json", is_flag=True, help="Print one JSON object per table or view, one per line."
 )
 def schema(*, name: str | None, database_url: str | None, as_json: bool) -> None:
     """
-    Describe the tables and views: what a row is, and the columns with their types.
+    Describe the tables and views: what each row represents, and the columns with their types.
 
     With NAME, describe only that table or view. The schema is the same on SQLite and Postgres.
     """

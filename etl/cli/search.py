@@ -27,7 +27,7 @@ MAX_HITS = 1000
     "--limit", type=click.IntRange(1, MAX_HITS), default=10, show_default=True, help="Maximum number of hits."
 )
 @database_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per hit, one on each line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per hit, one per line.")
 def search(  # noqa: PLR0913
     *,
     text: str,

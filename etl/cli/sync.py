@@ -47,7 +47,7 @@ def source_options(function: F) -> F:
             setting_option(
                 "--date-filter",
                 name="date_filter",
-                help="What the API's date_created filter compares; auto detects it.",
+                help="Semantics of the API's date_created filter; auto detects them.",
             ),
         )
     ):
@@ -66,7 +66,7 @@ results_option = click.option(
 
 @click.command(epilog=EPILOG)
 @click.option("--full", "is_full", is_flag=True, help="Read all tasks, and mark deleted ones as removed.")
-@click.option("--since", type=Date(), help="Read tasks created since this date or timestamp again.")
+@click.option("--since", type=Date(), help="Re-read tasks created since this date or timestamp.")
 @click.option("--task-name", type=TaskNameFilter(), help="Only tasks of this type.")
 @click.option("--status", type=FilterValue(), help="Only tasks with this status, such as FAILURE.")
 @click.option(
@@ -78,7 +78,7 @@ results_option = click.option(
 @click.option("--strict", is_flag=True, help="Exit with 5 if a record was rejected.")
 @click.option("--allow-mass-removal", is_flag=True, help="Allow marking most tasks as removed.")
 @click.option(
-    "--allow-account-change", is_flag=True, help="Switch this copy to the account of the API key for good."
+    "--allow-account-change", is_flag=True, help="Permanently switch this copy to the account of the API key."
 )
 @click.option("--dry-run", "dry_run", is_flag=True, help="Read and compare, but write nothing.")
 @click.option("--wait", is_flag=True, help="Wait for a running sync to finish.")

@@ -1,8 +1,8 @@
 """
-Detection of connection poolers, and of those that do not keep a client's session.
+Detection of connection poolers, and of poolers that do not keep a client's session.
 
-In transaction mode a pooler such as PgBouncer runs each transaction in whichever session is free. But
-the writer's lock and its temporary tables belong to one session, and settings would leak to other clients.
+In transaction mode, a pooler such as PgBouncer runs each transaction in any free session. But the writer's
+lock and its temporary tables belong to one session, and settings would leak to other clients.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def detect_pooler(connection: Connection) -> bool:
 
     mine = cast("PostgresConnection", connection.connection.driver_connection)
     try:
-        # A pooler invents the process ids that it reports to its clients.
+        # A pooler reports made-up process ids to its clients.
         backend = _ask(mine, _BACKEND, must_answer=True)
         if backend == mine.info.backend_pid:
             return False
@@ -58,8 +58,8 @@ def _keeps_session(mine: PostgresConnection, backend: int | None, connection: Co
     """
     Return whether the connection keeps the session of this backend process.
 
-    A second connection occupies a session in each round. If the first one keeps its session, the two never
-    have the same backend. If not, they do sooner or later, or the first one has moved to another backend.
+    A second connection occupies a session in each round. If the first connection keeps its session, the two
+    never have the same backend. Otherwise they eventually do, or the first one moves to another backend.
     """
     with _second_connection(connection) as other:
         for number in range(_ROUNDS):
@@ -69,7 +69,7 @@ def _keeps_session(mine: PostgresConnection, backend: int | None, connection: Co
             if other_backend is None:
                 return is_kept
             _ask(other, b"ROLLBACK")
-            # Most poolers reuse the session that was used last, some the one that has been idle longest.
+            # Most poolers reuse the most recently used session, some the least recently used one.
             if is_kept and number % 2:
                 time.sleep(_RESET_SECONDS)
                 is_kept = _ask(mine, _BACKEND) == backend
@@ -80,7 +80,7 @@ def _keeps_session(mine: PostgresConnection, backend: int | None, connection: Co
 
 @contextlib.contextmanager
 def _second_connection(connection: Connection) -> Iterator[PostgresConnection]:
-    """Yield one more connection, and discard it afterwards: it may still be waiting for an answer."""
+    """Yield one more connection, and discard it afterwards: it may still be waiting for a response."""
     other = connection.engine.raw_connection()
     try:
         yield cast("PostgresConnection", other.driver_connection)
@@ -90,7 +90,7 @@ def _second_connection(connection: Connection) -> Iterator[PostgresConnection]:
 
 def _ask(connection: PostgresConnection, statements: bytes, *, must_answer: bool = False) -> int | None:
     """
-    Return the number that the statements select; None if the answer takes too long and is not `must_answer`.
+    Return the number that the statements select; None if it takes too long, unless `must_answer`.
 
     They are sent through libpq, because the driver would begin a transaction first.
     """

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-# Tables of every revision. Another program may have one of these names, but not all three.
+# Tables that exist in every revision. Another program may have one of these names, but not all three.
 _CORE_TABLES = ("alembic_version", "task_history", "tasks")
 # A quoted name, in which quotes are doubled, or an unquoted one.
 _ENTRY = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^\s",]+))\s*(?:,|$)')
@@ -45,7 +45,7 @@ _SCHEMAS = sa.text(
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Schema:
-    """A schema of the search path; `is_own` if the path has `$user` instead of its name."""
+    """A schema of the search path; `is_own` if the path contains `$user` instead of its name."""
 
     name: str
     is_own: bool = False
@@ -68,8 +68,8 @@ class Location:
         """
         The schema of the copy; None if there is none and none can be created.
 
-        It is the first one that holds a copy or in which the role may create one. A schema that the path has
-        as `$user` usually exists for other purposes, so a copy in a later schema takes precedence over it.
+        It is the first one that holds a copy or in which the role may create one. A schema named by `$user`
+        usually exists for other purposes, so a copy in a later schema takes precedence over it.
         """
         for number, schema in enumerate(self.schemas):
             is_superseded = schema.is_own and any(other.has_copy for other in self.schemas[number + 1 :])
@@ -110,7 +110,7 @@ class Location:
         if self.encoding != "UTF8":
             raise DatabaseError(
                 f"the database's encoding is {self.encoding}, which cannot hold every character: "
-                "use one created with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
+                "create one with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
             )
         if self.schema is not None and not self.schema.may_use:
             name = quoted(self.schema.name)

@@ -2,7 +2,8 @@
 The Postgres settings that our statements rely on, set for one transaction at a time.
 
 The server, the database, the role, PGOPTIONS and the URL may all change them, and a pooler may share the
-session with other programs. So they are set at the start of each transaction and end with it (SET LOCAL).
+session with other programs. So they are set at the start of each transaction, for that transaction only
+(SET LOCAL).
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def prepare_transaction(connection: Connection, *, is_writer: bool) -> None:
     if _version(connection) >= _FIRST_WITH_TRANSACTION_TIMEOUT:
         settings["transaction_timeout"] = "0"
     location = location_of(connection)
-    # A writer stays in the schema of its lock; a reader follows when the first sync creates the tables.
+    # A writer stays in the schema of its lock; a reader switches when the first sync creates the tables.
     if location is None or not location.is_settled(for_writer=is_writer):
         _set(connection, settings)  # without time limits for `locate`
         location = locate(connection)
@@ -68,9 +69,10 @@ def prepare_transaction(connection: Connection, *, is_writer: bool) -> None:
         connection.info[_LOCATION] = location
     backend, schema = _set(connection, {**settings, "search_path": _search_path(location)})
     if is_writer and location.schema is not None and schema != location.schema.name:
-        # Tables would be created as temporary ones, and lost with the session.
+        # Tables would be created as temporary tables and lost with the session.
         raise DatabaseError(
-            f"schema {location.schema.name} was dropped or renamed, or its privileges were revoked: run again"
+            f"schema {location.schema.name} was dropped or renamed, or its privileges were revoked: "
+            "run the command again"
         )
     if connection.info.get(_BACKEND, backend) != backend:
         raise TransactionPooler
@@ -85,7 +87,7 @@ def location_of(connection: Connection) -> Location | None:
 @contextlib.contextmanager
 def pinned_session(connection: Connection) -> Iterator[None]:
     """
-    Keep the connection's Postgres session during the block, also while it is idle. No effect on SQLite.
+    Keep the connection's Postgres session during the block, even while it is idle. No effect on SQLite.
 
     Raises TransactionPooler if a pooler may replace the session. Behind a pooler, session state is reset at
     the end, because another client gets the session next.
@@ -115,8 +117,8 @@ def reader_settings(connection: Connection) -> Callable[[], AbstractContextManag
     """
     Return a context manager factory that prepares a caller's own connection for reading the copy.
 
-    Each context sets the formats and the search path, and restores the previous values at its end. It needs a
-    transaction. Raises DatabaseError if the database has an unusable encoding or schema.
+    Each context sets the formats and the search path, and restores the previous values at the end. It
+    requires a transaction. Raises DatabaseError if the database has an unusable encoding or schema.
     """
     if location_of(connection) is not None:
         return contextlib.nullcontext
@@ -134,7 +136,7 @@ def _temporary_settings(connection: Connection, wanted: Mapping[str, str]) -> It
     try:
         yield
     finally:
-        # In a failed transaction nothing can be set; its rollback restores the values.
+        # In a failed transaction nothing can be set; the rollback restores the values.
         with contextlib.suppress(DBAPIError):
             _set(connection, before)
 
@@ -152,7 +154,7 @@ def _setting_statement(names: tuple[str, ...]) -> sa.TextClause:
 
 
 def _search_path(location: Location) -> str:
-    """Return the search path of one schema. Temporary tables come last, so none can hide a table of ours."""
+    """Return the search path for a schema. Temporary tables come last, so they cannot hide ours."""
     return "pg_temp" if location.schema is None else f"{quoted(location.schema.name)}, pg_temp"
 
 

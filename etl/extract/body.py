@@ -47,13 +47,13 @@ class Ceiling:
         """Raise BodyTooLarge if these are too many bytes."""
         if size > self.size:
             most = f"the {self.size // MIB} MiB that are read of one {self.what}"
-            raise BodyTooLarge(f"the answer is larger than {most}: {what}")
+            raise BodyTooLarge(f"the response is larger than {most}: {what}")
 
     def check_values(self, values: int) -> None:
         """Raise BodyTooLarge if these are more values than memory should hold."""
         if values > self.values:
             most = f"the {self.values:,} values that are read of one {self.what}"
-            raise BodyTooLarge(f"the answer holds more than {most}: in memory they would take far more")
+            raise BodyTooLarge(f"the response holds more than {most}: in memory they would take far more")
 
 
 # A thousand tasks take up to 5 MB, the transcript of a day of speech 10 MB. A value takes up to 200 bytes of
@@ -120,7 +120,7 @@ def _pieces(sent: Iterable[bytes], headers: dict[str, str], ceiling: Ceiling) ->
     codings = [coding for coding in named if coding not in ("", "identity")]
     if len(codings) > 1 or not _CODINGS.issuperset(codings):
         shown = ", ".join(codings)[:40]
-        raise TransientError(f"the answer is encoded in a way that was not asked for ({shown})")
+        raise TransientError(f"the response has an encoding that was not requested ({shown})")
     inflater = _Inflater(is_gzip="gzip" in codings[0]) if codings else None
     received = 0
     for chunk in sent:
@@ -152,13 +152,13 @@ class _Inflater:
             try:
                 yield from self._inflate(data)
             except zlib.error as error:
-                raise TransientError(f"the answer cannot be decompressed ({error})") from None
+                raise TransientError(f"the response cannot be decompressed ({error})") from None
             data = self._stream.unused_data
 
     def finish(self) -> None:
         """Raise TransientError if the data is incomplete."""
         if (self._pending and self._stream is None) or (self._stream and not self._stream.eof):
-            raise TransientError("the answer cannot be decompressed (its end is missing)")
+            raise TransientError("the response cannot be decompressed (its end is missing)")
 
     def _begins(self, data: bytes) -> bool:
         """Start the next stream; return False if the data is too short to do so, or padding."""

@@ -1,7 +1,7 @@
 """
-One request in, one decoded response out: URL, key, timeouts, status codes to errors.
+HTTP client of the API: adds URL, key and timeouts, decodes responses, turns status codes into errors.
 
-Calls block; threads may share one client.
+Calls block. Threads may share a client.
 """
 
 from __future__ import annotations
@@ -55,19 +55,19 @@ T = TypeVar("T")
 
 TASKS_PATH = "/streaming/ai/tasks"
 READ_TIMEOUT = 30.0
-# Seconds for which a request for one task is retried.
+# How long a request for one task is retried, in seconds.
 DETAIL_PATIENCE = 3.0
 MAX_PAGE_NUMBER = 1_000_000_000
-# Stored in place of a record that is larger than a page may be.
+# Stored in place of a record that is larger than the maximum size of a page.
 TOO_LARGE = b"(too large to be read)"
 _MAX_REDIRECTS = 5
 
 
 class Client:
     """
-    Reads AI tasks from one account; it has no method that writes. Close it, or use it in `with`.
+    Reads AI tasks from one account; it never writes. Close it, or use it as a context manager.
 
-    `stop` belongs to this client: setting it ends every wait and request with Stopped, and so does `close`.
+    `stop` belongs to this client: setting it, or calling `close`, ends every wait and request with Stopped.
     """
 
     def __init__(  # noqa: PLR0913
@@ -112,7 +112,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """End every wait, and close the connections: those in use when their thread returns them."""
+        """End every wait and close the connections; a connection in use is closed when it is returned."""
         self.stop.set()
         self._sessions.close()
 
@@ -127,16 +127,18 @@ class Client:
         """
         Return one page of the list of tasks.
 
-        `filters` are the parameters of the list except `page` (from 1) and `limit`; `patience` is for how
-        many seconds a failed request is retried, `retry_for` by default. Raises NotFound for a 404, which
-        some servers return past the end; CorruptPage if one record of several cannot be decoded, BodyTooLarge
-        if they exceed the maximum size (a single such record is returned as an UnusableRecord); SourceError
-        and ConfigurationError for failures that persist.
+        `filters` are the parameters of the list except `page` (from 1) and `limit`. `patience` is how long a
+        failed request is retried, in seconds; the default is `retry_for`.
+
+        Raises NotFound for a 404, which some servers return past the end; CorruptPage if one of several
+        records cannot be decoded; BodyTooLarge if several records exceed the maximum size; SourceError and
+        ConfigurationError for failures that persist. A single record that is corrupt or too large is returned
+        as an UnusableRecord.
         """
         query = {**filters, "page": str(page), "limit": str(limit)}
 
-        def read(answer: Response) -> Page:
-            return decode_page(answer.body, answer.served_at, answer.received_at)
+        def read(response: Response) -> Page:
+            return decode_page(response.body, response.served_at, response.received_at)
 
         try:
             return self._get(TASKS_PATH, query, OF_PAGE, read, patience=patience)
@@ -145,10 +147,10 @@ class Client:
                 raise
             if page == MAX_PAGE_NUMBER:
                 raise BodyTooLarge(
-                    f"{self.base_url} sends too much whichever page is asked for: {error}: "
-                    "check GCORE_BASE_URL, and whether a proxy changes what the API sends"
+                    f"{self.base_url} sends too much for every page: {error}: "
+                    "check GCORE_BASE_URL, and whether a proxy modifies the responses of the API"
                 ) from error
-            # The record is to blame, unless a page without records is as large.
+            # The record is the cause, unless a page without records is too large as well.
             with contextlib.suppress(NotFound):
                 self.fetch_page(filters, page=MAX_PAGE_NUMBER, limit=1, patience=patience)
             return Page(records=(UnusableRecord(TOO_LARGE, str(error)),))
@@ -170,7 +172,7 @@ class Client:
         """
         path = f"{TASKS_PATH}/{quote(task_id, safe='')}"
         return self._get(
-            path, {}, OF_RESULT, lambda answer: read_detail(answer.body), patience=DETAIL_PATIENCE
+            path, {}, OF_RESULT, lambda response: read_detail(response.body), patience=DETAIL_PATIENCE
         )
 
     def _get(
@@ -183,34 +185,34 @@ class Client:
         patience: float | None,
     ) -> T:
         def attempt(deadline: float) -> T:
-            # Only one thread at a time reads and decodes a large body; this block ends its turn.
+            # Only one thread at a time reads and decodes a large body; leaving this block releases the lock.
             with contextlib.ExitStack() as turn:
-                answer = self._send(path, query, lambda url: self._exchange(url, deadline, ceiling, turn))
-                if answer.status_code == HTTPStatus.TOO_MANY_REQUESTS:
+                response = self._send(path, query, lambda url: self._exchange(url, deadline, ceiling, turn))
+                if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
                     self._limiter.on_throttled()
                 else:
                     self._limiter.on_success()
-                if answer.status_code != HTTPStatus.OK:
-                    self._refuse(answer, path)
+                if response.status_code != HTTPStatus.OK:
+                    self._refuse(response, path)
                 self._is_enabled = True
                 try:
-                    return read(answer)
+                    return read(response)
                 except (CorruptPage, BodyTooLarge):
                     raise
                 except UnreadablePage as error:
-                    words = self._not_the_api(answer) if answer.is_html else error
-                    raise TransientError(str(words)) from error
+                    message = self._not_the_api(response) if response.is_html else error
+                    raise TransientError(str(message)) from error
 
         return self._retrier.call(attempt, f"GET {path}", patience=patience)
 
     def _send(self, path: str, query: Mapping[str, str], exchange: Callable[[str], Response]) -> Response:
         url = f"{self.base_url}{path}" + (f"?{urlencode(query, quote_via=quote)}" if query else "")
         for _ in range(_MAX_REDIRECTS):
-            answer = exchange(url)
-            if answer.location is None:
-                return answer
-            url = self._redirected(url, answer.location)
-        raise SourceError(f"{self.base_url} redirects in circles: check GCORE_BASE_URL")
+            response = exchange(url)
+            if response.location is None:
+                return response
+            url = self._redirected(url, response.location)
+        raise SourceError(f"{self.base_url} redirects too many times: check GCORE_BASE_URL")
 
     def _exchange(self, url: str, deadline: float, ceiling: Ceiling, turn: contextlib.ExitStack) -> Response:
         with self._lock:
@@ -221,8 +223,8 @@ class Client:
                 with session.get(url, deadline=time.monotonic() + left) as reply:
                     return Response(reply, ceiling, lambda: turn.enter_context(self._turn_for_large(session)))
             except session.errors as error:
-                kind, words = explain(error, self.route, session.backend)
-                raise kind(words) from None
+                kind, message = explain(error, self.route, session.backend)
+                raise kind(message) from None
 
     @contextlib.contextmanager
     def _turn_for_large(self, session: Session) -> Iterator[None]:
@@ -246,31 +248,31 @@ class Client:
             raise ForeignRedirect(self.base_url, clean(shown))
         return target
 
-    def _not_the_api(self, answer: Response) -> NotTheApi:
-        return NotTheApi(answer.status_code, self.base_url, proxy=str(self.route.proxy or ""))
+    def _not_the_api(self, response: Response) -> NotTheApi:
+        return NotTheApi(response.status_code, self.base_url, proxy=str(self.route.proxy or ""))
 
-    def _refuse(self, answer: Response, path: str) -> NoReturn:
-        status = answer.status_code
-        message = clean(answer.message())
+    def _refuse(self, response: Response, path: str) -> NoReturn:
+        status = response.status_code
+        detail = clean(response.message())
         if is_transient(status):
-            words = str(self._not_the_api(answer)) if answer.is_html else f"HTTP {status}"
+            message = str(self._not_the_api(response)) if response.is_html else f"HTTP {status}"
             raise TransientError(
-                words + (f" ({message})" if message else ""),
-                parse_retry_after(answer.retry_after, answer.served_at or dt.datetime.now(dt.UTC)),
+                message + (f" ({detail})" if detail else ""),
+                parse_retry_after(response.retry_after, response.served_at or dt.datetime.now(dt.UTC)),
                 is_throttled=status == HTTPStatus.TOO_MANY_REQUESTS,
             )
         if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
-            kind, words = refused_by_proxy(self.route)
-            raise kind(words)
-        if status == HTTPStatus.BAD_REQUEST and wants_https(answer.body):
+            kind, message = refused_by_proxy(self.route)
+            raise kind(message)
+        if status == HTTPStatus.BAD_REQUEST and wants_https(response.body):
             raise TlsRefused(f"{self.base_url} expects TLS on this port: write https:// in GCORE_BASE_URL")
-        if answer.is_html:
-            raise self._not_the_api(answer)
+        if response.is_html:
+            raise self._not_the_api(response)
         if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             raise CredentialsRefused(status, self.base_url)
         if status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
             raise NotFound(status, path)
-        # After a successful response, a 422 is about the request: a page size, a filter.
+        # After a successful response, a 422 refers to the request: its page size or a filter.
         if status == HTTPStatus.UNPROCESSABLE_ENTITY and not self._is_enabled:
-            raise FeatureDisabled(message)
-        raise RequestRefused(status, path, message)
+            raise FeatureDisabled(detail)
+        raise RequestRefused(status, path, detail)

@@ -1,10 +1,10 @@
 """
-A complete scan of a list: one pass if the order proves that it is complete, several if it does not.
+A complete scan of a list: one pass if its order proves that it is complete, otherwise several.
 
-A server may ignore `ordering`. Then records can jump over the cursor unseen, and overlapping pages do not
-show it; the best available proof is two passes in a row that saw the same records. Where pages could not
-overlap, next to a corrupt record or because the server grants only short ones, a second pass is enough: a
-list that changed and changed back at just that moment does not do so twice.
+A server may ignore `ordering`. Records can then move past the cursor unseen, even if pages overlap; the best
+available proof is two consecutive passes that saw the same records. If pages could not overlap, because of a
+corrupt record or because the server only grants short ones, a second pass is enough: a list is unlikely to
+change and change back twice at exactly the same point.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ MAX_PASSES = 6
 
 class CompleteScan:
     """
-    All of one list; iterating yields its pages, some of them several times if one pass proved nothing.
+    All records of one list; iterating yields its pages, repeatedly if one pass does not prove completeness.
 
-    `granted` is the page size that the server turned out to grant, or did when last asked, None while no page
-    was full; `max_page_size` the largest that it accepts, None while it has refused none. Without a filter,
-    the list only ends at a page without new records, because tasks that are not on it are marked as removed.
-    Raises DriftingPages if no two passes in a row agree.
+    `granted` is the page size that the server grants, from this scan or an earlier one; None until a page is
+    full. `max_page_size` is the largest page that it accepts; None if it has refused none. Without a filter,
+    the list only ends at a page without new records, because tasks that are not in it are marked as removed.
+    Raises DriftingPages if no two consecutive passes agree.
     """
 
     def __init__(
@@ -63,16 +63,16 @@ class CompleteScan:
                 return
             before = seen.value
         raise DriftingPages(
-            f"the API does not keep the order it was asked for, and {MAX_PASSES} passes in a row differ; "
+            f"the API does not keep the requested order, and {MAX_PASSES} consecutive passes differ; "
             "try again when fewer tasks are changing"
         )
 
 
 class _Fingerprint:
     """
-    Shows whether two passes saw the same records, in any order, without storing them.
+    A value that is equal for two passes that saw the same records, in any order; it does not store them.
 
-    Python's hashes have 64 bits and differ between processes: nobody can construct two sets that agree.
+    Python's hashes have 64 bits and differ between processes, so collisions cannot be constructed.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Ends a pass over a list that does not get anywhere: one that keeps moving, repeats itself or never ends."""
+"""Ends a pass that makes no progress because the list keeps changing, repeats itself or never ends."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ if TYPE_CHECKING:
     from etl.extract.page_slice import PageSlice
 
 MAX_MISSES = 50
-# The first records of slices are landmarks. Drift moves one by a slice or two, not repeatedly by more.
+# The first record of each slice is a landmark. Page drift moves it by one or two slices, not repeatedly by
+# more.
 MAX_LANDMARKS, MAX_DRIFT, MAX_RETURNS = 1000, 2, 20
-# How much longer than its own count a list may get.
+# How much longer than its own count a list may become.
 RUNAWAY_FACTOR, RUNAWAY_SLACK = 10, 1_000_000
 
 
 class DriftGuard:
-    """Counts the slices of one pass, and those that did not join the slice before (misses)."""
+    """Counts the slices of one pass, and those that did not join the previous slice (misses)."""
 
     def __init__(self) -> None:
         self.slices = 0
@@ -42,12 +43,12 @@ class DriftGuard:
         self._max_count = max(self._max_count, here.page.count or 0)
         if self._read > RUNAWAY_FACTOR * self._max_count + RUNAWAY_SLACK:
             raise RunawayScan(
-                f"the API says it has {self._max_count:,} tasks but has listed {self._read:,}, "
-                "and does not end"
+                f"the API reports {self._max_count:,} tasks but has listed {self._read:,}, "
+                "and the list does not end"
             )
 
     def miss(self, *, is_ordered: bool, page_size: int) -> None:
-        """Count a slice that did not join. Raises DriftingPages after too many, given the progress made."""
+        """Count a slice that did not join. Raises DriftingPages after too many, relative to the progress."""
         self._misses += 1
         if self._misses > MAX_MISSES + self._progress(is_ordered=is_ordered, page_size=page_size):
             raise DriftingPages(
@@ -61,9 +62,9 @@ class DriftGuard:
 
     def _progress(self, *, is_ordered: bool, page_size: int) -> int:
         """
-        Return the number of slices that reached further than any before: as many misses are allowed.
+        Return the number of slices that reached further than all earlier ones; it extends the allowed misses.
 
-        In a list without order that cannot be seen; the number is limited by the length of the list instead.
+        In a list without order this cannot be determined, so the number is limited by the list's length.
         """
         if is_ordered:
             return self._advances

@@ -1,7 +1,7 @@
 """
-Messages for failures between here and the API: the network, a certificate, or a proxy.
+Error messages for network, certificate and proxy failures.
 
-Failures that would persist are ConfigurationErrors, raised at once; the others are retried.
+Permanent failures are ConfigurationErrors and raised at once; the others are retried.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _NOT_TLS = frozenset({
     *("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "PACKET_LENGTH_TOO_LONG"),
     *("RECORD_LAYER_FAILURE", "UNEXPECTED_MESSAGE", "BAD_RECORD_TYPE"),
 })  # fmt: skip
-# Temporary failures, of the peer or on the way.
+# Temporary failures of the peer or the network.
 _PASSING_ALERTS = frozenset({
     *("TLSV1_ALERT_INTERNAL_ERROR", "TLSV1_ALERT_USER_CANCELLED", "SSLV3_ALERT_BAD_RECORD_MAC"),
     *("DECRYPTION_FAILED_OR_BAD_RECORD_MAC", "SSLV3_ALERT_CLOSE_NOTIFY"),
@@ -47,14 +47,14 @@ def explain(error: Exception, route: Route, backend: Backend) -> Failure:
     """Return the class and message of the error to raise for a failure."""
     cause = error.args[0] if error.args and isinstance(error.args[0], OSError) else None
     who = str(route.proxy) if backend.peer_is_proxy else route.base_url
-    # Of a proxy's URL, only host and port may be shown.
+    # Only the host and port of a proxy's URL may be shown.
     where = f"{who} ({route.proxy.address})" if backend.peer_is_proxy and route.proxy else who
     setting = route.proxy.variable if backend.peer_is_proxy and route.proxy else "GCORE_BASE_URL"
     if isinstance(cause, ssl.SSLCertVerificationError):
         source = route.trust.source if route.trust else "no certificates"
         return CertificateNotTrusted, f"{where}: {_about_certificate(cause, setting, source)}"
-    if isinstance(cause, ssl.SSLError) and (words := _about_tls(cause, setting, is_late=_is_late(error))):
-        return TlsRefused, f"{where}: {words}"
+    if isinstance(cause, ssl.SSLError) and (message := _about_tls(cause, setting, is_late=_is_late(error))):
+        return TlsRefused, f"{where}: {message}"
     if isinstance(error, httpcore.RemoteProtocolError) and backend.heard_tls:
         return TlsRefused, f"{where} expects TLS on this port: write https:// in {setting}"
     if route.proxy and (
@@ -70,21 +70,21 @@ def refused_by_proxy(route: Route) -> Failure:
     """Return the class and message of the error to raise for a 407."""
     if route.proxy is not None:
         return _about_proxy("407", route.proxy, route.base_url)
-    words = f"{route.base_url}: a proxy on the way requires a user name and password (HTTP 407)"
-    return ProxyRefused, f"{words}: name it in HTTPS_PROXY as http://user:password@host:port"
+    message = f"{route.base_url}: a proxy on the way requires a user name and password (HTTP 407)"
+    return ProxyRefused, f"{message}: set HTTPS_PROXY to http://user:password@host:port"
 
 
 def _about_certificate(error: ssl.SSLCertVerificationError, setting: str, source: str) -> str:
-    what = f"the certificate is not trusted ({error.verify_message.rstrip('.')})"
+    problem = f"the certificate is not trusted ({error.verify_message.rstrip('.')})"
     if error.verify_code in {_EXPIRED, _NOT_YET_VALID}:
         advice = "check this machine's clock; if it is right, the server's certificate must be renewed"
     elif error.verify_code in {_OTHER_HOST, _OTHER_ADDRESS}:
-        advice = f"check the host in {setting}; a proxy may answer in its place"
+        advice = f"check the host in {setting}; a proxy may be responding in its place"
     else:
         advice = (
-            "if a company's proxy or server is behind it, set SSL_CERT_FILE to a file with the company's CA"
+            "if it belongs to a company's proxy or server, set SSL_CERT_FILE to a file with the company's CA"
         )
-    return f"{what}: {advice} (trusted: {source}; set SSL_CERT_FILE to trust others)"
+    return f"{problem}: {advice} (trusted: {source}; set SSL_CERT_FILE to trust others)"
 
 
 def _about_tls(error: ssl.SSLError, setting: str, *, is_late: bool) -> str | None:
@@ -95,39 +95,41 @@ def _about_tls(error: ssl.SSLError, setting: str, *, is_late: bool) -> str | Non
     if reason in _PASSING_ALERTS or (is_late and not _LATE_REFUSAL.search(reason)):
         return None
     if reason in _NOT_TLS:
-        return f"there is no TLS on this port: check the port in {setting}, or write http:// if that is meant"
+        return (
+            f"there is no TLS on this port: check the port in {setting}, or write http:// if that is intended"
+        )
     shown = reason.replace("_", " ").lower() or "unknown reason"
-    return f"no TLS connection can be agreed on ({shown}): check {setting}, and what inspects TLS on the way"
+    return f"the TLS handshake failed ({shown}): check {setting}, and any proxy that inspects TLS"
 
 
 def _is_late(error: Exception) -> bool:
     return not isinstance(error, httpcore.ConnectError)
 
 
-def _about_proxy(words: str, proxy: Proxy, base_url: str) -> Failure:
+def _about_proxy(text: str, proxy: Proxy, base_url: str) -> Failure:
     """Explain a proxy's response to a connection request: a status, or the text of a SOCKS error."""
-    status = int(match[0]) if (match := re.match(r"\d{3}\b", words)) else None
-    if status == 407 or "sername/password" in words or "Requested" in words:  # noqa: PLR2004
+    status = int(match[0]) if (match := re.match(r"\d{3}\b", text)) else None
+    if status == 407 or "sername/password" in text or "Requested" in text:  # noqa: PLR2004
         if proxy.user or proxy.password:
-            words = f"{proxy} refused the user and the password in {proxy.variable}"
-            return ProxyRefused, f"{words}: check them, and that it accepts Basic authentication"
+            message = f"{proxy} refused the user name and password in {proxy.variable}"
+            return ProxyRefused, f"{message}: check them, and that it accepts Basic authentication"
         url = f"{proxy.scheme}://user:password@host:port"
         return ProxyRefused, f"{proxy} requires a user name and password: set {proxy.variable} to {url}"
-    said = f"HTTP {status}" if status else clean(words.removeprefix(_BEFORE_SOCKS).rstrip("."))
-    is_refusal = "not allowed" in words if status is None else not is_transient(status)
+    reason = f"HTTP {status}" if status else clean(text.removeprefix(_BEFORE_SOCKS).rstrip("."))
+    is_refusal = "not allowed" in text if status is None else not is_transient(status)
     if is_refusal:
-        words = f"{proxy} refuses to connect to {base_url} ({said})"
-        return ProxyRefused, f"{words}: ask whoever runs it to allow that, or name the host in NO_PROXY"
-    return TransientError, f"{proxy} could not connect to {base_url} ({said})"
+        message = f"{proxy} refuses to connect to {base_url} ({reason})"
+        return ProxyRefused, f"{message}: ask its administrator to allow that, or add the host to NO_PROXY"
+    return TransientError, f"{proxy} could not connect to {base_url} ({reason})"
 
 
 def _reason(error: Exception, cause: OSError | None) -> str:
     if isinstance(error, httpcore.ConnectTimeout):
-        return "no connection in time"
+        return "timed out while connecting"
     if isinstance(error, httpcore.TimeoutException):
-        return "no answer in time"
+        return "timed out while waiting for a response"
     if isinstance(cause, ssl.SSLEOFError):
-        return "the connection was closed while TLS was agreed on, which may not be spoken on this port"
+        return "the connection was closed during the TLS handshake; the port may not support TLS"
     if isinstance(cause, socket.gaierror):
         return f"the host name cannot be resolved ({cause.strerror})"
     if cause is not None and cause.errno and not isinstance(cause, ssl.SSLError):

@@ -1,4 +1,4 @@
-"""The requests for the slices of a list, each beginning before the end of the last; a few in advance."""
+"""Requests for overlapping slices of a list, a few of them sent in advance."""
 
 from __future__ import annotations
 
@@ -28,16 +28,17 @@ class PageRequest:
 
     @property
     def end(self) -> int:
-        """The position behind its last record."""
+        """The position after its last record."""
         return self.page * self.limit
 
 
 def overlapping_request(position: int, granted: int) -> PageRequest:
     """
-    Return the request for the page that begins before `position` and reaches furthest beyond it.
+    Return the request for the page that begins before `position` and extends furthest beyond it.
 
-    A page can only begin at a multiple of its limit, and the limit can be any number up to `granted`. A
-    position divisible by all of them (2,520 for limits up to 10) allows no overlap: the page begins there.
+    A page can only begin at a multiple of its limit, and the limit can be any number up to `granted`. If the
+    position is divisible by all of these (2,520 for limits up to 10), no overlap is possible, and the page
+    begins at `position`.
     """
     if position <= 0:
         return PageRequest(1, granted)
@@ -52,11 +53,12 @@ def overlapping_request(position: int, granted: int) -> PageRequest:
 
 
 def fixed_size_request(position: int, size: int) -> PageRequest:
-    """Return the request for the page that holds `position`, if the server decides the page size."""
+    """Return the request for the page that contains `position`, if the server determines the page size."""
     return PageRequest(position // size + 1, size)
 
 
-# Per concurrent request, so many slices may wait to be read: a slow one, or a long commit, delays no other.
+# Number of slices per concurrent request that may wait to be read, so that a slow slice or a long commit does
+# not delay others.
 PREFETCH_FACTOR = 2
 
 
@@ -71,9 +73,9 @@ class Prefetcher:
 
     def take(self, position: int, granted: int, count: int | None) -> tuple[PageRequest, Future[Page]]:
         """
-        Return the request for the slice that joins `position`, and its response; drop those for others.
+        Return the request for the slice that joins `position`, and its response; drop requests for others.
 
-        `count` is the length of the list, as far as it is known; nothing beyond it is requested in advance.
+        `count` is the length of the list, if known; nothing beyond it is requested in advance.
         """
         if not self._queue or self._queue[0][0] != position or self._queue[0][1].limit > granted:
             for _, _, future in self._queue:

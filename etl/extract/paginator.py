@@ -1,12 +1,12 @@
 """
-Reading one list, page by page, without losing what lies between two pages.
+Reads one list page by page without missing records that move between pages.
 
 Each response is one slice of the list at one instant. The list is ordered by `task_id`, which never changes,
-and each slice is requested so that it begins before the end of the last one. If two neighbouring slices share
-a record, nothing that existed throughout can lie between them; if they do not, the paginator steps back.
+and each slice is requested so that it begins before the end of the previous one. If two neighbouring slices
+share a record, no task that existed throughout can lie between them; otherwise the paginator steps back.
 
-A page size that the server refuses is halved until it is granted. Pages of a server that ignores `limit`
-cannot overlap, and prove nothing.
+A page size that the server refuses is halved until the server accepts it. If a server ignores `limit`, its
+pages cannot overlap and prove nothing.
 """
 
 from __future__ import annotations
@@ -35,23 +35,25 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# After so many slices without a surprise, a page twice as long is tried.
+# After this many slices without page drift or errors, try a page twice as long.
 CALM_SLICES = 8
 
 
 class Paginator:
     """
-    One pass over one list; iterating yields pages without the records of the page before.
+    One pass over one list; iterating yields each page without the records of the previous page.
 
-    `granted` is the page size that the server turned out to grant, or did when last asked, `None` while no
-    page was full; `is_ordered` whether the ids came in ascending order, without which nothing is proved;
-    `is_joined` whether each slice shared a record with the one before, and one slice showed the end, so that
-    nothing had to be checked record by record; `slices` their number. Without `is_by_id` the list comes in
-    the server's default order. With `proves_end` only a slice without new records is the end, whatever the
-    server says about its count.
+    - `granted`: the page size that the server grants, from this pass or an earlier one; None until a page is
+      full.
+    - `is_ordered`: whether the ids came in ascending order. If not, the pass proves nothing.
+    - `is_joined`: whether each slice shared a record with the previous one, and one slice showed the end, so
+      that nothing had to be checked record by record.
+    - `slices`: the number of slices read.
+    - `max_page_size`: the largest page that the server accepts; None if it has refused none.
+    - `own_size`: the size of the server's pages, if it ignores `limit`.
 
-    `max_page_size` is the largest page that the server accepts, None while it has refused none; `own_size`
-    the size of its pages, if it ignores `limit`.
+    Without `is_by_id`, the list is read in the server's default order. With `proves_end`, only a slice
+    without new records ends the list, regardless of the server's count.
     """
 
     def __init__(  # noqa: PLR0913
@@ -73,7 +75,7 @@ class Paginator:
         self._filters = {"ordering": "task_id", **filters} if is_by_id else dict(filters)
         self._source, self._list = source, ListSource(source, self._filters)
         self._guard = DriftGuard()
-        # What is requested now, may be requested at most, and was configured or granted.
+        # The limit of the next request, the largest one allowed, and the page size configured or granted.
         self._limit = self._max_limit = self._page_size = own_size or page_size
         self._heeds_limit = False
         self._refused_size = 0
@@ -118,7 +120,7 @@ class Paginator:
                     if self._is_end(here, has_new=bool(new.records)):
                         return
                     if new.records and last.is_called_last and not last.is_full:
-                        # It was not the last one: it was as long as a page can be.
+                        # It was not the last page, but one of the maximum size.
                         self.granted = last.size
                     self._learn(here)
                     last, position, self._stride = here, here.end, 0
@@ -133,9 +135,9 @@ class Paginator:
 
     def _page_of(self, request: PageRequest, future: Future[Page]) -> Page | None:
         """
-        Return the page, or None if it cannot be decoded as a whole and must be requested in smaller parts.
+        Return the page; None if it cannot be decoded as a whole and must be requested in smaller parts.
 
-        A part of one record that still cannot be decoded is the culprit, and becomes an unusable record.
+        If a part with a single record still cannot be decoded, that record becomes an unusable record.
         """
         try:
             return await_result(future)
@@ -146,7 +148,7 @@ class Paginator:
         except BodyTooLarge:
             if self.own_size is not None or request.limit == 1:
                 raise
-            # Pages as long as this one are tried again, but not soon: each may be slow to read.
+            # Pages of this size are tried again, but not soon, because each may be slow to read.
             self._limit_to(request.limit // 2)
         except SIZE_FAILURES as error:
             if not self._halve(request, error):
@@ -166,7 +168,7 @@ class Paginator:
         )
 
     def _halve(self, request: PageRequest, error: SourceError) -> bool:
-        """Halve the page size from now on, and return True, if the size is what the server refused."""
+        """Halve the page size and return True if the server refused the request because of its size."""
         if self.own_size is not None or not is_size_to_blame(
             error, self._source, self._filters, limit=request.limit, is_known=self._refusal is not None
         ):
@@ -176,7 +178,7 @@ class Paginator:
         return True
 
     def _accept_size(self) -> None:
-        """Keep a size that is granted after larger ones were refused."""
+        """Keep a size that the server accepts after it refused larger ones."""
         if self._refusal is None:
             return
         logger.warning(
@@ -190,10 +192,10 @@ class Paginator:
 
     def _has_own_size(self, here: PageSlice, last: PageSlice, position: int) -> bool:
         """
-        Return whether the server returns pages of its own size, so that it is unknown where this one begins.
+        Return whether the server ignores `limit`, so that it is unknown where this slice begins.
 
-        To find out, request a single task, if a page is longer than it should be or shares nothing with the
-        last one.
+        If a page is longer than requested, or shares no record with the previous one, request a single task
+        to find out.
         """
         is_longer = len(here.keys - last.keys) > here.request.limit
         is_apart = position > 0 and here.keys.isdisjoint(last.keys)
@@ -217,7 +219,7 @@ class Paginator:
         return self._holds(joins(self._list, here, last, position, self.own_size))
 
     def _ends_too_soon(self, here: PageSlice, last: PageSlice, position: int) -> bool:
-        """Return whether the slices around an empty one contradict it: a 404 may be a failure."""
+        """Return whether an empty slice is not really the end: a 404 may be a failure."""
         return position > 0 and here.size == 0 and not self._ends_at(position, last)
 
     def _ends_at(self, position: int, last: PageSlice) -> bool:
@@ -238,10 +240,11 @@ class Paginator:
 
     def _is_end(self, here: PageSlice, *, has_new: bool) -> bool:
         """
-        Return whether a slice, which is in its place, reached the end of the list as it was then.
+        Return whether a slice that joins the previous one reached the end of the list.
 
-        An empty one did. A shorter one than requested must be called the last by count and `next`; if it
-        holds new records, it must also be shorter than any page that is granted: `count` may be the page's.
+        An empty slice did. If a slice is shorter than requested, both `count` and `next` must say that it is
+        the last one. If it has new records, it must also be shorter than the granted page size, because some
+        servers return the number of records on the page as `count`.
         """
         if not here.size:
             return True
@@ -253,12 +256,13 @@ class Paginator:
 
     def _step(self, position: int, here: PageSlice, last: PageSlice) -> int:
         """
-        Return where the next slice begins after one that does not join: earlier in the list, or later.
+        Return the position of the next slice after one that does not join.
 
-        Earlier if the list moved up under the cursor, or ended before it; later if this slice belongs before
-        the last one, as the list moved down. The step is half a page, and half as much at every turn. The
-        records of the last slice may be deleted, or anywhere in a list without order. So when no step is
-        left, and there with steps that double, the pass starts again at the top.
+        It is earlier if records before it were deleted, or the list ended before it. It is later if records
+        were inserted, so that this slice belongs before the last one. The first step is half a page, and it
+        is halved at each change of direction. In a list without order, the records of the last slice may be
+        anywhere, so steps go back and double. When no step is left, or the top is reached, the pass starts
+        again at the top.
         """
         self._miss()
         logger.info("page drift", extra={"position": position})
@@ -278,7 +282,7 @@ class Paginator:
         self._guard.miss(is_ordered=self.is_ordered, page_size=self._max_limit)
 
     def _learn(self, here: PageSlice) -> None:
-        """Adapt the page size: a first page shorter than requested, with more behind it, shows it."""
+        """Adapt the page size: a short page that is not the last one shows the granted size."""
         if self.own_size is not None:
             return
         if not here.is_full and here.is_called_last:
@@ -287,7 +291,7 @@ class Paginator:
         limit = here.request.limit
         if not here.is_full or limit == self._page_size:
             self.granted = self._max_limit = min(limit, here.size)
-        # After a corrupt record, or a shorter page, longer ones are tried again step by step.
+        # After a corrupt record or a shorter page, increase the size again step by step.
         self._calm += 1
         if self._calm % CALM_SLICES == 0:
             self._max_limit = min(self.granted or self._page_size, 2 * self._max_limit)

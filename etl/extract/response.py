@@ -56,9 +56,9 @@ class Response:
             return ""
         if not isinstance(body, dict):
             return ""
-        words = str(next((body[name] for name in ("error", "message", "detail") if body.get(name)), ""))
+        message = str(next((body[name] for name in ("error", "message", "detail") if body.get(name)), ""))
         # Control characters may change the terminal, and Postgres rejects NUL.
-        printable = "".join(character if character.isprintable() else " " for character in words)
+        printable = "".join(character if character.isprintable() else " " for character in message)
         return " ".join(printable.split())[:_MAX_MESSAGE]
 
 

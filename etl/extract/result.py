@@ -99,7 +99,7 @@ def _split(body: bytes) -> tuple[TaskPayload, bytes | memoryview]:
         rest = b",".join(b"%b:%b" % (escaped(name).encode(), text) for name, text in members.items())
         task = decode_leniently(b"{%b}" % rest)
     except (RecordError, ValueError) as error:
-        raise UnreadablePage(f"the answer is no task: {error}") from None
+        raise UnreadablePage(f"the response is not a task: {error}") from None
     task = msgspec.structs.replace(task, fingerprint=fingerprint(body), size=len(body), is_detail=True)
     return task, memoryview(raw)
 

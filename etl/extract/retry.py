@@ -1,4 +1,4 @@
-"""Which failures deserve another try, how long to wait, and when to give up."""
+"""Retries of failed requests: which failures are retried, after how long, and when to give up."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ RETRIED_STATUS_CODES = frozenset({408, 425, 429})  # and every 5xx
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Backoff:
-    """How many seconds to wait between two tries: the first wait, doubled up to the longest."""
+    """The wait between two attempts, in seconds: it starts with `first` and doubles up to `longest`."""
 
     first: float = 0.5
     longest: float = 30.0
 
     def choose(self, attempts: int) -> float:
-        """Return the wait after so many failed attempts, with jitter: between half of it and all of it."""
+        """Return the wait after this many failed attempts, with jitter: between half of it and all of it."""
         ceiling = min(self.longest, self.first * 2.0 ** min(attempts - 1, 10))
         return random.uniform(ceiling / 2, ceiling)  # noqa: S311
 
 
 class TransientError(SourceError):
     """
-    A failure that may not happen again. `retry_after` is how many seconds the server asked to wait.
+    A temporary failure. `retry_after` is how many seconds the server asked to wait.
 
     `is_throttled` means that the status was 429: the request itself was valid.
     """
@@ -79,7 +79,7 @@ def parse_retry_after(header: str | None, now: dt.datetime) -> float | None:
 
 class Retrier:
     """
-    Calls a function until it succeeds or `retry_for` has passed; one object serves all threads of a client.
+    Calls a function until it succeeds or `retry_for` has passed. The threads of a client share one object.
 
     `take_turn` is called before each attempt, and may block.
     """
@@ -99,16 +99,16 @@ class Retrier:
         """
         Return what `attempt(deadline)` returns; the deadline is on the monotonic clock.
 
-        Raises Unreachable, with the last failure in its message, when the next attempt would start too late,
-        and Stopped as soon as the run is told to stop. The time counts from the first turn. With `patience`,
-        a failure is retried only within so many seconds, unless its status was 429.
+        Raises Unreachable, with the last failure in its message, if the next attempt would start too late,
+        and Stopped as soon as `stop` is set. The time starts when the rate limiter allows the first attempt.
+        With `patience`, a failure is retried only for that many seconds, unless its status was 429.
         """
         self._wait(0)
         deadline = time.monotonic() + self._seconds
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(TransientError),
             wait=self._choose_wait,
-            # An attempt with hardly any time left would only hide why the earlier ones failed.
+            # An attempt with hardly any time left would only hide why earlier ones failed.
             stop=tenacity.stop_before_delay(0.9 * self._seconds)
             | _StopImpatiently(math.inf if patience is None else patience),
             sleep=self._wait,
@@ -136,7 +136,7 @@ class Retrier:
         self._take_turn()
 
     def _choose_wait(self, state: tenacity.RetryCallState) -> float:
-        """Return what the server asked for plus a little, so that clients do not return together."""
+        """Return the wait that the server asked for, with jitter to spread clients; else the back-off."""
         failure = state.outcome.exception() if state.outcome else None
         asked = getattr(failure, "retry_after", None)
         if asked is not None:
@@ -145,7 +145,7 @@ class Retrier:
 
 
 class _StopImpatiently(tenacity.stop.stop_base):
-    """Gives up if the next attempt would start after so many seconds, unless the last one was throttled."""
+    """Gives up if the next attempt would start after the given seconds, unless the last one was throttled."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds

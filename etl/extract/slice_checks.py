@@ -1,4 +1,4 @@
-"""What two neighbouring slices of a list prove: that nothing lies between them, or that the list ends."""
+"""Checks that nothing lies between two neighbouring slices of a list, and that a slice is the last one."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ if TYPE_CHECKING:
     from etl.extract.page_slice import PageSlice
     from etl.extract.page_source import ListSource
 
-# A list in which records are shown twice ends up to so many positions earlier than it seems to.
+# If a list shows records twice, it may end up to this many positions earlier than it seems to.
 MAX_SHOWN_TWICE = 3
 
 
 class Check(NamedTuple):
     """
-    Whether something holds, and whether that is proved.
+    Whether a condition holds, and whether that is proved.
 
-    Checks of single records prove nothing: between two requests a list may change and change back.
+    Checks of single records prove nothing, because a list may change and change back between two requests.
     """
 
     holds: bool
@@ -25,11 +25,11 @@ class Check(NamedTuple):
 
 def is_misplaced(here: PageSlice, last: PageSlice, position: int) -> bool:
     """
-    Return whether it is unknown where a slice begins: it is shorter than requested, and not the last one.
+    Return whether the position of a slice is unknown, because it is shorter than requested but not the last.
 
-    A server that grants less than before counts its pages by what it grants now; that only makes no
-    difference at the top. A slice that shows neither a new record nor the end of the last slice does not end
-    the list, even if its count fits by chance.
+    If a server grants smaller pages than before, page numbers refer to the smaller size; only the first page
+    still begins at the same position. A slice with neither a new record nor the last record of the previous
+    slice does not end the list, even if its count happens to match.
     """
     if position == 0 or here.size == 0 or here.is_full:
         return False
@@ -42,9 +42,9 @@ def joins(source: ListSource, here: PageSlice, last: PageSlice, position: int, o
     """
     Check that nothing can lie between a slice and the last one; a slice from the top always joins.
 
-    If no page size makes the two overlap, the record before the slice is requested by itself. Records
-    without an id may look alike; if the slices share only such records, the last task must still be where it
-    was.
+    If no page size makes the two overlap, the record before the slice is requested on its own. Records
+    without an id may be identical; if the slices share only such records, the last task must still be at its
+    previous position.
     """
     if here.request.start == 0:
         return Check(holds=True)
@@ -67,9 +67,10 @@ def ends_at(  # noqa: PLR0913
     granted: int | None,
 ) -> Check:
     """
-    Check that the list ends at a position, behind the last slice: with one more slice, or record by record.
+    Check that the list ends at a position, after the last slice: with one more slice, or record by record.
 
-    A server may grant no larger slice, and a list that shows a record twice ends sooner than it seems to.
+    The second way is needed if the server grants no larger slice, or if the list shows a record twice and so
+    ends earlier than it seems to.
     """
     max_size = max(granted or 0, last.size) if own_size is None and last.size else 0
     shown = source.slice_around(position, max_size)

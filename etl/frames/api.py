@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @reads(TABLE_SELECTIONS["tasks"])
 def tasks() -> None:
     """
-    Return the tasks in their present state, one row per task, sorted by `task_id`.
+    Return the tasks in their current state, one row per task, sorted by `task_id`.
 
     `since` and `until` compare `started_at`, or `first_seen_at` if the task has not started.
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from etl.models import DETAIL_DUE, RESULT_DUE, RESULTS, TASKS, ResultState, TaskStatus
 
-# The API keeps a result for "one month", which it does not define.
+# The API keeps a result for "one month", without defining the number of days.
 MIN_RETENTION, MAX_RETENTION = dt.timedelta(days=30), dt.timedelta(days=31)
 # Results that may be deleted within this time come first.
 _URGENT_WITHIN = dt.timedelta(days=3)
@@ -19,11 +19,11 @@ _URGENT_WITHIN = dt.timedelta(days=3)
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class DueResult:
     """
-    A finished task to be fetched; `finished_at` is when it finished, or the latest time that is possible.
+    A finished task to be fetched; `finished_at` is when it finished, or the latest possible time.
 
     `is_detail_only`: only the processing times in its details are missing, the result is not. `is_retry`: it
-    was fetched before, and the task has not run since. `is_early`: its next attempt is not due yet, so an
-    answer without a result changes nothing.
+    was fetched before, and the task has not run since. `is_early`: its next attempt is not due yet, so a
+    response without a result changes nothing.
     """
 
     task_id: str

@@ -74,7 +74,7 @@ class TaskWriter:
     """Writes rows and their history events, encoded for the driver. The caller owns the transaction."""
 
     def __init__(self, connection: sa.Connection, observation: Observation) -> None:
-        self._connection, self._sighting = connection, observation
+        self._connection, self._observation = connection, observation
         self._encoder = encoder_for(connection)
         self._now = self._encoder.instant(observation.observed_at)
 
@@ -89,11 +89,11 @@ class TaskWriter:
         else:
             last_row = self._connection.scalar(_LAST_ROW)
             insert_rows(self._connection, TASKS, _NAMES, rows)
-            seen = {"seen_in": self._sighting.run_id, "seen_at": self._sighting.observed_at}
+            seen = {"seen_in": self._observation.run_id, "seen_at": self._observation.observed_at}
             self._connection.execute(_DISCOVERED, {**seen, "last_row": last_row})
 
     def update(self, changes: list[tuple[TaskPayload, sa.RowMapping]]) -> None:
-        """Update stored tasks, each given with its row."""
+        """Update stored tasks; each comes with its stored row."""
         rows, events = [], []
         back = [payload.task_id for payload, known in changes if known["removed_at"] is not None]
         archived = _archived(self._connection, back)
@@ -108,7 +108,7 @@ class TaskWriter:
         self._record(events)
 
     def _new_row(self, payload: TaskPayload) -> Row:
-        observation = self._sighting
+        observation = self._observation
         bounds = creation_bounds(payload.started_at, observation.created_after, observation.created_before)
         row = self._row(
             payload,
@@ -121,7 +121,7 @@ class TaskWriter:
         return (*row, self._now)
 
     def _changed_row(self, payload: TaskPayload, known: sa.RowMapping, *, is_archived: bool) -> Row:
-        observation, instant = self._sighting, self._encoder.instant
+        observation, instant = self._observation, self._encoder.instant
         detail = detail_after(payload, known)
         content = completed(payload.as_dict(), detail)
         after = max(filter(None, (observation.created_after, known["created_after"])), default=None)
@@ -170,7 +170,7 @@ class TaskWriter:
     def _event(
         self, payload: TaskPayload, event: HistoryEvent, status: str | None, progress: int | None
     ) -> Row:
-        run_id = self._sighting.run_id
+        run_id = self._observation.run_id
         return (
             *(payload.task_id, run_id, self._now, event.value),
             *(payload.status, payload.progress, status, progress),
@@ -185,7 +185,7 @@ def _has_result(status: str | None) -> bool:
 
 
 def _is_detail_due(payload: TaskPayload) -> bool:
-    """Return whether to fetch the task's own page: no list shows its times, and it has no result."""
+    """Return whether to fetch a final task by id: it has no result, and the list does not show its times."""
     is_final = payload.status in TERMINAL_STATUSES and not _has_result(payload.status)
     return is_final and not payload.has_times and not payload.is_detail
 

@@ -1,13 +1,13 @@
 """
-The tokenizer of the transcript search, the same for both databases.
+The tokenizer for transcript search, which is the same for both databases.
 
-Neither database splits Chinese or Thai, and each folds letters in its own way; so both are given finished
-tokens. Tokens have no case, width or accents. In scripts without spaces between words, and in Korean, where
-endings are attached to words, tokens are bigrams: every two neighbouring characters, and the last character
-alone. Any part of a text in such a script is then a sequence of bigrams.
+Neither database splits Chinese or Thai into words, and each folds letters differently, so both receive
+finished tokens. Tokens ignore case, width and accents. In scripts without spaces between words, and in
+Korean, where endings are attached to words, tokens are bigrams: every pair of neighbouring characters, and
+the last character on its own. Any part of a text in such a script is then a sequence of bigrams.
 
-A word with an apostrophe is found with or without the apostrophe. If each side may be a word as well
-(l'homme, John's, İstanbul'da), the token of the whole word is followed by those of its parts.
+A word with an apostrophe is found with or without the apostrophe. If each side may be a word as
+well (l'homme, John's, İstanbul'da), the token of the whole word is followed by those of its parts.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # Stored with the index: after a change of the tokenizer, the next sync indexes all transcripts again.
 VERSION = 2
-# Longer tokens are truncated: no index takes words of any length.
+# Longer tokens are truncated, because index entries have a maximum length.
 MAX_TOKEN_LENGTH = 60
 
 _WORD = re.compile(r"\S+")
@@ -53,9 +53,9 @@ def tokenize(text: str, *, is_partial: bool = False) -> list[str]:
     """
     Return the tokens of a text, in order.
 
-    If the text `is_partial`, more characters may follow in the text searched for. Then a last character in
-    an unspaced script is no token by itself, unless it is the only one, and a last word with an apostrophe
-    is the whole word only, without its parts.
+    With `is_partial`, the text is part of a longer one, so more characters may follow. A final character in
+    an unspaced script is then not a token of its own, unless it is the only one, and a final word with an
+    apostrophe yields only the token of the whole word.
     """
     if text.isascii() and not may_have_apostrophe(text):
         return [word[:MAX_TOKEN_LENGTH] for word in _ASCII_WORDS.findall(text.lower())]
@@ -84,8 +84,8 @@ def token_spans(text: str) -> list[Token]:
     """
     Return the tokens of a text with their start and end in `text` itself, before folding.
 
-    Characters are folded one by one, each with its combining marks. Where folding them together has another
-    result, as with decomposed Korean syllables, a token differs from the one of `tokenize`.
+    Characters are folded one by one, each with its combining marks. If folding them together has a different
+    result, as with decomposed Korean syllables, a token differs from that of `tokenize`.
     """
     if text.isascii():
         return list(_iter_tokens(normalize_separators(fold(text))))

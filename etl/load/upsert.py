@@ -1,8 +1,8 @@
 """
-Upserts of tasks, with the history events of their changes.
+Upserts tasks, and records their changes as history events.
 
 The caller owns the transaction and is the only writer, so rows that are read here cannot change before the
-commit; and only rows that differ are written.
+commit. Only rows that differ are written.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def upsert_tasks(
     latest = {payload.task_id: payload for payload in payloads}
     new, unlike = _compare(connection, latest)
     stored = _rows(connection, unlike)
-    # In the order of the source, so that the events are the same whatever the database's order is.
+    # In the order of the source, so that the order of events does not depend on the database.
     unlike_rows = (stored[task_id] for task_id in unlike)
     changed = [row for row in unlike_rows if row["removed_at"] is not None or _differs(latest, row)]
     counts = UpsertCounts(
@@ -61,13 +61,13 @@ def upsert_tasks(
 
 
 def are_stored(connection: sa.Connection, payloads: Iterable[TaskPayload]) -> bool:
-    """Return whether all of these are stored, not removed, and unchanged to the byte."""
+    """Return whether all of these are stored, not removed, and byte-for-byte unchanged."""
     new, unlike = _compare(connection, {payload.task_id: payload for payload in payloads})
     return not new and not unlike
 
 
 def _compare(connection: sa.Connection, latest: Mapping[str, TaskPayload]) -> tuple[list[str], list[str]]:
-    """Return the ids that are not stored, and those that are removed or whose record differs in any byte."""
+    """Return the ids that are not stored, and those that are removed or whose record differs."""
     stored = _present_hashes(connection, latest)
     given = {task_id: payload.fingerprint for task_id, payload in latest.items()}
     if stored == given:
@@ -78,21 +78,21 @@ def _compare(connection: sa.Connection, latest: Mapping[str, TaskPayload]) -> tu
 
 def _present_hashes(connection: sa.Connection, task_ids: Collection[str]) -> dict[str, bytes | None]:
     """
-    Return the fingerprint of each stored task, None if it is removed; others may be among them.
+    Return the fingerprint of each stored task, None if it is removed; other tasks may be included.
 
-    In an ordered batch the stored ids between the first and the last are usually those of the batch, and one
-    range scan is faster than many lookups. SQLite sorts by code points, as Python does; Postgres by the
-    collation of the database.
+    In an ordered batch, the stored ids between the first and the last are usually those of the batch, and one
+    range scan is faster than many lookups. SQLite sorts by code points, as Python does; Postgres sorts by the
+    collation of the database, so it uses lookups.
     """
     if not task_ids:
         return {}
     present_hash = sa.case((TASKS.c.removed_at.is_(None), TASKS.c.payload_hash))
     query = sa.select(TASKS.c.task_id, present_hash)
     if connection.dialect.name == "sqlite":
-        most = 2 * len(task_ids)
+        limit = 2 * len(task_ids)
         is_between = TASKS.c.task_id.between(min(task_ids), max(task_ids))
-        between = fetch_pairs(connection, query.where(is_between).limit(most))
-        if len(between) < most:
+        between = fetch_pairs(connection, query.where(is_between).limit(limit))
+        if len(between) < limit:
             return between
     return fetch_pairs(connection, query.where(is_any_of(connection, TASKS.c.task_id, task_ids)))
 

@@ -1,5 +1,5 @@
 """
-The tables, as declarative classes. `migrations/` alone creates them; a test holds the two together.
+The tables, as declarative classes. Only `migrations/` creates them; a test compares the two.
 
     from sqlalchemy import select
     from sqlalchemy.orm import Session

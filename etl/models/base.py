@@ -28,7 +28,7 @@ NAMING_CONVENTION = {
     "ck": "ck_%(table_name)s_%(constraint_name)s",
     "pk": "pk_%(table_name)s",
 }
-# SQLite numbers rows by itself only where the column is an INTEGER, which there holds 64 bits anyway.
+# SQLite generates row numbers only for an INTEGER column, which has 64 bits there anyway.
 BigSerial = BigInteger().with_variant(Integer(), "sqlite")
 
 _encode_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
@@ -45,13 +45,13 @@ def as_json(value: Any) -> str:  # noqa: ANN401
 
 def as_sqlite_instant(value: dt.datetime) -> str:
     """
-    Return an aware timestamp in UTC, always with six digits of the second.
+    Return an aware timestamp as text in UTC, always with microseconds.
 
-    Such texts sort by time, and SQLite's date functions read them.
+    These texts sort by time, and SQLite's date functions accept them.
     """
     if value.tzinfo is not dt.UTC:
         value = value.astimezone(dt.UTC)
-    # It takes a quarter of the time of `isoformat`.
+    # This takes a quarter of the time of `isoformat`.
     text: str = msgspec.to_builtins(value)
     return f"{text[:10]} {text[11:-1]}{'' if value.microsecond else '.000000'}"
 
@@ -71,7 +71,7 @@ class UtcDateTime(TypeDecorator[dt.datetime]):
         return dialect.type_descriptor(Text() if dialect.name == "sqlite" else DateTime(timezone=True))
 
     def process_bind_param(self, value: dt.datetime | None, dialect: Dialect) -> dt.datetime | str | None:
-        """Raise ValueError for a naive timestamp: its zone could only be guessed."""
+        """Return the driver's value. Raises ValueError for a naive timestamp: its time zone is unknown."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -92,8 +92,8 @@ class Json(TypeDecorator[Any]):
     """
     A JSON document; None is SQL's NULL.
 
-    JSONB on Postgres; compact UTF-8 text on SQLite, in a column declared TEXT: a column declared JSON has
-    numeric affinity there, and would turn a document that is a bare number into a number.
+    JSONB on Postgres; compact UTF-8 text on SQLite. The column is declared TEXT there, because a column
+    declared JSON has numeric affinity and would convert a document that is a bare number into a number.
     """
 
     impl = JSON
@@ -103,7 +103,7 @@ class Json(TypeDecorator[Any]):
         """Return the column type."""
         if dialect.name == "sqlite":
             return dialect.type_descriptor(Text())
-        # It takes long to import, and users of SQLite do not need it.
+        # Slow to import, and not needed for SQLite.
         from sqlalchemy.dialects.postgresql import JSONB  # noqa: PLC0415
 
         return dialect.type_descriptor(JSONB(none_as_null=True))
@@ -121,7 +121,7 @@ class Base(DeclarativeBase):
     """
     The base of all models.
 
-    Rows are written by `etl.load` and `etl.sync` alone, through `__table__`; a user's `Session` reads them.
+    Only `etl.load` and `etl.sync` write rows, through `__table__`; a user's `Session` reads them.
     """
 
     metadata = MetaData(naming_convention=NAMING_CONVENTION)

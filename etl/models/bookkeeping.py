@@ -1,4 +1,4 @@
-"""What the sync records about itself: its runs, its state, and the records it rejected."""
+"""The sync's own records: its runs, its state, and rejected records."""
 
 from __future__ import annotations
 
@@ -61,26 +61,26 @@ class SyncStateRow(Base):
     last_full_at: Mapped[dt.datetime | None]
     # Rows of `tasks` with no `removed_at`, kept up to date so that no run has to count them.
     present_tasks: Mapped[int] = mapped_column(server_default="0")
-    # What the count audit starts from: see etl/sync/count_comparison.py.
+    # The starting values of the count audit: see etl/sync/count_comparison.py.
     count_bias: Mapped[int] = mapped_column(server_default="0")
     surplus: Mapped[int] = mapped_column(server_default="0")
-    # The version of the tokenizer by which all transcripts can be searched: see etl/load/tokenizer.py.
+    # The version of the tokenizer with which all transcripts are indexed: see etl/load/tokenizer.py.
     words_version: Mapped[int] = mapped_column(server_default="0")
     # This machine's time when the server's clock read `watermark`.
     watermark_set_at: Mapped[dt.datetime | None]
-    # The largest page the server accepts, once it has refused a larger one.
+    # The largest page that the server accepts, if it has refused a larger one.
     max_page_size: Mapped[int | None]
 
 
 class RejectedRecord(Base):
-    """One row per record that could not be loaded, once however often it was received."""
+    """One row per record that could not be loaded, even if it was received repeatedly."""
 
     __tablename__ = "rejected_records"
     __table_args__ = (
         UniqueConstraint("raw_hash"),
         {
             "info": {
-                "comment": "One row per record that could not be loaded, once however often it was received."
+                "comment": "One row per record that could not be loaded, even if it was received repeatedly."
             }
         },
     )

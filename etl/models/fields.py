@@ -1,5 +1,5 @@
 """
-Which columns of `tasks` the API fills, and where a record holds their values.
+The columns of `tasks` that the API fills, and where their values are in a record.
 
 A field is declared once, by `api_field` in the model. The decoders, the row encoder, the comparison with
 stored rows, frames and exports are derived from it; a migration adds its column to existing databases.
@@ -50,10 +50,10 @@ _KINDS: tuple[tuple[type[TypeEngine[Any]], FieldKind], ...] = (
 @dataclasses.dataclass(frozen=True, slots=True)
 class ApiField:
     """
-    One column of `tasks` that the API fills from the member of a record that has the column's name.
+    A column of `tasks` whose value is the member of the same name in a record of the API.
 
-    The member is one of the record itself, or of its object `parent`. `fallbacks` are the places to look if
-    it is missing: `created_at` is a member of the record, `task_data.task_name` one of its `task_data`.
+    The member belongs to the record itself, or to its object `parent`. `fallbacks` are the alternatives if it
+    is missing: `created_at` is a member of the record, `task_data.task_name` a member of its `task_data`.
     """
 
     name: str
@@ -65,7 +65,7 @@ class ApiField:
 def api_field(
     parent: str | None = None, *, fallbacks: tuple[str, ...] = (), type_: TypeEngine[Any] | None = None
 ) -> MappedColumn[Any]:
-    """Return a nullable column that the API fills; its name is the API's."""
+    """Return a nullable column that the API fills and names."""
     return mapped_column(type_, info={_SOURCE: (parent, fallbacks)})
 
 

@@ -1,4 +1,4 @@
-"""What a finished task found: kept here for good, because the API deletes it after a month."""
+"""The results of finished tasks, kept permanently, because the API deletes them after a month."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class TaskResult(Base):
     fetched_at: Mapped[dt.datetime | None]
     attempts: Mapped[int] = mapped_column(server_default="0")
     next_attempt_at: Mapped[dt.datetime | None]
-    # Of the attempts, those that failed: neither a result nor the statement that there is none.
+    # The failed attempts: those that returned neither a result nor the information that there is none.
     failures: Mapped[int] = mapped_column(server_default="0")
 
 
@@ -61,7 +61,7 @@ class TranscriptPart(Base):
     One row per searchable part of a transcript.
 
     Its tokens are in `transcript_words`, an FTS5 index on SQLite and a table with a tsvector on Postgres:
-    neither is described here, the migration makes it.
+    neither is declared here; a migration creates it.
     """
 
     __tablename__ = "transcript_parts"
@@ -72,8 +72,8 @@ class TranscriptPart(Base):
                 "comment": (
                     "One row per searchable part of a transcript; its words are in `transcript_words`, "
                     "under `part_id`.\n\n"
-                    "That table is an FTS5 index on SQLite, and one with a tsvector on Postgres: neither is "
-                    "described here, the\nmigration makes it."
+                    "That table is an FTS5 index on SQLite, and has a tsvector column on Postgres; a "
+                    "migration creates it."
                 )
             }
         },
@@ -81,15 +81,15 @@ class TranscriptPart(Base):
 
     part_id: Mapped[int] = mapped_column(BigSerial, primary_key=True, autoincrement=False)
     task_id: Mapped[str]
-    # The first subtitle in it; null where the transcript has none, and is one text.
+    # Its first subtitle; null if the transcript is plain text without subtitles.
     first_position: Mapped[int | None]
 
 
 class Detection(Base):
-    """One row per frame in which a content moderation found something, in the order of the result."""
+    """One row per frame with a finding of content moderation, in the order of the result."""
 
     __tablename__ = "detections"
-    __table_args__ = ({"info": {"comment": "One row per frame in which a moderation found something."}},)
+    __table_args__ = ({"info": {"comment": "One row per frame with a finding of content moderation."}},)
 
     task_id: Mapped[str] = mapped_column(primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True)

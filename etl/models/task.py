@@ -1,4 +1,4 @@
-"""What a task is now, and what it was: `tasks` is overwritten, `task_history` only grows."""
+"""The current state of tasks, and its history: `tasks` is updated, `task_history` is append-only."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from etl.models.base import Base, BigSerial
 from etl.models.fields import api_field, api_fields
 from etl.models.result import Detection, Subtitle, TaskResult
 
-# Queries use this very text: from bound parameters no database can tell that the index below answers them.
+# Queries use the same text: with bound parameters, no database recognises that the partial index matches.
 _TERMINAL = ", ".join(f"'{status}'" for status in TERMINAL_STATUSES)
 IN_FLIGHT = text(f"removed_at IS NULL AND coalesce(status, '') NOT IN ({_TERMINAL})")
 RESULT_DUE = text("is_result_due")
 DETAIL_DUE = text("detail_due_at IS NOT NULL")
-# Of no use to an analyst: left out of frames and exports.
+# Not useful for analysis: omitted from frames and exports.
 INTERNAL = {"is_internal": True}
 
 _PARTIAL_INDEXES = (
@@ -36,16 +36,16 @@ def _only_on(dialect: str, index: Index) -> Index:
 
 class Task(Base):
     """
-    One row per task: its present state.
+    One row per task: its current state.
 
-    `result`, `history`, `subtitles` and `detections` are for reading; no foreign key stands behind them.
+    `result`, `history`, `subtitles` and `detections` are read-only and not backed by foreign keys.
     """
 
     __tablename__ = "tasks"
     __table_args__ = (
         Index("ix_tasks_started_at", "started_at"),
         *_PARTIAL_INDEXES,
-        {"info": {"comment": "One row per task: its present state."}},
+        {"info": {"comment": "One row per task: its current state."}},
     )
 
     task_id: Mapped[str] = mapped_column(primary_key=True)
@@ -65,21 +65,21 @@ class Task(Base):
     completed_at: Mapped[dt.datetime | None] = api_field("processing_time")
     total_time_sec: Mapped[float | None] = api_field("processing_time")
     date_created: Mapped[dt.datetime | None] = api_field(fallbacks=("created_at", "created"))
-    # Bounds that hold: the task was not there before the one, and was there by the other.
+    # Certain bounds: the task was created no earlier than the first and no later than the second.
     created_after: Mapped[dt.datetime | None]
     created_before: Mapped[dt.datetime | None]
-    # What has no column of its own, or could not be read as the type of its column.
+    # Fields without a column of their own, and values that do not have the type of their column.
     extra: Mapped[dict[str, Any] | None]
-    # Of the raw record last loaded, 16 bytes: one that has not changed need not be compared field by field.
+    # Hash of the last loaded raw record, 16 bytes: an unchanged record need not be compared field by field.
     payload_hash: Mapped[bytes | None] = mapped_column(info=INTERNAL)
     first_seen_at: Mapped[dt.datetime]
     changed_at: Mapped[dt.datetime]
     removed_at: Mapped[dt.datetime | None]
-    # Finished, and its result was not requested yet: `task_results` has no row of it.
+    # The task is finished and its result was not requested yet: `task_results` has no row for it.
     is_result_due: Mapped[bool] = mapped_column(server_default=false())
-    # What only the task's own page says and lists leave out, by column; the columns above include it.
+    # Values by column that only a request by id returns, not the lists; the columns above include them.
     detail: Mapped[dict[str, Any] | None] = mapped_column(info=INTERNAL)
-    # When to ask for the task's own page, where no list ever showed its times.
+    # When to request the task by id, if no list has shown its times.
     detail_due_at: Mapped[dt.datetime | None] = mapped_column(info=INTERNAL)
 
     result: Mapped[TaskResult | None] = relationship(
@@ -109,14 +109,14 @@ class TaskHistory(Base):
     __table_args__ = (
         _only_on(
             "sqlite",
-            # It covers what the views read: fetching each row from the table takes them three times as long.
+            # Covers the columns that the views read; reading rows from the table takes three times as long.
             Index(
                 "ix_task_history_task_id",
                 *("task_id", "history_id"),
                 *("observed_at", "event", "status", "previous_status"),
             ),
         ),
-        # Not here: an index entry of Postgres must fit into a third of a page, and a status may be of any
+        # Not covering: on Postgres, an index entry must fit into a third of a page, and a status may have any
         # length.
         _only_on("postgresql", Index(None, "task_id", "history_id")),
         {
@@ -147,10 +147,10 @@ API_FIELDS = api_fields(TASKS)
 
 def metadata_with_conditions() -> MetaData:
     """
-    Return the metadata with the conditions of partial indexes in the words of Postgres as well.
+    Return the metadata with the conditions of partial indexes set for Postgres as well.
 
-    To name that dialect loads it, which takes as long as a few requests: only code that creates or compares a
-    schema waits for it.
+    Setting them loads the Postgres dialect, which takes as long as a few requests, so only code that creates
+    or compares a schema does it.
     """
     for index in _PARTIAL_INDEXES:
         index.dialect_options["postgresql"]["where"] = index.dialect_options["sqlite"]["where"]

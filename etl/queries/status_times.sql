@@ -1,6 +1,6 @@
 -- How long do tasks stay in each status?
--- In minutes, from the history of the tasks, which the API does not keep; as exact as syncs are frequent. Only periods
--- that have ended count, including those that ended because the task was removed at the source.
+-- In minutes, from the history of the tasks, which the API does not keep. More frequent syncs make it more exact. Only
+-- periods that have ended count, including those that ended because the task was removed at the source.
 SELECT
     status,
     count(*) AS periods,

@@ -1,4 +1,4 @@
-"""Whose tasks these are: one copy holds one account, and refuses another (promise P11)."""
+"""The check that a copy contains the tasks of a single account (promise P11)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# So many stored tasks of each kind are requested before the account counts as another one.
+# Number of stored tasks of each kind that are requested before the account counts as another one.
 WITNESSES = 3
 
 
@@ -30,10 +30,10 @@ class Account:
     """
     The clients of the account that a run reads.
 
-    The first page with a task decides: the account is the stored one if a client or a task of that page is
-    stored, or if the source knows a stored task. All later pages belong to the same account, which may have
-    many clients. `is_changed` means that it is another account, and that this is allowed; then `client_ids`
-    are only those of the new one.
+    The first page with a task decides: the account is the stored one if a client or task of that page is
+    stored, or if the source has a stored task. All later pages belong to the same account, which may have
+    many clients. `is_changed` means that it is another account and that switching is allowed; `client_ids`
+    are then only those of the new account.
     """
 
     def __init__(  # noqa: PLR0913
@@ -54,7 +54,7 @@ class Account:
         self._is_decided = not known and not has_tasks
 
     def check(self, page: Page) -> None:
-        """Add the clients of a page. Raises AccountChanged if its tasks are another account's."""
+        """Add the clients of a page. Raises AccountChanged if its tasks belong to another account."""
         shown = _clients_of(page)
         if not self._is_decided and page.tasks:
             self._is_decided = True
@@ -66,8 +66,8 @@ class Account:
         if not self._may_change:
             raise AccountChanged(sorted(shown), sorted(self.client_ids))
         logger.warning(
-            "the source is another account: this copy is switched to it, and all tasks of the old one are "
-            "marked as removed"
+            "the API key belongs to another account: this copy is switched to it, and all tasks of the old "
+            "account are marked as removed"
         )
         self.client_ids = frozenset()
         self.is_changed = True
@@ -77,7 +77,7 @@ class Account:
             return True
         if any(self._is_there(task_id) for task_id in self._witnesses()):
             return True
-        # Those may all be deleted by now; a longer page includes older tasks.
+        # All of these may have been deleted; a longer page includes older tasks.
         try:
             page = self._source.fetch_page({}, page=1, limit=self._page_size)
         except (NotFound, RequestRefused, CorruptPage, Unreachable):
@@ -104,11 +104,11 @@ class Account:
         yield from dict.fromkeys(task_id for task_ids in found for task_id in task_ids)
 
     def _is_there(self, task_id: str) -> bool:
-        """Return whether the source has a task, according to the list or else to a request for it."""
+        """Return whether the source has a task: according to the list, or else to a request by id."""
         with contextlib.suppress(NotFound, RequestRefused, CorruptPage):
-            answer = self._source.fetch_page({"task_id": task_id}, page=1, limit=2)
-            if is_shown(task_id, answer) or not answer.tasks:
-                return is_shown(task_id, answer)
+            response = self._source.fetch_page({"task_id": task_id}, page=1, limit=2)
+            if is_shown(task_id, response) or not response.tasks:
+                return is_shown(task_id, response)
         with contextlib.suppress(NotFound, RequestRefused, UnreadablePage):
             return self._source.fetch_detail(task_id).task.task_id == task_id
         return False

@@ -1,4 +1,4 @@
-"""One sync, from settings to summary: what the command line and Python callers run."""
+"""Runs one sync, from settings to summary; the entry point for the command line and Python callers."""
 
 from __future__ import annotations
 
@@ -51,14 +51,15 @@ def run_sync(  # noqa: PLR0913
     backoff: Backoff | None = None,
 ) -> RunSummary:
     """
-    Copy what changed at the source since the last sync, and return what the run did.
+    Copy the changes at the source since the last sync, and return a summary of the run.
 
     With `wait`, wait for another sync to finish instead of raising SyncRunning; with `migrate`, upgrade an
     older schema instead of raising SchemaOutdatedError. Pass a `summary` to see, after a failure, how far the
-    run got. `backoff` spaces the retries of failed requests.
+    run got. `backoff` determines the waits between retries of failed requests.
 
-    The run ends within two seconds, with what it has loaded, when any thread sets the `stop` (it raises
-    Interrupted) or at the `deadline` on the monotonic clock (TimedOut); the next run continues from there.
+    The run ends within two seconds if any thread sets `stop` (raises Interrupted), or at the `deadline` on
+    the monotonic clock (raises TimedOut). Data loaded until then is kept, and the next run continues from
+    there.
     """
     options = options or SyncOptions()
     summary = summary or RunSummary()
@@ -78,7 +79,7 @@ def ensure_writable(connection: sa.Connection, *, migrate: bool) -> None:
     """
     Check, inside the caller's transaction, that a sync can write to this database; upgrade its schema.
 
-    Raises DatabaseError that says why it cannot: a schema of another release, a missing privilege.
+    Raises DatabaseError with the reason if it cannot: a schema of another release, a missing privilege.
     """
     ensure_schema(connection, migrate=migrate)
     require_sync_privileges(connection)
@@ -101,9 +102,9 @@ def make_client(settings: Settings, *, stop: Stop | None = None, backoff: Backof
 @contextlib.contextmanager
 def writing(database_url: str, *, wait: bool = False, stop: Stop | None = None) -> Iterator[sa.Connection]:
     """
-    Yield the only connection that may write to this database; lock and connection end with the block.
+    Yield the only connection that may write to this database; the block's end releases lock and connection.
 
-    Raises SyncRunning if another process writes, or waits for it with `wait`, until the `stop` is set.
+    Raises SyncRunning if another process holds the lock; with `wait`, waits for it until `stop` is set.
     """
     with (
         database_errors(),
@@ -119,9 +120,9 @@ def comparing(database_url: str) -> Iterator[sa.Connection]:
     """
     Yield a connection for a dry run, which stores nothing; it may create temporary tables.
 
-    If there are no tables yet, it is to an empty database in a temporary folder.
+    If there are no tables yet, the connection is to an empty database in a temporary folder.
     """
-    # Postgres creates no temporary tables in a read-only session.
+    # Postgres does not allow temporary tables in a read-only session.
     may_read_only = database_url.startswith("sqlite")
     with database_errors(), contextlib.ExitStack() as stack:
         try:
@@ -144,7 +145,7 @@ def _temporary_folder(database_url: str) -> Iterator[str]:
         try:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="gcore-etl-"))
         except OSError as error:
-            raise DatabaseError(f"cannot make a temporary folder: {error.strerror}: set TMPDIR") from error
+            raise DatabaseError(f"cannot create a temporary folder: {error.strerror}: set TMPDIR") from error
         yield folder
 
 

@@ -1,4 +1,4 @@
-"""Fetch the results that are not stored yet, before the API deletes them; several concurrently."""
+"""Fetches results that are not stored yet, several concurrently, before the API deletes them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from etl.sync.summary import RunSummary
 
     class DetailSource(Protocol):
-        """What archiving needs from a client."""
+        """The part of a client that archiving needs."""
 
         concurrency: int
 
@@ -46,7 +46,7 @@ logger = logging.getLogger(__name__)
 BATCH_RESULTS = 500
 BATCH_BYTES = 16 * 1024 * 1024
 BATCH_SECONDS = 2.0
-# A server may fail for some tasks only; after so many failures in a row it counts as down.
+# A server may fail for some tasks only; if the first few requests all fail, it may be down.
 ALLOWED_FAILURES = 4
 
 
@@ -56,7 +56,7 @@ def archive_results(  # noqa: PLR0913
     summary: RunSummary,
     *,
     max_results: int,
-    asks_for_all: bool,
+    retry_all: bool,
     patience: dt.timedelta,
     next_run_in: dt.timedelta | None,
     now: Callable[[], dt.datetime],
@@ -65,9 +65,9 @@ def archive_results(  # noqa: PLR0913
     """
     Fetch the results that are due, and add to the summary how many were archived and how many are pending.
 
-    With `asks_for_all`, results that were not available yet are due, too. Failures cost at most `patience`;
-    then the other results are left to the next sync. Each batch is committed by itself, with the counters of
-    the run. `report` is called after each result.
+    With `retry_all`, results that were not available yet are due as well. Once failed requests have taken
+    `patience`, the other results are left to the next sync. Each batch is committed separately, with the
+    counters of the run. `report` is called after each result.
     """
 
     def save(stored: ArchiveCounts) -> None:
@@ -79,10 +79,10 @@ def archive_results(  # noqa: PLR0913
         report(Progress("transcripts", done, None))
     done, began = 0, time.monotonic()
     with connection.begin():
-        due = due_results(connection, now(), max_results, is_all=asks_for_all)
+        due = due_results(connection, now(), max_results, is_all=retry_all)
         witness = any_archived_result(connection, now())
-    answers = _iter_answers(source, due, patience.total_seconds(), witness=witness)
-    for done in iter_archived(connection, answers, now=now, save=save):
+    responses = _iter_responses(source, due, patience.total_seconds(), witness=witness)
+    for done in iter_archived(connection, responses, now=now, save=save):
         report(Progress("results", done, len(due)))
     seconds_each = (time.monotonic() - began) / done if done else None
     with connection.begin():
@@ -98,21 +98,21 @@ def archive_results(  # noqa: PLR0913
 
 def iter_archived(
     connection: sa.Connection,
-    answers: Iterable[FetchedResult],
+    responses: Iterable[FetchedResult],
     *,
     now: Callable[[], dt.datetime],
     save: Callable[[ArchiveCounts], None],
 ) -> Iterator[int]:
     """
-    Store results in batches, and yield their number so far after each result.
+    Store results in batches, and yield the number so far after each result.
 
     `save` is called with the counts of each batch inside its transaction.
     """
     batch: list[FetchedResult] = []
     size, began = 0, time.monotonic()
-    for done, answer in enumerate(answers, start=1):
-        batch.append(answer)
-        size += answer.size
+    for done, response in enumerate(responses, start=1):
+        batch.append(response)
+        size += response.size
         is_large = len(batch) >= BATCH_RESULTS or size >= BATCH_BYTES
         if is_large or time.monotonic() - began >= BATCH_SECONDS:
             with connection.begin():
@@ -124,81 +124,79 @@ def iter_archived(
             save(store_results(connection, batch, now()))
 
 
-def _iter_answers(
+def _iter_responses(
     source: DetailSource, due: Sequence[DueResult], patience: float, *, witness: DueResult | None
 ) -> Iterator[FetchedResult]:
     """
-    Yield the results that are due, until failed requests have cost `patience` seconds in all threads.
+    Yield the results that are due, until failed requests have occupied all threads for `patience` seconds.
 
-    Raises Unreachable if the first few fail, and the request for the witness, too, a result that was fetched
-    before: then the server is at fault, not these results.
+    Raises Unreachable if the first few requests fail and so does the request for the witness, a result that
+    was fetched before: the cause is then the server, not these results.
     """
-    answers = failures = 0
+    responses = failures = 0
     seconds_lost = 0.0
     with DaemonPool(source.concurrency) as pool:
-        for answer in _ResultPrefetcher(source, due, pool):
-            answers += 1
-            if answer.is_failure:
+        for response in _ResultPrefetcher(source, due, pool):
+            responses += 1
+            if response.is_failure:
                 failures += 1
-                seconds_lost += answer.seconds / source.concurrency
-            is_suspicious = failures == answers == ALLOWED_FAILURES
-            if is_suspicious and _asking(source, witness or due[-1])().is_failure:
-                raise Unreachable(
-                    "the API fails for one result after the other; the tasks themselves are stored"
-                )
-            yield answer
+                seconds_lost += response.seconds / source.concurrency
+            is_suspicious = failures == responses == ALLOWED_FAILURES
+            if is_suspicious and _fetcher(source, witness or due[-1])().is_failure:
+                raise Unreachable("requests for results keep failing; the tasks themselves are stored")
+            yield response
             if seconds_lost > patience:
-                logger.warning("%d results could not be fetched; the next sync tries them again", failures)
+                logger.warning("%d results could not be fetched; the next sync retries them", failures)
                 return
 
 
 class _ResultPrefetcher:
     """
-    Requests results while others are being stored, up to a batch that waits to be stored.
+    Requests results while others are being stored, up to one batch in advance.
 
-    The requesting threads do not wait for the one that stores: each response triggers the next request.
+    Requesting threads do not wait for the storing thread: each response triggers the next request.
     """
 
     def __init__(self, source: DetailSource, due: Iterable[DueResult], pool: DaemonPool) -> None:
         self._source, self._due, self._pool = source, iter(due), pool
-        self._asked: deque[Future[FetchedResult]] = deque()
-        self._unanswered = self._unstored_bytes = 0
-        # Reentrant: a future that is done already calls its callback at once, within `_ask`.
+        self._futures: deque[Future[FetchedResult]] = deque()
+        self._pending = self._unstored_bytes = 0
+        # Reentrant: a future that is already done runs its callback at once, inside `_request_more`.
         self._lock = threading.RLock()
 
     def __iter__(self) -> Iterator[FetchedResult]:
         while True:
             with self._lock:
-                self._ask()
-                if not self._asked:
+                self._request_more()
+                if not self._futures:
                     return
-                future = self._asked.popleft()
-            answer = await_result(future)
+                future = self._futures.popleft()
+            response = await_result(future)
             with self._lock:
-                self._unstored_bytes -= answer.size
-            yield answer
+                self._unstored_bytes -= response.size
+            yield response
 
-    def _ask(self) -> None:
+    def _request_more(self) -> None:
         while (
-            self._unanswered < 2 * self._source.concurrency
-            and len(self._asked) < BATCH_RESULTS
+            self._pending < 2 * self._source.concurrency
+            and len(self._futures) < BATCH_RESULTS
             and self._unstored_bytes < BATCH_BYTES
             and (following := next(self._due, None)) is not None
         ):
-            self._unanswered += 1
-            future = self._pool.submit(_asking(self._source, following))
-            self._asked.append(future)
-            future.add_done_callback(self._hear)
+            self._pending += 1
+            future = self._pool.submit(_fetcher(self._source, following))
+            self._futures.append(future)
+            future.add_done_callback(self._on_done)
 
-    def _hear(self, future: Future[FetchedResult]) -> None:
+    def _on_done(self, future: Future[FetchedResult]) -> None:
         with self._lock:
-            self._unanswered -= 1
+            self._pending -= 1
             self._unstored_bytes += 0 if future.exception() else future.result().size
-            self._ask()
+            self._request_more()
 
 
-def _asking(source: DetailSource, due: DueResult) -> Callable[[], FetchedResult]:
-    def ask() -> FetchedResult:
+def _fetcher(source: DetailSource, due: DueResult) -> Callable[[], FetchedResult]:
+    def fetch() -> FetchedResult:
         began = time.monotonic()
         try:
             return FetchedResult(due=due, found=source.fetch_detail(due.task_id))
@@ -210,4 +208,4 @@ def _asking(source: DetailSource, due: DueResult) -> Callable[[], FetchedResult]
             )
             return FetchedResult(due=due, is_failure=True, seconds=time.monotonic() - began)
 
-    return ask
+    return fetch

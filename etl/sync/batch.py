@@ -1,4 +1,4 @@
-"""Pages in, committed batches out; every page also tells the account and the clock."""
+"""Collects pages into batches and commits them; each page also updates the account and the clock."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # Larger batches would use more memory, and lose more work when a run ends early.
 BATCH_ROWS = 5_000
 BATCH_BYTES = 32 * 1024 * 1024
-# With a slow server, what was read is committed after so long, and the session does not stay idle.
+# With a slow server, tasks are committed after this time, so that the session does not stay idle.
 BATCH_SECONDS = 10.0
 
 
@@ -35,7 +35,8 @@ class BatchLoader:
     """
     Collects the pages of one run and loads them in batches.
 
-    `present` is the number of stored tasks that are not marked as removed; `seen` are the tasks in all pages.
+    `present` is the number of stored tasks that are not marked as removed; `seen` contains the tasks of all
+    pages.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class BatchLoader:
 
     @property
     def dry_run(self) -> bool:
-        """Whether nothing is to be stored."""
+        """Whether nothing should be stored."""
         return self._summary.dry_run
 
     @property
@@ -71,17 +72,17 @@ class BatchLoader:
         return self._summary.tasks_seen
 
     def observe(self, page: Page) -> None:
-        """Read the source's time and the account from a page that is not to be loaded."""
+        """Update the clock and the account from a page that is not loaded."""
         self._clock.observe(page)
         self._summary.pages += 1
         self._account.check(page)
 
     def add(self, page: Page, created_after: dt.datetime | None = None) -> bool:
         """
-        Queue a page of a list whose tasks were created after some time; load and commit a full batch.
+        Queue a page of a list whose tasks were created after `created_after`; load and commit a full batch.
 
-        Return False if the page holds an older task: the list's filter does not mean what was assumed. Then
-        the bound is used neither for this page nor for the queued ones before it.
+        Return False if the page contains an older task, which means that the list's filter works differently
+        than assumed. The bound is then used neither for this page nor for those already queued.
         """
         if created_after != self._created_after:
             self.flush()
@@ -101,19 +102,19 @@ class BatchLoader:
         return is_within
 
     def flush(self) -> None:
-        """Load and commit what is queued, with the counters of the run."""
+        """Load and commit the queued records, with the counters of the run."""
         with self._summary.uncounted_on_failure(), self._connection.begin():
             self.load()
             if self._summary.dry_run:
                 return
             save_counters(self._connection, self._summary)
-            # With the first rows: a run that is killed must not leave rows of an unknown account.
+            # Together with the first rows: a killed run must not leave rows of an unknown account.
             if self._account.client_ids != self._stored_client_ids:
                 self._stored_client_ids = self._account.client_ids
                 save_client_ids(self._connection, self._stored_client_ids)
 
     def keep(self) -> None:
-        """Load and commit what is queued when the source has failed, and build indexes that are missing."""
+        """Load and commit the queued records after the source has failed, and build missing indexes."""
         if self._summary.dry_run:
             return
         self.flush()
@@ -121,7 +122,7 @@ class BatchLoader:
             build_indexes(self._connection)
 
     def load(self) -> None:
-        """Load what is queued inside the caller's transaction."""
+        """Load the queued records inside the caller's transaction."""
         summary = self._summary
         payloads, rejected = self._pending, self._pending_rejected
         self._pending, self._pending_rejected, self._pending_bytes = [], [], 0
@@ -148,7 +149,7 @@ class BatchLoader:
             add_present(self._connection, number)
 
     def observation(self) -> Observation:
-        """Return when and in which run the queued records were seen, and the bounds of their creation."""
+        """Return when and in which run the queued records were seen, and bounds on their creation."""
         return Observation(
             run_id=self._summary.run_id or 0,
             observed_at=self._clock.observed_at(),

@@ -1,9 +1,9 @@
 """
 The source's time, from the `Date` headers of its responses (promise P12).
 
-One response may carry a wrong `Date`: from a proxy's cache, or from a machine whose clock is off. So the
-clock uses the time that most responses of the run agree on. A run whose responses are all wrong does no
-lasting harm: the next one measures, by this machine's clock, how much time has really passed since.
+A response may have a wrong `Date`: from a proxy's cache, or from a machine whose clock is wrong. Therefore
+the clock uses the time that most responses of the run agree on. If all responses of a run are wrong, the next
+run corrects it: it measures by this machine's clock how much time has really passed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Two responses of one run that differ by more than this, and the time between them, have different clocks.
+# Two responses come from different clocks if their dates differ from the time between them by more than this.
 TOLERATED_DRIFT = dt.timedelta(minutes=1)
 # A clock that is off by more than this must be confirmed by another one.
 MAX_UNCONFIRMED_SKEW = dt.timedelta(days=1)
@@ -42,10 +42,10 @@ class _Sample(NamedTuple):
 
 class SourceClock:
     """
-    Reads the `Date` of every page; `now`, this machine's clock, is used while none is usable.
+    Reads the `Date` of every page; until one is usable, uses `now`, this machine's clock.
 
-    `newest` is the latest time of any task known when the run began, `started_at` this machine's time at the
-    run's first response.
+    `newest` is the latest time of any task known when the run began; `started_at` is this machine's time at
+    the run's first response.
     """
 
     def __init__(self, now: Callable[[], dt.datetime], *, newest: dt.datetime | None) -> None:
@@ -58,7 +58,7 @@ class SourceClock:
         self._has_warned = False
 
     def observe(self, page: Page) -> None:
-        """Evaluate one more response. They come in any order: some were requested in advance."""
+        """Evaluate another response. They arrive in any order, because some are requested in advance."""
         latest = _latest(page)
         received_at = self._now()
         if page.received_at is not None:
@@ -81,7 +81,7 @@ class SourceClock:
                 self.distrust()
 
     def distrust(self) -> None:
-        """Derive no bounds from this clock: some task was created later than it says."""
+        """Stop deriving bounds from this clock: a task was created later than the clock says."""
         self._bounds_creation = False
 
     @property
@@ -89,8 +89,8 @@ class SourceClock:
         """
         The source's time at the run's first response, if any response had a usable `Date`.
 
-        It is that response's own `Date`, unless the others show that it was ahead: too early is safer than
-        too late.
+        It is the `Date` of that response, unless the others show that it was ahead. A time that is too early
+        is safer than one that is too late.
         """
         skew = self._skew()
         if skew is None or self.started_at is None:
@@ -108,8 +108,8 @@ class SourceClock:
         """
         Return a time before which every task in the responses so far was created.
 
-        None if a response had no usable `Date`, or one earlier than the times of a task: then its real time
-        is not known.
+        None if a response had no usable `Date`, or one earlier than the times of a task, because the real
+        time is then unknown.
         """
         latest = max(self._agreed(), default=None)
         return latest + CLOCK_RESOLUTION if latest is not None and self._bounds_creation else None
@@ -118,9 +118,9 @@ class SourceClock:
         self, served_at: dt.datetime, received_at: dt.datetime, latest: dt.datetime | None
     ) -> bool:
         """
-        Return whether a `Date` is plausible: this machine's clock agrees, or else the times of a task.
+        Return whether this machine's clock, or the times of a task, confirm a `Date`.
 
-        No task has a time in the future, so the newest time is a lower bound for the present.
+        No task has a time in the future, so the newest time is a lower bound of the current time.
         """
         newest = max(filter(None, (self.newest, latest)), default=None)
         is_here_behind = newest is not None and newest > received_at + MAX_UNCONFIRMED_SKEW
@@ -129,7 +129,7 @@ class SourceClock:
         return newest is None or is_here_behind or newest <= served_at + MAX_UNCONFIRMED_SKEW
 
     def _skew(self) -> dt.timedelta | None:
-        """Return the skew of most responses; of two that differ, the one nearer to this machine's clock."""
+        """Return the median skew; if the two middle ones differ, the one nearer to this machine's clock."""
         if not self._samples:
             return None
         skews = [sample.skew for sample in self._samples]
@@ -147,9 +147,7 @@ class SourceClock:
     def _warn(self, served_at: dt.datetime) -> None:
         if not self._has_warned:
             self._has_warned = True
-            logger.warning(
-                "a response is dated %s, which other clocks contradict; its date is not used", served_at
-            )
+            logger.warning("the Date of a response, %s, contradicts other clocks and is not used", served_at)
 
 
 def _latest(page: Page) -> dt.datetime | None:

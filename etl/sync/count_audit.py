@@ -1,4 +1,4 @@
-"""The count audit of one run: compare both counts, and read on until the missed tasks are found."""
+"""The count audit of one run: compares both counts, and reads more lists until missed tasks are found."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ MAX_RECOUNTS = 3
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class AuditOutcome:
     """
-    How the counts were settled: `text` in words, None without an audit.
+    The outcome of the audit; `text` describes it, and is None without an audit.
 
-    `is_complete` means that everything was read, with proof; `contradicts_filter` that window and tasks in
-    flight were not everything, or that the window's list held what it should not.
+    `is_complete` means that a complete scan read everything. `contradicts_filter` means that the window and
+    the tasks in flight did not include all new tasks, or that the window's list had tasks it should exclude.
     """
 
     text: str | None = None
@@ -66,9 +66,10 @@ class CountAudit:
 
     def settle(self, window: Window, *, removed: int, has_new: bool) -> AuditOutcome:
         """
-        Compare the counts, after the window and the tasks in flight were read, and read what is missing.
+        Compare the counts after the window and the tasks in flight were read, and read missing tasks.
 
-        `removed` tasks are about to be marked as removed; `has_new` means that the run has inserted tasks.
+        `removed` is the number of tasks about to be marked as removed; `has_new` means that the run has
+        inserted tasks.
         """
         if has_new:
             self._count = self._ask_count()
@@ -80,7 +81,7 @@ class CountAudit:
             self._count = self._ask_count()
             comparison = self._compare(removed)
         if comparison is None:
-            outcome = self._read_everything("the API gives no usable count")
+            outcome = self._read_everything("the API returns no usable count")
         elif comparison.missed:
             outcome = self._read_missed(comparison, removed)
         elif self._is_full_read_due(comparison):
@@ -96,9 +97,9 @@ class CountAudit:
         """
         Return the state with the difference that a complete read left unexplained.
 
-        `missing` tasks are about to be marked as removed. Only if the source did not change meanwhile, the
-        difference means that its count is wrong. Without a usable count, the largest possible difference is
-        left unexplained, so that the next usable one is followed by a full read, too.
+        `missing` is the number of tasks about to be marked as removed. The difference shows that the source's
+        count is wrong only if the source did not change meanwhile. Without a usable count, the largest
+        possible difference is recorded as unexplained, so that the next usable count causes a full read, too.
         """
         if is_complete:
             before, self._count = self._count, self._ask_count()
@@ -128,8 +129,8 @@ class CountAudit:
         return is_full_read_due(comparison, self._state, now=now, audit_every=self._audit_every)
 
     def _read_missed(self, comparison: CountComparison, removed: int) -> AuditOutcome:
-        """Read the lists of the statuses of which the source has more; if that is not all, everything."""
-        logger.warning("%d tasks of the source are missing here; reading on", comparison.missed)
+        """Read the lists of statuses with more tasks at the source; read everything if that is not enough."""
+        logger.warning("%d tasks of the source are not stored; reading more lists", comparison.missed)
         with self._connection.begin():
             here = count_by_status(self._connection)
         for status in (*OPEN_STATUSES, *TERMINAL_STATUSES):

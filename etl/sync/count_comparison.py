@@ -1,12 +1,13 @@
 """
-The arithmetic of the count audit: does the source have more tasks than are here, or fewer? Pure.
+The arithmetic of the count audit: whether the source has more or fewer tasks than are stored. Pure functions.
 
     difference = here - there - bias
 
-`here` counts the present tasks and the rejected records, `there` is the unfiltered `count`. The `bias` is
-the difference that a complete read left unexplained over an unchanged source: the error of its count.
-The rest are tasks deleted at the source and not yet noticed (more here) or missed (fewer here). Deletions
-only add up; so if the difference falls without a task having been marked as removed, a task was missed.
+`here` is the number of present tasks and rejected records; `there` is the unfiltered `count` of the source.
+`bias` is the error of that count: the difference that a complete read of an unchanged source left
+unexplained. The remaining difference is due to tasks that were deleted at the source but not yet detected
+(more here), or missed (fewer here). Deletions can only increase it, so if it decreases although no task was
+marked as removed, a task was missed.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ if TYPE_CHECKING:
     from etl.sync.state import SyncState
 
 
-# More removals at once than this number, and than one in so many tasks, are suspicious.
+# Removals are suspicious if there are more than this number, and more than one in this many tasks.
 SUSPICIOUS_REMOVALS, SUSPICIOUS_FRACTION = 50, 10
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class CountComparison:
-    """Both counts at about the same time, and the difference that the last run left unexplained."""
+    """Both counts at about the same time; `surplus` is the unexplained difference of the last run."""
 
     here: int
     there: int
@@ -35,7 +36,7 @@ class CountComparison:
 
     @property
     def difference(self) -> int:
-        """The number of tasks that are here and not there, less those there and not here."""
+        """The number of tasks that are only here, minus the number that are only there."""
         return self.here - self.there - self.bias
 
     @property
@@ -57,5 +58,5 @@ def is_full_read_due(
 
 
 def is_suspicious(missing: int, present: int) -> bool:
-    """Return whether so many of the present tasks are missing that the source itself is suspect."""
+    """Return whether so many present tasks are missing that the source itself is suspect."""
     return missing >= present or (missing > SUSPICIOUS_REMOVALS and missing * SUSPICIOUS_FRACTION > present)

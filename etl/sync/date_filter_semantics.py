@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# A server may change its semantics. Every run checks what it relies on; the rest is probed once a week.
+# A server may change its semantics. Every run checks those that it relies on; once a week, all are probed.
 CHECKED_EVERY = dt.timedelta(days=7)
 
 
 class DateFilterSemantics:
     """
-    What `date_created` is taken to mean.
+    The semantics assumed for `date_created`.
 
-    `value` are the semantics that this run uses, `found` those to remember, `checked_at` when they were
-    probed. `shown` is an unfiltered page. Forced semantics are dropped if the server proves them wrong.
+    `value` is used by this run; `found` is stored for later runs; `checked_at` is when they were probed.
+    `shown` is an unfiltered page. Forced semantics are dropped if the server proves them wrong.
     """
 
     def __init__(self, source: PageSource, shown: Page, state: SyncState, *, forced: str | None) -> None:
@@ -43,24 +43,26 @@ class DateFilterSemantics:
             self._probe(now)
 
     def verify(self, now: dt.datetime) -> None:
-        """Check that the filter finds new tasks, with one request for `gte`, a few for `day`; else probe."""
+        """Check with a few requests (one for `gte`) that the filter finds new tasks; if not, probe."""
         if self.checked_at != now and not still_holds(self._source, self._shown, self.value):
             self.recheck(now, is_disproved=True)
 
     def suspect(self, now: dt.datetime) -> None:
-        """Check that the filter, which returned tasks from after now, excludes any; else probe."""
+        """Check that the filter, which returned tasks from the future, excludes any at all; if not, probe."""
         if shows_later_than(self._source, FAR_AHEAD):
             self.recheck(now, is_disproved=True)
 
     def recheck(self, now: dt.datetime, *, is_disproved: bool = False) -> None:
-        """Probe again, because it contradicts what was read; only proof overrides forced semantics."""
+        """Probe again after a contradiction; forced semantics are only replaced if they are disproved."""
         before = self.value
         if is_disproved:
             self._forced = None
         if self._forced is None:
             self._probe(now)
         if self.value != before:
-            logger.warning("date_created was taken to mean %r and turns out to mean %r", before, self.value)
+            logger.warning(
+                "the date_created filter was assumed to work as %r, but works as %r", before, self.value
+            )
 
     def _probe(self, now: dt.datetime) -> None:
         self.found, self.checked_at = probe_date_filter(self._source, self._shown), now

@@ -1,8 +1,9 @@
 """
-Re-read every stored task in flight, however old it is.
+Re-reads every stored task in flight, regardless of its age.
 
-The lists of the statuses in flight come first: a request for each, whatever the length of the history. Tasks
-that are no longer on them are requested by id; only the list, asked for just that id, proves a task removed.
+A few tasks are requested by id. If there are more, the lists of the statuses in flight are read first, and
+only tasks that are no longer in them are requested by id. Only the list filtered by its id proves that a task
+was removed.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from etl.load.removals import SeenTasks
 
     class TaskSource(PageSource, Protocol):
-        """What re-reading tasks needs from a client."""
+        """The part of a client that re-reading tasks needs."""
 
         def fetch_detail(self, task_id: str) -> ResultPayload:
             """Return one task with its result."""
@@ -32,34 +33,34 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# In the order of a task's life: one that moves on meanwhile is on a later list.
+# In the order of a task's life cycle: a task that changes its status meanwhile is found in a later list.
 WAITING_STATUSES = ("RECEIVED", "PENDING")
 OPEN_STATUSES = (*WAITING_STATUSES, "STARTED", "RETRY")
-# Up to so many tasks are requested one by one: the four lists would cost as much.
+# Up to this many tasks are requested one by one, because the four lists would take as many requests.
 MAX_BY_ID = len(OPEN_STATUSES)
 BATCH = 500
 
 
 def iter_by_id(source: TaskSource, batches: Iterator[list[str]]) -> Iterator[tuple[str, Page | None]]:
-    """Yield what the list, asked for one id, or else the task itself returns; None if neither helps."""
+    """Yield the response of the list filtered by each id, or else of the task itself; None if both fail."""
     with DaemonPool(source.concurrency) as pool:
         for task_ids in batches:
-            asked = [(task_id, pool.submit(_ask(source, task_id))) for task_id in task_ids]
-            yield from ((task_id, await_result(future)) for task_id, future in asked)
+            futures = [(task_id, pool.submit(_fetcher(source, task_id))) for task_id in task_ids]
+            yield from ((task_id, await_result(future)) for task_id, future in futures)
 
 
-def _ask(source: TaskSource, task_id: str) -> Callable[[], Page | None]:
-    def ask() -> Page | None:
+def _fetcher(source: TaskSource, task_id: str) -> Callable[[], Page | None]:
+    def fetch() -> Page | None:
         removed = None
         try:
-            answer = source.fetch_page({"task_id": task_id}, page=1, limit=2)
-            if is_shown(task_id, answer) or is_removed(task_id, answer):
-                return answer
+            response = source.fetch_page({"task_id": task_id}, page=1, limit=2)
+            if is_shown(task_id, response) or is_removed(task_id, response):
+                return response
         except NotFound:
             removed = Page(records=(), count=0)  # the list exists, and has no task with this id
         except (RequestRefused, CorruptPage, BodyTooLarge):
             pass
-        # The task itself has its state, but a 404 for it may mean that its result has expired.
+        # The task itself shows its state, but a 404 for it may only mean that its result has expired.
         try:
             return Page(records=(source.fetch_detail(task_id).task,), is_detail=True)
         except NotFound as error:
@@ -70,22 +71,22 @@ def _ask(source: TaskSource, task_id: str) -> Callable[[], Page | None]:
             logger.warning("task %s could not be re-read: %s", task_id, error)
             return None
 
-    return ask
+    return fetch
 
 
-def is_removed(task_id: str, answer: Page | None) -> bool:
+def is_removed(task_id: str, response: Page | None) -> bool:
     """Return whether a page proves that the task was removed: it is empty, and its count agrees."""
-    if answer is None:
+    if response is None:
         return False
-    if answer.records or answer.count:
-        logger.warning("the API returned other tasks when asked for task %s alone", task_id)
+    if response.records or response.count:
+        logger.warning("the API returned other tasks for a request for task %s only", task_id)
         return False
     return True
 
 
-def is_shown(task_id: str, answer: Page) -> bool:
-    """Return whether a page holds the task that was asked for."""
-    return any(task.task_id == task_id for task in answer.tasks)
+def is_shown(task_id: str, response: Page) -> bool:
+    """Return whether a page contains the requested task."""
+    return any(task.task_id == task_id for task in response.tasks)
 
 
 def iter_unseen(seen: SeenTasks) -> Iterator[list[str]]:

@@ -1,4 +1,4 @@
-"""What a run requests from the API, and in which order."""
+"""The lists that a run requests from the API, and their order."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# After so many pages in a row without news, everything that follows is known.
+# After this many consecutive pages without new tasks or changes, all following pages are known.
 QUIET_PAGES = 2
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class WindowResult:
-    """Whether the lists of a window held any task, and whether each held only what its filter allows."""
+    """Whether the lists of a window had any tasks, or one that the filter should exclude."""
 
     has_tasks: bool
     is_filter_violated: bool
@@ -52,8 +52,8 @@ class ListReader:
     """
     Reads lists into a batch loader. `report` is called after each page.
 
-    `granted` is the page size that the server turned out to grant, in this run or an earlier one. A size that
-    the server refuses is remembered for the next runs, too.
+    `granted` is the page size that the server grants, from this run or an earlier one. The largest page size
+    that the server accepts is stored for the next runs.
     """
 
     def __init__(  # noqa: PLR0913
@@ -77,14 +77,14 @@ class ListReader:
             self.read_list({**query.filters, **filters}, query.created_after) for query in window.queries
         ]
         if not window.queries and window.start is not None:
-            # In this order: a task that starts meanwhile is at the head by then.
+            # In this order: a task that starts meanwhile is then found at the head.
             self._read_lists(WAITING_STATUSES)
             self._read_head(window.start)
         self._loader.flush()
         return WindowResult(has_tasks=self._loader.tasks_read > before, is_filter_violated=not all(is_within))
 
     def read_list(self, filters: Mapping[str, str], created_after: dt.datetime | None = None) -> bool:
-        """Read one complete list; return False if it held a task created before it should begin."""
+        """Read one complete list; return False if it contains a task created before `created_after`."""
         scan = CompleteScan(self._source, filters, page_size=self._page_size, granted=self.granted)
         is_within = True
         for page in scan:
@@ -96,33 +96,33 @@ class ListReader:
         """
         Re-read the stored tasks in flight that were not in the lists of this run.
 
-        Return the ids that the source does not have any more: the list, asked for just the id, says so.
+        Return the ids of tasks that the source no longer has, as proved by the list filtered by their id.
         """
         with self._connection.begin():
-            are_many = len(self._loader.seen.unseen_in_flight(MAX_BY_ID + 1)) > MAX_BY_ID
-        if are_many:
+            has_many = len(self._loader.seen.unseen_in_flight(MAX_BY_ID + 1)) > MAX_BY_ID
+        if has_many:
             self._read_lists(OPEN_STATUSES)
             self._loader.flush()
         removed = []
-        for task_id, answer in iter_by_id(self._source, self._iter_unseen()):
-            if answer is not None and is_shown(task_id, answer):
-                if not answer.is_detail or self._is_in_another_state(answer):
-                    self._add(answer)
-            elif is_removed(task_id, answer):
+        for task_id, response in iter_by_id(self._source, self._iter_unseen()):
+            if response is not None and is_shown(task_id, response):
+                if not response.is_detail or self._is_in_another_state(response):
+                    self._add(response)
+            elif is_removed(task_id, response):
                 removed.append(task_id)
         self._loader.flush()
         return removed
 
-    def _is_in_another_state(self, answer: Page) -> bool:
-        """Return whether the task has moved on: only then the response to a request for it is stored."""
+    def _is_in_another_state(self, response: Page) -> bool:
+        """Return whether the task has changed its state; only then is the response stored."""
         with self._connection.begin():
             return any(
                 read_state(self._connection, task.task_id) != (task.status, task.progress)
-                for task in answer.tasks
+                for task in response.tasks
             )
 
     def _read_lists(self, statuses: Iterable[str]) -> None:
-        """Read the lists of some statuses, except those that the server refuses."""
+        """Read the lists of these statuses, except those that the server refuses."""
         for status in statuses:
             try:
                 self.read_list({"status": status})
@@ -133,10 +133,10 @@ class ListReader:
 
     def _read_head(self, start: dt.datetime) -> None:
         """
-        Read the default order, newest start first, until two pages in a row have no news.
+        Read the default order, newest start first, until two consecutive pages have no news.
 
-        Tasks that never started may be listed before all others or after them. A page of nothing else says
-        nothing about the pages that follow.
+        Tasks that never started may be listed before or after all others. A page that contains only such
+        tasks does not count as one of the two.
         """
         quiet = 0
         pages = Paginator(self._source, {}, page_size=self._page_size, granted=self.granted, is_by_id=False)

@@ -1,4 +1,4 @@
-"""The lists that one run reads to find new tasks, and its response if `date_created` was misunderstood."""
+"""The choice of the lists in which a run finds new tasks, given the semantics of `date_created`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PlanResult:
-    """The window that was read, and whether its list held a task that its filter should have excluded."""
+    """The window that was read, and whether its list had a task that its filter should exclude."""
 
     window: Window
     is_filter_violated: bool
@@ -31,10 +31,10 @@ class PlanResult:
 
 class Plan:
     """
-    Chooses the lists that hold the new tasks.
+    Chooses the lists that contain the new tasks.
 
-    `semantics` is what `date_created` is taken to mean; `covered` the time before which everything is stored,
-    None before the first run; `shown` an unfiltered page, served at `now`.
+    `semantics` are the assumed semantics of `date_created`. `covered` is the time before which everything is
+    stored; None before the first run. `shown` is an unfiltered page, served at `now`.
     """
 
     def __init__(  # noqa: PLR0913
@@ -56,13 +56,13 @@ class Plan:
             self.semantics.find_out(now)
 
     def read(self, reader: ListReader) -> PlanResult:
-        """Read the window; if `date_created` turns out to mean something else, read another one."""
+        """Read the window; if `date_created` turns out to have other semantics, read another one."""
         window, filters, before = self._choose(), self._options.filters, self.semantics.value
         if filters or window.is_everything or not window.queries:
             read = reader.read_window(window, filters)
             return PlanResult(window=window, is_filter_violated=read.is_filter_violated)
         result = None
-        # If the list of a day holds any task, that verifies the filter.
+        # If the list of a day has any task, that verifies the filter.
         verifies_itself = before == "day"
         try:
             asked = self._without_tomorrow(window) if verifies_itself else window
@@ -77,14 +77,15 @@ class Plan:
         if self.semantics.value != before:
             window = self._choose()
             result = reader.read_window(window, {})
-        # A list that was refused is left to the count audit.
+        # If the list was refused, the count audit finds missing tasks.
         return PlanResult(window=window, is_filter_violated=result is not None and result.is_filter_violated)
 
     def _without_tomorrow(self, window: Window) -> Window:
         """
-        Return the window without its last day, if that holds no task.
+        Return the window without its last day if that day has no tasks.
 
-        It is the server's tomorrow: if it holds tasks, the server's zone is ahead, or its filter is ignored.
+        The last day is tomorrow in UTC. If it has tasks, the server's time zone is ahead, or the server
+        ignores the filter.
         """
         *queries, tomorrow = window.queries
         if not shows_any(self._source, tomorrow.filters):
@@ -93,11 +94,11 @@ class Plan:
         return window
 
     def recheck(self, *, is_disproved: bool = False) -> None:
-        """Probe again what `date_created` means, because it contradicts what was read."""
+        """Probe the semantics of `date_created` again, because they contradict the tasks that were read."""
         self.semantics.recheck(self._now, is_disproved=is_disproved)
 
     def _choose(self) -> Window:
-        """Return the window to read; everything, if the source shows no task and there are some here."""
+        """Return the window to read; everything, if the source shows no tasks but some are stored."""
         semantics = self.semantics.value or "unknown"
         mode = self._options.mode(is_first=self._state.watermark is None)
         if self._state.present_tasks and self._shows_nothing and not self._options.filters:

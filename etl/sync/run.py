@@ -1,10 +1,11 @@
 """
-One run: read, load, commit; at the end, advance.
+One run: reads, loads and commits, then advances the watermark.
 
-What if the process ends here? The run's row is committed before the first request. Each batch of pages is
+What happens if the process dies? The run's row is committed before the first request. Each batch of pages is
 committed with the run's counters. The watermark and the marks on removed tasks share a transaction with the
-last rows: before it, the next run starts where this one did; after it, only results are missing, and each
-batch of them is committed by itself. A row that was not closed is closed by the next run.
+last rows. If the process dies before that commit, the next run starts where this one did; after it, only
+results are missing, and each batch of results is a separate transaction. If a run could not close its row,
+the next run does.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def utc_now() -> dt.datetime:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class _ReadResult:
-    """The window that was read, the outcome of the audit, and the tasks that the list says were removed."""
+    """The window that was read, the outcome of the audit, and the tasks that were removed at the source."""
 
     window: Window
     audit: AuditOutcome
@@ -64,7 +65,7 @@ class _ReadResult:
 
 class Run:
     """
-    One execution over a connection that nobody else writes through; use it once.
+    One execution, over a connection with no other writer; use it once.
 
     `observe` is called after each page and each result, with the summary so far and the progress. The run
     ends when the client's `stop` is set.
@@ -89,9 +90,9 @@ class Run:
 
     def execute(self) -> RunSummary:
         """
-        Bring the database up to date with the source, as far as the options ask.
+        Bring the database up to date with the source, within the limits of the options.
 
-        An error is raised after the run's row says so; what was committed until then stays.
+        If an error occurs, it is recorded in the run's row and then raised; committed data is kept.
         """
         try:
             with cancelled_on_stop(self._connection, self._client.stop):
@@ -137,7 +138,7 @@ class Run:
     def _probe_source(
         self, state: SyncState, clock: SourceClock, account: Account, loader: BatchLoader
     ) -> RunParts:
-        """Request one task, whichever: server clock and account must be known before any decision."""
+        """Request any one task: the server clock and the account must be known before anything else."""
         shown = self._client.fetch_page({}, page=1, limit=1)
         loader.observe(shown)
         if account.is_changed:
@@ -161,10 +162,10 @@ class Run:
         self, state: SyncState, clock: SourceClock, account: Account, loader: BatchLoader
     ) -> SyncState:
         """
-        Make this the copy of the account that the key belongs to, for good; commit, and return its state.
+        Switch this copy permanently to the account of the key; commit, and return its state.
 
-        All tasks of the old account are marked as removed. If the run ends here, the next one reads all of
-        the new account.
+        All tasks of the old account are marked as removed. If the run ends here, the next one reads all tasks
+        of the new account.
         """
         self.summary.mode = self._options.mode(is_first=True)
         with self._connection.begin():
@@ -178,7 +179,7 @@ class Run:
         return after
 
     def _read(self, parts: RunParts) -> _ReadResult:
-        """Read new tasks and those in flight, and what turns out to be missing."""
+        """Read new tasks and tasks in flight, and then any tasks that the audit finds missing."""
         read, summary = parts.plan.read(parts.reader), self.summary
         audit, removed = AuditOutcome(is_complete=read.window.is_everything and not self._options.filters), []
         if not read.window.is_everything and not self._options.filters:
@@ -192,7 +193,7 @@ class Run:
         return _ReadResult(window=read.window, audit=audit, removed=tuple(removed))
 
     def _commit(self, parts: RunParts, read: _ReadResult) -> None:
-        """Commit the marks on removed tasks, and the watermark that covers what was read, at once."""
+        """Commit the marks on removed tasks and the watermark for the tasks read, in one transaction."""
         summary, connection, loader = self.summary, self._connection, parts.loader
         with connection.begin():
             missing = loader.seen.count_missing() if read.audit.is_complete else len(read.removed)
@@ -209,7 +210,7 @@ class Run:
         summary.watermark = after.watermark
 
     def _remove(self, parts: RunParts, read: _ReadResult, missing: int) -> None:
-        """Mark the tasks that the source no longer has; raise MassRemoval if they are suspiciously many."""
+        """Mark missing tasks as removed; raise MassRemoval if there are suspiciously many."""
         if not missing:
             return
         present = parts.loader.present
@@ -247,7 +248,7 @@ class Run:
         )
 
     def _archive(self, clock: SourceClock) -> None:
-        """Fetch results, which are committed as they come: the tasks are committed by now."""
+        """Fetch results, which are committed in batches; the tasks are already committed."""
         if self.summary.dry_run or not self._options.with_results:
             return
         archive_results(
@@ -255,7 +256,7 @@ class Run:
             self._client,
             self.summary,
             max_results=self._settings.max_results,
-            asks_for_all=self._options.is_full,
+            retry_all=self._options.is_full,
             patience=self._settings.retry_for,
             next_run_in=self._options.next_run_in,
             now=clock.observed_at,

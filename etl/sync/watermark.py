@@ -1,4 +1,4 @@
-"""Where the run before ended, by the server's clock, and where the next one starts."""
+"""Where the previous run ended, by the server's clock, and where the next one starts."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def advance(  # noqa: PLR0913
     """
     Return the state with the watermark moved to the run's start, if everything before it is stored now.
 
-    That is so after a complete read, and if the window starts where the last run ended, or before.
+    That is the case after a complete read, or if the window starts no later than the end of the last run.
     """
     is_joined = covered is not None and window.start is not None and window.start <= covered
     if not (is_complete or is_joined):
@@ -55,7 +55,7 @@ def advance(  # noqa: PLR0913
     # Only the server's clock can show that the last watermark was ahead of it.
     before = covered if served_at is not None else state.watermark
     watermark = next_watermark(before, served_at=served_at, now=now, newest=clock.newest)
-    # The time on this machine's clock; the watermark itself, if that is where it came from.
+    # The watermark by this machine's clock; the watermark itself if it came from that clock.
     is_served = watermark == served_at
     unchanged = state.watermark_set_at if watermark == before else watermark
     return dataclasses.replace(
@@ -72,10 +72,10 @@ def check_clock(
     now: dt.datetime,
 ) -> None:
     """
-    Ask for tasks from after the server's present time, if the filter can tell: its clock may be behind.
+    Check, if the filter allows it, that no task was created after the server's current time.
 
-    If there are any, either the clock bounds no creation time, or, if the filter `may_change`, it is the
-    filter that lets through too much.
+    If one was, the server's clock is behind and gives no bounds on creation times; or, if the filter
+    `may_change`, the filter may return too many tasks, which is then checked.
     """
     if semantics.value in {None, "unknown"}:
         clock.distrust()

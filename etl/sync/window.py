@@ -1,4 +1,4 @@
-"""The window that a run reads, and the watermark that it leaves. Pure functions."""
+"""The window that a run reads, and its resulting watermark. Pure functions."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import datetime as dt
 
 from etl.extract.date_filter import LONG_AGO, date_text, noon_of
 
-# Without the server's clock this machine's is used, which may be off by as much.
+# Without the server's clock, this machine's clock is used, which may be wrong by up to this much.
 CLOCK_UNCERTAINTY = dt.timedelta(days=1)
 _A_DAY = dt.timedelta(days=1)
-# Half a day, and the 14 hours by which the server's time zone may be ahead.
+# Half a day, plus the 14 hours by which the server's time zone may be ahead.
 _DAY_BEFORE_NOON = dt.timedelta(hours=26)
-# With more days, reading everything costs no more.
+# For more days than this, reading everything takes no more requests.
 MAX_DAYS = 100
 
 
@@ -27,10 +27,10 @@ class ListQuery:
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
     """
-    What a run reads: the tasks created from `start` on, or all of them if it is None.
+    The tasks that a run reads: those created at or after `start`, or all of them if it is None.
 
-    `queries` are the lists that together hold them. It is empty if no filter finds them: then the newest are
-    read from the head of the default order, and waiting ones from the lists of their statuses.
+    `queries` are the lists that together contain them. If no filter finds them, it is empty: the newest tasks
+    are then read from the head of the default order, and waiting ones from the lists of their statuses.
     """
 
     start: dt.datetime | None
@@ -38,7 +38,7 @@ class Window:
 
     @property
     def is_everything(self) -> bool:
-        """Whether it includes all tasks, so that tasks that are not in it were removed."""
+        """Whether it includes all tasks, so that any task not in it was removed."""
         return self.start is None
 
 
@@ -51,9 +51,9 @@ def plan_window(
     """
     Return the window that an incremental run reads.
 
-    It starts `lookback` before the watermark, because a task may be listed a while after it was created; rows
-    read twice cost a request and nothing else. A watermark ahead of `now`, the server's time if it is known,
-    would leave a gap, so the earlier of the two is used.
+    It starts `lookback` before the watermark, because a task may not be listed until some time after it was
+    created; reading rows twice costs a request and nothing else. A watermark ahead of `now`, the server's
+    time if it is known, would leave a gap, so the earlier of the two is used.
     """
     if watermark is None or semantics == "unknown":
         return EVERYTHING
@@ -76,7 +76,7 @@ def window_since(start: dt.datetime, *, now: dt.datetime, semantics: str) -> Win
 
 
 def _days(start: dt.datetime, now: dt.datetime) -> list[dt.datetime]:
-    """Return the noons from a day before the first to a day after the last: time zones differ by a day."""
+    """Return the noon of each day, and of a day before and after: time zones differ by up to a day."""
     first, last = noon_of(start) - _A_DAY, noon_of(now) + _A_DAY
     return [first + number * _A_DAY for number in range((last - first).days + 1)]
 
@@ -90,11 +90,12 @@ def covered_until(
     tolerance: dt.timedelta,
 ) -> dt.datetime:
     """
-    Return the time, by the server's present clock, before which everything is stored.
+    Return the time, by the server's current clock, before which everything is stored.
 
-    That is the watermark, unless the clock it was read from was ahead: then it is later than the server's
-    time `served_at`, or less time has passed there since than on this machine between `set_at` and `now`.
-    Clocks that differ by at most `tolerance` agree. Without the server's time, this machine's is used.
+    That is the watermark, unless it came from a clock that was ahead. In that case it is later than the
+    server's time `served_at`, or less time has passed on the server since then than on this machine between
+    `set_at` and `now`. Differences up to `tolerance` are ignored. Without the server's time, this machine's
+    is used.
     """
     if served_at is None:
         return min(watermark, set_at or now, now)
@@ -112,11 +113,11 @@ def next_watermark(
     newest: dt.datetime | None,
 ) -> dt.datetime:
     """
-    Return the watermark that a complete run leaves behind.
+    Return the watermark after a complete run.
 
-    `served_at` is the server's time at the run's first response, `now` this machine's, `newest` the latest
-    time of any task by then: without the server's clock, the watermark is earlier than both. It is never
-    earlier than the time that was `covered` before.
+    `served_at` is the server's time at the run's first response, `now` is this machine's time, and `newest`
+    is the latest time of any task known then. Without the server's clock, the watermark is the earlier of
+    `newest` and a day before `now`. It is never earlier than `covered`, the time covered before the run.
     """
     earliest = now - CLOCK_UNCERTAINTY
     reached = served_at if served_at is not None else min(earliest, newest or earliest)

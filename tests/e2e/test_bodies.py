@@ -105,7 +105,7 @@ def test_a_result_that_is_too_large_costs_a_line_and_the_next_one_is_fetched(dat
     assert json.loads(ended.out)["results_archived"] == 2
     warnings = [line for line in ended.err.splitlines() if "the result of task" in line]
     assert sorted(line.split("the result of task ")[1][7] for line in warnings) == list("123456")
-    assert all(" is skipped, and requested again later: the answer " in line for line in warnings)
+    assert all(" is skipped, and requested again later: the response " in line for line in warnings)
     assert sum("larger than the 64 MiB" in line for line in warnings) == 5
     assert sum("more than the 3,000,000 values" in line for line in warnings) == 1
     assert "trying again" not in ended.err
@@ -128,6 +128,6 @@ def test_a_page_that_is_too_large_ends_the_sync_with_a_line(page: str, sqlite_da
         ended, peak = measured(environment, "sync")
     line = error_of(ended, 1)
     assert words in line
-    assert line.startswith(f"Error: {server} sends too much whichever page is asked for: the answer ")
-    assert line.endswith(": check GCORE_BASE_URL, and whether a proxy changes what the API sends")
+    assert line.startswith(f"Error: {server} sends too much for every page: the response ")
+    assert line.endswith(": check GCORE_BASE_URL, and whether a proxy modifies the responses of the API")
     assert peak < MAX_FOR_ONE_BODY

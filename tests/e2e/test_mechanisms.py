@@ -64,9 +64,9 @@ MECHANISMS = [
         "integration/test_archive.py::test_an_emptier_result_never_replaces_a_fuller_one",
     ),
     Mechanism(
-        "P3 permanent: only an answer about just this task proves it gone",
+        "P3 permanent: only a response about just this task proves it removed",
         "sync/in_flight.py",
-        "if answer.records or answer.count:",
+        "if response.records or response.count:",
         "if False:",
         "integration/test_complete.py::test_a_list_that_ignores_the_id_it_is_asked_for_proves_no_task_gone",
     ),

@@ -34,7 +34,7 @@ def test_a_certificate_of_an_unknown_authority_ends_a_sync_at_once(sqlite_comman
         ended = sqlite_command("sync", GCORE_BASE_URL=url, **dict.fromkeys(CERTIFICATES, ""))
     assert error_of(ended, 3) == (
         f"Error: {url}: the certificate is not trusted (unable to get local issuer certificate): "
-        "if a company's proxy or server is behind it, set SSL_CERT_FILE to a file with the company's CA "
+        "if it belongs to a company's proxy or server, set SSL_CERT_FILE to a file with the company's CA "
         "(trusted: the certificates of the system and of certifi; set SSL_CERT_FILE to trust others)"
     )
     assert "trying again" not in ended.err
@@ -97,7 +97,7 @@ def test_a_proxy_that_connects_nobody_is_named(sqlite_command):
         ended = sqlite_command("sync", **environment)
     assert error_of(ended, 3) == (
         "Error: the proxy that HTTPS_PROXY names refuses to connect to https://api.corp.example (HTTP 403): "
-        "ask whoever runs it to allow that, or name the host in NO_PROXY"
+        "ask its administrator to allow that, or add the host to NO_PROXY"
     )
 
 
@@ -119,7 +119,7 @@ def test_a_block_page_is_no_refused_key(sqlite_command):
     with raw_server(says(b"<html>Blocked by policy</html>", 403, kind="text/html")) as url:
         ended = sqlite_command("sync", GCORE_BASE_URL=url)
     assert error_of(ended, 1) == (
-        f"Error: {url}: a proxy, firewall or sign-in page answered instead of the API (HTML, HTTP 403): "
+        f"Error: {url}: a proxy, firewall or sign-in page responded instead of the API (HTML, HTTP 403): "
         "open the address in a browser to see it, and check GCORE_BASE_URL, if it is set"
     )
 
@@ -127,7 +127,7 @@ def test_a_block_page_is_no_refused_key(sqlite_command):
 def test_a_sign_in_page_is_called_that(sqlite_command):
     with raw_server(says(b"<!DOCTYPE html><title>Sign in</title>", kind="text/html")) as url:
         ended = sqlite_command("sync", GCORE_BASE_URL=url, **QUICKLY)
-    words = f"{url}: a proxy, firewall or sign-in page answered instead of the API (HTML, HTTP 200): "
+    words = f"{url}: a proxy, firewall or sign-in page responded instead of the API (HTML, HTTP 200): "
     words += "open the address in a browser to see it, and check GCORE_BASE_URL, if it is set"
     assert gave_up(error_of(ended, 1), words)
 
@@ -139,7 +139,7 @@ def test_the_time_for_a_request_holds_whatever_the_environment_says(other, sqlit
 
     with raw_server(answer) as url, timed(1, 10 + SLACK):
         ended = sqlite_command("sync", "--retry-for", "1s", GCORE_BASE_URL=url, **other)
-    assert gave_up(error_of(ended, 1), f"{url}: no answer in time")
+    assert gave_up(error_of(ended, 1), f"{url}: timed out while waiting for a response")
 
 
 @pytest.mark.parametrize("wrapping", ["'{}'", '"{}"', "\ufeff{}\r\n", "GCORE_API_KEY='{}'", "APIKey {}"])

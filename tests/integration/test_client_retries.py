@@ -173,7 +173,10 @@ def drip_nothing(_peer: socket.socket, is_over: threading.Event) -> None:
 def test_a_response_that_drips_forever_is_given_up(drip, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "example.com")
     with raw_server(drip) as url, client_at(url) as client:
-        with timed(0.3, 0.4 + SLACK), pytest.raises(Unreachable, match=r"no answer in time|too slowly"):
+        with (
+            timed(0.3, 0.4 + SLACK),
+            pytest.raises(Unreachable, match=r"timed out while waiting for a response|too slowly"),
+        ):
             read(client)
         assert client.requests == 1
 
@@ -198,7 +201,7 @@ def test_a_host_that_accepts_no_connection_is_given_up():
         full_server() as (host, port),
         client_at(f"http://{host}:{port}") as client,
         timed(0.3, 0.4 + SLACK),
-        pytest.raises(Unreachable, match="no connection in time"),
+        pytest.raises(Unreachable, match="timed out while connecting"),
     ):
         read(client)
 

@@ -199,14 +199,14 @@ def test_a_record_that_is_larger_than_is_read_costs_itself_alone(database_url, m
             assert len(emulator.requests) < 150 + 70 * len(places)
     [(raw, reason)] = query(database_url, "SELECT raw, reason FROM rejected_records")
     assert raw == TOO_LARGE.decode()
-    assert reason.startswith("the answer is larger than")
+    assert reason.startswith("the response is larger than")
 
 
 def test_a_server_that_sends_too_much_whatever_is_asked_for_is_to_blame_itself(database_url, monkeypatch):
     monkeypatch.setattr("etl.extract.client.OF_PAGE", Ceiling(10, 1_000_000))
     with (
         serve(a_world(30)) as emulator,
-        pytest.raises(BodyTooLarge, match="the answer is larger than"),
+        pytest.raises(BodyTooLarge, match="the response is larger than"),
     ):
         run_sync(settings_for(emulator, database_url, page_size=100), TASKS_ALONE)
     assert len(emulator.requests) < 20

@@ -95,7 +95,7 @@ def test_a_deadline_holds_on_every_way(name, dripping, authority, monkeypatch):
         raw_server(answer, context) as url,
         client_at(url) as client,
         timed(0.3, 0.4 + SLACK),
-        pytest.raises(Unreachable, match="no answer in time"),
+        pytest.raises(Unreachable, match="timed out while waiting for a response"),
     ):
         read(client)
 
@@ -122,7 +122,7 @@ def test_a_proxy_that_drips_or_is_silent_keeps_nobody_beyond_the_deadline(
         with client_at("https://nowhere.invalid") as client, timed(0.0, 0.4 + SLACK):
             with pytest.raises(Unreachable, match=r"the proxy that HTTPS_PROXY names") as caught:
                 read(client)
-            assert is_silent is False or "no answer in time" in str(caught.value)
+            assert is_silent is False or "timed out while waiting for a response" in str(caught.value)
         is_over.set()
 
 
@@ -132,7 +132,7 @@ def test_a_server_that_never_agrees_on_tls_keeps_nobody_beyond_the_deadline():
         listening(lambda _peer: is_over.wait(8) and None) as port,
         client_at(f"https://127.0.0.1:{port}") as client,
         timed(0.3, 0.4 + SLACK),
-        pytest.raises(Unreachable, match="no connection in time"),
+        pytest.raises(Unreachable, match="timed out while connecting"),
     ):
         read(client)
     is_over.set()
@@ -150,7 +150,7 @@ def test_a_name_server_that_does_not_answer_keeps_nobody_beyond_the_deadline(mon
     with (
         client_at("http://api.corp.example") as client,
         timed(0.3, 0.4 + SLACK),
-        pytest.raises(Unreachable, match="no connection in time"),
+        pytest.raises(Unreachable, match="timed out while connecting"),
     ):
         read(client)
     is_over.set()

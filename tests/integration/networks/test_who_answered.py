@@ -48,7 +48,7 @@ def test_the_host_of_a_proxy_that_nobody_knows_is_named(monkeypatch):
     "login, words",
     [
         ("", "requires a user name and password: set ALL_PROXY to http://user:password@host:port"),
-        ("me:canary@", "refused the user and the password in ALL_PROXY"),
+        ("me:canary@", "refused the user name and password in ALL_PROXY"),
     ],
 )
 def test_a_proxy_that_wants_a_password_is_told_at_once(scheme, login, words, monkeypatch):
@@ -113,7 +113,7 @@ def test_a_proxy_that_connects_nobody_is_named_and_asked_again_only_if_that_may_
     "proxy, login, error, words",
     [
         (SocksProxy(user="me:pw"), "", ProxyRefused, "requires a user name and password"),
-        (SocksProxy(user="me:pw"), "me:canary@", ProxyRefused, "refused the user and the password"),
+        (SocksProxy(user="me:pw"), "me:canary@", ProxyRefused, "refused the user name and password"),
         (SocksProxy(user="me:pw", reply=2), "me:pw@", ProxyRefused, "not allowed"),
         (SocksProxy(reply=4), "", Unreachable, "connect to http://api.corp.example (Host unreachable)"),
     ],
@@ -164,7 +164,7 @@ def test_a_page_of_html_is_no_answer_of_the_api_and_no_refused_key(status, body,
             with timed(0, SLACK), pytest.raises(NotTheApi) as caught:
                 fetch(client)
             assert caught.value.exit_code == 1
-            assert f"answered instead of the API (HTML, HTTP {status})" in str(caught.value)
+            assert f"responded instead of the API (HTML, HTTP {status})" in str(caught.value)
         assert client.requests == 2
 
 
@@ -172,7 +172,7 @@ def test_a_page_of_html_is_no_answer_of_the_api_and_no_refused_key(status, body,
 def test_a_page_of_html_that_may_pass_is_asked_for_again_and_then_called_that(status):
     page = says(b"<html>Sign in</html>", status, kind="text/html")
     with raw_server(page) as url, client_at(url) as client:
-        words = rf"a proxy, firewall or sign-in page answered instead of the API \(HTML, HTTP {status}\)"
+        words = rf"a proxy, firewall or sign-in page responded instead of the API \(HTML, HTTP {status}\)"
         with pytest.raises(Unreachable, match=words) as caught:
             read(client)
         assert type(caught.value) is (UndecodableResult if status == 200 else Unreachable)
@@ -219,7 +219,7 @@ def test_a_redirect_elsewhere_is_named_and_never_followed(location):
     assert client.requests == 1
     assert "canary" not in str(caught.value)
     if "login" in location:
-        assert "redirects to another host, https://login.corp.example, which was not sent the key" in str(
+        assert "redirects to another host, https://login.corp.example; the key was not sent there" in str(
             caught.value
         )
         assert "if it is the sign-in page of a network or proxy, sign in first" in str(caught.value)
