@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from etl.emulator import World
 
+# The client of the demo's account.
+CLIENT_ID = 2_675
 TASKS, SPAN, SEED = 2000, dt.timedelta(days=30), 7
 ARRIVALS_PER_HOUR = 60.0
 SAID = "grosse mussen"  # accents do not matter
@@ -109,14 +111,19 @@ def _command() -> str:
 def _clear(output: Path) -> None:
     """Take an earlier demo away; anything else with that name is not ours to remove."""
     from etl.database import reading
+    from etl.sync.status import recent_runs
+    from etl.sync.watermark import read_state
 
     if not output.exists():
         return
     with reading(f"sqlite:///{output}", any_schema=True) as connection:
-        from etl.sync.status import recent_runs
-
-        if any(not run["version"] for run in recent_runs(connection, limit=1)):
-            raise click.UsageError(f"{output} is no database of a demo: name another with --output")
+        is_of_demo = (
+            read_state(connection).client_ids <= {CLIENT_ID}
+            and len(list(recent_runs(connection, limit=SYNCS + 1))) <= SYNCS
+        )
+    # The copy of an account cannot be made again: the API has deleted its older results.
+    if not is_of_demo:
+        raise click.UsageError(f"{output} is no database of a demo: name another with --output")
     for suffix in ("", "-wal", "-shm"):
         Path(f"{output}{suffix}").unlink(missing_ok=True)
 
@@ -127,7 +134,14 @@ def fill(database_url: str, *, now: dt.datetime) -> None:
     from etl.sync.session import run_sync
 
     package = import_emulator()
-    world = package.World.seeded(TASKS, seed=SEED, now=now, span=SPAN, arrivals_per_hour=ARRIVALS_PER_HOUR)
+    world = package.World.seeded(
+        TASKS,
+        seed=SEED,
+        client_id=CLIENT_ID,
+        now=now,
+        span=SPAN,
+        arrivals_per_hour=ARRIVALS_PER_HOUR,
+    )
     with package.serve(world) as server:
         settings = Settings(
             api_key=parse_api_key(server.api_key),
