@@ -42,9 +42,8 @@ def decode_page(body: bytes, served_at: dt.datetime | None = None, received_at: 
     Return one page, with the times when it was served and received.
 
     A record that cannot be read becomes an UnusableRecord, and the others are not affected. Raises
-    CorruptPage
-    if the body looks like a whole page but is not JSON; UnreadablePage if it is not a page: truncated,
-    something else, or JSON of another shape.
+    CorruptPage if the body looks like a whole page but is not JSON; UnreadablePage if it is not a page:
+    truncated, something else, or JSON of another shape.
     """
     try:
         envelope = _decode_envelope(body)
@@ -54,8 +53,8 @@ def decode_page(body: bytes, served_at: dt.datetime | None = None, received_at: 
         else:
             records = tuple([decode_strict(raw) or decode_record(bytes(raw)) for raw in envelope.results])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        members = _split_page(body, served_at)
-        records = tuple([decode_record(raw) for raw in split_array(members["results"])])
+        members, texts = _split_page(body, served_at)
+        records = tuple([decode_record(raw) for raw in texts])
         count, following = members.get("count", b"null"), members.get("next", b"null")
     return Page(
         records=records,
@@ -84,11 +83,13 @@ def decode_task(raw: bytes) -> TaskPayload:
     return (None if is_suspect(raw) else decode_strict(raw)) or decode_leniently(raw)
 
 
-def _split_page(body: bytes, served_at: dt.datetime | None) -> dict[str, bytes]:
-    """Return the members of a page with values that a strict parser rejects."""
+def _split_page(body: bytes, served_at: dt.datetime | None) -> tuple[dict[str, bytes], list[bytes]]:
+    """Return the members of a page with values that a strict parser rejects, and the texts of its records."""
     body = trimmed(body)
     try:
         members = split_object(body)
+        results = members.get("results", b"")
+        texts = split_array(results) if results.startswith(b"[") else None
     except ValueError as error:
         if not _LOOKS_WHOLE.fullmatch(body):
             raise UnreadablePage(f"the page is not a whole JSON document: {error}") from None
@@ -103,9 +104,9 @@ def _split_page(body: bytes, served_at: dt.datetime | None) -> dict[str, bytes]:
                 served_at=served_at,
             ),
         ) from None
-    if not members.get("results", b"").startswith(b"["):
+    if texts is None:
         raise UnreadablePage("a response without 'results' is not a page of tasks")
-    return members
+    return members, texts
 
 
 def _count(raw: bytes) -> int | None:

@@ -6,7 +6,12 @@ SELECT
     count(*) AS periods,
     avg(seconds) / 60 AS mean_minutes,
     max(seconds) / 60 AS longest_minutes
-FROM status_spans
-WHERE valid_to IS NOT NULL
+FROM (
+    SELECT status, seconds
+    FROM status_spans
+    WHERE valid_to IS NOT NULL
+    -- The limit is no limit: without one, SQLite would calculate `seconds` for each use.
+    LIMIT 9223372036854775807
+) AS ended
 GROUP BY status
 ORDER BY periods DESC, status

@@ -5,7 +5,7 @@ SELECT
     count(DISTINCT task_id) AS tasks,
     mean_seconds(stayed) AS mean_seconds
 FROM (
-    SELECT task_id, status, next_status, is_gone, micros(valid_to) - micros(valid_from) AS stayed
+    SELECT task_id, status, next_status, is_gone, stayed
     FROM (spans()) AS spans
     -- The limit is no limit: without one, SQLite would evaluate the next status twice, once more for the filter.
     LIMIT 9223372036854775807

@@ -490,14 +490,14 @@ def test_the_command_fails_with_a_one_line_error(nursery, migrated_url, tmp_path
         (1, "No such file or directory", "-o", tmp_path / "missing" / "page.html"),
         (1, "Is a directory", "-o", tmp_path),
         (1, "File name too long", "-o", tmp_path / ("n" * 256)),
-        (2, "a name is needed", "-o", ""),
+        (2, "must not be empty", "-o", ""),
         (2, "until=2026-06-01 00:00:00", "-o", path, "--since", "2026-06-02", "--until", "2026-06-01"),
         (2, "until=0001-01-10 00:00:00+00:00 is more than", "-o", path, "--until", "0001-01-10"),
         (2, "until=9999-12-31 00:00:00+00:00 is more than", "-o", path, "--until", "9999-12-31"),
         (2, "since=9999-12-31 00:00:00+00:00 is more than", "-o", path, "--since", "9999-12-31"),
         (2, "is in the future", "-o", path, "--since", f"{dt.datetime.now(dt.UTC).date() + 2 * DAY}"),
         (2, "is not later than", "-o", path, "--since", "2026-06-01", "--until", "2026-06-01"),
-        (2, "names a folder", "-o", f"{tmp_path}/new/"),
+        (2, "is the name of a folder", "-o", f"{tmp_path}/new/"),
         (2, "Missing option", "--since", "2026-06-02"),
     ):
         done = nursery.run(dict(os.environ), "report", *map(str, wrong), "-d", migrated_url)
@@ -514,7 +514,7 @@ def test_the_command_never_overwrites_a_database(nursery, sqlite_databases, tmp_
         before = file.read_bytes()
         for target in (file, link, f"{file}-wal", f"{file}-shm", f"{file}.lock"):
             done = nursery.run(dict(os.environ), "report", "-o", str(target), "-d", url)
-            assert "is a database, or belongs to one: name another file" in error_of(done, 1)
+            assert "is a database, or belongs to one: choose another file" in error_of(done, 1)
         assert file.read_bytes() == before
 
 
@@ -523,5 +523,7 @@ def test_a_missing_extra_is_named(monkeypatch):
         raise ModuleNotFoundError(name="jinja2")
 
     monkeypatch.setattr(command.importlib, "import_module", import_module)
-    with pytest.raises(click.UsageError, match=r"reports need jinja2: pip install '.*\[report\]'"):
+    with pytest.raises(
+        click.UsageError, match=r"reports need jinja2, which is not installed: run pip install '.*\[report\]'"
+    ):
         command.import_report()

@@ -112,6 +112,15 @@ def test_a_page_that_a_record_spoils_is_not_cut_at_random(spoilt):
     assert caught.value.page.count == 3
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_page_of_a_deep_record_and_one_that_is_not_json_is_corrupt(order):
+    """The end of the deep record is found without parsing the page, so the other is met only later."""
+    deep = b'{"task_id":"a","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    with pytest.raises(CorruptPage) as caught:
+        decode_page(a_page(*[deep, rb'{"task_id":"a\qb"}'][::order], count=2))
+    assert caught.value.page.count == 2
+
+
 @pytest.mark.parametrize(
     "body", [b"", b"[]", b"{}", b"<html>", b'{"results": [1', b'{"results": null}', b'{"results": [1,,2]}']
 )
