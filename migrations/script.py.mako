@@ -10,6 +10,8 @@ Before you write:
 - Views exist during the upgrade, and are recreated after it: do not touch them.
 - Instants: TIMESTAMPTZ, on SQLite TEXT. JSON: JSONB, on SQLite TEXT. Spell the types out, as 0001 does.
 - Fill a new NOT NULL column of a table that has rows (a server default, or an UPDATE between two steps).
+- A field of the API that gets a column is in `tasks.extra` of existing rows. The next full sync moves it; a migration
+  need not, but can also move the values of removed tasks, and those in `tasks.detail`.
 - `downgrade` restores the schema, not the data. `tests/migrations` runs each step up, down and up over rows.
 - Describe in CHANGELOG.md what changes for users, and whether they should run `sync --full`.
 """

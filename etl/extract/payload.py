@@ -19,11 +19,9 @@ if TYPE_CHECKING:
 
     from msgspec import UnsetType
 
+    from etl.models.fields import ApiField
+
 MAX_ID = 255  # characters
-# Another number makes every stored fingerprint differ, so that a better decoder reads old rows again.
-_DECODER = b"gcore-etl 1"
-
-
 # The columns of `tasks` that the API decides. Two observations that agree in these are of the same state.
 # First the members of the record, then those of its objects, then the objects themselves: as records are
 # decoded.
@@ -42,9 +40,19 @@ _STATUS, _PROGRESS, _CLIENT_ID, _STARTED_AT, _COMPLETED_AT, _DATE_CREATED = map(
 )
 
 
+def decoder_id(fields: tuple[ApiField, ...], version: int = 1) -> bytes:
+    """Return 16 bytes that differ with the fields, or with the version of what is done to their values."""
+    return hashlib.blake2b(repr((version, fields)).encode(), digest_size=16).digest()
+
+
+# Part of every fingerprint: if a release adds a field, no stored fingerprint matches, and the next full sync
+# moves the values of the field from `extra` into its column.
+_DECODER_ID = decoder_id(API_FIELDS)
+
+
 def fingerprint(raw: bytes | msgspec.Raw) -> bytes:
-    """Return 16 bytes that differ whenever a record's text does: equal ones need no further comparison."""
-    return hashlib.blake2b(raw, digest_size=16, person=_DECODER).digest()
+    """Return 16 bytes: if they are equal, so are the records' texts and the decoders that read them."""
+    return hashlib.blake2b(raw, digest_size=16, person=_DECODER_ID).digest()
 
 
 class TaskPayload(msgspec.Struct, frozen=True, gc=False):

@@ -112,6 +112,19 @@ def test_the_same_in_other_words_is_not_written(connection):
     assert rows_written(connection) == before
 
 
+@pytest.mark.parametrize("removed", [None, NOON])
+def test_a_value_moves_from_extra_into_the_column_that_a_release_adds(connection, removed):
+    """An older release stored the same record, with a fingerprint of its own."""
+    record = a_task(status="PENDING", task_data={"category": "sport"}, other=1)
+    load(connection, record)
+    older = {"payload_hash": b"0" * 16, "category": None, "extra": {"other": 1, "category": "sport"}}
+    connection.execute(sa.update(TASKS).values(removed_at=removed, **older))
+    assert load(connection, record, at=LATER).updated == 1
+    row = stored(connection)
+    assert (row["category"], row["extra"]) == ("sport", {"other": 1})
+    assert load(connection, record, at=LATER).updated == 0
+
+
 def test_a_value_that_changes_its_type_has_changed(connection):
     pairs = [(True, 1), (0, False), (1, "1"), ({}, []), (None, {}), ([None], []), (1, 1.5)]
     for version, at in ((0, NOON), (1, LATER)):

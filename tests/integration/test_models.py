@@ -60,7 +60,7 @@ def test_no_constraint_ties_the_tables_together():
 
 
 def test_each_field_of_the_api_is_decoded():
-    """A field that is declared in the model needs a migration, and nothing else."""
+    """A field is declared in the model; its only other place is the migration that adds the column."""
     record = {"task_id": "t", "task_data": {}, "processing_time": {}}
     samples = {
         FieldKind.TEXT: "text",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import json
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from etl.extract.decode import decode_task
-from etl.extract.payload import CONTENT, fingerprint, task_payload
+from etl.extract.payload import CONTENT, decoder_id, fingerprint, task_payload
 from etl.load.transform import differs
 from etl.models import API_FIELDS, TASKS
 
@@ -56,6 +57,14 @@ def test_a_hash_tells_every_byte():
     texts = (b"", b'{"a":1}', b'{"a":2}', b'{"a": 1}', b'{"a":1}\n', b"\xff")
     assert len({fingerprint(text) for text in texts}) == len(texts)
     assert {len(fingerprint(text)) for text in texts} == {16}
+
+
+def test_a_fingerprint_is_that_of_the_decoder_too():
+    """A new field, another fallback or another kind: stored records must be read again."""
+    first, *others = API_FIELDS
+    renamed = dataclasses.replace(first, fallbacks=("title",))
+    ids = {decoder_id(fields) for fields in (API_FIELDS, (first,), tuple(others), (renamed, *others))}
+    assert len(ids | {decoder_id(API_FIELDS, version=2)}) == 5
 
 
 @pytest.mark.parametrize(
