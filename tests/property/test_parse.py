@@ -15,6 +15,7 @@ from etl.emulator.render import dump, make_record
 from etl.errors import RecordError
 from etl.extract.lenient import decode_leniently
 from etl.extract.strict import decode_strict, is_suspect
+from etl.models import API_FIELDS, FieldKind
 
 if TYPE_CHECKING:
     from etl.extract.payload import TaskPayload
@@ -54,22 +55,31 @@ def some_of(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any
     return st.builds(lambda one, other, is_odd: one | other if is_odd else one, usual, odd, RARELY)
 
 
-DATA = some_of(
-    **dict.fromkeys(
-        ["task_name", "url", "category", "audio_language", "subtitles_language", "stop_objects"], TEXTS
-    ),
-    **dict.fromkeys(["client_user_id", "client_entity_data"], st.none() | TEXTS),
-    client_id=st.integers(0, 1 << 40),
-)
-PROCESSING = some_of(started_at=TIMES, completed_at=TIMES, total_time_sec=NUMBERS)
+# A usual value of each kind of field that the model declares.
+USUAL = {
+    FieldKind.TEXT: st.none() | TEXTS,
+    FieldKind.SMALL_INTEGER: st.integers(0, 100),
+    FieldKind.INTEGER: st.integers(0, 1 << 40),
+    FieldKind.NUMBER: NUMBERS,
+    FieldKind.BOOLEAN: st.booleans(),
+    FieldKind.INSTANT: TIMES,
+}
+
+
+def fields_of(parent: str | None) -> dict[str, st.SearchStrategy[Any]]:
+    """Return usual values of the members of a record, or of its object `parent`."""
+    return {
+        field.name: USUAL[field.kind]
+        for field in API_FIELDS
+        if field.parent == parent and field.kind in USUAL
+    }
+
+
 RECORDS = some_of(
     task_id=st.uuids().map(str),
-    task_name=TEXTS,
-    status=TEXTS,
-    progress=st.integers(0, 100),
-    task_data=st.none() | DATA,
-    processing_time=st.none() | PROCESSING,
-    date_created=TIMES,
+    task_data=st.none() | some_of(task_name=TEXTS, **fields_of("task_data")),
+    processing_time=st.none() | some_of(**fields_of("processing_time")),
+    **fields_of(None),
 )
 
 
