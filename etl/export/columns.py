@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import msgspec
 import numpy as np
 
-from etl.views.view import ColumnType
+from etl.catalog import ColumnType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

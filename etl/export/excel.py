@@ -15,8 +15,8 @@ import dataclasses
 import re
 from typing import IO, TYPE_CHECKING, Any
 
+from etl.catalog import ColumnType
 from etl.export.writers import CsvWriter, cell_texts
-from etl.views.view import ColumnType
 
 if TYPE_CHECKING:
     import pandas as pd

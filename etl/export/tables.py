@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, cast
 
 import sqlalchemy as sa
 
+from etl.catalog import ColumnType
 from etl.errors import UnsuitableExport
 from etl.export.excel import ExcelLosses, ExcelWriter
 from etl.export.targets import open_folder, open_output, open_part
@@ -17,7 +18,6 @@ from etl.export.writers import CsvWriter, NdjsonWriter, ParquetWriter
 from etl.frames.frame import read_frame
 from etl.frames.selection import SELECTIONS, Day
 from etl.models import RESULTS, TASKS
-from etl.views.view import ColumnType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

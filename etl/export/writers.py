@@ -12,9 +12,9 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from etl.catalog import ColumnType
 from etl.errors import MissingExtra
 from etl.export.columns import json_text, plain_values
-from etl.views.view import ColumnType
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
