@@ -15,13 +15,13 @@ import dataclasses
 import re
 from typing import IO, TYPE_CHECKING, Any
 
-from etl.export.writers import CsvWriter, cell_texts
-from etl.views.view import ColumnType
+from etl.catalog import ColumnType
+from etl.export.writers import CsvWriter
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from etl.export.columns import Types
+    from etl.export.writers import Types
 
 MAX_UNITS = 32_767
 MAX_ROWS = 1_048_576
@@ -94,7 +94,7 @@ class ExcelWriter(CsvWriter):
 
     def cells(self, column: pd.Series[Any], kind: ColumnType) -> list[str | None]:
         """Return the text of each cell, None for null."""
-        texts = cell_texts(column, kind)
+        texts = super().cells(column, kind)
         if kind is ColumnType.TIMESTAMP:
             return [None if text is None else f"{text[:10]} {text[11:19]}" for text in texts]
         if kind is ColumnType.DOUBLE:

@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, cast
 
 import sqlalchemy as sa
 
+from etl.catalog import ColumnType
 from etl.errors import UnsuitableExport
 from etl.export.excel import ExcelLosses, ExcelWriter
 from etl.export.targets import open_folder, open_output, open_part
@@ -17,7 +18,6 @@ from etl.export.writers import CsvWriter, NdjsonWriter, ParquetWriter
 from etl.frames.frame import read_frame
 from etl.frames.selection import SELECTIONS, Day
 from etl.models import RESULTS, TASKS
-from etl.views.view import ColumnType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from etl.export.columns import Types
     from etl.export.writers import Writer
     from etl.frames.chunks import Source
     from etl.frames.selection import Selection
@@ -33,7 +32,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-FORMATS = ("parquet", "csv", "ndjson")
+_WRITERS: dict[str, type[Writer]] = {"parquet": ParquetWriter, "csv": CsvWriter, "ndjson": NdjsonWriter}
+FORMATS = tuple(_WRITERS)
 PERIODS = {"day": "%Y-%m-%d", "month": "%Y-%m"}
 # The partition of rows without a time. Not Hive's name for null, as which pandas cannot read one back.
 NO_PERIOD = "unknown"
@@ -93,7 +93,9 @@ def export(  # noqa: PLR0913
         raise UnsuitableExport(str(error)) from error
     types = {each: kind for each, kind in selection.types.items() if each != _PARTITION_TIME}
     losses = ExcelLosses()
-    start = functools.partial(_start, types=types, kind=kind, excel_separator=excel_separator, losses=losses)
+    start: Callable[[IO[bytes]], Writer] = functools.partial(_WRITERS[kind], types=types)
+    if excel_separator is not None:
+        start = functools.partial(ExcelWriter, types=types, separator=excel_separator, losses=losses)
     if partition_by is None:
         rows = _write_file(frames, target, start)
     elif target is None:
@@ -104,16 +106,6 @@ def export(  # noqa: PLR0913
     for warning in losses.warnings():
         logger.warning("%s", warning)
     return rows
-
-
-def _start(
-    file: IO[bytes], *, types: Types, kind: str, excel_separator: str | None, losses: ExcelLosses
-) -> Writer:
-    if excel_separator is not None:
-        return ExcelWriter(file, types, separator=excel_separator, losses=losses)
-    if kind == "csv":
-        return CsvWriter(file, types)
-    return ParquetWriter(file, types) if kind == "parquet" else NdjsonWriter(file, types)
 
 
 def _format_of(target: Path | None, *, default: str) -> str:

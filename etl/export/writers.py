@@ -2,39 +2,47 @@
 The file formats: each writer appends frames to an open file.
 
 CSV and NDJSON are not left to pandas. Its CSV cannot tell empty text (`""`) from null (nothing between the
-commas). Its JSON rounds floats to 15 digits and escapes every slash, and takes twice as long.
+commas), and does not quote a carriage return. Its JSON rounds floats to 15 digits and escapes every slash,
+and takes twice as long.
 """
 
 from __future__ import annotations
 
 import re
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
+import numpy as np
 
+from etl.catalog import ColumnType
 from etl.errors import MissingExtra
-from etl.export.columns import json_text, plain_values
-from etl.views.view import ColumnType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import pandas as pd
 
-    from etl.export.columns import Types
+    # The columns of a file.
+    Types: TypeAlias = Mapping[str, ColumnType]
+
+_JSON = msgspec.json.Encoder()
 
 
-class Writer(Protocol):
+class Writer:
     """Writes the rows of one file, which is incomplete before `close`."""
+
+    def __init__(self, file: IO[bytes], types: Types) -> None:
+        self._file, self._types = file, types
 
     def write(self, frame: pd.DataFrame) -> None:
         """Append rows."""
+        raise NotImplementedError
 
     def close(self) -> None:
         """Complete the file and leave it open."""
 
 
-class CsvWriter:
+class CsvWriter(Writer):
     """
     Writes a header and a line for each row; cells are quoted only where necessary.
 
@@ -45,7 +53,7 @@ class CsvWriter:
     line_end = "\n"
 
     def __init__(self, file: IO[bytes], types: Types) -> None:
-        self._file, self._types = file, types
+        super().__init__(file, types)
         self._must_be_quoted = re.compile(f'[{self.separator}"\r\n]').search
         self._write_lines([list(types)])
 
@@ -54,12 +62,10 @@ class CsvWriter:
         columns = [self.cells(frame[name], kind) for name, kind in self._types.items()]
         self._write_lines(zip(*columns, strict=True))
 
-    def close(self) -> None:
-        """Nothing is left to write."""
-
     def cells(self, column: pd.Series[Any], kind: ColumnType) -> list[str | None]:
         """Return the text of each cell, None for null."""
-        return cell_texts(column, kind)
+        as_text = _CELLS.get(kind, str)
+        return [None if value is None else as_text(value) for value in _plain_values(column, kind)]
 
     def _quoted(self, text: str | None) -> str:
         if text is None:
@@ -73,35 +79,17 @@ class CsvWriter:
         self._file.write("".join(lines).encode())
 
 
-def cell_texts(column: pd.Series[Any], kind: ColumnType) -> list[str | None]:
-    """Return the values of a column as text, None for null."""
-    values = plain_values(column, kind)
-    if kind is ColumnType.JSON:
-        return [json_text(value) for value in values]
-    if kind is ColumnType.BOOLEAN:
-        return [value if value is None else str(bool(value)).lower() for value in values]
-    return [value if value is None or isinstance(value, str) else repr(value) for value in values]
-
-
-class NdjsonWriter:
+class NdjsonWriter(Writer):
     """Writes one JSON object per line; a JSON column is JSON in it."""
-
-    def __init__(self, file: IO[bytes], types: Types) -> None:
-        self._file, self._types = file, types
-        self._encode = msgspec.json.Encoder().encode_lines
 
     def write(self, frame: pd.DataFrame) -> None:
         """Append rows."""
-        names = list(self._types)
-        columns = [plain_values(frame[name], kind) for name, kind in self._types.items()]
+        columns = [_plain_values(frame[name], kind) for name, kind in self._types.items()]
         rows = zip(*columns, strict=True)
-        self._file.write(self._encode([dict(zip(names, row, strict=True)) for row in rows]))
-
-    def close(self) -> None:
-        """Nothing is left to write."""
+        self._file.write(_JSON.encode_lines([dict(zip(self._types, row, strict=True)) for row in rows]))
 
 
-class ParquetWriter:
+class ParquetWriter(Writer):
     """
     Writes compressed columns, each of the same type in every file.
 
@@ -121,7 +109,8 @@ class ParquetWriter:
             ColumnType.DOUBLE: pa.float64(),
             ColumnType.INTEGER: pa.int64(),
         }
-        self._pa, self._types = pa, types
+        super().__init__(file, types)
+        self._pa = pa
         self._schema = pa.schema([(name, arrow.get(kind, pa.string())) for name, kind in types.items()])
         self._writer = parquet.ParquetWriter(file, self._schema, compression="zstd")
 
@@ -133,7 +122,7 @@ class ParquetWriter:
         for field, (name, kind) in zip(self._schema, self._types.items(), strict=True):
             column: Any = frame[name]
             if kind is ColumnType.JSON:
-                column = [json_text(value) for value in column]
+                column = [None if value is None else _json_text(value) for value in column]
             elif kind is ColumnType.DAY:
                 column = column.to_numpy(dtype="datetime64[D]")
             arrays.append(self._pa.array(column, type=field.type, from_pandas=True))
@@ -142,3 +131,30 @@ class ParquetWriter:
     def close(self) -> None:
         """Write the footer."""
         self._writer.close()
+
+
+def _plain_values(column: pd.Series[Any], kind: ColumnType) -> list[Any]:
+    """
+    Return the values of a column as text, numbers, booleans, JSON documents, and None for null.
+
+    A timestamp is ISO 8601 text in UTC with six digits for the fraction of the second; a day is `YYYY-MM-DD`.
+    """
+    if kind in {ColumnType.TIMESTAMP, ColumnType.DAY}:
+        unit, suffix = ("D", "") if kind is ColumnType.DAY else ("us", "Z")
+        texts = np.datetime_as_string(column.to_numpy(dtype="datetime64[us]"), unit=unit)  # type: ignore[call-overload]
+        return [None if text == "NaT" else f"{text}{suffix}" for text in texts.tolist()]
+    if kind is ColumnType.JSON:
+        return list(column)
+    values: list[Any] = column.to_numpy(dtype=object, na_value=None).tolist()  # type: ignore[call-overload]
+    return values
+
+
+def _json_text(value: Any) -> str:  # noqa: ANN401
+    return _JSON.encode(value).decode()
+
+
+_CELLS: dict[ColumnType, Callable[[Any], str]] = {
+    ColumnType.JSON: _json_text,
+    ColumnType.BOOLEAN: lambda value: str(value).lower(),
+    ColumnType.DOUBLE: repr,
+}

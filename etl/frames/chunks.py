@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pandas as pd
 import sqlalchemy as sa
 
-from etl.catalog import KNOWN_VALUES
 from etl.database import database_errors, ensure_schema, explain_missing_privileges, reader_settings, reading
 from etl.errors import ConfigurationError
 from etl.frames.dtypes import as_stored, to_array
@@ -16,12 +16,12 @@ from etl.models import METADATA
 from etl.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
+    from etl.catalog import Enumeration
     from etl.frames.dtypes import Array, DtypeBackend
     from etl.frames.selection import Selection
-    from etl.views.view import Enumeration
 
     ExactReading = Callable[[], AbstractContextManager[None]]
 
@@ -33,13 +33,8 @@ _READ_ONLY: dict[str, dict[str, Any]] = {
 }
 
 
-def iter_chunks(  # noqa: PLR0913, PLR0917 (a read has this many parts)
-    source: Source,
-    selection: Selection,
-    names: Sequence[str],
-    bounds: Sequence[sa.ColumnElement[bool]],
-    size: int,
-    backend: DtypeBackend | None = None,
+def iter_chunks(
+    source: Source, selection: Selection, names: Sequence[str], size: int, backend: DtypeBackend | None
 ) -> Iterator[list[Array]]:
     """
     Yield the columns of `size` rows at a time, all from one snapshot of the database.
@@ -50,7 +45,7 @@ def iter_chunks(  # noqa: PLR0913, PLR0917 (a read has this many parts)
     with _opened(source) as (connection, reading_exactly):
         with reading_exactly():
             categories = _read_categories(connection, selection, names)
-            query = _select(selection, names, bounds, connection.dialect.name)
+            query = _select(selection, names, connection.dialect.name)
             result = connection.execute(query, execution_options={"yield_per": size})
         with result:
             is_first = True
@@ -136,37 +131,27 @@ def _read_categories(
     chunks, ranges and views have the same dtype, and pandas can concatenate them.
     """
     enumerations = {name: kind for name, kind in selection.enumerations.items() if name in names}
-    found = _read_values(connection, enumerations.values())
+    paths = sorted({path for each in enumerations.values() for path in each.columns})
+    found: dict[str, set[str]] = {}
+    for table, group in itertools.groupby(paths, key=lambda path: path.partition(".")[0]):
+        in_table = list(group)
+        columns = [METADATA.tables[table].c[path.partition(".")[2]] for path in in_table]
+        rows = connection.execute(sa.select(*columns).distinct()).all()
+        for place, path in enumerate(in_table):
+            found[path] = {row[place] for row in rows if row[place] is not None}
     return {name: _dtype(enumeration, found) for name, enumeration in enumerations.items()}
 
 
-def _read_values(connection: sa.Connection, enumerations: Iterable[Enumeration]) -> dict[str, set[str]]:
-    """Return the distinct values of the table columns behind these enumerations."""
-    by_table: dict[str, list[str]] = {}
-    for path in dict.fromkeys(path for enumeration in enumerations for path in enumeration.columns):
-        by_table.setdefault(path.partition(".")[0], []).append(path)
-    found: dict[str, set[str]] = {}
-    for table, paths in by_table.items():
-        columns = [METADATA.tables[table].c[path.partition(".")[2]] for path in paths]
-        rows = connection.execute(sa.select(*columns).distinct()).all()
-        for place, path in enumerate(paths):
-            found[path] = {row[place] for row in rows if row[place] is not None}
-    return found
-
-
 def _dtype(enumeration: Enumeration, found: dict[str, set[str]]) -> pd.CategoricalDtype:
-    known = KNOWN_VALUES[enumeration]
-    others = set().union(*(found[path] for path in enumeration.columns)).difference(known)
-    return pd.CategoricalDtype(pd.Index([*known, *sorted(others)], dtype="str"))
+    others = set().union(*(found[path] for path in enumeration.columns)).difference(enumeration.known)
+    return pd.CategoricalDtype(pd.Index([*enumeration.known, *sorted(others)], dtype="str"))
 
 
-def _select(
-    selection: Selection, names: Sequence[str], bounds: Sequence[sa.ColumnElement[bool]], dialect: str
-) -> sa.Select[Any]:
+def _select(selection: Selection, names: Sequence[str], dialect: str) -> sa.Select[Any]:
     columns, types = selection.columns, selection.types
     query = sa.select(*(as_stored(columns[name], types[name], dialect).label(name) for name in names))
-    if bounds or selection.conditions:
-        query = query.select_from(selection.timed_from).where(*bounds, *selection.conditions)
+    if selection.conditions:
+        query = query.select_from(selection.timed_from).where(*selection.conditions)
     return query.order_by(*(_sorted(columns[name], dialect) for name in selection.order))
 
 

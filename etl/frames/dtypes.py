@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from pandas.api.extensions import ExtensionArray
 from sqlalchemy.types import NullType
 
-from etl.views.view import ColumnType
+from etl.catalog import ColumnType
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,6 @@ from etl.frames.times import parse_range
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Iterator, Sequence
-
-    import sqlalchemy as sa
 
     from etl.frames.chunks import Source
     from etl.frames.dtypes import Array, DtypeBackend
@@ -45,12 +44,12 @@ def read_frame(  # noqa: PLR0913 (the arguments that users have)
     Raises ValueError for invalid arguments at once, not only when the first chunk is read.
     """
     names = _checked_columns(selection, columns)
-    bounds = _bounds(selection, *parse_range(since, until))
+    selection = _in_range(selection, *parse_range(since, until))
     check_backend(dtype_backend)
     if chunksize is None:
-        return _whole(names, iter_chunks(source, selection, names, bounds, _CHUNK_ROWS, dtype_backend))
+        return _whole(names, iter_chunks(source, selection, names, _CHUNK_ROWS, dtype_backend))
     size = _checked_chunksize(chunksize)
-    return _frames(names, iter_chunks(source, selection, names, bounds, size, dtype_backend))
+    return _frames(names, iter_chunks(source, selection, names, size, dtype_backend))
 
 
 def _checked_columns(selection: Selection, columns: Sequence[str] | None) -> list[str]:
@@ -83,21 +82,17 @@ def _checked_chunksize(chunksize: Any) -> int:  # noqa: ANN401 (it is checked)
     return int(chunksize)
 
 
-def _bounds(
-    selection: Selection, since: dt.datetime | None, until: dt.datetime | None
-) -> list[sa.ColumnElement[bool]]:
+def _in_range(selection: Selection, since: dt.datetime | None, until: dt.datetime | None) -> Selection:
     if since is None and until is None:
-        return []
+        return selection
     if selection.time is None:
         raise ValueError(
             f"{selection.name} has no time column for since and until to compare: {selection.why_no_time}"
         )
-    bounds = []
-    if since is not None:
-        bounds.append(selection.time >= since)
+    bounds = [] if since is None else [selection.time >= since]
     if until is not None:
         bounds.append(selection.time < until)
-    return bounds
+    return dataclasses.replace(selection, conditions=(*selection.conditions, *bounds))
 
 
 def _whole(names: Sequence[str], chunks: Iterator[list[Array]]) -> pd.DataFrame:

@@ -8,19 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from etl.catalog import column_kind
-from etl.models import METADATA, Json, UtcDateTime
+from etl.catalog import ColumnType, Enumeration, list_catalog
+from etl.models import HISTORY, METADATA, RUNS, TASKS, UtcDateTime
 from etl.views.definitions import VIEWS
-from etl.views.view import ColumnType, Enumeration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sqlalchemy.types import TypeEngine
 
-    from etl.views.view import ColumnKind, View
-
-TASKS, HISTORY, RUNS = (METADATA.tables[name] for name in ("tasks", "task_history", "sync_runs"))
+    from etl.catalog import ColumnKind
 
 
 class Day(sa.TypeDecorator[dt.datetime]):
@@ -37,15 +34,11 @@ class Day(sa.TypeDecorator[dt.datetime]):
         return day if value.time() == dt.time() else f"{day}T"
 
 
+# What comparing and sorting need; numbers need no type.
 _SQL_TYPES: dict[ColumnType, TypeEngine[Any]] = {
     ColumnType.TEXT: sa.Text(),
     ColumnType.DAY: Day(),
     ColumnType.TIMESTAMP: UtcDateTime(),
-    ColumnType.INTEGER: sa.BigInteger(),
-    ColumnType.DOUBLE: sa.Double(),
-    ColumnType.BOOLEAN: sa.Boolean(),
-    ColumnType.JSON: Json(),
-    ColumnType.BYTES: sa.LargeBinary(),
 }
 
 
@@ -97,20 +90,21 @@ def _of_table(name: str, time: sa.ColumnElement[Any] | None = None) -> Selection
     return Selection(
         name=name,
         columns=columns,
-        kinds={each: column_kind(column) for each, column in columns.items()},
+        kinds={each: _KINDS[name][each] for each in columns},
         order=tuple(column.name for column in table.primary_key),
         time=_task_time() if time is None else time,
         timed_from=_with_tasks(table) if time is None else table,
     )
 
 
-def _of_view(view: View) -> Selection:
-    relation = sa.table(view.name, *(sa.column(name, _sql_type(kind)) for name, kind in view.columns.items()))
+def _of_view(name: str) -> Selection:
+    view, kinds = VIEWS[name], _KINDS[name]
+    relation = sa.table(name, *(sa.column(each, _sql_type(kind)) for each, kind in kinds.items()))
     time = relation.c[view.time] if view.time else _task_time() if view.has_task_time else None
     return Selection(
-        name=view.name,
+        name=name,
         columns=dict(relation.c.items()),
-        kinds=view.columns,
+        kinds=kinds,
         order=view.order,
         time=time,
         timed_from=_with_tasks(relation) if view.has_task_time else relation,
@@ -118,10 +112,11 @@ def _of_view(view: View) -> Selection:
     )
 
 
-def _sql_type(kind: ColumnKind) -> TypeEngine[Any]:
-    return sa.Text() if isinstance(kind, Enumeration) else _SQL_TYPES[kind]
+def _sql_type(kind: ColumnKind) -> TypeEngine[Any] | None:
+    return sa.Text() if isinstance(kind, Enumeration) else _SQL_TYPES.get(kind)
 
 
+_KINDS = {entry.name: entry.columns for entry in list_catalog()}
 TABLE_SELECTIONS = {
     "tasks": _of_table(
         "tasks", sa.func.coalesce(TASKS.c.started_at, TASKS.c.first_seen_at, type_=UtcDateTime())
@@ -132,5 +127,5 @@ TABLE_SELECTIONS = {
     "detections": _of_table("detections"),
     "sync_runs": _of_table("sync_runs", RUNS.c.started_at),
 }
-VIEW_SELECTIONS = {name: _of_view(view) for name, view in VIEWS.items()}
+VIEW_SELECTIONS = {name: _of_view(name) for name in VIEWS}
 SELECTIONS = TABLE_SELECTIONS | VIEW_SELECTIONS

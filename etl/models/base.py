@@ -119,7 +119,7 @@ class Json(TypeDecorator[Any]):
 
 class Base(DeclarativeBase):
     """
-    The base of all models.
+    The base of all models; their docstrings are what `gcore-etl schema` says about the tables.
 
     Only `etl.load` and `etl.sync` write rows, through `__table__`; a user's `Session` reads them.
     """

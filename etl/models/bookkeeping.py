@@ -19,9 +19,6 @@ class SyncRun(Base):
     """One row per run: inserted when it starts, closed when it ends."""
 
     __tablename__ = "sync_runs"
-    __table_args__ = (
-        {"info": {"comment": "One row per run: inserted when it starts, closed when it ends."}},
-    )
 
     run_id: Mapped[int] = mapped_column(primary_key=True)
     started_at: Mapped[dt.datetime]
@@ -44,13 +41,11 @@ class SyncRun(Base):
 
 
 class SyncStateRow(Base):
-    """The state that one run leaves for the next: exactly one row, inserted by the migration."""
+    """The state that one run leaves for the next: exactly one row."""
 
     __tablename__ = "sync_state"
-    __table_args__ = (
-        CheckConstraint("state_id = 1", name="one_row"),
-        {"info": {"comment": "The state that one run leaves for the next: exactly one row."}},
-    )
+    # A migration inserts the row.
+    __table_args__ = (CheckConstraint("state_id = 1", name="one_row"),)
 
     state_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, server_default="1")
     watermark: Mapped[dt.datetime | None]
@@ -76,14 +71,7 @@ class RejectedRecord(Base):
     """One row per record that could not be loaded, even if it was received repeatedly."""
 
     __tablename__ = "rejected_records"
-    __table_args__ = (
-        UniqueConstraint("raw_hash"),
-        {
-            "info": {
-                "comment": "One row per record that could not be loaded, even if it was received repeatedly."
-            }
-        },
-    )
+    __table_args__ = (UniqueConstraint("raw_hash"),)
 
     rejected_id: Mapped[int] = mapped_column(primary_key=True)
     run_id: Mapped[int]

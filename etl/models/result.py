@@ -15,14 +15,7 @@ class TaskResult(Base):
     """One row per task in SUCCESS or FAILURE: its result, or the attempts to fetch it."""
 
     __tablename__ = "task_results"
-    __table_args__ = (
-        Index("ix_task_results_state", "state", "next_attempt_at"),
-        {
-            "info": {
-                "comment": "One row per task in SUCCESS or FAILURE: its result, or the attempts to fetch it."
-            }
-        },
-    )
+    __table_args__ = (Index("ix_task_results_state", "state", "next_attempt_at"),)
 
     task_id: Mapped[str] = mapped_column(primary_key=True)
     state: Mapped[str]  # ResultState
@@ -42,12 +35,9 @@ class TaskResult(Base):
 
 
 class Subtitle(Base):
-    """One row per subtitle of a transcription, in the order of the result; times are seconds."""
+    """One row per subtitle of a transcription, in the order of the result."""
 
     __tablename__ = "subtitles"
-    __table_args__ = (
-        {"info": {"comment": "One row per subtitle of a transcription, in the order of the result."}},
-    )
 
     task_id: Mapped[str] = mapped_column(primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True)
@@ -58,26 +48,13 @@ class Subtitle(Base):
 
 class TranscriptPart(Base):
     """
-    One row per searchable part of a transcript.
+    One row per searchable part of a transcript; its words are in `transcript_words`, under `part_id`.
 
-    Its tokens are in `transcript_words`, an FTS5 index on SQLite and a table with a tsvector on Postgres:
-    neither is declared here; a migration creates it.
+    That table is an FTS5 index on SQLite, and has a tsvector column on Postgres; a migration creates it.
     """
 
     __tablename__ = "transcript_parts"
-    __table_args__ = (
-        Index("ix_transcript_parts_task_id", "task_id"),
-        {
-            "info": {
-                "comment": (
-                    "One row per searchable part of a transcript; its words are in `transcript_words`, "
-                    "under `part_id`.\n\n"
-                    "That table is an FTS5 index on SQLite, and has a tsvector column on Postgres; a "
-                    "migration creates it."
-                )
-            }
-        },
-    )
+    __table_args__ = (Index("ix_transcript_parts_task_id", "task_id"),)
 
     part_id: Mapped[int] = mapped_column(BigSerial, primary_key=True, autoincrement=False)
     task_id: Mapped[str]
@@ -86,10 +63,9 @@ class TranscriptPart(Base):
 
 
 class Detection(Base):
-    """One row per frame with a finding of content moderation, in the order of the result."""
+    """One row per frame with a finding of content moderation."""
 
     __tablename__ = "detections"
-    __table_args__ = ({"info": {"comment": "One row per frame with a finding of content moderation."}},)
 
     task_id: Mapped[str] = mapped_column(primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True)

@@ -35,18 +35,10 @@ def _only_on(dialect: str, index: Index) -> Index:
 
 
 class Task(Base):
-    """
-    One row per task: its current state.
-
-    `result`, `history`, `subtitles` and `detections` are read-only and not backed by foreign keys.
-    """
+    """One row per task: its current state."""
 
     __tablename__ = "tasks"
-    __table_args__ = (
-        Index("ix_tasks_started_at", "started_at"),
-        *_PARTIAL_INDEXES,
-        {"info": {"comment": "One row per task: its current state."}},
-    )
+    __table_args__ = (Index("ix_tasks_started_at", "started_at"), *_PARTIAL_INDEXES)
 
     task_id: Mapped[str] = mapped_column(primary_key=True)
     task_name: Mapped[str | None] = api_field(fallbacks=("task_data.task_name",))
@@ -82,6 +74,7 @@ class Task(Base):
     # When to request the task by id, if no list has shown its times.
     detail_due_at: Mapped[dt.datetime | None] = mapped_column(info=INTERNAL)
 
+    # Read-only, and not backed by foreign keys.
     result: Mapped[TaskResult | None] = relationship(
         primaryjoin="Task.task_id == foreign(TaskResult.task_id)", viewonly=True
     )
@@ -103,7 +96,10 @@ class Task(Base):
 
 
 class TaskHistory(Base):
-    """One row per history event: a change of status or progress, a removal, a reappearance."""
+    """
+    One row per history event: a change of status or progress, a removal, a reappearance; never updated or
+    deleted.
+    """  # noqa: D205 - one sentence, which `gcore-etl schema` prints
 
     __tablename__ = "task_history"
     __table_args__ = (
@@ -119,14 +115,6 @@ class TaskHistory(Base):
         # Not covering: on Postgres, an index entry must fit into a third of a page, and a status may have any
         # length.
         _only_on("postgresql", Index(None, "task_id", "history_id")),
-        {
-            "info": {
-                "comment": (
-                    "One row per history event: a change of status or progress, a removal, a reappearance; "
-                    "never updated or deleted."
-                )
-            }
-        },
     )
 
     history_id: Mapped[int] = mapped_column(BigSerial, primary_key=True)

@@ -9,6 +9,7 @@ their answers, and `gcore-etl explore` serves them.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 from pathlib import Path
 
@@ -35,7 +36,9 @@ NAMES = (
     "users",
     "to_fetch",
 )
-_TWO_QUERIES = re.compile(r"-- SQLite:\n(?P<sqlite>.*)-- Postgres:\n(?P<postgresql>.*)", re.DOTALL)
+_TWO_QUERIES = re.compile(
+    r".*?^-- SQLite:\n(?P<sqlite>.*)^-- Postgres:\n(?P<postgresql>.*)", re.DOTALL | re.MULTILINE
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,21 +56,19 @@ def saved_queries() -> list[SavedQuery]:
     return [_read(name) for name in NAMES]
 
 
+def by_dialect(source: str) -> dict[str, str]:
+    """Return the query in a file for each database: those under `-- SQLite:` and `-- Postgres:`, if any."""
+    two = _TWO_QUERIES.fullmatch(source)
+    return two.groupdict() if two else {"sqlite": source, "postgresql": source}
+
+
 def _read(name: str) -> SavedQuery:
-    title, text = Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8").split("\n", 1)
-    note, query = _split(text)
-    two = _TWO_QUERIES.fullmatch(query)
-    sql = two.groupdict() if two else {"sqlite": query, "postgresql": query}
+    title, *lines = Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8").splitlines()
+    notes = list(itertools.takewhile(lambda line: line.startswith("-- ") and line != "-- SQLite:", lines))
+    sql = by_dialect("\n".join(lines[len(notes) :]))
     return SavedQuery(
         name=name,
         title=title.removeprefix("-- "),
-        note=note,
+        note=" ".join(line.removeprefix("-- ") for line in notes),
         sql={dialect: each.strip() for dialect, each in sql.items()},
     )
-
-
-def _split(text: str) -> tuple[str, str]:
-    """Return the note and the query."""
-    match = re.search(r"^(SELECT|WITH|-- SQLite:)", text, re.MULTILINE)
-    start = match.start() if match else 0
-    return " ".join(line.removeprefix("-- ") for line in text[:start].splitlines()), text[start:]

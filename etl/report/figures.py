@@ -15,11 +15,8 @@ from etl.load.due_results import MIN_RETENTION
 from etl.models import ResultState, TaskType
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import sqlalchemy as sa
-
     from etl.frames.chunks import Source
+    from etl.frames.signature import FrameOptions
     from etl.frames.times import Instant
 
 DAY = dt.timedelta(days=1)
@@ -107,9 +104,53 @@ class Figures:
 def collect(source: Source = None, *, since: Instant = None, until: Instant = None) -> Figures:
     """Return the figures, read in one snapshot. Arguments and errors are those of `etl.report.report`."""
     read_at = dt.datetime.now(dt.UTC)
-    days = _days(since, until, read_at)
+    first, stop = _days(since, until, read_at)
+    days: FrameOptions = {"since": first, "until": stop}
     with connected(source) as connection:
-        return _Collector(connection, *days, read_at).collect()
+        outcomes = frames.view("outcomes", connection, **days)
+        minutes = frames.view("minutes_daily", connection, **days)
+        columns = ["task_name", "category", "created_at", "wait_seconds", "duration_seconds"]
+        timeline = frames.view("task_timeline", connection, since=first, until=stop, columns=columns)
+        failures = frames.view("failures", connection, **days)
+        columns = ["kind", "state", "detected"]
+        results = frames.results(connection, since=first, until=stop, columns=columns)
+        freshness = frames.view("freshness", connection)
+        in_flight = frames.view("in_flight", connection, columns=["task_id"])
+        stalls = frames.view("stalls", connection)
+        # Results that expired long ago are not read; a day allows for a difference to the database's clock.
+        expiring = frames.view("results_expiring", connection, since=read_at - MIN_RETENTION - DAY)
+    for frame in (outcomes, minutes, timeline):
+        frame["type"] = _type_of(frame)
+    timeline["day"] = timeline["created_at"].dt.floor("D")
+    every_day = pd.date_range(first, stop, inclusive="left", tz="UTC", unit="us", name="day")
+    expiring = expiring[expiring["days_left"] >= 0].sort_values("days_left")
+    return Figures(
+        since=first,
+        until=stop,
+        read_at=read_at,
+        freshness={str(name): value for name, value in freshness.iloc[0].items()},
+        created=len(timeline),
+        finished=int(outcomes["finished"].sum()),
+        succeeded=int(outcomes["succeeded"].sum()),
+        failed=int(outcomes["failed"].sum()),
+        revoked=int(outcomes["revoked"].sum()),
+        processed_minutes=float(minutes["processed_minutes"].sum()),
+        succeeded_minutes=float(minutes["succeeded_minutes"].sum()),
+        waits=Spread.of(timeline["wait_seconds"]),
+        runs=Spread.of(timeline["duration_seconds"]),
+        in_flight=len(in_flight),
+        stalled=len(stalls),
+        expiring_soon=int(expiring["days_left"].between(0, SOON_DAYS).sum()),
+        daily=_totals(outcomes, minutes, timeline, "day").reindex(every_day, fill_value=0),
+        types=_by_type(outcomes, minutes, timeline),
+        errors=_by_kind_of_error(failures),
+        hosts=_by(outcomes, "host"),
+        languages=_by(outcomes[outcomes["task_name"] == TaskType.TRANSCRIPTION], "audio_language"),
+        findings=_findings(results),
+        failures=failures.sort_values("failed_at", ascending=False),
+        stalls=stalls.sort_values("unchanged_seconds", ascending=False),
+        expiring=expiring,
+    )
 
 
 def _days(since: Instant, until: Instant, now: dt.datetime) -> tuple[dt.date, dt.date]:
@@ -134,95 +175,25 @@ def _days(since: Instant, until: Instant, now: dt.datetime) -> tuple[dt.date, dt
     return start.date(), stop
 
 
-class _Collector:
-    """Reads the figures of one report over one connection."""
-
-    def __init__(
-        self, connection: sa.Connection, since: dt.date, until: dt.date, read_at: dt.datetime
-    ) -> None:
-        self._connection, self._since, self._until, self._read_at = connection, since, until, read_at
-
-    def collect(self) -> Figures:
-        outcomes, minutes = self._ranged("outcomes"), self._ranged("minutes_daily")
-        timeline = self._ranged(
-            "task_timeline",
-            ["task_name", "category", "created_at", "wait_seconds", "duration_seconds"],
-        )
-        for frame in (outcomes, minutes, timeline):
-            frame["type"] = _type_of(frame)
-        failures, stalls, expiring = self._ranged("failures"), self._now("stalls"), self._expiring()
-        transcribed = outcomes[outcomes["task_name"] == TaskType.TRANSCRIPTION]
-        return Figures(
-            since=self._since,
-            until=self._until,
-            read_at=self._read_at,
-            freshness={str(name): value for name, value in self._now("freshness").iloc[0].items()},
-            created=len(timeline),
-            finished=int(outcomes["finished"].sum()),
-            succeeded=int(outcomes["succeeded"].sum()),
-            failed=int(outcomes["failed"].sum()),
-            revoked=int(outcomes["revoked"].sum()),
-            processed_minutes=float(minutes["processed_minutes"].sum()),
-            succeeded_minutes=float(minutes["succeeded_minutes"].sum()),
-            waits=Spread.of(timeline["wait_seconds"]),
-            runs=Spread.of(timeline["duration_seconds"]),
-            in_flight=len(self._now("in_flight", ["task_id"])),
-            stalled=len(stalls),
-            expiring_soon=int(expiring["days_left"].between(0, SOON_DAYS).sum()),
-            daily=self._daily(outcomes, minutes, timeline),
-            types=_by_type(outcomes, minutes, timeline),
-            errors=_by_kind_of_error(failures),
-            hosts=_by(outcomes, "host"),
-            languages=_by(transcribed, "audio_language"),
-            findings=self._findings(),
-            failures=failures.sort_values("failed_at", ascending=False),
-            stalls=stalls.sort_values("unchanged_seconds", ascending=False),
-            expiring=expiring,
-        )
-
-    def _ranged(self, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
-        since, until = self._since, self._until
-        return frames.view(name, self._connection, since=since, until=until, columns=columns)
-
-    def _now(self, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
-        return frames.view(name, self._connection, columns=columns)
-
-    def _expiring(self) -> pd.DataFrame:
-        """Return the results that can still be fetched, without those that expired long ago."""
-        since = self._read_at - MIN_RETENTION - DAY  # allows for a difference to the database's clock
-        expiring = frames.view("results_expiring", self._connection, since=since)
-        return expiring[expiring["days_left"] >= 0].sort_values("days_left")
-
-    def _daily(self, outcomes: pd.DataFrame, minutes: pd.DataFrame, timeline: pd.DataFrame) -> pd.DataFrame:
-        days = pd.date_range(self._since, self._until, inclusive="left", tz="UTC", unit="us", name="day")
-        return (
-            pd.concat(
-                [
-                    timeline.groupby(timeline["created_at"].dt.floor("D")).size().rename("created"),
-                    outcomes.groupby("day")[_COUNTS].sum(),
-                    minutes.groupby("day")[_MINUTES].sum(),
-                ],
-                axis="columns",
-                sort=False,
-            )
-            .reindex(days, fill_value=0)
-            .fillna(0)
-        )
-
-    def _findings(self) -> pd.DataFrame:
-        results = frames.results(
-            self._connection, since=self._since, until=self._until, columns=["kind", "state", "detected"]
-        )
-        is_moderation = (results["state"] == ResultState.ARCHIVED) & results["detected"].notna()
-        grouped = results[is_moderation].groupby("kind", observed=True)
-        found: pd.DataFrame = grouped.agg(results=("detected", "size"), detected=("detected", "sum"))
-        return found.sort_values("results", ascending=False).reset_index()
-
-
 def _type_of(frame: pd.DataFrame) -> pd.Series[str]:
     name = frame["task_name"].astype("string").fillna("unknown")
     category = frame["category"].astype("string")
     return name.where(category.isna(), name + ", " + category)
+
+
+def _totals(
+    outcomes: pd.DataFrame, minutes: pd.DataFrame, timeline: pd.DataFrame, column: str
+) -> pd.DataFrame:
+    """Return the numbers of tasks and the minutes by one column, 0 where there are none."""
+    return pd.concat(
+        [
+            timeline.groupby(column).size().rename("created"),
+            outcomes.groupby(column)[_COUNTS].sum(),
+            minutes.groupby(column)[_MINUTES].sum(),
+        ],
+        axis="columns",
+        sort=False,
+    ).fillna(0)
 
 
 def _by_type(outcomes: pd.DataFrame, minutes: pd.DataFrame, timeline: pd.DataFrame) -> pd.DataFrame:
@@ -231,19 +202,15 @@ def _by_type(outcomes: pd.DataFrame, minutes: pd.DataFrame, timeline: pd.DataFra
         for span, column in (("wait", "wait"), ("run", "duration"))
         for name, share in (("p50", 0.50), ("p95", 0.95), ("p99", 0.99))
     }
-    whole = pd.concat(
-        [
-            timeline.groupby("type").size().rename("created"),
-            outcomes.groupby("type")[_COUNTS].sum(),
-            minutes.groupby("type")[_MINUTES].sum(),
-            pd.DataFrame(spreads),
-        ],
-        axis="columns",
-        sort=False,
-    )
-    counted = ["created", *_COUNTS, *_MINUTES]
-    whole[counted] = whole[counted].fillna(0)
-    return _with_rate(whole.rename_axis("type").sort_index().reset_index())
+    totals = _totals(outcomes, minutes, timeline, "type").join(pd.DataFrame(spreads))
+    return _with_rate(totals.rename_axis("type").sort_index().reset_index())
+
+
+def _findings(results: pd.DataFrame) -> pd.DataFrame:
+    is_moderation = (results["state"] == ResultState.ARCHIVED) & results["detected"].notna()
+    grouped = results[is_moderation].groupby("kind", observed=True)
+    found: pd.DataFrame = grouped.agg(results=("detected", "size"), detected=("detected", "sum"))
+    return found.sort_values("results", ascending=False).reset_index()
 
 
 def _by(outcomes: pd.DataFrame, column: str) -> pd.DataFrame:

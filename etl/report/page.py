@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import jinja2
@@ -10,11 +11,10 @@ import pandas as pd
 
 from etl import __version__
 from etl.report.figures import DAY, SOON_DAYS
-from etl.report.periods import by_period
 from etl.report.plots import draw
 
 if TYPE_CHECKING:
-    import datetime as dt
+    from collections.abc import Callable, Hashable
 
     from etl.report.figures import Figures
 
@@ -29,6 +29,30 @@ _UNPRINTABLE = dict.fromkeys(
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Period:
+    """
+    The period that one bar of a plot covers, which has about `days` days.
+
+    It is used for ranges of at most `max_days`. `rule` is the frequency for pandas, `form` the date format.
+    """
+
+    name: str
+    heading: str
+    days: float
+    max_days: float
+    rule: str
+    form: str
+
+
+PERIODS = (
+    Period(name="day", heading="day", days=1, max_days=92, rule="D", form="%Y-%m-%d"),
+    Period(name="week", heading="week from", days=7, max_days=731, rule="W-MON", form="%Y-%m-%d"),
+    Period(name="month", heading="month", days=30, max_days=3_653, rule="MS", form="%Y-%m"),
+    Period(name="year", heading="year", days=365, max_days=float("inf"), rule="YS", form="%Y"),
+)
+
+
 def render(figures: Figures) -> str:
     """Return the report of these figures as HTML."""
     environment = jinja2.Environment(
@@ -39,10 +63,9 @@ def render(figures: Figures) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
-        count=as_count, share=as_share, span=as_span, minutes=as_minutes, instant=as_instant, day=as_day
-    )
-    period, totals = by_period(figures.daily)
+    environment.filters.update({name: _or_dash(form) for name, form in _FILTERS.items()})
+    period = next(each for each in PERIODS if len(figures.daily) <= each.max_days)
+    totals = figures.daily.resample(period.rule, label="left", closed="left").sum()
     return environment.get_template("report.html").render(
         figures=figures,
         period=period,
@@ -57,44 +80,34 @@ def render(figures: Figures) -> str:
     )
 
 
-def as_count(value: object) -> str:
-    """`1,234`."""
-    return f"{int(value):,}" if _is_known(value) else _UNKNOWN  # type: ignore[call-overload]
-
-
-def as_share(value: object) -> str:
+def _as_share(share: float) -> str:
     """`97.5 %`; never 100 % unless it is all of them."""
-    if not _is_known(value):
-        return _UNKNOWN
-    percent = float(value) * 100  # type: ignore[arg-type]
+    percent = float(share) * 100
     shown = f"{percent:.1f}"
     return f"{'99.9' if shown == '100.0' and percent < 100 else shown} %"  # noqa: PLR2004
 
 
-def as_minutes(value: object) -> str:
-    """`1,234.5`."""
-    return f"{float(value):,.1f}" if _is_known(value) else _UNKNOWN  # type: ignore[arg-type]
-
-
-def as_span(seconds: object) -> str:
+def _as_span(seconds: float) -> str:
     """`4.2 s`, `3.5 min`, `1.2 h`, `12.0 d`."""
-    if not _is_known(seconds):
-        return _UNKNOWN
-    number = float(seconds)  # type: ignore[arg-type]
     for size, unit in _UNITS:
-        if abs(number) >= size:
-            return f"{number / size:,.1f} {unit}"
-    return f"{number:.1f} s"
+        if abs(seconds) >= size:
+            return f"{seconds / size:,.1f} {unit}"
+    return f"{seconds:.1f} s"
 
 
-def as_instant(value: object) -> str:
-    """`2026-06-26 12:00:05`, in UTC."""
-    return f"{value:%Y-%m-%d %H:%M:%S}" if _is_known(value) else _UNKNOWN
+_FILTERS: dict[str, Callable[[Any], str]] = {
+    "count": lambda number: f"{int(number):,}",
+    "day": lambda day: f"{day.day} {day:%B %Y}",
+    "instant": lambda instant: f"{instant:%Y-%m-%d %H:%M:%S}",
+    "minutes": lambda minutes: f"{float(minutes):,.1f}",
+    "share": _as_share,
+    "span": _as_span,
+}
 
 
-def as_day(value: dt.date) -> str:
-    """`26 June 2026`."""
-    return f"{value.day} {value:%B %Y}"
+def _or_dash(form: Callable[[Any], str]) -> Callable[[Any], str]:
+    """Return a filter that shows a value in this form, and a missing one as a dash."""
+    return lambda value: form(value) if _is_known(value) else _UNKNOWN
 
 
 def _replace_unprintable(value: object) -> object:
@@ -102,10 +115,9 @@ def _replace_unprintable(value: object) -> object:
     return value.translate(_UNPRINTABLE) if type(value) is str else value
 
 
-def _rows(frame: pd.DataFrame, limit: int | None = None) -> list[dict[str, Any]]:
-    rows = frame if limit is None else frame.head(limit)
-    return [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
+def _rows(frame: pd.DataFrame, limit: int | None = None) -> list[dict[Hashable, Any]]:
+    return frame.iloc[:limit].to_dict("records")
 
 
-def _is_known(value: object) -> bool:
-    return not pd.isna(value)  # type: ignore[call-overload]
+def _is_known(value: Any) -> bool:  # noqa: ANN401
+    return not pd.isna(value)

@@ -15,6 +15,7 @@ import string
 import textwrap
 from pathlib import Path
 
+from etl.queries import by_dialect
 from etl.views.definitions import VIEWS
 
 # In the order of creation.
@@ -30,8 +31,12 @@ NAMES = tuple(VIEWS)
 # ascii_lower(text): lower case, for ASCII letters only
 # is_plain(text): whether it consists of ASCII letters, digits, hyphens and full stops
 # percentiles(span), spans(): the query in the file of that name, the first for a column of task_timeline
-_IS_PLAIN = f"(ltrim({{0}}, '{string.ascii_letters}{string.digits}-.') = '')"
 _FUNCTIONS = {
+    "seconds": "(CAST(({0}) AS DOUBLE PRECISION) / 1000000)",
+    "mean_seconds": "(CAST(sum({0}) AS DOUBLE PRECISION) / count({0}) / 1000000)",
+    "is_plain": f"(ltrim({{0}}, '{string.ascii_letters}{string.digits}-.') = '')",
+}
+_FUNCTIONS_OF = {
     "sqlite": {
         # julianday() rounds to milliseconds, so it only gets whole seconds.
         "micros": (
@@ -43,31 +48,23 @@ _FUNCTIONS = {
             " || printf('.%06d', ({0}) % 1000000))"
         ),
         "utc_day": "substr({0}, 1, 10)",
-        "seconds": "(CAST(({0}) AS DOUBLE PRECISION) / 1000000)",
-        "mean_seconds": "(CAST(sum({0}) AS DOUBLE PRECISION) / count({0}) / 1000000)",
         "now_micros": "CAST((julianday('now') - 2440587.5) * 86400000000 AS BIGINT)",
         "place": "instr({0})",
         "ascii_lower": "lower({0})",
-        "is_plain": _IS_PLAIN,
     },
     "postgresql": {
         "micros": "CAST(extract(epoch FROM {0}) * 1000000 AS BIGINT)",
         "instant": "(timestamptz 'epoch' + ({0}) * interval '1 microsecond')",
         "utc_day": "to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD')",
-        "seconds": "(CAST(({0}) AS DOUBLE PRECISION) / 1000000)",
-        "mean_seconds": "(CAST(sum({0}) AS DOUBLE PRECISION) / count({0}) / 1000000)",
         "now_micros": "CAST(extract(epoch FROM now()) * 1000000 AS BIGINT)",
         "place": "strpos({0})",
         "ascii_lower": 'lower(({0}) COLLATE "C")',
-        "is_plain": _IS_PLAIN,
     },
 }
+_FRAGMENTS = ("percentiles", "spans")
 # The argument of a call may contain calls, three levels deep: `seconds(micros(a) - micros(coalesce(b, c)))`.
 _ARGUMENT = functools.reduce(lambda inner, _: rf"(?:[^()]|\({inner}\))*", range(3), r"[^()]*")
-_TWO_QUERIES = re.compile(
-    r".*?^-- SQLite:\n(?P<sqlite>.*)^-- Postgres:\n(?P<postgresql>.*)", re.DOTALL | re.MULTILINE
-)
-_CALL = re.compile(rf"\b({'|'.join(_FUNCTIONS['sqlite'])}|percentiles|spans)\(({_ARGUMENT})\)")
+_CALL = re.compile(rf"\b({'|'.join((*_FUNCTIONS, *_FUNCTIONS_OF['sqlite'], *_FRAGMENTS))})\(({_ARGUMENT})\)")
 
 
 def names_at(revision: str | None) -> tuple[str, ...]:
@@ -83,8 +80,8 @@ def names_at(revision: str | None) -> tuple[str, ...]:
 
 def definition(name: str, dialect: str) -> str:
     """Return the query of a view for one database, with its description as a comment."""
-    queries = {each: _query(each, dialect) for each in ("percentiles", "spans")}
-    functions = {**_FUNCTIONS[dialect], **queries}
+    fragments = {each: _query(each, dialect) for each in _FRAGMENTS}
+    functions = {**_FUNCTIONS, **_FUNCTIONS_OF[dialect], **fragments}
     query = _query(name, dialect)
     while _CALL.search(query):
         query = _CALL.sub(lambda call: functions[call[1]].format(call[2]), query)
@@ -98,7 +95,4 @@ def comment_of(name: str) -> str:
 
 
 def _query(name: str, dialect: str) -> str:
-    """Return the query in a file, or the one for this database if the file has one for each."""
-    source = Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8")
-    by_dialect = _TWO_QUERIES.fullmatch(source)
-    return by_dialect[dialect] if by_dialect else source
+    return by_dialect(Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8"))[dialect]

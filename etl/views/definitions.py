@@ -1,38 +1,44 @@
 """
 The catalog of views: one entry for each `.sql` file in this folder.
 
-`gcore-etl schema`, frames, export, the explorer and the database take from here what a row is, which columns
-there are and of which type. It imports nothing heavy, because the command line reads it to print its help.
+`gcore-etl schema`, frames, export, the explorer and the database take from here what a row is. The columns
+are those of the query; `etl.catalog` adds their types. This imports nothing heavy, because the command line
+reads it to print its help.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import dataclasses
 
-from etl.views.view import ColumnType, Enumeration, View
 
-if TYPE_CHECKING:
-    from etl.views.view import ColumnKind
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """
+    A view for analysts; its query is the `.sql` file of the same name.
 
-TEXT, DAY, TIMESTAMP = ColumnType.TEXT, ColumnType.DAY, ColumnType.TIMESTAMP
-INTEGER, DOUBLE = ColumnType.INTEGER, ColumnType.DOUBLE
+    `row` says what a row is, `notes` the units and the rest. `introduced_in` is a schema revision. `order`
+    makes exports and frames reproducible.
 
-TASK_NAME = Enumeration(("tasks.task_name",))
-STATUS = Enumeration(("tasks.status",))
-CATEGORY = Enumeration(("tasks.category",))
-AUDIO_LANGUAGE = Enumeration(("tasks.audio_language",))
-OBSERVED_STATUS = Enumeration(("task_history.status", "task_history.previous_status"))
-RESULT_STATE = Enumeration(("task_results.state",))
+    `time` is the column that `since=` and `until=` compare. A view without one may still have
+    `has_task_time`: then they compare when the task was completed. A view with neither summarizes the whole
+    history, and `unaggregated` is the view to filter instead.
+    """
 
-_PERCENTILES: dict[str, ColumnKind] = {
-    "task_name": TASK_NAME,
-    "category": CATEGORY,
-    "n": INTEGER,
-    "mean_seconds": DOUBLE,
-    "p50_seconds": DOUBLE,
-    "p95_seconds": DOUBLE,
-    "p99_seconds": DOUBLE,
-}
+    name: str
+    row: str
+    notes: str = ""
+    introduced_in: str
+    order: tuple[str, ...]
+    time: str | None = None
+    has_task_time: bool = False
+    unaggregated: str | None = None
+
+    @property
+    def description(self) -> str:
+        """What `gcore-etl schema`, the database and the explorer show about the view."""
+        return f"{self.row} {self.notes}".rstrip()
+
+
 _INTERPOLATION = "Percentiles are interpolated linearly, as by percentile_cont and NumPy."
 
 # In the order of creation: a view may read the views before it.
@@ -51,19 +57,6 @@ _VIEWS = (
             "source."
         ),
         introduced_in="0003",
-        columns={
-            "task_id": TEXT,
-            "task_name": TASK_NAME,
-            "category": CATEGORY,
-            "status": STATUS,
-            "created_at": TIMESTAMP,
-            "created_error_seconds": DOUBLE,
-            "started_at": TIMESTAMP,
-            "completed_at": TIMESTAMP,
-            "wait_seconds": DOUBLE,
-            "duration_seconds": DOUBLE,
-            "removed_at": TIMESTAMP,
-        },
         order=("task_id",),
         time="created_at",
     ),
@@ -75,13 +68,6 @@ _VIEWS = (
             "unknown. total_seconds is the total processing time, 0 if no task has run."
         ),
         introduced_in="0003",
-        columns={
-            "day": DAY,
-            "task_name": TASK_NAME,
-            "status": STATUS,
-            "tasks": INTEGER,
-            "total_seconds": DOUBLE,
-        },
         order=("day", "task_name", "status"),
         time="day",
     ),
@@ -90,7 +76,6 @@ _VIEWS = (
         row="One row per task type (task_name and category): how long its tasks ran, in seconds.",
         notes=f"Includes every task with a known duration, whatever its status. {_INTERPOLATION}",
         introduced_in="0003",
-        columns=_PERCENTILES,
         order=("task_name", "category"),
         unaggregated="task_timeline",
     ),
@@ -105,7 +90,6 @@ _VIEWS = (
             f"whatever its status. {_INTERPOLATION}"
         ),
         introduced_in="0007",
-        columns=_PERCENTILES,
         order=("task_name", "category"),
         unaggregated="task_timeline",
     ),
@@ -122,18 +106,6 @@ _VIEWS = (
             "revoked."
         ),
         introduced_in="0007",
-        columns={
-            "day": DAY,
-            "task_name": TASK_NAME,
-            "category": CATEGORY,
-            "audio_language": AUDIO_LANGUAGE,
-            "host": TEXT,
-            "finished": INTEGER,
-            "succeeded": INTEGER,
-            "failed": INTEGER,
-            "revoked": INTEGER,
-            "success_rate": DOUBLE,
-        },
         order=("day", "task_name", "category", "audio_language", "host"),
         time="day",
     ),
@@ -149,14 +121,6 @@ _VIEWS = (
             "completed_at, otherwise of changed_at, as text 'YYYY-MM-DD'."
         ),
         introduced_in="0007",
-        columns={
-            "day": DAY,
-            "task_name": TASK_NAME,
-            "category": CATEGORY,
-            "tasks": INTEGER,
-            "processed_minutes": DOUBLE,
-            "succeeded_minutes": DOUBLE,
-        },
         order=("day", "task_name", "category"),
         time="day",
     ),
@@ -170,7 +134,6 @@ _VIEWS = (
             "Gcore bills by the length of the analysed video, which neither the API nor this database states."
         ),
         introduced_in="0009",
-        columns={"task_id": TEXT, "lines": INTEGER, "at_least_seconds": DOUBLE},
         order=("task_id",),
         has_task_time=True,
     ),
@@ -184,14 +147,6 @@ _VIEWS = (
             "that opened the interval; it orders the intervals of a task."
         ),
         introduced_in="0003",
-        columns={
-            "task_id": TEXT,
-            "status": OBSERVED_STATUS,
-            "valid_from": TIMESTAMP,
-            "valid_to": TIMESTAMP,
-            "seconds": DOUBLE,
-            "history_id": INTEGER,
-        },
         order=("history_id",),
         time="valid_from",
     ),
@@ -203,13 +158,6 @@ _VIEWS = (
         ),
         notes="If a task was removed at the source and reappeared, that is not a transition.",
         introduced_in="0003",
-        columns={
-            "from_status": OBSERVED_STATUS,
-            "to_status": OBSERVED_STATUS,
-            "transitions": INTEGER,
-            "tasks": INTEGER,
-            "mean_seconds": DOUBLE,
-        },
         order=("from_status", "to_status"),
         unaggregated="status_spans",
     ),
@@ -222,16 +170,6 @@ _VIEWS = (
             "is the present status."
         ),
         introduced_in="0007",
-        columns={
-            "task_id": TEXT,
-            "task_name": TASK_NAME,
-            "category": CATEGORY,
-            "status": STATUS,
-            "retried": INTEGER,
-            "fell_back": INTEGER,
-            "last_at": TIMESTAMP,
-            "url": TEXT,
-        },
         order=("task_id",),
         time="last_at",
     ),
@@ -243,17 +181,6 @@ _VIEWS = (
             "changed_at."
         ),
         introduced_in="0003",
-        columns={
-            "task_id": TEXT,
-            "task_name": TASK_NAME,
-            "category": CATEGORY,
-            "failed_at": TIMESTAMP,
-            "error": TEXT,
-            "url": TEXT,
-            "client_user_id": TEXT,
-            "client_entity_data": TEXT,
-            "removed_at": TIMESTAMP,
-        },
         order=("failed_at", "task_id"),
         time="failed_at",
     ),
@@ -268,14 +195,6 @@ _VIEWS = (
             "names a file or a size. Null if no error is known."
         ),
         introduced_in="0007",
-        columns={
-            "task_name": TASK_NAME,
-            "category": CATEGORY,
-            "error_kind": TEXT,
-            "tasks": INTEGER,
-            "first_at": TIMESTAMP,
-            "last_at": TIMESTAMP,
-        },
         order=("task_name", "category", "error_kind"),
         time="last_at",
     ),
@@ -288,18 +207,6 @@ _VIEWS = (
             "since a sync last saw the task change."
         ),
         introduced_in="0003",
-        columns={
-            "task_id": TEXT,
-            "task_name": TASK_NAME,
-            "category": CATEGORY,
-            "status": STATUS,
-            "progress": INTEGER,
-            "created_at": TIMESTAMP,
-            "started_at": TIMESTAMP,
-            "age_seconds": DOUBLE,
-            "unchanged_seconds": DOUBLE,
-            "url": TEXT,
-        },
         order=("task_id",),
         time="created_at",
     ),
@@ -311,18 +218,6 @@ _VIEWS = (
             "task type; null if none is known."
         ),
         introduced_in="0007",
-        columns={
-            "task_id": TEXT,
-            "task_name": TASK_NAME,
-            "category": CATEGORY,
-            "status": STATUS,
-            "progress": INTEGER,
-            "created_at": TIMESTAMP,
-            "age_seconds": DOUBLE,
-            "unchanged_seconds": DOUBLE,
-            "usual_seconds": DOUBLE,
-            "url": TEXT,
-        },
         order=("task_id",),
         time="created_at",
     ),
@@ -338,19 +233,6 @@ _VIEWS = (
             "requested."
         ),
         introduced_in="0003",
-        columns={
-            "task_id": TEXT,
-            "task_name": TASK_NAME,
-            "category": CATEGORY,
-            "status": STATUS,
-            "completed_at": TIMESTAMP,
-            "expires_at": TIMESTAMP,
-            "days_left": DOUBLE,
-            "state": RESULT_STATE,
-            "attempts": INTEGER,
-            "next_attempt_at": TIMESTAMP,
-            "removed_at": TIMESTAMP,
-        },
         order=("expires_at", "task_id"),
         time="completed_at",
     ),
@@ -364,14 +246,6 @@ _VIEWS = (
             "of syncs that failed after synced_at."
         ),
         introduced_in="0007",
-        columns={
-            "synced_at": TIMESTAMP,
-            "age_seconds": DOUBLE,
-            "watermark": TIMESTAMP,
-            "last_full_at": TIMESTAMP,
-            "present_tasks": INTEGER,
-            "failed_since": INTEGER,
-        },
         order=("synced_at",),
         time="synced_at",
     ),

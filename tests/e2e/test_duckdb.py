@@ -77,8 +77,8 @@ def test_a_table_is_read_as_the_page_says(duck, url):
 
 def test_a_view_is_read_as_the_page_says(duck, url):
     statement = (
-        "SELECT status, count(*) AS stretches, max(seconds), max(valid_from) FROM status_spans"
-        " WHERE seconds IS NOT NULL GROUP BY 1 ORDER BY stretches DESC"
+        "SELECT status, count(*) AS periods, max(seconds), max(valid_from) FROM status_spans"
+        " WHERE seconds IS NOT NULL GROUP BY 1 ORDER BY periods DESC"
     )
     assert sorted(rows_of(duck, FROM_VIEW)) == sorted(query(url, statement))
 

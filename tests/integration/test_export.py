@@ -22,6 +22,7 @@ from support.stored import after, store_result, store_task
 from support.worlds import a_world, query, settings_for
 
 from etl import frames
+from etl.catalog import ColumnType
 from etl.database import open_engine
 from etl.emulator import Behaviour, serve
 from etl.errors import ExportError
@@ -30,7 +31,6 @@ from etl.export.subtitle_files import file_name
 from etl.export.tables import NO_PERIOD
 from etl.frames.selection import SELECTIONS
 from etl.sync.api import run_sync
-from etl.views.view import ColumnType
 
 # Text that a spreadsheet, a shell or a file format might misinterpret.
 HOSTILE = '=cmd|"/c calc"!A1,\n"quoted" -->\r\n\ttab 🎬 \u2028 <b>'

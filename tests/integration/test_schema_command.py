@@ -10,10 +10,9 @@ import sqlalchemy as sa
 from click.testing import CliRunner
 from support.worlds import query
 
-from etl.catalog import list_catalog
+from etl.catalog import ColumnType, list_catalog
 from etl.cli import cli
 from etl.database import open_engine
-from etl.views.view import ColumnType
 
 # What Postgres calls the types of the catalog.
 ON_POSTGRES = {

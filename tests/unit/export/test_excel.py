@@ -12,9 +12,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from etl.catalog import ColumnType
 from etl.export import excel
 from etl.export.excel import MAX_UNITS, ExcelLosses, ExcelWriter
-from etl.views.view import ColumnType
 
 MONTH = "(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
 # How Excel converts text, in a region with the decimal sign D.

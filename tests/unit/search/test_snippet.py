@@ -39,7 +39,7 @@ def test_the_shortest_passage_wins():
 
 
 @pytest.mark.parametrize(
-    "query, stretches, first",
+    "query, passages, first",
     [
         # The first of several passages of the same length.
         ("red door", ["a red", "red door", "door red", "red door"], 1),
@@ -65,10 +65,10 @@ def test_the_shortest_passage_wins():
         ("מים קרים", ["מים לא קרים", "מים קרים"], 1),
     ],
 )
-def test_the_passage_is_where_the_terms_are_closest_to_each_other(query, stretches, first):
+def test_the_passage_is_where_the_terms_are_closest_to_each_other(query, passages, first):
     lines = []
-    for second, stretch in enumerate(stretches):
-        lines += [Subtitle(text, second, second + 1) for text in stretch.split("|")]
+    for second, passage in enumerate(passages):
+        lines += [Subtitle(text, second, second + 1) for text in passage.split("|")]
         lines.append(Subtitle("z " * 100, None, None))
     assert find_passage(lines, parse_query(query)).subtitle.start_seconds == first
 
