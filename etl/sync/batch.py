@@ -11,7 +11,7 @@ from etl.load.removals import SeenTasks
 from etl.load.task_rows import Observation
 from etl.load.transform import CLOCK_RESOLUTION
 from etl.load.upsert import upsert_tasks
-from etl.sync.runs import save_counters
+from etl.sync.run_record import save_counters
 from etl.sync.state import add_present, save_client_ids
 
 if TYPE_CHECKING:

@@ -27,11 +27,9 @@ from etl.sync.account import Account
 from etl.sync.archive import archive_results
 from etl.sync.batch import BatchLoader
 from etl.sync.clock import SourceClock
-from etl.sync.count_audit import AuditOutcome
-from etl.sync.count_comparison import is_suspicious
+from etl.sync.count_audit import AuditOutcome, is_suspicious
 from etl.sync.run_parts import RunParts, build_parts
-from etl.sync.run_record import RunRecord
-from etl.sync.runs import save_counters
+from etl.sync.run_record import RunRecord, save_counters
 from etl.sync.state import SyncState, read_state, state_of_another_account, write_state
 from etl.sync.summary import Progress, RunSummary, ignore_progress
 from etl.sync.watermark import advance, read_until
@@ -97,11 +95,11 @@ class Run:
         try:
             with cancelled_on_stop(self._connection, self._client.stop):
                 self._sync()
-            self._record.succeed()
         except BaseException as error:
             self._client.stop.set()
-            self._record.fail(error)
+            self._record.close(error)
             raise
+        self._record.close()
         return self.summary
 
     def _sync(self) -> None:
