@@ -13,15 +13,15 @@ from etl.load.stored_tasks import read_state
 from etl.load.upsert import are_stored
 from etl.models import TERMINAL_STATUSES
 from etl.sync.in_flight import (
+    BATCH,
     MAX_BY_ID,
     OPEN_STATUSES,
     WAITING_STATUSES,
     is_removed,
     is_shown,
     iter_by_id,
-    iter_unseen,
 )
-from etl.sync.state import save_max_page_size
+from etl.sync.state import save_values
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -163,13 +163,15 @@ class ListReader:
             return are_stored(self._connection, payloads)
 
     def _iter_unseen(self) -> Iterator[list[str]]:
-        batches = iter_unseen(self._loader.seen)
+        """Yield the stored tasks in flight that the run has not seen, a batch at a time."""
+        after = ""
         while True:
             with self._connection.begin():
-                batch = next(batches, None)
-            if batch is None:
+                batch = self._loader.seen.unseen_in_flight(BATCH, after)
+            if not batch:
                 return
             yield batch
+            after = batch[-1]
 
     def _add(self, page: Page, created_after: dt.datetime | None = None) -> bool:
         is_within = self._loader.add(page, created_after)
@@ -184,4 +186,4 @@ class ListReader:
         self._page_size = pages.max_page_size
         if not self._loader.dry_run:
             with self._connection.begin():
-                save_max_page_size(self._connection, pages.max_page_size)
+                save_values(self._connection, max_page_size=pages.max_page_size)
