@@ -141,11 +141,7 @@ def _examine_account(client: Client, settings: Settings, shown: Page) -> list[Fi
                 state = read_state(connection)
             if not state.present_tasks:
                 return []
-            size = state.max_page_size or settings.page_size
-            account = Account(
-                connection, client, state.client_ids, has_tasks=True, page_size=size, may_change=False
-            )
-            account.check(shown)
+            Account(connection, client, state, page_size=settings.page_size).check(shown)
     except AccountChanged as error:
         return [_failure("account", error)]
     except (ConfigurationError, DatabaseError):

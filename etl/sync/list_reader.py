@@ -52,8 +52,8 @@ class ListReader:
     """
     Reads lists into a batch loader. `report` is called after each page.
 
-    `granted` is the page size that the server grants, from this run or an earlier one. The largest page size
-    that the server accepts is stored for the next runs.
+    `granted` is the page size that the server granted to an earlier run. What this run learns about page
+    sizes is stored for the next runs.
     """
 
     def __init__(  # noqa: PLR0913
@@ -66,9 +66,8 @@ class ListReader:
         granted: int | None,
         report: Callable[[Page], None],
     ) -> None:
-        self.granted = granted
         self._connection, self._source, self._loader = connection, source, loader
-        self._page_size, self._report = page_size, report
+        self._page_size, self._granted, self._report = page_size, granted, report
 
     def read_window(self, window: Window, filters: Mapping[str, str]) -> WindowResult:
         """Load the lists of a window, narrowed by the run's own filters."""
@@ -85,7 +84,7 @@ class ListReader:
 
     def read_list(self, filters: Mapping[str, str], created_after: dt.datetime | None = None) -> bool:
         """Read one complete list; return False if it contains a task created before `created_after`."""
-        scan = CompleteScan(self._source, filters, page_size=self._page_size, granted=self.granted)
+        scan = CompleteScan(self._source, filters, page_size=self._page_size, granted=self._granted)
         is_within = True
         for page in scan:
             is_within &= self._add(page, created_after if is_within else None)
@@ -139,7 +138,7 @@ class ListReader:
         tasks does not count as one of the two.
         """
         quiet = 0
-        pages = Paginator(self._source, {}, page_size=self._page_size, granted=self.granted, is_by_id=False)
+        pages = Paginator(self._source, {}, page_size=self._page_size, granted=self._granted, is_by_id=False)
         for page in pages:
             if not self._is_quiet(page, start):
                 quiet = 0
@@ -179,11 +178,12 @@ class ListReader:
         return is_within
 
     def _learn(self, pages: CompleteScan | Paginator) -> None:
-        """Remember the page sizes that the server granted and refused."""
-        self.granted = pages.granted
-        if pages.max_page_size is None:
-            return
-        self._page_size = pages.max_page_size
-        if not self._loader.dry_run:
+        """Remember the page size that the server granted, and the largest one if it refused a larger one."""
+        learnt = {}
+        if pages.granted != self._granted:
+            self._granted = learnt["granted_page_size"] = pages.granted
+        if pages.max_page_size is not None:
+            self._page_size = learnt["max_page_size"] = pages.max_page_size
+        if learnt and not self._loader.dry_run:
             with self._connection.begin():
-                save_values(self._connection, max_page_size=pages.max_page_size)
+                save_values(self._connection, **learnt)

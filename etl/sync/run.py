@@ -123,9 +123,8 @@ class Run:
             account = Account(
                 connection,
                 self._client,
-                state.client_ids,
-                has_tasks=bool(state.present_tasks),
-                page_size=state.max_page_size or self._settings.page_size,
+                state,
+                page_size=self._settings.page_size,
                 may_change=self._options.allow_account_change,
             )
             loader = BatchLoader(
@@ -241,7 +240,6 @@ class Run:
             date_filter_checked_at=parts.plan.semantics.checked_at,
             client_ids=parts.account.client_ids,
             present_tasks=parts.loader.present,
-            granted_page_size=parts.reader.granted,
             last_full_at=clock.observed_at() if is_complete else state.last_full_at,
         )
 
