@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -17,13 +18,9 @@ if TYPE_CHECKING:
 def insert(connection: sa.Connection, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
     """Return an INSERT that supports ON CONFLICT."""
     # Imported here because each dialect is slow to import, and only one is used.
-    if connection.dialect.name == "postgresql":
-        from sqlalchemy.dialects.postgresql import insert as insert_postgres  # noqa: PLC0415
-
-        return insert_postgres(table)
-    from sqlalchemy.dialects.sqlite import insert as insert_sqlite  # noqa: PLC0415
-
-    return insert_sqlite(table)
+    dialect = importlib.import_module(f"sqlalchemy.dialects.{connection.dialect.name}")
+    statement: postgresql.Insert | sqlite.Insert = dialect.insert(table)
+    return statement
 
 
 # Ids are printable, so none contains a line break.

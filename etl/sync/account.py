@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from etl.extract.payload import Page
     from etl.sync.in_flight import TaskSource
+    from etl.sync.state import SyncState
 
 logger = logging.getLogger(__name__)
 
@@ -36,22 +37,21 @@ class Account:
     are then only those of the new account.
     """
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         connection: sa.Connection,
         source: TaskSource,
-        known: frozenset[int],
+        state: SyncState,
         *,
-        has_tasks: bool,
         page_size: int,
-        may_change: bool,
+        may_change: bool = False,
     ) -> None:
-        self.client_ids = known
+        self.client_ids = state.client_ids
         self.is_changed = False
         self._connection, self._source = connection, source
-        self._may_change, self._page_size = may_change, page_size
+        self._may_change, self._page_size = may_change, state.max_page_size or page_size
         # If nothing is stored, nothing can be mixed up.
-        self._is_decided = not known and not has_tasks
+        self._is_decided = not state.client_ids and not state.present_tasks
 
     def check(self, page: Page) -> None:
         """Add the clients of a page. Raises AccountChanged if its tasks belong to another account."""

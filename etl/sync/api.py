@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -24,7 +25,8 @@ from etl.extract.client import Client
 from etl.extract.retry import Backoff
 from etl.files import NO_TEMPORARY_FOLDER, find_temporary_folder
 from etl.stop import Stop, stop_of_run
-from etl.sync.lock import writer
+from etl.sync.advisory_lock import locked_session
+from etl.sync.file_lock import file_lock
 from etl.sync.options import SyncOptions
 from etl.sync.run import Run
 from etl.sync.summary import RunSummary, ignore_progress
@@ -104,14 +106,17 @@ def writing(database_url: str, *, wait: bool = False, stop: Stop | None = None) 
     """
     Yield the only connection that may write to this database; the block's end releases lock and connection.
 
+    On SQLite, the lock is on a file next to the database; on Postgres, the connection's session holds it.
     Raises SyncRunning if another process holds the lock; with `wait`, waits for it until `stop` is set.
     """
-    with (
-        database_errors(),
-        _engine(database_url) as engine,
-        writer(engine, wait=wait, stop=stop or Stop()) as connection,
-        explain_missing_privileges(connection, is_writer=True),
-    ):
+    stop = stop or Stop()
+    with database_errors(), _engine(database_url) as engine, contextlib.ExitStack() as stack:
+        if engine.dialect.name == "sqlite":
+            stack.enter_context(file_lock(Path(engine.url.database or ""), wait=wait, stop=stop))
+        connection = stack.enter_context(engine.connect())
+        if engine.dialect.name == "postgresql":
+            stack.enter_context(locked_session(connection, wait=wait, stop=stop))
+        stack.enter_context(explain_missing_privileges(connection, is_writer=True))
         yield connection
 
 

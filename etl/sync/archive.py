@@ -14,7 +14,7 @@ from etl.load.due_results import any_archived_result, due_results
 from etl.load.results import FetchedResult, store_results
 from etl.load.transcript_index import reindex_transcripts
 from etl.sync.expiry_forecast import read_forecast
-from etl.sync.runs import save_counters
+from etl.sync.run_record import save_counters
 from etl.sync.summary import Progress
 
 if TYPE_CHECKING:

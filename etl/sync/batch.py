@@ -11,8 +11,8 @@ from etl.load.removals import SeenTasks
 from etl.load.task_rows import Observation
 from etl.load.transform import CLOCK_RESOLUTION
 from etl.load.upsert import upsert_tasks
-from etl.sync.runs import save_counters
-from etl.sync.state import add_present, save_client_ids
+from etl.sync.run_record import save_counters
+from etl.sync.state import add_present, save_values
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -111,7 +111,7 @@ class BatchLoader:
             # Together with the first rows: a killed run must not leave rows of an unknown account.
             if self._account.client_ids != self._stored_client_ids:
                 self._stored_client_ids = self._account.client_ids
-                save_client_ids(self._connection, self._stored_client_ids)
+                save_values(self._connection, client_ids=sorted(self._stored_client_ids))
 
     def keep(self) -> None:
         """Load and commit the queued records after the source has failed, and build missing indexes."""

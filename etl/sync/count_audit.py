@@ -1,4 +1,14 @@
-"""The count audit of one run: compares both counts, and reads more lists until missed tasks are found."""
+"""
+The count audit of one run: compares both counts, and reads more lists until missed tasks are found.
+
+    difference = here - there - bias
+
+`here` is the number of present tasks and rejected records; `there` is the unfiltered `count` of the source.
+`bias` is the error of that count: the difference that a complete read of an unchanged source left
+unexplained. The remaining difference is due to tasks that were deleted at the source but not yet detected
+(more here), or missed (fewer here). Deletions can only increase it, so if it decreases although no task was
+marked as removed, a task was missed.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +20,6 @@ from etl.errors import NotFound, RequestRefused
 from etl.load.rejected_records import count_rejected
 from etl.load.stored_tasks import count_by_status
 from etl.models import TERMINAL_STATUSES
-from etl.sync.count_comparison import CountComparison, is_full_read_due
 from etl.sync.in_flight import OPEN_STATUSES
 
 if TYPE_CHECKING:
@@ -29,6 +38,33 @@ logger = logging.getLogger(__name__)
 
 # Tasks that arrive between reading and counting look like missed ones until both are repeated.
 MAX_RECOUNTS = 3
+# Removals are suspicious if there are more than this number, and more than one in this many tasks.
+SUSPICIOUS_REMOVALS, SUSPICIOUS_FRACTION = 50, 10
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class CountComparison:
+    """Both counts at about the same time; `surplus` is the unexplained difference of the last run."""
+
+    here: int
+    there: int
+    bias: int
+    surplus: int
+
+    @property
+    def difference(self) -> int:
+        """The number of tasks that are only here, minus the number that are only there."""
+        return self.here - self.there - self.bias
+
+    @property
+    def missed(self) -> int:
+        """The minimum number of tasks of the source that are missing here."""
+        return max(0, self.surplus - self.difference)
+
+    @property
+    def deleted(self) -> int:
+        """The minimum number of tasks here that were deleted at the source."""
+        return max(0, self.difference)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,8 +161,9 @@ class CountAudit:
             return self._loader.present - removed + count_rejected(self._connection)
 
     def _is_full_read_due(self, comparison: CountComparison) -> bool:
-        now = self._loader.observation().observed_at
-        return is_full_read_due(comparison, self._state, now=now, audit_every=self._audit_every)
+        """Return whether the full read that finds deleted tasks is due."""
+        last, now = self._state.last_full_at, self._loader.observation().observed_at
+        return comparison.deleted > 0 and (last is None or now - last >= self._audit_every)
 
     def _read_missed(self, comparison: CountComparison, removed: int) -> AuditOutcome:
         """Read the lists of statuses with more tasks at the source; read everything if that is not enough."""
@@ -169,3 +206,8 @@ class CountAudit:
 def _usable_count(page: Page) -> int | None:
     """Return the count of a page; None if the page itself shows more tasks."""
     return page.count if page.count is not None and page.count >= len(set(page.keys)) else None
+
+
+def is_suspicious(missing: int, present: int) -> bool:
+    """Return whether so many present tasks are missing that the source itself is suspect."""
+    return missing >= present or (missing > SUSPICIOUS_REMOVALS and missing * SUSPICIOUS_FRACTION > present)

@@ -59,9 +59,13 @@ class Finding:
     """The outcome of one check. If it failed, `exit_code` is the one that a sync would end with."""
 
     name: str
-    is_good: bool
     detail: str
     exit_code: int = 0
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the check succeeded."""
+        return self.exit_code == 0
 
 
 def examine(settings: Settings, *, now: Callable[[], dt.datetime]) -> Iterator[Finding]:
@@ -83,7 +87,7 @@ def _examine_source(
     yield _examine_key(settings)
     try:
         with make_client(settings) as client:
-            yield Finding("network", is_good=True, detail=f"{client.route}{hint_at_other_names()}")
+            yield Finding("network", f"{client.route}{hint_at_other_names()}")
             page = client.fetch_page({}, page=1, limit=1)
             semantics = probe_date_filter(client, page)
             pages = _examine_page_size(client, page, settings.page_size)
@@ -92,7 +96,7 @@ def _examine_source(
         yield _failure("API", error)
         return None
     count = "an unknown number of" if page.count is None else f"{page.count:,}"
-    yield Finding("API", is_good=True, detail=f"{settings.base_url} accepts the key and lists {count} tasks")
+    yield Finding("API", f"{settings.base_url} accepts the key and lists {count} tasks")
     yield pages
     yield _examine_clock(page.served_at, now())
     yield from account
@@ -102,11 +106,10 @@ def _examine_source(
 def _examine_key(settings: Settings) -> Finding:
     """Describe the key. An unusual form is not a failure: only the API knows whether it is valid."""
     if is_well_formed(settings.require_api_key()):
-        return Finding("key", is_good=True, detail="GCORE_API_KEY is set and well-formed")
+        return Finding("key", "GCORE_API_KEY is set and well-formed")
     return Finding(
         "key",
-        is_good=True,
-        detail="GCORE_API_KEY is set, but keys from the portal have the form NUMBER$TEXT or NUMBER_TEXT: "
+        "GCORE_API_KEY is set, but keys from the portal have the form NUMBER$TEXT or NUMBER_TEXT: "
         "put the key in single quotes, because a shell replaces text after a $",
     )
 
@@ -126,7 +129,7 @@ def _examine_page_size(client: Client, shown: Page, page_size: int) -> Finding:
         detail = f"the API returns at most {granted:,} tasks per page; {page_size:,} were requested"
     else:
         detail = f"pages of {page_size:,} tasks are accepted"
-    return Finding("pages", is_good=True, detail=detail)
+    return Finding("pages", detail)
 
 
 def _examine_account(client: Client, settings: Settings, shown: Page) -> list[Finding]:
@@ -138,31 +141,25 @@ def _examine_account(client: Client, settings: Settings, shown: Page) -> list[Fi
                 state = read_state(connection)
             if not state.present_tasks:
                 return []
-            size = state.max_page_size or settings.page_size
-            account = Account(
-                connection, client, state.client_ids, has_tasks=True, page_size=size, may_change=False
-            )
-            account.check(shown)
+            Account(connection, client, state, page_size=settings.page_size).check(shown)
     except AccountChanged as error:
         return [_failure("account", error)]
     except (ConfigurationError, DatabaseError):
         return []  # the checks of the database report it
-    return [Finding("account", is_good=True, detail="the API key belongs to the account of this copy")]
+    return [Finding("account", "the API key belongs to the account of this copy")]
 
 
 def _examine_clock(served_at: dt.datetime | None, now: dt.datetime) -> Finding:
     if served_at is None:
         return Finding(
             "clock",
-            is_good=True,
-            detail="the API sends no valid Date header: syncs use this machine's clock and look back a day",
+            "the API sends no valid Date header: syncs use this machine's clock and look back a day",
         )
     skew = now - served_at
     if abs(skew) > MAX_UNCONFIRMED_SKEW:
         return Finding(
             "clock",
-            is_good=True,
-            detail=f"the API's clock shows {served_at:%Y-%m-%d %H:%M} UTC, this machine's "
+            f"the API's clock shows {served_at:%Y-%m-%d %H:%M} UTC, this machine's "
             f"{now:%Y-%m-%d %H:%M} UTC; one of them is wrong: "
             "syncs use the API's clock unless the times of its tasks contradict it",
         )
@@ -170,7 +167,7 @@ def _examine_clock(served_at: dt.datetime | None, now: dt.datetime) -> Finding:
     detail = f"this machine's clock differs from the server's by {format_duration(seconds)}"
     if abs(skew) > MAX_UNMENTIONED_SKEW:
         detail += "; syncs use the server's, but correct this one (NTP) so that logs show the right time"
-    return Finding("clock", is_good=True, detail=detail)
+    return Finding("clock", detail)
 
 
 def _examine_database(
@@ -196,9 +193,8 @@ def _examine_database(
         return None
     yield Finding(
         "schema",
-        is_good=not differences,
-        detail="; ".join(differences) or f"up to date{_UNINDEXED if missing else ''}",
-        exit_code=DatabaseError.exit_code if differences else 0,
+        "; ".join(differences) or f"up to date{_UNINDEXED if missing else ''}",
+        DatabaseError.exit_code if differences else 0,
     )
     yield _examine_results(forecast, settings.max_results)
     return state.date_filter
@@ -210,29 +206,29 @@ def _try_writing(database_url: str, *, note: str = _WRITABLE, is_empty: bool = F
     try:
         if path is not None and is_empty:
             try_creating(path)
-            return Finding("database", is_good=True, detail=note)
+            return Finding("database", note)
         with writing(database_url) as connection:
             if path is None:
                 note = f"{note}; the schema is {rehearse(connection)}"
             else:
                 try_writing(connection, path)
     except SyncRunning as error:
-        return Finding("database", is_good=True, detail=str(error))
+        return Finding("database", str(error))
     except EtlError as error:
         return _failure("database", error)
-    return Finding("database", is_good=True, detail=note)
+    return Finding("database", note)
 
 
 def _examine_results(forecast: Forecast, per_run: int) -> Finding:
     """Describe the pending results. Results at risk are mentioned but are not a failure of the setup."""
     if not forecast.waiting:
-        return Finding("results", is_good=True, detail="all available results are archived")
+        return Finding("results", "all available results are archived")
     detail = f"{forecast.waiting:,} pending; a sync every {forecast.every} fetches up to {per_run:,} of them"
     if forecast.first_lost_at is not None:
         detail += f"; the API may delete the first on {forecast.first_lost_at:%Y-%m-%d}"
     if forecast.at_risk:
         detail = forecast.warning(per_run)
-    return Finding("results", is_good=True, detail=detail)
+    return Finding("results", detail)
 
 
 def _examine_date_filter(settings: Settings, found: str | None, stored: str | None) -> Finding:
@@ -245,8 +241,8 @@ def _examine_date_filter(settings: Settings, found: str | None, stored: str | No
         detail += f"; the last sync detected {stored!r}, and the next one corrects it"
     if forced not in {None, semantics}:
         detail += f"; --date-filter is set to {forced!r}: remove it unless you are sure"
-    return Finding("date_created", is_good=True, detail=detail)
+    return Finding("date_created", detail)
 
 
 def _failure(name: str, error: EtlError) -> Finding:
-    return Finding(name, is_good=False, detail=str(error), exit_code=error.exit_code)
+    return Finding(name, str(error), error.exit_code)

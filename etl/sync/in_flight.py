@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from etl.extract.page_source import PageSource
     from etl.extract.result import ResultPayload
-    from etl.load.removals import SeenTasks
 
     class TaskSource(PageSource, Protocol):
         """The part of a client that re-reading tasks needs."""
@@ -87,11 +86,3 @@ def is_removed(task_id: str, response: Page | None) -> bool:
 def is_shown(task_id: str, response: Page) -> bool:
     """Return whether a page contains the requested task."""
     return any(task.task_id == task_id for task in response.tasks)
-
-
-def iter_unseen(seen: SeenTasks) -> Iterator[list[str]]:
-    """Yield the stored tasks in flight that the run has not seen, a batch at a time."""
-    after = ""
-    while batch := seen.unseen_in_flight(BATCH, after):
-        yield batch
-        after = batch[-1]

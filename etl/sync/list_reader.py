@@ -13,15 +13,15 @@ from etl.load.stored_tasks import read_state
 from etl.load.upsert import are_stored
 from etl.models import TERMINAL_STATUSES
 from etl.sync.in_flight import (
+    BATCH,
     MAX_BY_ID,
     OPEN_STATUSES,
     WAITING_STATUSES,
     is_removed,
     is_shown,
     iter_by_id,
-    iter_unseen,
 )
-from etl.sync.state import save_max_page_size
+from etl.sync.state import save_values
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -52,8 +52,8 @@ class ListReader:
     """
     Reads lists into a batch loader. `report` is called after each page.
 
-    `granted` is the page size that the server grants, from this run or an earlier one. The largest page size
-    that the server accepts is stored for the next runs.
+    `granted` is the page size that the server granted to an earlier run. What this run learns about page
+    sizes is stored for the next runs.
     """
 
     def __init__(  # noqa: PLR0913
@@ -66,9 +66,8 @@ class ListReader:
         granted: int | None,
         report: Callable[[Page], None],
     ) -> None:
-        self.granted = granted
         self._connection, self._source, self._loader = connection, source, loader
-        self._page_size, self._report = page_size, report
+        self._page_size, self._granted, self._report = page_size, granted, report
 
     def read_window(self, window: Window, filters: Mapping[str, str]) -> WindowResult:
         """Load the lists of a window, narrowed by the run's own filters."""
@@ -85,7 +84,7 @@ class ListReader:
 
     def read_list(self, filters: Mapping[str, str], created_after: dt.datetime | None = None) -> bool:
         """Read one complete list; return False if it contains a task created before `created_after`."""
-        scan = CompleteScan(self._source, filters, page_size=self._page_size, granted=self.granted)
+        scan = CompleteScan(self._source, filters, page_size=self._page_size, granted=self._granted)
         is_within = True
         for page in scan:
             is_within &= self._add(page, created_after if is_within else None)
@@ -139,7 +138,7 @@ class ListReader:
         tasks does not count as one of the two.
         """
         quiet = 0
-        pages = Paginator(self._source, {}, page_size=self._page_size, granted=self.granted, is_by_id=False)
+        pages = Paginator(self._source, {}, page_size=self._page_size, granted=self._granted, is_by_id=False)
         for page in pages:
             if not self._is_quiet(page, start):
                 quiet = 0
@@ -163,13 +162,15 @@ class ListReader:
             return are_stored(self._connection, payloads)
 
     def _iter_unseen(self) -> Iterator[list[str]]:
-        batches = iter_unseen(self._loader.seen)
+        """Yield the stored tasks in flight that the run has not seen, a batch at a time."""
+        after = ""
         while True:
             with self._connection.begin():
-                batch = next(batches, None)
-            if batch is None:
+                batch = self._loader.seen.unseen_in_flight(BATCH, after)
+            if not batch:
                 return
             yield batch
+            after = batch[-1]
 
     def _add(self, page: Page, created_after: dt.datetime | None = None) -> bool:
         is_within = self._loader.add(page, created_after)
@@ -177,11 +178,12 @@ class ListReader:
         return is_within
 
     def _learn(self, pages: CompleteScan | Paginator) -> None:
-        """Remember the page sizes that the server granted and refused."""
-        self.granted = pages.granted
-        if pages.max_page_size is None:
-            return
-        self._page_size = pages.max_page_size
-        if not self._loader.dry_run:
+        """Remember the page size that the server granted, and the largest one if it refused a larger one."""
+        learnt = {}
+        if pages.granted != self._granted:
+            self._granted = learnt["granted_page_size"] = pages.granted
+        if pages.max_page_size is not None:
+            self._page_size = learnt["max_page_size"] = pages.max_page_size
+        if learnt and not self._loader.dry_run:
             with self._connection.begin():
-                save_max_page_size(self._connection, pages.max_page_size)
+                save_values(self._connection, **learnt)

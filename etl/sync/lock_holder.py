@@ -20,17 +20,12 @@ class Holder:
 
 def busy_message(holder: Holder | None) -> str:
     """Return the message that names the writer, as far as it is known, and what to do."""
-    return (
-        f"another sync is writing to this database{_described(holder)}: wait for it to finish, or use --wait"
-    )
-
-
-def _described(holder: Holder | None) -> str:
-    if holder is None:
-        return ""
-    process = f"process {holder.process}" if holder.process else None
-    host = f"on {holder.host}" if holder.host else None
-    since = f"since {holder.since:%Y-%m-%d %H:%M:%S} UTC" if holder.since else None
-    where = " ".join(filter(None, (process, host)))
-    known = ", ".join(filter(None, (where, since)))
-    return f" ({known})" if known else ""
+    known = []
+    if holder is not None:
+        process = f"process {holder.process}" if holder.process else None
+        host = f"on {holder.host}" if holder.host else None
+        where = " ".join(filter(None, (process, host)))
+        since = f"since {holder.since:%Y-%m-%d %H:%M:%S} UTC" if holder.since else None
+        known = list(filter(None, (where, since)))
+    described = f" ({', '.join(known)})" if known else ""
+    return f"another sync is writing to this database{described}: wait for it to finish, or use --wait"

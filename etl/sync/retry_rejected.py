@@ -18,8 +18,6 @@ from etl.sync.state import add_present
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from etl.extract.payload import Record
-
 BATCH = 500
 
 
@@ -47,8 +45,13 @@ def retry_rejected(connection: sa.Connection) -> RetryOutcome:
     """
     outcome = RetryOutcome()
     for batch in _iter_batches(connection):
-        readable = [(row, record) for row in batch if not isinstance(record := _parse(row), UnusableRecord)]
-        stored = _stored(connection, [record.task_id for _, record in readable])
+        readable = [
+            (row, record)
+            for row in batch
+            if not isinstance(record := decode_record(row.raw.encode()), UnusableRecord)
+        ]
+        is_read = is_any_of(connection, TASKS.c.task_id, [record.task_id for _, record in readable])
+        stored = set(connection.scalars(sa.select(TASKS.c.task_id).where(is_read)))
         for row, record in readable:
             if record.task_id in stored:
                 outcome.known += 1
@@ -73,14 +76,3 @@ def _iter_batches(connection: sa.Connection) -> Iterator[list[sa.Row[Any]]]:
             return
         yield batch
         after = batch[-1].rejected_id
-
-
-def _parse(row: sa.Row[Any]) -> Record:
-    raw: str = row.raw
-    return decode_record(raw.encode())
-
-
-def _stored(connection: sa.Connection, task_ids: list[str]) -> set[str]:
-    return set(
-        connection.scalars(sa.select(TASKS.c.task_id).where(is_any_of(connection, TASKS.c.task_id, task_ids)))
-    )

@@ -27,11 +27,9 @@ from etl.sync.account import Account
 from etl.sync.archive import archive_results
 from etl.sync.batch import BatchLoader
 from etl.sync.clock import SourceClock
-from etl.sync.count_audit import AuditOutcome
-from etl.sync.count_comparison import is_suspicious
+from etl.sync.count_audit import AuditOutcome, is_suspicious
 from etl.sync.run_parts import RunParts, build_parts
-from etl.sync.run_record import RunRecord
-from etl.sync.runs import save_counters
+from etl.sync.run_record import RunRecord, save_counters
 from etl.sync.state import SyncState, read_state, state_of_another_account, write_state
 from etl.sync.summary import Progress, RunSummary, ignore_progress
 from etl.sync.watermark import advance, read_until
@@ -97,11 +95,11 @@ class Run:
         try:
             with cancelled_on_stop(self._connection, self._client.stop):
                 self._sync()
-            self._record.succeed()
         except BaseException as error:
             self._client.stop.set()
-            self._record.fail(error)
+            self._record.close(error)
             raise
+        self._record.close()
         return self.summary
 
     def _sync(self) -> None:
@@ -125,9 +123,8 @@ class Run:
             account = Account(
                 connection,
                 self._client,
-                state.client_ids,
-                has_tasks=bool(state.present_tasks),
-                page_size=state.max_page_size or self._settings.page_size,
+                state,
+                page_size=self._settings.page_size,
                 may_change=self._options.allow_account_change,
             )
             loader = BatchLoader(
@@ -243,7 +240,6 @@ class Run:
             date_filter_checked_at=parts.plan.semantics.checked_at,
             client_ids=parts.account.client_ids,
             present_tasks=parts.loader.present,
-            granted_page_size=parts.reader.granted,
             last_full_at=clock.observed_at() if is_complete else state.last_full_at,
         )
 

@@ -1,24 +1,28 @@
-"""The row of one run in `sync_runs`: open before the first request, closed at the end, however it comes."""
+"""
+The row of a run in `sync_runs`: opened before the first request, closed at the end, even after a failure.
+
+A dry run has a summary, but no row.
+"""
 
 from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING
 
+import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
+from etl import __version__
 from etl.database import explain
 from etl.enums import RunStatus
-from etl.errors import EtlError, Stopped
+from etl.errors import DatabaseError, EtlError, Stopped
 from etl.load.indexes import build_indexes
+from etl.models import RUNS
 from etl.secret import clean_line
-from etl.sync.runs import close_killed_runs, close_run, open_run
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable
-
-    import sqlalchemy as sa
 
     from etl.extract.client import Client
     from etl.sync.options import SyncOptions
@@ -29,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 
 class RunRecord:
-    """Keeps a summary, and in the database its row, which a dry run does not have."""
+    """Keeps the summary of a run, and its row in the database."""
 
     def __init__(
         self, connection: sa.Connection, client: Client, summary: RunSummary, now: Callable[[], dt.datetime]
@@ -46,7 +50,7 @@ class RunRecord:
         summary.dry_run = options.dry_run
         if not options.dry_run:
             build_indexes(self._connection)
-            close_killed_runs(self._connection, summary.started_at)
+            _close_killed_run(self._connection, summary.started_at)
             summary.run_id = open_run(self._connection, summary)
 
     def count(self) -> None:
@@ -56,32 +60,36 @@ class RunRecord:
         if summary.started_at is not None:
             summary.duration_seconds = round((self._now() - summary.started_at).total_seconds(), 3)
 
-    def succeed(self) -> None:
-        """Close the row of a run that reached its end."""
-        self._summary.status = RunStatus.SUCCEEDED
-        self._close()
-
-    def fail(self, error: BaseException) -> None:
+    def close(self, error: BaseException | None = None) -> None:
         """
-        Close the row as failed or interrupted, if the database still allows it.
+        Close the row as succeeded, or else as failed or interrupted, if the database still allows it.
 
         A connection that was lost took the lock with it: the next run closes this row.
         """
-        self._summary.status = (
-            RunStatus.INTERRUPTED if isinstance(error, (Stopped, KeyboardInterrupt)) else RunStatus.FAILED
-        )
-        self._summary.error = error_line(error)
+        summary, connection = self._summary, self._connection
+        summary.status = RunStatus.SUCCEEDED
+        if error is not None:
+            is_interrupted = isinstance(error, (Stopped, KeyboardInterrupt))
+            summary.status = RunStatus.INTERRUPTED if is_interrupted else RunStatus.FAILED
+            summary.error = error_line(error)
+        self.count()
+        if summary.run_id is None or connection.invalidated:
+            return
+        closing = {"status": summary.status, "finished_at": self._now(), "error": summary.error}
         try:
-            self._close()
-        except Exception as second:  # noqa: BLE001 - the first error is the one to report
+            with connection.begin():
+                save_counters(connection, summary, watermark_after=summary.watermark, **closing)
+        except Exception as second:
+            if error is None:
+                raise
+            # The first error is the one to report.
             logger.warning("the run could not be closed: %s", type(second).__name__)
 
-    def _close(self) -> None:
-        self.count()
-        if self._summary.run_id is None or self._connection.invalidated:
-            return
-        with self._connection.begin():
-            close_run(self._connection, self._summary, self._now())
+
+def save_counters(connection: sa.Connection, summary: RunSummary, **others: object) -> None:
+    """Update the counters and other values of the row, in the transaction of what it counts."""
+    values = {**summary.counters(), **others}
+    connection.execute(sa.update(RUNS).where(RUNS.c.run_id == summary.run_id).values(values))
 
 
 def error_line(error: BaseException) -> str:
@@ -89,3 +97,41 @@ def error_line(error: BaseException) -> str:
     if isinstance(error, DBAPIError):
         return explain(error) or type(error).__name__
     return clean_line(str(error)) if isinstance(error, EtlError) else type(error).__name__
+
+
+def _close_killed_run(connection: sa.Connection, now: dt.datetime) -> None:
+    """
+    Close the row of a killed process. Only the holder of the writer's lock knows that it is dead.
+
+    Every run does so when it opens its own row, so only the last row can be open.
+    """
+    last = sa.select(sa.func.max(RUNS.c.run_id)).scalar_subquery()
+    connection.execute(
+        sa.update(RUNS)
+        .where(RUNS.c.run_id == last, RUNS.c.status == RunStatus.RUNNING)
+        .values(
+            status=RunStatus.INTERRUPTED, finished_at=now, error="the process ended without closing its run"
+        )
+    )
+
+
+def open_run(connection: sa.Connection, summary: RunSummary) -> int:
+    """Insert the run's row and return its number."""
+    inserted = connection.execute(
+        sa.insert(RUNS)
+        .values(
+            started_at=summary.started_at,
+            mode=summary.mode,
+            status="running",
+            watermark_before=summary.watermark_before,
+            version=__version__,
+        )
+        .returning(RUNS.c.run_id)
+    )
+    run_id = inserted.scalar_one_or_none()
+    if run_id is None:
+        raise DatabaseError(
+            "the database did not store the row of this run in sync_runs: a trigger or rule that gcore-etl "
+            "did not create suppresses it; drop it"
+        )
+    return int(run_id)

@@ -50,7 +50,7 @@ def write_state(connection: sa.Connection, before: SyncState, after: SyncState) 
     if "client_ids" in changes:
         changes["client_ids"] = sorted(after.client_ids)
     if changes:
-        connection.execute(sa.update(STATE).values(changes))
+        save_values(connection, **changes)
 
 
 def state_of_another_account(
@@ -69,17 +69,12 @@ def state_of_another_account(
     )
 
 
-def save_client_ids(connection: sa.Connection, client_ids: frozenset[int]) -> None:
-    """Store the clients of the account, in the transaction that stores their tasks."""
-    connection.execute(sa.update(STATE).values(client_ids=sorted(client_ids)))
-
-
-def save_max_page_size(connection: sa.Connection, size: int) -> None:
-    """Store the largest page that the server accepts."""
-    connection.execute(sa.update(STATE).values(max_page_size=size))
+def save_values(connection: sa.Connection, **values: object) -> None:
+    """Store values now, in the transaction of what they describe."""
+    connection.execute(sa.update(STATE).values(values))
 
 
 def add_present(connection: sa.Connection, number: int) -> None:
     """Add to the number of present tasks, in the transaction that stores or removes them."""
     if number:
-        connection.execute(sa.update(STATE).values(present_tasks=STATE.c.present_tasks + number))
+        save_values(connection, present_tasks=STATE.c.present_tasks + number)

@@ -172,7 +172,7 @@ MECHANISMS = [
     ),
     Mechanism(
         "P11 wrong account: a mass removal is doubted",
-        "sync/count_comparison.py",
+        "sync/count_audit.py",
         "return missing >= present or",
         "return False and",
         "integration/test_sync.py::test_a_mass_removal_is_doubted_until_it_is_allowed",

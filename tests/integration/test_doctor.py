@@ -19,7 +19,7 @@ from etl.sync.api import run_sync, writing
 from etl.sync.doctor import examine
 from etl.sync.expiry_forecast import Forecast
 from etl.sync.options import SyncOptions
-from etl.sync.runs import open_run
+from etl.sync.run_record import open_run
 from etl.sync.summary import RunSummary
 
 
