@@ -84,5 +84,5 @@ def test_each_type_is_converted_to_a_json_type(value, expected):
 
 
 def test_an_unknown_type_raises_type_error():
-    with pytest.raises(TypeError, match="no JSON for object"):
+    with pytest.raises(TypeError, match="object has no JSON representation"):
         to_json({"a": [object()]})
