@@ -147,7 +147,7 @@ def parse_date_filter(text: str) -> str | None:
     return text
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class SettingSpec:
     """How a setting is given: its variable, its parser, and what help texts say about its values."""
 
@@ -159,61 +159,50 @@ class SettingSpec:
 
 
 def _setting(
-    spec: SettingSpec,
+    variable: str,
+    parse: Callable[[str], Any],
     default: Any,  # noqa: ANN401
     *,
     is_shown: bool = True,
+    **help_facts: Any,  # noqa: ANN401
 ) -> Any:  # noqa: ANN401
+    spec = SettingSpec(variable, parse, **help_facts)
     return dataclasses.field(default=default, repr=is_shown, metadata={"spec": spec})
 
 
-def _text(variable: str, parse: Callable[[str], Any], metavar: str = "TEXT") -> SettingSpec:
-    return SettingSpec(variable=variable, parse=parse, metavar=metavar)
-
-
-def _count(variable: str, maximum: int = MAX_COUNT) -> SettingSpec:
+def _count(variable: str, default: int, maximum: int = MAX_COUNT) -> Any:  # noqa: ANN401
     parse = functools.partial(parse_count, maximum=maximum)
-    return SettingSpec(variable=variable, parse=parse, metavar="INTEGER RANGE", bounds=(1, maximum))
+    return _setting(variable, parse, default, metavar="INTEGER RANGE", bounds=(1, maximum))
 
 
-def _duration(variable: str) -> SettingSpec:
-    return SettingSpec(variable=variable, parse=parse_duration, metavar="DURATION")
+def _duration(variable: str, default: dt.timedelta) -> Any:  # noqa: ANN401
+    return _setting(variable, parse_duration, default, metavar="DURATION")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything that stays the same from run to run. `load` reads it from options and the environment."""
 
-    api_key: Secret | None = _setting(_text("GCORE_API_KEY", parse_api_key), None)
-    base_url: str = _setting(_text("GCORE_BASE_URL", parse_base_url, "URL"), "https://api.gcore.com")
-    # The URL may contain a password.
+    api_key: Secret | None = _setting("GCORE_API_KEY", parse_api_key, None)
+    base_url: str = _setting("GCORE_BASE_URL", parse_base_url, "https://api.gcore.com", metavar="URL")
     database_url: str = _setting(
-        _text("GCORE_ETL_DATABASE_URL", parse_database_url, "URL"),
+        "GCORE_ETL_DATABASE_URL",
+        parse_database_url,
         "sqlite:///gcore_tasks.db",
-        is_shown=False,
+        metavar="URL",
+        is_shown=False,  # it may contain a password
     )
-    page_size: int = _setting(_count("GCORE_ETL_PAGE_SIZE"), 1000)
-    concurrency: int = _setting(_count("GCORE_ETL_CONCURRENCY", MAX_CONCURRENCY), 4)
+    page_size: int = _count("GCORE_ETL_PAGE_SIZE", 1000)
+    concurrency: int = _count("GCORE_ETL_CONCURRENCY", 4, MAX_CONCURRENCY)
     max_rate: float | None = _setting(
-        SettingSpec(
-            variable="GCORE_ETL_MAX_RATE",
-            parse=parse_rate,
-            metavar="FLOAT RANGE",
-            bounds=(MIN_RATE, MAX_RATE),
-        ),
-        None,
+        "GCORE_ETL_MAX_RATE", parse_rate, None, metavar="FLOAT RANGE", bounds=(MIN_RATE, MAX_RATE)
     )
-    lookback: dt.timedelta = _setting(_duration("GCORE_ETL_LOOKBACK"), dt.timedelta(hours=1))
-    audit_every: dt.timedelta = _setting(_duration("GCORE_ETL_AUDIT_EVERY"), dt.timedelta(days=1))
-    max_results: int = _setting(_count("GCORE_ETL_MAX_RESULTS"), 2000)
-    retry_for: dt.timedelta = _setting(_duration("GCORE_ETL_RETRY_FOR"), dt.timedelta(seconds=60))
+    lookback: dt.timedelta = _duration("GCORE_ETL_LOOKBACK", dt.timedelta(hours=1))
+    audit_every: dt.timedelta = _duration("GCORE_ETL_AUDIT_EVERY", dt.timedelta(days=1))
+    max_results: int = _count("GCORE_ETL_MAX_RESULTS", 2000)
+    retry_for: dt.timedelta = _duration("GCORE_ETL_RETRY_FOR", dt.timedelta(seconds=60))
     date_filter: str | None = _setting(
-        SettingSpec(
-            variable="GCORE_ETL_DATE_FILTER",
-            parse=parse_date_filter,
-            choices=(AUTO, *DATE_FILTERS),
-        ),
-        None,
+        "GCORE_ETL_DATE_FILTER", parse_date_filter, None, choices=(AUTO, *DATE_FILTERS)
     )
 
     def __post_init__(self) -> None:
@@ -234,12 +223,9 @@ class Settings:
             given = options.pop(name, None)
             if given is None:
                 given = environment.get(spec.variable) or None
-            if not isinstance(given, str):
-                if given is not None:
-                    values[name] = given
-                continue
             try:
-                values[name] = spec.parse(given)
+                if given is not None:
+                    values[name] = spec.parse(given) if isinstance(given, str) else given
             except ValueError as error:
                 mistakes.append(f"{spec.variable}: {error}")
         if options:
@@ -282,8 +268,3 @@ def register_secrets_of(environment: Mapping[str, str]) -> None:
 def setting_specs() -> dict[str, SettingSpec]:
     """Return how each setting is given, by its name in `Settings`."""
     return {field.name: field.metadata["spec"] for field in dataclasses.fields(Settings)}
-
-
-def variables() -> dict[str, str]:
-    """Return the environment variable of each setting."""
-    return {name: spec.variable for name, spec in setting_specs().items()}

@@ -18,7 +18,7 @@ import click
 
 from etl import __version__
 from etl.cli.console import explain, note, print_error, set_up_logging
-from etl.cli.exit_codes import EPILOG
+from etl.cli.options import EPILOG
 from etl.errors import EtlError
 from etl.secret import mask_logins, register_password
 from etl.settings import register_secrets_of
@@ -39,6 +39,8 @@ _VERBOSE = click.option(
     "-v",
     "--verbose",
     count=True,
+    is_eager=True,  # so that it also applies to errors of other options
+    show_default=False,
     expose_value=False,
     callback=_set_verbosity,
     help="Log more to stderr: -v for progress, -vv for debugging.",
@@ -143,7 +145,7 @@ def _errors_in_one_line(context: click.Context) -> Iterator[None]:
         context.exit(1)
 
 
-_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100, "show_default": True}
 
 
 @click.group(cls=LazyGroup, context_settings=_CONTEXT, epilog=EPILOG)

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-from typing import TYPE_CHECKING
-
 import click
 
 from etl.cli.console import say, show
-from etl.cli.params import Revision
-from etl.cli.settings import database_option, load_settings
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import sqlalchemy as sa
+from etl.cli.options import database_option, wait_option
+from etl.cli.params import REVISION
 
 
 @click.group()
@@ -22,25 +14,17 @@ def db() -> None:
     """Upgrade, downgrade and check the database schema."""
 
 
-@contextlib.contextmanager
-def _writing(database_url: str | None, *, wait: bool) -> Iterator[sa.Connection]:
-    from etl.sync.api import writing
-
-    url = load_settings(database_url=database_url).database_url
-    with writing(url, wait=wait) as connection, connection.begin():
-        yield connection
-
-
 @db.command(short_help="Upgrade the schema.")
-@click.argument("revision", type=Revision(), default="head")
-@click.option("--wait", is_flag=True, help="Wait for a running sync to finish.")
+@click.argument("revision", type=REVISION, default="head")
+@wait_option
 @database_option
-def upgrade(*, revision: str, wait: bool, database_url: str | None) -> None:
+def upgrade(*, revision: str, wait: bool, database_url: str) -> None:
     """Upgrade the schema to REVISION; by default to the latest (head)."""
     from etl import database
     from etl.load.indexes import build_indexes
+    from etl.sync.api import writing
 
-    with _writing(database_url, wait=wait) as connection:
+    with writing(database_url, wait=wait) as connection, connection.begin():
         before = database.current_revision(connection)
         database.upgrade(connection, revision)
         after = database.current_revision(connection)
@@ -53,22 +37,23 @@ def upgrade(*, revision: str, wait: bool, database_url: str | None) -> None:
 
 
 @db.command(short_help="Downgrade the schema; newer tables and columns are dropped.")
-@click.argument("revision", type=Revision())
-@click.option("--wait", is_flag=True, help="Wait for a running sync to finish.")
+@click.argument("revision", type=REVISION)
+@wait_option
 @database_option
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-def downgrade(*, revision: str, wait: bool, database_url: str | None, yes: bool) -> None:
+def downgrade(*, revision: str, wait: bool, database_url: str, yes: bool) -> None:
     """
     Downgrade the schema to REVISION, such as 0001, or base for an empty database.
 
     Tables and columns of newer revisions are dropped with their data.
     """
     from etl import database
+    from etl.sync.api import writing
 
     if not yes:
         question = f"Tables and columns newer than {revision} will be dropped with their data. Continue?"
         click.confirm(question, abort=True, err=True)
-    with _writing(database_url, wait=wait) as connection:
+    with writing(database_url, wait=wait) as connection, connection.begin():
         before = database.current_revision(connection)
         database.downgrade(connection, revision)
         after = database.current_revision(connection)
@@ -77,26 +62,24 @@ def downgrade(*, revision: str, wait: bool, database_url: str | None, yes: bool)
 
 @db.command(short_help="Show the revision of the schema.")
 @database_option
-def current(*, database_url: str | None) -> None:
+def current(*, database_url: str) -> None:
     """Show the revision of the database schema, and the latest one of this release."""
     from etl import database
 
-    with database.reading(
-        load_settings(database_url=database_url).database_url, any_schema=True
-    ) as connection:
+    with database.reading(database_url, any_schema=True) as connection:
         found = database.current_revision(connection)
     show(f"{found or 'empty'} (latest: {database.head_revision()})")
 
 
 @db.command(short_help="Compare the schema with this release.")
 @database_option
-def check(*, database_url: str | None) -> None:
+def check(*, database_url: str) -> None:
     """Compare the schema with this release; exit with 4 if they differ."""
     from etl import database
     from etl.errors import DatabaseError
     from etl.load.indexes import missing_indexes
 
-    with database.reading(load_settings(database_url=database_url).database_url) as connection:
+    with database.reading(database_url) as connection:
         differences = database.check(connection)
         missing = {f"add_index: {index.name}" for index in missing_indexes(connection)}
     for difference in differences:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import click
 
 from etl.cli.console import show
-from etl.cli.settings import load_settings
-from etl.cli.sync import source_options
+from etl.cli.options import load_settings, source_options
 from etl.secret import clean_line
 
 

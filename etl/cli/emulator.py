@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from etl.cli.console import note
-from etl.cli.hosts import allow_host_option, host_option, warn_if_public
-from etl.cli.params import ApiKey, FloatRange, Latency
-from etl.cli.signals import interruptible
-from etl.errors import Interrupted
+from etl.cli.hosts import allow_host_option, host_option, port_option, until_stopped, warn_if_public
+from etl.cli.params import API_KEY, LATENCY, FloatRange
+from etl.errors import ConfigurationError, MissingExtra
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,103 +32,68 @@ SWITCHES: dict[str, tuple[str, tuple[str, ...], str]] = {
 }
 # Larger rates would only keep the machine busy.
 _MAX_RATE = 1_000_000
+_RATE = FloatRange(0, _MAX_RATE)
 _DEMO_EXTRA = {"httptools", "sortedcontainers", "starlette", "uvicorn"}
 
 
-class EmulatorUnavailable(click.ClickException):
-    """The emulator cannot start: a package is missing, or it cannot listen on the address."""
-
-    exit_code = 3
-
-
 def import_emulator() -> ModuleType:
-    """Return the emulator's package. Raises EmulatorUnavailable if its extra is not installed."""
+    """Return the emulator's package. Raises MissingExtra if its extra is not installed."""
     try:
         import etl.emulator
     except ModuleNotFoundError as missing:
         if missing.name is None or missing.name.partition(".")[0] not in _DEMO_EXTRA:
             raise
-        raise EmulatorUnavailable(
-            "the emulator needs packages that are not installed: run pip install 'gcore-ai-tasks-etl[demo]'"
-        ) from None
+        raise MissingExtra("the emulator", "demo") from None
     return etl.emulator
 
 
 def _switch_options(function: Callable[..., Any]) -> Callable[..., Any]:
     for option, (field, choices, text) in reversed(SWITCHES.items()):
-        choice = click.Choice(choices)
-        function = click.option(option, field, type=choice, default=choices[0], show_default=True, help=text)(
-            function
-        )
+        decorate = click.option(option, field, type=click.Choice(choices), default=choices[0], help=text)
+        function = decorate(function)
     return function
 
 
 @click.command()
 @host_option
+@port_option(8080)
+@click.option("--api-key", type=API_KEY, help="API key to accept.  [default: a well-formed one]")
 @click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=8080,
-    show_default=True,
-    help="Port to listen on; 0 for any free one.",
-)
-@click.option("--api-key", type=ApiKey(), help="API key to accept.  [default: a well-formed one]")
-@click.option(
-    "--tasks",
-    type=click.IntRange(0, 10_000_000),
-    default=1000,
-    show_default=True,
-    help="Number of tasks at the start.",
+    "--tasks", type=click.IntRange(0, 10_000_000), default=1000, help="Number of tasks at the start."
 )
 @click.option(
     "--days",
     type=FloatRange(0, 36_500),
     default=45.0,
-    show_default=True,
     help="Period in which these tasks were created, in days.",
 )
-@click.option("--seed", type=int, default=7, show_default=True, help="Random seed of the tasks.")
-@click.option("--client-id", type=int, default=2675, show_default=True, help="Client id of the tasks.")
-@click.option(
-    "--arrivals-per-hour",
-    type=FloatRange(0, _MAX_RATE),
-    default=60.0,
-    show_default=True,
-    help="Number of new tasks per hour.",
-)
+@click.option("--seed", type=int, default=7, help="Random seed of the tasks.")
+@click.option("--client-id", type=int, default=2675, help="Client id of the tasks.")
+@click.option("--arrivals-per-hour", type=_RATE, default=60.0, help="Number of new tasks per hour.")
 @click.option(
     "--speed",
-    type=FloatRange(0, _MAX_RATE),
+    type=_RATE,
     default=1.0,
-    show_default=True,
     help="Speed of the emulated clock, in emulated seconds per second.",
 )
-@click.option(
-    "--page-cap",
-    type=click.IntRange(1),
-    default=1000,
-    show_default=True,
-    help="Maximum number of tasks per page.",
-)
+@click.option("--page-cap", type=click.IntRange(1), default=1000, help="Maximum number of tasks per page.")
 @_switch_options
 @allow_host_option
-@click.option("--latency", type=Latency(), default=0.0, help="Delay of every response, such as 100ms.")
+@click.option(
+    "--latency", type=LATENCY, default=0.0, show_default=False, help="Delay of every response, such as 100ms."
+)
 @click.option(
     "--rate-limit",
     type=FloatRange(0, _MAX_RATE, min_open=True),
     help="Maximum number of requests per second; others get a 429.",
 )
-@click.pass_context
 def emulator(  # noqa: PLR0913
-    context: click.Context,
-    /,
     *,
     host: str,
     port: int,
     api_key: str | None,
     tasks: int,
     days: float,
-    arrivals_per_hour: float,
     allowed: tuple[str, ...],
     **options: Any,  # noqa: ANN401
 ) -> None:
@@ -139,36 +103,25 @@ def emulator(  # noqa: PLR0913
     Its tasks are created, run and end as time passes. The URL and the key to use are printed on stderr.
     """
     package = import_emulator()
-    world_options = {name: options.pop(name) for name in ("seed", "client_id", "speed")}
+    world_options = {name: options.pop(name) for name in ("seed", "client_id", "speed", "arrivals_per_hour")}
+    behaviour = package.Behaviour(**options)
     try:
-        with interruptible():
-            world = package.World.seeded(
-                tasks,
-                now=dt.datetime.now(dt.UTC),
-                span=dt.timedelta(days=days),
-                arrivals_per_hour=arrivals_per_hour,
-                **world_options,
-            )
-            with package.serve(
-                world,
-                package.Behaviour(**options),
-                port,
-                host=host,
-                api_key=api_key or package.API_KEY,
-                allowed=allowed,
-            ) as server:
-                _introduce(server.base_url, server.api_key, tasks)
+        with until_stopped():
+            now, span = dt.datetime.now(dt.UTC), dt.timedelta(days=days)
+            world = package.World.seeded(tasks, now=now, span=span, **world_options)
+            key = api_key or package.API_KEY
+            with package.serve(world, behaviour, port, host=host, api_key=key, allowed=allowed) as server:
+                note(
+                    f"The emulator is running at {server.base_url} with {tasks:,} tasks. "
+                    "To use it (Ctrl-C stops it):"
+                )
+                note(
+                    f"  export GCORE_BASE_URL={shlex.quote(server.base_url)} GCORE_API_KEY={shlex.quote(key)}"
+                )
                 warn_if_public(server.address, "the emulator")
                 threading.Event().wait()
-    except Interrupted as stop:
-        context.exit(stop.exit_code)
     except (OSError, TypeError, UnicodeError) as refused:
-        raise EmulatorUnavailable(
+        raise ConfigurationError(
             f"cannot listen on {host}:{port}: {getattr(refused, 'strerror', None) or refused}: "
             "choose another --port or --host"
         ) from None
-
-
-def _introduce(base_url: str, api_key: str, tasks: int) -> None:
-    note(f"The emulator is running at {base_url} with {tasks:,} tasks. To use it (Ctrl-C stops it):")
-    note(f"  export GCORE_BASE_URL={shlex.quote(base_url)} GCORE_API_KEY={shlex.quote(api_key)}")

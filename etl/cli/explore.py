@@ -11,46 +11,21 @@ from typing import TYPE_CHECKING
 import click
 
 from etl.cli.console import note
-from etl.cli.hosts import allow_host_option, host_option, warn_if_public
-from etl.cli.settings import database_option, load_settings
-from etl.cli.signals import interruptible
-from etl.errors import Interrupted
+from etl.cli.hosts import allow_host_option, host_option, port_option, until_stopped, warn_if_public
+from etl.cli.options import database_option
+from etl.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from types import ModuleType
 
 
-class ExplorerUnavailable(click.ClickException):
-    """The explorer cannot start: a package is missing, or the address is in use."""
-
-    exit_code = 3
-
-
-@click.command(short_help="Browse a copy on SQLite in a web browser.")
+@click.command()
 @host_option
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=8001,
-    show_default=True,
-    help="Port to listen on; 0 for any free port.",
-)
-@click.option(
-    "--open/--no-open", "is_opened", default=True, help="Open the page in a browser.  [default: open]"
-)
+@port_option(8001)
+@click.option("--open/--no-open", "is_opened", default=True, help="Open the page in a browser.")
 @allow_host_option
 @database_option
-@click.pass_context
-def explore(  # noqa: PLR0913
-    context: click.Context,
-    /,
-    *,
-    host: str,
-    port: int,
-    is_opened: bool,
-    allowed: tuple[str, ...],
-    database_url: str | None,
-) -> None:
+def explore(*, host: str, port: int, is_opened: bool, allowed: tuple[str, ...], database_url: str) -> None:
     """
     Browse a copy on SQLite in a web browser, until stopped with Ctrl-C or SIGTERM.
 
@@ -60,19 +35,16 @@ def explore(  # noqa: PLR0913
     copy.
     """
     exploring = _import("etl.explore")
-    datasette = exploring.explorer(load_settings(database_url=database_url).database_url)
-    try:
-        with interruptible(), _listen(host, port) as listener:
-            shown = f"[{host}]" if listener.family == socket.AF_INET6 else host
-            address, number, *_ = listener.getsockname()
-            url = f"http://{shown}:{number}/"
-            note(f"The copy is at {url}; press Ctrl-C to stop.")
-            warn_if_public(address, "the copy")
-            if is_opened:
-                webbrowser.open(url)  # the request waits in the queue until the server runs
-            exploring.serve(datasette, listener, host=host, allowed=allowed)
-    except Interrupted as stop:
-        context.exit(stop.exit_code)
+    datasette = exploring.explorer(database_url)
+    with until_stopped(), _listen(host, port) as listener:
+        shown = f"[{host}]" if listener.family == socket.AF_INET6 else host
+        address, number, *_ = listener.getsockname()
+        url = f"http://{shown}:{number}/"
+        note(f"The copy is at {url}; press Ctrl-C to stop.")
+        warn_if_public(address, "the copy")
+        if is_opened:
+            webbrowser.open(url)  # the request waits in the queue until the server runs
+        exploring.serve(datasette, listener, host=host, allowed=allowed)
 
 
 def _import(name: str) -> ModuleType:
@@ -81,7 +53,7 @@ def _import(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name not in {"datasette", "uvicorn"}:
             raise
-        raise ExplorerUnavailable(
+        raise ConfigurationError(
             f"explore needs {error.name}: pip install 'gcore-ai-tasks-etl[explore]'"
         ) from None
 
@@ -92,7 +64,7 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family)
     except (OSError, UnicodeError) as refused:
         is_port = getattr(refused, "errno", None) in {errno.EADDRINUSE, errno.EACCES}
-        raise ExplorerUnavailable(
+        raise ConfigurationError(
             f"cannot listen on {host}, port {port}: {getattr(refused, 'strerror', None) or refused}; "
             f"choose another {'--port' if is_port else '--host'}"
         ) from None

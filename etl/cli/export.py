@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from etl.cli.console import note
-from etl.cli.params import STDOUT, Date, Output, Text
-from etl.cli.settings import database_option, load_settings
+from etl.cli.options import database_option
+from etl.cli.params import DATE, STDOUT, TASK_NAME, TEXT, Output
 from etl.cli.signals import interruptible
 from etl.views import NAMES
 
 if TYPE_CHECKING:
-    import datetime as dt
     from pathlib import Path
 
 TABLES = ("tasks", "task_history", "task_results", "subtitles", "detections", "sync_runs")
@@ -21,13 +20,10 @@ FORMATS = ("parquet", "csv", "ndjson", "vtt", "srt")
 SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", ",": ",", ";": ";"}
 
 
-@click.command(short_help="Export a table or view to a file.")
+@click.command()
 @click.argument("table", type=click.Choice([*TABLES, *NAMES]), metavar="TABLE")
 @click.option(
-    "-o",
-    "--output",
-    type=Output(may_be_folder=True),
-    help="File or folder to write; - for standard output.  [default: -]",
+    "-o", "--output", type=Output(), help="File or folder to write; - for standard output.  [default: -]"
 )
 @click.option(
     "--format",
@@ -35,15 +31,10 @@ SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", ",": ",", ";": ";"}
     type=click.Choice(FORMATS),
     help="Output format.  [default: the suffix of the file, else ndjson]",
 )
-@click.option("--since", type=Date(), help="Only rows from this day or time onwards.")
-@click.option("--until", type=Date(), help="Only rows before this day or time.")
-@click.option(
-    "--task-name",
-    type=Text(),
-    metavar="[transcription|content-moderation]",
-    help="Only rows of this task type.",
-)
-@click.option("--status", type=Text(), help="Only rows of tasks with this status, such as SUCCESS.")
+@click.option("--since", type=DATE, help="Only rows from this day or time onwards.")
+@click.option("--until", type=DATE, help="Only rows before this day or time.")
+@click.option("--task-name", type=TASK_NAME, help="Only rows of this task type.")
+@click.option("--status", type=TEXT, help="Only rows of tasks with this status, such as SUCCESS.")
 @click.option(
     "--partition-by",
     type=click.Choice(["day", "month"]),
@@ -64,15 +55,12 @@ def export(  # noqa: PLR0913
     table: str,
     output: Path | None,
     kind: str | None,
-    since: dt.datetime | None,
-    until: dt.datetime | None,
-    task_name: str | None,
-    status: str | None,
     partition_by: str | None,
     is_excel: bool,
     separator: str | None,
     force: bool,
-    database_url: str | None,
+    database_url: str,
+    **filters: Any,  # noqa: ANN401
 ) -> None:
     """
     Export a table or view as Parquet, CSV or NDJSON.
@@ -89,8 +77,6 @@ def export(  # noqa: PLR0913
     from etl import export as exporting
 
     output = None if output == STDOUT else output
-    common = {"since": since, "until": until, "task_name": task_name, "status": status}
-    source = load_settings(database_url=database_url).database_url
     if separator is not None and not is_excel:
         raise click.UsageError("--separator needs --excel")
     with interruptible():
@@ -101,17 +87,17 @@ def export(  # noqa: PLR0913
                 raise click.UsageError(
                     f"--format {kind} exports subtitles to a folder: use export subtitles -o DIR"
                 )
-            number = exporting.export_subtitles(output, kind, source=source, **common)  # type: ignore[arg-type]
+            number = exporting.export_subtitles(output, kind, source=database_url, **filters)
         else:
             number = exporting.export(
                 table,
                 output,
-                source=source,
+                source=database_url,
                 format=kind,
                 partition_by=partition_by,
                 excel_separator=SEPARATORS[separator or "comma"] if is_excel else None,
                 may_replace=force,
-                **common,  # type: ignore[arg-type]
+                **filters,
             )
     if output is not None:
         what = "files" if kind in exporting.SUBTITLE_FORMATS else "rows"

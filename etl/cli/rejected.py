@@ -5,8 +5,7 @@ from __future__ import annotations
 import click
 
 from etl.cli.console import print_table, say, say_json, show
-from etl.cli.params import MAX_ROWS
-from etl.cli.settings import database_option, load_settings
+from etl.cli.options import database_option, json_option, limit_option, wait_option
 from etl.json_output import to_json
 
 _SHOWN_CHARACTERS = 60
@@ -19,25 +18,14 @@ def rejected() -> None:
 
 @rejected.command("list", short_help="List rejected records, newest first.")
 @database_option
-@click.option(
-    "--limit",
-    type=click.IntRange(1, MAX_ROWS),
-    default=20,
-    show_default=True,
-    help="Maximum number of records.",
-)
-@click.option(
-    "--json",
-    "as_json",
-    is_flag=True,
-    help="Print one JSON object per record, with its full text, one per line.",
-)
-def list_(*, database_url: str | None, limit: int, as_json: bool) -> None:
+@limit_option("records", 20)
+@json_option("one JSON object per record, with its full text, one per line")
+def list_(*, database_url: str, limit: int, as_json: bool) -> None:
     """List rejected records and why they were rejected, newest first."""
     from etl.database import reading
     from etl.sync.retry_rejected import iter_rejected
 
-    with reading(load_settings(database_url=database_url).database_url) as connection:
+    with reading(database_url) as connection:
         if as_json:
             for row in iter_rejected(connection, limit=limit):
                 show(to_json(row))
@@ -63,9 +51,9 @@ def list_(*, database_url: str | None, limit: int, as_json: bool) -> None:
 
 @rejected.command(short_help="Retry loading rejected records.")
 @database_option
-@click.option("--wait", is_flag=True, help="Wait for a running sync to finish.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def retry(*, database_url: str | None, wait: bool, as_json: bool) -> None:
+@wait_option
+@json_option("one JSON object")
+def retry(*, database_url: str, wait: bool, as_json: bool) -> None:
     """
     Retry loading rejected records, which a newer release may be able to read.
 
@@ -74,8 +62,7 @@ def retry(*, database_url: str | None, wait: bool, as_json: bool) -> None:
     from etl.sync.api import ensure_writable, writing
     from etl.sync.retry_rejected import retry_rejected
 
-    url = load_settings(database_url=database_url).database_url
-    with writing(url, wait=wait) as connection, connection.begin():
+    with writing(database_url, wait=wait) as connection, connection.begin():
         ensure_writable(connection, migrate=False)
         outcome = retry_rejected(connection)
     if as_json:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from etl.cli.console import note
-from etl.cli.params import STDOUT, Date, Output
-from etl.cli.settings import database_option, load_settings
+from etl.cli.options import database_option
+from etl.cli.params import DATE, STDOUT, Output
 from etl.cli.signals import interruptible
 from etl.errors import ConfigurationError
 from etl.files import NO_TEMPORARY_FOLDER, find_temporary_folder
 
 if TYPE_CHECKING:
-    import datetime as dt
     from collections.abc import Callable
     from pathlib import Path
     from types import ModuleType
@@ -23,18 +22,12 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option(
-    "-o",
-    "--output",
-    type=Output(),
-    required=True,
-    help="File to write; - for standard output.",
+    "-o", "--output", type=Output(dir_okay=False), required=True, help="File to write; - for standard output."
 )
-@click.option("--since", type=Date(), help="First day, in UTC.  [default: 30 days ago]")
-@click.option("--until", type=Date(), help="First day after the period, in UTC.  [default: tomorrow]")
+@click.option("--since", type=DATE, help="First day, in UTC.  [default: 30 days ago]")
+@click.option("--until", type=DATE, help="First day after the period, in UTC.  [default: tomorrow]")
 @database_option
-def report(
-    *, output: Path, since: dt.datetime | None, until: dt.datetime | None, database_url: str | None
-) -> None:
+def report(*, output: Path, database_url: str, **period: Any) -> None:  # noqa: ANN401
     """
     Write an HTML report about a period, by default the last 30 days: figures, plots, failures, stalls.
 
@@ -42,11 +35,10 @@ def report(
     """
     from etl.database import file_of
 
-    url = load_settings(database_url=database_url).database_url
-    reporting = import_report(output, file_of(url))
+    reporting = import_report(output, file_of(database_url))
     with interruptible():
         try:
-            write(output, lambda: reporting.report(url, since=since, until=until))
+            write(output, lambda: reporting.report(database_url, **period))
         except ValueError as error:
             raise click.UsageError(str(error)) from error
 

@@ -8,13 +8,14 @@ import logging
 from typing import TYPE_CHECKING
 
 from etl.cli.console import message_of, say, say_json
+from etl.cli.progress import progress_bar
 from etl.durations import format_duration
 from etl.enums import RunMode, RunStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from etl.sync.summary import RunSummary
+    from etl.sync.summary import Observer, RunSummary
 
 logger = logging.getLogger(__name__)
 
@@ -28,15 +29,16 @@ _COUNTERS = ("inserted", "updated", "unchanged", "removed", "rejected")
 
 
 @contextlib.contextmanager
-def reported(summary: RunSummary, *, as_json: bool) -> Iterator[None]:
+def reported(summary: RunSummary, *, as_json: bool) -> Iterator[Observer]:
     """
-    Print the summary of the run in this block; after a failure only as JSON, with the error in it.
+    Show the progress of the run in this block, then print its summary; after a failure only as JSON.
 
     A warning on stderr counts the rejected records, however the run ended.
     """
     began_at = dt.datetime.now(dt.UTC)
     try:
-        yield
+        with progress_bar() as observe:
+            yield observe
     except Exception as error:
         summary.error = message_of(error)
         summary.started_at = summary.started_at or began_at
@@ -49,7 +51,8 @@ def reported(summary: RunSummary, *, as_json: bool) -> Iterator[None]:
         (say_json if as_json else print_summary)(summary)
     finally:
         if summary.rejected:
-            logger.warning("%s", _rejection_warning(summary))
+            when = "after a sync, run" if summary.dry_run else "run"
+            logger.warning("%s: %s gcore-etl rejected list to see why", count_rejected(summary), when)
 
 
 def print_summary(summary: RunSummary) -> None:
@@ -61,11 +64,6 @@ def count_rejected(summary: RunSummary) -> str:
     """Return how many records were rejected, as the start of a sentence."""
     verb = "would be" if summary.dry_run else "was" if summary.rejected == 1 else "were"
     return f"{summary.rejected:,} record{'' if summary.rejected == 1 else 's'} {verb} rejected"
-
-
-def _rejection_warning(summary: RunSummary) -> str:
-    when = "after a sync, run" if summary.dry_run else "run"
-    return f"{count_rejected(summary)}: {when} gcore-etl rejected list to see why"
 
 
 def _lines(summary: RunSummary) -> Iterator[str]:

@@ -7,8 +7,7 @@ from typing import Any
 import click
 
 from etl.cli.console import format_cell, print_table, show
-from etl.cli.params import MAX_ROWS
-from etl.cli.settings import database_option, load_settings
+from etl.cli.options import database_option, json_option, limit_option
 from etl.durations import format_duration
 from etl.json_output import to_json
 
@@ -17,16 +16,14 @@ _COUNTERS = ("requests", "tasks_seen", "inserted", "updated", "removed", "reject
 
 @click.command()
 @database_option
-@click.option(
-    "--limit", type=click.IntRange(1, MAX_ROWS), default=10, show_default=True, help="Maximum number of runs."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per run, one per line.")
-def runs(*, database_url: str | None, limit: int, as_json: bool) -> None:
+@limit_option("runs", 10)
+@json_option("one JSON object per run, one per line")
+def runs(*, database_url: str, limit: int, as_json: bool) -> None:
     """Show the last runs, newest first."""
     from etl.database import reading
     from etl.sync.status import recent_runs
 
-    with reading(load_settings(database_url=database_url).database_url) as connection:
+    with reading(database_url) as connection:
         found = recent_runs(connection, limit=limit)
     if as_json:
         for run in found:

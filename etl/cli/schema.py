@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from etl.cli.console import show
-from etl.cli.settings import load_settings
+from etl.cli.options import json_option, load_settings
 from etl.json_output import to_json
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _WIDTH = 100
 
 
-@click.command(short_help="Describe the tables and views and their columns.")
+@click.command()
 @click.argument("name", required=False)
 @click.option(
     "-d",
@@ -25,9 +25,7 @@ _WIDTH = 100
     metavar="TEXT",
     help="Check that this database has the schema of this release.  [default: no database is read]",
 )
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON object per table or view, one per line."
-)
+@json_option("one JSON object per table or view, one per line")
 def schema(*, name: str | None, database_url: str | None, as_json: bool) -> None:
     """
     Describe the tables and views: what each row represents, and the columns with their types.
@@ -42,28 +40,16 @@ def schema(*, name: str | None, database_url: str | None, as_json: bool) -> None
         names = ", ".join(entry.name for entry in entries)
         raise click.UsageError(f"there is no table or view {name!r}: choose one of {names}")
     if database_url is not None:
-        _check(database_url)
+        from etl.database import reading
+
+        with reading(load_settings(database_url=database_url).database_url):
+            pass  # it raises DatabaseError for a database with another schema
     if as_json:
         for entry in chosen:
-            show(to_json(_as_object(entry)))
+            facts = {"name": entry.name, "kind": entry.kind, "comment": entry.comment}
+            show(to_json(facts | {"columns": entry.sql_types}))
     else:
         show("\n\n".join(map(_as_text, chosen)))
-
-
-def _check(database_url: str) -> None:
-    from etl.database import reading
-
-    with reading(load_settings(database_url=database_url).database_url):
-        pass  # it raises DatabaseError for a database with another schema
-
-
-def _as_object(entry: CatalogEntry) -> dict[str, object]:
-    return {
-        "name": entry.name,
-        "kind": entry.kind,
-        "comment": entry.comment,
-        "columns": entry.sql_types,
-    }
 
 
 def _as_text(entry: CatalogEntry) -> str:

@@ -2,41 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from etl.cli.console import note, show
-from etl.cli.params import Date, Text
-from etl.cli.settings import database_option, load_settings
+from etl.cli.options import database_option, json_option, limit_option
+from etl.cli.params import DATE, TEXT
 from etl.json_output import to_json
 
 if TYPE_CHECKING:
-    import datetime as dt
-
     from etl.search import Hit
 
 MAX_HITS = 1000
 
 
-@click.command(short_help="Search the archived transcripts.")
-@click.argument("text", type=Text())
-@click.option("--language", type=Text(), help="Only this language, in the codes of the API: eng, ger, jpn.")
-@click.option("--since", type=Date(), help="Only tasks completed on or after this day or time.")
-@click.option(
-    "--limit", type=click.IntRange(1, MAX_HITS), default=10, show_default=True, help="Maximum number of hits."
-)
+@click.command()
+@click.argument("text", type=TEXT)
+@click.option("--language", type=TEXT, help="Only this language, in the codes of the API: eng, ger, jpn.")
+@click.option("--since", type=DATE, help="Only tasks completed on or after this day or time.")
+@limit_option("hits", 10, MAX_HITS)
 @database_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per hit, one per line.")
-def search(  # noqa: PLR0913
-    *,
-    text: str,
-    language: str | None,
-    since: dt.datetime | None,
-    limit: int,
-    database_url: str | None,
-    as_json: bool,
-) -> None:
+@json_option("one JSON object per hit, one per line")
+def search(*, text: str, database_url: str, as_json: bool, **limits: Any) -> None:  # noqa: ANN401
     """
     Search the archived transcripts and show the best hits first.
 
@@ -46,8 +34,8 @@ def search(  # noqa: PLR0913
     from etl import search as searching
     from etl.database import reading
 
-    with reading(load_settings(database_url=database_url).database_url) as connection:
-        hits = searching.search(connection, text, language=language, since=since, limit=limit)
+    with reading(database_url) as connection:
+        hits = searching.search(connection, text, **limits)
         is_complete = searching.is_complete(connection)
     for hit in hits:
         show(to_json(hit) if as_json else shown(hit))

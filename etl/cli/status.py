@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from etl.cli.console import format_cell, print_table, show
-from etl.cli.settings import database_option, load_settings
+from etl.cli.options import database_option, json_option
 from etl.durations import format_duration
 from etl.json_output import to_json
 
@@ -23,13 +23,13 @@ _LABEL_WIDTH = 26
 
 @click.command()
 @database_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def status(*, database_url: str | None, as_json: bool) -> None:
+@json_option("one JSON object")
+def status(*, database_url: str, as_json: bool) -> None:
     """Show how many tasks are stored, how fresh they are, and which results expire soon."""
     from etl.database import reading
     from etl.sync.status import read_status
 
-    with reading(load_settings(database_url=database_url).database_url) as connection:
+    with reading(database_url) as connection:
         found = read_status(connection)
     if as_json:
         show(to_json({**dataclasses.asdict(found), "present": found.present}))

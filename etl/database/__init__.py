@@ -2,20 +2,20 @@
 
 from etl.database.cancel import cancelled_on_stop
 from etl.database.driver_errors import database_errors, explain
-from etl.database.engine import describe, file_of, open_engine
+from etl.database.engine import connected, describe, file_of, open_engine, reading
 from etl.database.postgres import parse_writer_name
 from etl.database.privileges import (
+    catch_up_sequences,
     explain_missing_privileges,
     require_sync_privileges,
     require_upgrade_privileges,
+    sequences_behind,
 )
-from etl.database.read_only import connected, reading
 from etl.database.revisions import current_revision, head_revision, migrations_dir
 from etl.database.schema import changing_schema, check, downgrade, ensure_schema, upgrade
-from etl.database.sequences import catch_up_sequences, sequences_behind
 from etl.database.session_settings import location_of, pinned_session, reader_settings
 from etl.database.sqlite import connect_sqlite, refuse_unwritable
-from etl.database.sqlite_reader import may_stay_open, refuse_changed
+from etl.database.sqlite_files import may_stay_open, refuse_changed
 
 __all__ = [
     "cancelled_on_stop",

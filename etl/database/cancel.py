@@ -46,18 +46,14 @@ def _canceller(connection: Connection) -> Callable[[], object]:
     driver: Any = connection.connection.driver_connection
     if connection.dialect.name != "postgresql":
         return driver.interrupt  # type: ignore[no-any-return]  # typed by the driver, not by SQLAlchemy
+    errors = (connection.dialect.loaded_dbapi.Error, OSError)
 
     def cancel() -> None:
         try:
             driver.cancel_safe(timeout=_CANCEL_SECONDS)
-        except (connection.dialect.loaded_dbapi.Error, OSError):
-            with contextlib.suppress(connection.dialect.loaded_dbapi.Error, OSError):
-                _cut(driver.fileno())
+        except errors:
+            # The server does not answer. A duplicate leaves the driver its descriptor.
+            with contextlib.suppress(*errors), socket.socket(fileno=os.dup(driver.fileno())) as duplicate:
+                duplicate.shutdown(socket.SHUT_RDWR)
 
     return cancel
-
-
-def _cut(descriptor: int) -> None:
-    """End a connection whose server does not answer; a duplicate leaves the driver its descriptor."""
-    with socket.socket(fileno=os.dup(descriptor)) as duplicate:
-        duplicate.shutdown(socket.SHUT_RDWR)

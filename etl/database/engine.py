@@ -1,22 +1,27 @@
-"""An engine from a URL: of SQLite (`etl.database.sqlite`) or of Postgres (`etl.database.postgres`)."""
+"""Engines and read-only connections from a URL of SQLite or Postgres."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import TYPE_CHECKING
 
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from etl.database.driver_errors import database_errors
 from etl.database.postgres import POSTGRES_EXAMPLE, open_postgres
+from etl.database.privileges import explain_missing_privileges
+from etl.database.schema import ensure_schema
 from etl.database.sqlite import open_sqlite, parse_path
 from etl.errors import ConfigurationError
 from etl.secret import register_password
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine
 
 _EXAMPLES = f"sqlite:///gcore_tasks.db or {POSTGRES_EXAMPLE}"
 
@@ -58,3 +63,32 @@ def describe(engine: Engine) -> str:
     return URL.create(
         "postgresql", username=url.username, host=url.host, port=url.port, database=url.database
     ).render_as_string()
+
+
+@contextlib.contextmanager
+def connected(url: str) -> Iterator[Connection]:
+    """
+    Yield a read-only connection, which takes no lock, writes nothing, and does not block a sync.
+
+    It is not yet in a transaction. Raises DatabaseError if it cannot connect.
+    """
+    with database_errors():
+        engine = open_engine(url, read_only=True)
+        try:
+            with engine.connect() as connection, explain_missing_privileges(connection):
+                yield connection
+        finally:
+            engine.dispose()
+
+
+@contextlib.contextmanager
+def reading(url: str, *, any_schema: bool = False) -> Iterator[Connection]:
+    """
+    Yield a connection in one read-only transaction, so that all reads see one snapshot.
+
+    Raises DatabaseError if there is no database, or if its schema is not this release's and not `any_schema`.
+    """
+    with connected(url) as connection, connection.begin():
+        if not any_schema:
+            ensure_schema(connection, migrate=False)
+        yield connection

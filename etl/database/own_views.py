@@ -2,22 +2,31 @@
 Our views, recreated where they differ from this release's.
 
 A view that has not changed is left in place, with the grants, triggers and comments that users added to it.
+On Postgres, CREATE OR REPLACE keeps a view's owner, grants, comments and dependent views. Only if a column is
+removed, renamed or changes its type must the view be dropped; its owner, options, grants and comments are
+restored. Users' objects that depend on it would be lost, so they are named in an error, and the caller must
+roll back.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import dataclasses
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import inspect, text
+from sqlalchemy.exc import ProgrammingError
 
 from etl import views
-from etl.database import postgres_views
 from etl.errors import DatabaseError, ForeignTablesError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Row
+
+# A column would be removed, renamed, or change its type.
+_CANNOT_REPLACE = "42P16"
+_TABLE = "{name} is a table, and gcore-etl keeps a view of that name: rename the table"
 
 
 def replace_views(connection: Connection) -> None:
@@ -27,7 +36,7 @@ def replace_views(connection: Connection) -> None:
     Raises DatabaseError if a user's view depends on one that has to be dropped; the caller must roll back.
     """
     if connection.dialect.name == "postgresql":
-        postgres_views.replace_views(connection)
+        _replace_on_postgres(connection)
     else:
         _replace_on_sqlite(connection)
 
@@ -35,7 +44,8 @@ def replace_views(connection: Connection) -> None:
 def drop_views(connection: Connection, names: Sequence[str]) -> None:
     """Drop these views. On Postgres, raises DatabaseError if objects of users depend on them."""
     if connection.dialect.name == "postgresql":
-        postgres_views.drop_views(connection, names)
+        found = [name for name in names if _view(connection, name).definition is not None]
+        _drop(connection, found, "downgrade")
         return
     for name in reversed(names):
         connection.exec_driver_sql(f"DROP VIEW IF EXISTS {name}")
@@ -59,9 +69,7 @@ def _replace_on_sqlite(connection: Connection) -> None:
     for name in views.NAMES:
         kind, sql = stored.get(name, ("", ""))
         if kind == "table":
-            raise ForeignTablesError(
-                f"{name} is a table, and gcore-etl keeps a view of that name: rename the table"
-            )
+            raise ForeignTablesError(_TABLE.format(name=name))
         statement = f"CREATE VIEW {name} AS\n{views.definition(name, 'sqlite')}".rstrip()
         if sql.rstrip() == statement:
             continue
@@ -71,3 +79,169 @@ def _replace_on_sqlite(connection: Connection) -> None:
         ).all()
         for each in (f"DROP VIEW IF EXISTS {name}", statement, *triggers):
             connection.exec_driver_sql(each)
+
+
+def _replace_on_postgres(connection: Connection) -> None:
+    dropped: dict[str, _Properties] = {}
+    for name in views.NAMES:
+        before = _view(connection, name)
+        if not before.is_view:
+            raise ForeignTablesError(_TABLE.format(name=name))
+        if not _create(connection, name, dropped[name].options if name in dropped else before.options):
+            names = [name, *_own_dependents(connection, name)]
+            dropped |= {each: _read_properties(connection, each) for each in names}
+            _drop(connection, names, "upgrade")
+            _create(connection, name, dropped[name].options)
+        if name in dropped:
+            _restore_properties(connection, name, dropped[name])
+        if _view(connection, name).definition != before.definition:
+            comment = views.comment_of(name).replace("'", "''")
+            connection.exec_driver_sql(f"COMMENT ON VIEW {name} IS '{comment}'")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Properties:
+    """What users may have set on a view. Grants have a column, or None for all; comments are on columns."""
+
+    owner: str
+    options: str
+    grants: Sequence[Any]
+    comments: Sequence[Any]
+
+
+def _create(connection: Connection, name: str, options: str) -> bool:
+    """Create or replace a view; return False if the existing one has to be dropped first."""
+    query = views.definition(name, "postgresql")
+    try:
+        with connection.begin_nested():
+            connection.exec_driver_sql(f"CREATE OR REPLACE VIEW {name} {options} AS\n{query}")
+    except ProgrammingError as error:
+        if getattr(error.orig, "sqlstate", None) != _CANNOT_REPLACE:
+            raise
+        return False
+    return True
+
+
+def _drop(connection: Connection, names: list[str], command: str) -> None:
+    others = _users_dependents(connection, names)
+    if others:
+        raise DatabaseError(
+            f"{' and '.join(others)}, which this {command} has to drop: nothing was changed; "
+            f"drop what depends on it, run gcore-etl db {command}, and create it again"
+        )
+    if names:
+        connection.exec_driver_sql(f"DROP VIEW {', '.join(names)}")
+
+
+def _users_dependents(connection: Connection, names: list[str]) -> list[str]:
+    """Return descriptions of users' objects that depend on these views and would be dropped with them."""
+    query = """
+        WITH ours AS (SELECT c.oid, c.relname, c.reltype, t.typarray FROM pg_class c
+                      JOIN pg_type t ON t.oid = c.reltype
+                      WHERE c.relname = ANY(%(names)s) AND pg_table_is_visible(c.oid))
+        SELECT DISTINCT CASE c.relkind WHEN 'm' THEN 'the materialized view ' ELSE 'the view ' END
+                || c.oid::regclass || ' of role ' || pg_get_userbyid(c.relowner)
+                || ' depends on ' || ours.relname
+        FROM ours
+        JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = ours.oid
+        JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
+        JOIN pg_class c ON c.oid = r.ev_class
+        WHERE c.oid NOT IN (SELECT oid FROM ours)
+        UNION
+        SELECT pg_describe_object(d.classid, d.objid, d.objsubid) || ' depends on ' || ours.relname
+        FROM ours
+        JOIN pg_depend d ON d.deptype = 'n' AND d.classid <> 'pg_rewrite'::regclass AND (
+            d.refclassid = 'pg_class'::regclass AND d.refobjid = ours.oid
+            OR d.refclassid = 'pg_type'::regclass AND d.refobjid IN (ours.reltype, ours.typarray))
+        UNION
+        SELECT 'the trigger ' || tgname || ' depends on ' || relname
+        FROM ours JOIN pg_trigger ON tgrelid = ours.oid WHERE NOT tgisinternal
+        UNION
+        SELECT 'the rule ' || rulename || ' depends on ' || relname
+        FROM ours JOIN pg_rewrite ON ev_class = ours.oid WHERE rulename <> '_RETURN'
+        ORDER BY 1
+    """
+    return list(connection.exec_driver_sql(query, {"names": names}).scalars())
+
+
+def _own_dependents(connection: Connection, name: str) -> list[str]:
+    """Return those of our views that depend on this one, directly or not."""
+    query = """
+        WITH RECURSIVE dependents (oid) AS (
+            SELECT to_regclass(%(name)s)::oid
+            UNION
+            SELECT r.ev_class FROM dependents
+            JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = dependents.oid
+            JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
+        )
+        SELECT c.relname FROM dependents JOIN pg_class c USING (oid) WHERE pg_table_is_visible(c.oid)
+    """
+    found = set(connection.exec_driver_sql(query, {"name": name}).scalars())
+    return [each for each in views.NAMES if each in found and each != name]
+
+
+def _read_properties(connection: Connection, name: str) -> _Properties:
+    comments = """
+        SELECT attname, description FROM pg_attribute
+        JOIN pg_description ON objoid = attrelid AND objsubid = attnum AND classoid = 'pg_class'::regclass
+        WHERE attrelid = to_regclass(%(name)s)
+    """
+    view = _view(connection, name)
+    return _Properties(
+        owner=view.owner,
+        options=view.options,
+        grants=_grants_on(connection, name),
+        comments=connection.exec_driver_sql(comments, {"name": name}).all(),
+    )
+
+
+def _grants_on(connection: Connection, name: str) -> Sequence[Any]:
+    """Return column or None, privilege, whether it has the grant option, and the grantee, quoted."""
+    query = """
+        WITH ours AS (SELECT * FROM pg_class WHERE oid = to_regclass(%(name)s)), grants AS (
+            SELECT NULL AS attname, (aclexplode(relacl)).* FROM ours
+            UNION ALL
+            SELECT attname, (aclexplode(attacl)).* FROM ours JOIN pg_attribute ON attrelid = ours.oid
+        )
+        SELECT quote_ident(attname), privilege_type, is_grantable,
+               CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END
+        FROM grants WHERE grantee <> (SELECT relowner FROM ours)
+    """
+    return connection.exec_driver_sql(query, {"name": name}).all()
+
+
+def _restore_properties(connection: Connection, name: str, properties: _Properties) -> None:
+    """Restore the properties of the old view on the new one, replacing default privileges."""
+    quote = connection.dialect.identifier_preparer.quote
+    columns = set(
+        connection.exec_driver_sql(
+            "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%(name)s)", {"name": name}
+        ).scalars()
+    )
+    statements = [f"REVOKE ALL ON {name} FROM {grantee}" for *_, grantee in _grants_on(connection, name)]
+    for column, privilege, has_grant_option, grantee in properties.grants:
+        if column is None or column.strip('"') in columns:
+            what = privilege if column is None else f"{privilege} ({column})"
+            statements.append(
+                f"GRANT {what} ON {name} TO {grantee}{' WITH GRANT OPTION' if has_grant_option else ''}"
+            )
+    for column, comment in properties.comments:
+        if column in columns:
+            text = comment.replace("'", "''")
+            statements.append(f"COMMENT ON COLUMN {name}.{quote(column)} IS '{text}'")
+    if properties.owner != connection.exec_driver_sql("SELECT current_user").scalar_one():
+        statements.append(f"ALTER VIEW {name} OWNER TO {quote(properties.owner)}")
+    for statement in statements:
+        connection.exec_driver_sql(statement)
+
+
+def _view(connection: Connection, name: str) -> Row[Any]:
+    """Return the facts about the relation of that name; if there is none, those of a view without any."""
+    query = """
+        SELECT coalesce(relkind = 'v', true) AS is_view, pg_get_userbyid(relowner) AS owner,
+               -- The WITH clause, for example of security_invoker.
+               coalesce('WITH (' || nullif(array_to_string(reloptions, ', '), '') || ')', '') AS options,
+               pg_get_viewdef(c.oid) AS definition
+        FROM (VALUES (1)) AS one LEFT JOIN pg_class c ON c.oid = to_regclass(%(name)s)
+    """
+    return connection.exec_driver_sql(query, {"name": name}).one()

@@ -1,5 +1,5 @@
 """
-Postgres engines.
+Postgres engines, and the validation of their URLs against libpq's own list of options, before connecting.
 
 Settings apply to one transaction (`etl.database.session_settings`), never to a session, and no statement is
 prepared on the server: a pooler may run each transaction in another session.
@@ -8,6 +8,7 @@ prepared on the server: a pooler may run each transaction in another session.
 from __future__ import annotations
 
 import datetime as dt
+import difflib
 import os
 import re
 import socket
@@ -16,15 +17,17 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import ArgumentError
 
-from etl.database.postgres_url import check_url
 from etl.database.session_settings import prepare_transaction
 from etl.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from psycopg import Connection as PostgresConnection
     from psycopg import Cursor as PostgresCursor
 
 POSTGRES_EXAMPLE = "postgresql://user:password@host/database"
+_SEVERAL_AT = "the database URL has more than one @: write those of the password as %40"
 # Used unless the URL sets them. Keepalives detect a connection that a firewall has dropped.
 _DEFAULTS = {
     "connect_timeout": "10",
@@ -35,6 +38,32 @@ _DEFAULTS = {
 # Postgres truncates longer names, which would cut off the time.
 _MAX_NAME = 63
 _WRITER = re.compile(r"gcore-etl (\d+)@(\S+)(?: (\S+))?")
+# Options of other tools, and libpq's equivalents.
+_REPLACEMENTS = {
+    **dict.fromkeys(("schema", "currentschema", "search_path"), "write options=-csearch_path%3DNAME instead"),
+    **dict.fromkeys(("ssl", "usessl", "encrypt"), "write sslmode=require instead"),
+    **dict.fromkeys(("timeout", "connecttimeout", "logintimeout"), "write connect_timeout=SECONDS instead"),
+    **dict.fromkeys(("username", "database"), "write postgresql://user:password@host/database instead"),
+}
+_CHOICES = {
+    "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+    "sslnegotiation": ("postgres", "direct"),
+    "sslcertmode": ("disable", "allow", "require"),
+    "channel_binding": ("disable", "prefer", "require"),
+    "gssencmode": ("disable", "prefer", "require"),
+    "load_balance_hosts": ("disable", "random"),
+    "target_session_attrs": ("any", "read-write", "read-only", "primary", "standby", "prefer-standby"),
+    **dict.fromkeys(("sslsni", "sslcompression", "gssdelegation"), ("0", "1")),
+}
+_NUMBERS = {
+    "port": range(1, 65_536),
+    "connect_timeout": range(-1, 2**31),
+    "tcp_user_timeout": range(2**31),
+    "keepalives": range(2),
+    "keepalives_idle": range(2**31),
+    "keepalives_interval": range(2**31),
+    "keepalives_count": range(2**31),
+}
 
 
 def open_postgres(url: URL, text: str, *, read_only: bool) -> Engine:
@@ -44,12 +73,18 @@ def open_postgres(url: URL, text: str, *, read_only: bool) -> Engine:
     `text` is the URL as the user wrote it.
     """
     if "@" in f"{url.host}{url.database}":
-        raise ConfigurationError("the database URL has more than one @: write those of the password as %40")
+        raise ConfigurationError(_SEVERAL_AT)
+    application = "gcore-etl" if read_only else _writer_name(dt.datetime.now(dt.UTC))
     try:
-        check_url(url, text)
+        _check_url(url, text)
         engine = create_engine(
             url.set(drivername="postgresql+psycopg"),
-            connect_args=_connect_args(url, read_only=read_only),
+            connect_args={
+                **{name: value for name, value in _DEFAULTS.items() if name not in url.query},
+                "fallback_application_name": application,
+                "client_encoding": "utf8",
+                "prepare_threshold": None,
+            },
             hide_parameters=True,  # records must not appear in logs and messages
             pool_pre_ping=True,  # the idle connection of `watch` may have been dropped
             # A reader sees one snapshot throughout its transaction, as on SQLite.
@@ -74,17 +109,6 @@ def open_postgres(url: URL, text: str, *, read_only: bool) -> Engine:
 
     event.listen(engine, "do_execute", _copy_rows)
     return engine
-
-
-def _connect_args(url: URL, *, read_only: bool) -> dict[str, Any]:
-    name = "gcore-etl" if read_only else _writer_name(dt.datetime.now(dt.UTC))
-    defaults = {name: value for name, value in _DEFAULTS.items() if name not in url.query}
-    return {
-        **defaults,
-        "fallback_application_name": name,
-        "client_encoding": "utf8",
-        "prepare_threshold": None,
-    }
 
 
 def parse_writer_name(application_name: str) -> tuple[str, str, dt.datetime | None] | None:
@@ -114,3 +138,65 @@ def _copy_rows(cursor: PostgresCursor, statement: str, parameters: Any, _context
         for row in rows:
             copy.write_row(row)
     return True
+
+
+def _check_url(url: URL, text: str) -> None:
+    """
+    Raise ConfigurationError that names every option libpq does not know and every value it cannot use.
+
+    Values from `PG…` variables and from a service file are checked as well. `text` is the URL as the user
+    wrote it: part of a password that contains an @ must not be quoted as if it were an option.
+    """
+    from psycopg.pq import Conninfo  # noqa: PLC0415 - an extra
+
+    options = {option.keyword.decode(): option for option in Conninfo.get_defaults()}
+    del options["replication"]  # such a connection runs no ordinary SQL
+    given = [(name, each) for name, values in url.normalized_query.items() for each in values]
+    if url.port is not None:
+        given.insert(0, ("port", str(url.port)))
+    mistakes = [
+        _describe_unknown(name, value, options) for name, value in url.query.items() if name not in options
+    ]
+    mistakes += [mistake for name, value in given if (mistake := _check_value(name, value)) is not None]
+    if mistakes and text.partition("://")[2].count("@") > 1:
+        raise ConfigurationError(_SEVERAL_AT)
+    if mistakes:
+        raise ConfigurationError(f"the database URL: {'; '.join(mistakes)}")
+    named = {name for name, _ in given}
+    for name, option in options.items():
+        if name in named or option.val is None:
+            continue
+        mistake = _check_value(name, option.val.decode(errors="replace"))
+        if mistake is not None:
+            variable = (option.envvar or b"").decode()
+            raise ConfigurationError(f"{variable} in the environment, or a service file: {mistake}")
+
+
+def _describe_unknown(name: str, value: str | tuple[str, ...], options: Mapping[str, object]) -> str:
+    advice = _REPLACEMENTS.get(name.lower())
+    if advice is None:
+        close = difflib.get_close_matches(name.lower(), options, 1, 0.8)
+        advice = f"write {close[0]} instead" if close else "leave it out"
+    elif isinstance(value, str) and re.fullmatch(r"\w+", value):
+        advice = advice.replace("NAME", value)
+    return f"PostgreSQL has no option {name!a}: {advice}"
+
+
+def _check_value(name: str, value: str) -> str | None:
+    if name in _CHOICES and value not in _CHOICES[name]:
+        return f"{name} cannot be {value!a}: write one of {', '.join(_CHOICES[name])}"
+    if name in _NUMBERS:
+        # Several hosts may have a port each; an empty one is the default.
+        numbers = filter(None, value.split(",")) if name == "port" else (value,)
+        if not all(_is_within(number, _NUMBERS[name]) for number in numbers):
+            return (
+                f"{name} cannot be {value!a}: write a number from {_NUMBERS[name][0]} to {_NUMBERS[name][-1]}"
+            )
+    return None
+
+
+def _is_within(text: str, allowed: range) -> bool:
+    try:
+        return int(text) in allowed
+    except ValueError:
+        return False

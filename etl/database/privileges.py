@@ -1,8 +1,9 @@
 """
-Missing privileges of a Postgres role, and the GRANT statements for them.
+Missing privileges of a Postgres role, and the GRANT statements for them; sequences that it cannot use.
 
-They are checked before a sync writes, because the server reports only the first missing privilege, and after
-a refusal, to list the statements to run.
+Privileges are checked before a sync writes, because the server reports only the first missing one, and after
+a refusal, to list the statements to run. A sequence that lags behind the highest number in its column would
+make the next insert fail.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from etl import views
-from etl.database.postgres_errors import is_missing_privilege
+from etl.database.driver_errors import is_missing_privilege
 from etl.database.search_path import Location, locate, quoted
 from etl.database.session_settings import location_of
 from etl.errors import DatabaseError
@@ -64,6 +65,18 @@ _SEQUENCES = sa.text(
     f" JOIN pg_catalog.pg_class ON relname = relation AND {_IN_SCHEMA}) AS found"
     " WHERE sequence IS NOT NULL AND NOT has_sequence_privilege(sequence, 'USAGE, UPDATE')"
 )
+_SEQUENCE_STATE = sa.text(
+    " UNION ALL ".join(
+        f"SELECT {name} AS name, (SELECT max({column}) FROM {table}) AS highest,"
+        # Before Postgres 17, reading the last value requires more than the privilege to set it.
+        f" CASE WHEN has_sequence_privilege({name}, 'SELECT, USAGE')"
+        f" THEN pg_sequence_last_value(CAST({name} AS regclass)) END AS last,"
+        f" has_sequence_privilege({name}, 'UPDATE') AS may_set"
+        for table, column in SEQUENCES.items()
+        for name in [f"pg_get_serial_sequence('{table}', '{column}')"]
+    )
+)
+_SET_SEQUENCE = sa.text("SELECT setval(CAST(:name AS regclass), :highest)")
 
 
 def require_sync_privileges(connection: Connection) -> None:
@@ -83,8 +96,8 @@ def require_upgrade_privileges(connection: Connection) -> None:
     schema, role = location.require_schema(), quoted(location.role)
     statement = sa.text(
         f"SELECT DISTINCT pg_get_userbyid(relowner) FROM pg_catalog.pg_class WHERE {_IN_SCHEMA}"
-        " AND relname IN :relations AND NOT pg_has_role(relowner, 'USAGE') ORDER BY 1"
-    ).bindparams(sa.bindparam("relations", expanding=True, type_=sa.Text))
+        " AND relname = ANY(:relations) AND NOT pg_has_role(relowner, 'USAGE') ORDER BY 1"
+    )
     names = {"schema": schema.name, "relations": list(RELATIONS)}
     owners = connection.scalars(statement, names).all()
     if owners:
@@ -110,6 +123,34 @@ def explain_missing_privileges(connection: Connection, *, is_writer: bool = Fals
             for needs in (_TO_SYNC, _TO_WRITE) if is_writer else (_TO_READ,):
                 _refuse(location, grants(connection, location, needs), error)
         raise
+
+
+def catch_up_sequences(connection: sa.Connection) -> None:
+    """
+    Set each lagging sequence to the highest number in use. The caller must hold the writer's lock.
+
+    Sequences lag after rows were copied by hand, for instance from SQLite. Raises DatabaseError, with the
+    statement to run, if the role may use a sequence but not set it.
+    """
+    for name, highest in sequences_behind(connection).items():
+        connection.execute(_SET_SEQUENCE, {"name": name, "highest": highest})
+
+
+def sequences_behind(connection: sa.Connection) -> dict[str, int]:
+    """Return the lagging sequences and the number to set each to. Raises as `catch_up_sequences` does."""
+    behind: dict[str, int] = {}
+    if connection.dialect.name != "postgresql":
+        return behind
+    for name, highest, last, may_set in connection.execute(_SEQUENCE_STATE):
+        if name is None or (highest or 0) <= (last or 0):
+            continue
+        if not may_set:
+            raise DatabaseError(
+                f"the sequence {name} lags behind its table, as after copying rows by hand: "
+                f"run SELECT setval('{name}', {highest}) as its owner"
+            )
+        behind[name] = highest
+    return behind
 
 
 def grants(connection: Connection, location: Location, needs: Needs) -> list[str]:
@@ -150,9 +191,9 @@ def _missing(connection: Connection, schema: str, needs: Needs) -> list[tuple[st
 def _refuse_row_security(connection: Connection, schema: str) -> None:
     """Raise DatabaseError if policies may hide rows: a sync would treat those as new or as removed."""
     statement = sa.text(
-        f"SELECT relname FROM pg_catalog.pg_class WHERE {_IN_SCHEMA} AND relname IN :relations"
+        f"SELECT relname FROM pg_catalog.pg_class WHERE {_IN_SCHEMA} AND relname = ANY(:relations)"
         " AND relkind IN ('r', 'p') AND row_security_active(oid) ORDER BY 1"
-    ).bindparams(sa.bindparam("relations", expanding=True, type_=sa.Text))
+    )
     hidden = connection.scalars(statement, {"schema": schema, "relations": list(_TO_SYNC)}).all()
     if hidden:
         raise DatabaseError(

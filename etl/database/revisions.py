@@ -7,7 +7,6 @@ numbers. It counts only if the tables of that revision exist as well.
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,8 +19,6 @@ from etl.database.session_settings import location_of
 from etl.errors import ForeignTablesError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from sqlalchemy import Connection
 
 # Each table, the revision that created it, and columns that it has had ever since.
@@ -43,25 +40,18 @@ TABLES = tuple(sorted(_TABLES.keys() - {"transcript_words"}))
 _STABLE_TABLES = ("tasks", "sync_state")
 _VERSIONS, _VERSION = "alembic_version", "version_num"
 
+# The relations with these names, and the columns of those that are tables.
 _RELATIONS = {
     "sqlite": """
-        SELECT lower(name), type FROM sqlite_master WHERE type IN ('table', 'view') AND lower(name) IN :names
-    """,
-    "postgresql": """
-        SELECT relname, CASE WHEN relkind IN ('r', 'p') THEN 'table' ELSE 'view' END
-        FROM pg_class
-        WHERE relname IN :names AND relkind IN ('r', 'p', 'v', 'm', 'f') AND pg_table_is_visible(oid)
-    """,
-}
-_COLUMNS = {
-    "sqlite": """
+        SELECT lower(name), NULL FROM sqlite_master WHERE type IN ('table', 'view') AND lower(name) IN :names
+        UNION ALL
         SELECT lower(m.name), lower(c.name) FROM sqlite_master m JOIN pragma_table_info(m.name) c
         WHERE m.type = 'table' AND lower(m.name) IN :names
     """,
     "postgresql": """
-        SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
-        WHERE c.relname IN :names AND c.relkind IN ('r', 'p') AND pg_table_is_visible(c.oid)
-          AND a.attnum > 0 AND NOT a.attisdropped
+        SELECT c.relname, a.attname FROM pg_class c LEFT JOIN pg_attribute a
+          ON a.attrelid = c.oid AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
+        WHERE c.relname IN :names AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND pg_table_is_visible(c.oid)
     """,
 }
 # The number of relations other than the table of revisions.
@@ -76,18 +66,6 @@ _COUNT_OTHERS = {
           AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
     """,
 }
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Relations:
-    """The relations with names of ours: each one's kind (table or view), and the columns of tables."""
-
-    kinds: dict[str, str]
-    columns: dict[str, set[str]]
-
-    def mismatches(self, names: Iterable[str]) -> list[str]:
-        """Return the tables that are missing or lack columns of ours."""
-        return sorted(name for name in names if not _TABLES[name][1] <= self.columns.get(name, set()))
 
 
 def migrations_dir() -> Path:
@@ -118,7 +96,7 @@ def current_revision(connection: Connection) -> str | None:
     found = _find_relations(connection)
     revision = _stored_revision(connection, found)
     if revision is None:
-        taken = sorted(found.kinds.keys() - {_VERSIONS})
+        taken = sorted(found.keys() - {_VERSIONS})
         if taken:
             raise ForeignTablesError(_foreign(f"{', '.join(taken)} not made by gcore-etl"))
         return None
@@ -126,7 +104,7 @@ def current_revision(connection: Connection) -> str | None:
     names = (
         [name for name, (since, _) in _TABLES.items() if since <= revision] if is_known else _STABLE_TABLES
     )
-    mismatches = found.mismatches(names)
+    mismatches = sorted(name for name in names if not _TABLES[name][1] <= found.get(name, set()))
     if mismatches and is_known:
         location = location_of(connection)
         if location is not None:
@@ -140,11 +118,6 @@ def current_revision(connection: Connection) -> str | None:
     return revision
 
 
-def stored_revision(connection: Connection) -> str | None:
-    """Return the stored revision, without checking the tables."""
-    return _stored_revision(connection, _find_relations(connection))
-
-
 def drop_empty_revision_table(connection: Connection) -> None:
     """Drop the table of revisions if it is empty and there are other relations: it would count as foreign."""
     is_empty = not connection.scalar(text(f"SELECT count(*) FROM {_VERSIONS}"))
@@ -152,25 +125,21 @@ def drop_empty_revision_table(connection: Connection) -> None:
         connection.execute(text(f"DROP TABLE {_VERSIONS}"))
 
 
-def _find_relations(connection: Connection) -> _Relations:
+def _find_relations(connection: Connection) -> dict[str, set[str | None]]:
+    """Return the relations with names of ours, and the columns of those that are tables."""
     names = [*_TABLES, *views.NAMES, _VERSIONS]
-    kinds, columns = (
-        connection.execute(
-            text(queries[connection.dialect.name]).bindparams(bindparam("names", names, expanding=True))
-        ).all()
-        for queries in (_RELATIONS, _COLUMNS)
-    )
-    found = _Relations({row[0]: row[1] for row in kinds}, {})
-    for name, column in columns:
-        found.columns.setdefault(name, set()).add(column)
+    query = text(_RELATIONS[connection.dialect.name]).bindparams(bindparam("names", expanding=True))
+    found: dict[str, set[str | None]] = {}
+    for name, column in connection.execute(query, {"names": names}):
+        found.setdefault(name, set()).add(column)
     return found
 
 
-def _stored_revision(connection: Connection, found: _Relations) -> str | None:
+def _stored_revision(connection: Connection, found: dict[str, set[str | None]]) -> str | None:
     """Return the stored revision, or None if the database is empty; else raise ForeignTablesError."""
-    if _VERSIONS not in found.kinds:
+    if _VERSIONS not in found:
         return None
-    if _VERSION not in found.columns.get(_VERSIONS, set()):
+    if _VERSION not in found[_VERSIONS]:
         raise ForeignTablesError(_foreign(f"{_VERSIONS} not made by gcore-etl"))
     stored = connection.execute(text(f"SELECT {_VERSION} FROM {_VERSIONS} LIMIT 2")).scalars().all()
     if len(stored) == 1 and isinstance(stored[0], str):

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 _CORE_TABLES = ("alembic_version", "task_history", "tasks")
 # A quoted name, in which quotes are doubled, or an unquoted one.
 _ENTRY = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^\s",]+))\s*(?:,|$)')
-_USER = "$user"
 
 _SESSION = sa.text(
     "SELECT current_setting('search_path') AS path, current_user AS role,"
@@ -35,11 +34,8 @@ _SCHEMAS = sa.text(
     "SELECT nspname AS name, has_schema_privilege(oid, 'USAGE') AS may_use,"
     " has_schema_privilege(oid, 'USAGE') AND has_schema_privilege(oid, 'CREATE') AS may_create,"
     f" {len(_CORE_TABLES)} = (SELECT count(*) FROM pg_catalog.pg_class WHERE relnamespace = pg_namespace.oid"
-    " AND relkind IN ('r', 'p') AND relname IN :core_tables) AS has_copy"
-    " FROM pg_catalog.pg_namespace WHERE nspname IN :names"
-).bindparams(
-    sa.bindparam("names", expanding=True, type_=sa.Text),
-    sa.bindparam("core_tables", expanding=True, type_=sa.Text),
+    " AND relkind IN ('r', 'p') AND relname = ANY(:core_tables)) AS has_copy"
+    " FROM pg_catalog.pg_namespace WHERE nspname = ANY(:names)"
 )
 
 
@@ -76,10 +72,6 @@ class Location:
             if schema.has_copy or (schema.may_create and not is_superseded):
                 return schema
         return None
-
-    def is_settled(self, *, for_writer: bool) -> bool:
-        """Return whether the schema stays the same for the rest of this session."""
-        return self.schema is not None and (for_writer or self.schema.has_copy)
 
     @property
     def unused(self) -> list[str]:
@@ -146,10 +138,7 @@ def refuse_spread(connection: Connection, location: Location, missing: Iterable[
     statement = sa.text(
         "SELECT relname, nspname FROM pg_catalog.pg_class"
         " JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace"
-        " WHERE relname IN :relations AND nspname IN :schemas AND relkind IN ('r', 'p') ORDER BY 1"
-    ).bindparams(
-        sa.bindparam("relations", expanding=True, type_=sa.Text),
-        sa.bindparam("schemas", expanding=True, type_=sa.Text),
+        " WHERE relname = ANY(:relations) AND nspname = ANY(:schemas) AND relkind IN ('r', 'p') ORDER BY 1"
     )
     home = location.require_schema().name
     others = [each.name for each in location.schemas if each.name != home]
@@ -178,7 +167,7 @@ def _iter_entries(path: str, role: str) -> Iterator[tuple[str, bool]]:
     for inside, bare in _ENTRY.findall(path):
         # Postgres folds only ASCII letters.
         name = inside.replace('""', '"') or re.sub("[A-Z]", lambda letter: letter[0].lower(), bare)
-        is_own = name == _USER
+        is_own = name == "$user"
         # System schemas hold no tables of users.
         if name and not name.startswith("pg_") and name != "information_schema":
             yield (role if is_own else name), is_own

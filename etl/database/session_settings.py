@@ -42,8 +42,9 @@ _LIMITS = {
     "quote_all_identifiers": "off",
     "statement_timeout": "0",
 }
-_FIRST_WITH_TRANSACTION_TIMEOUT = (17,)
-_FIRST_WITH_IDLE_SESSION_TIMEOUT = (14,)
+# The first versions of Postgres that have these settings.
+_TRANSACTION_TIMEOUT = (17,)
+_IDLE_SESSION_TIMEOUT = (14,)
 
 # Keys of `Connection.info`, which lasts as long as the connection to the server.
 _LOCATION = "gcore_etl_location"
@@ -58,11 +59,11 @@ def prepare_transaction(connection: Connection, *, is_writer: bool) -> None:
     pinned session was lost.
     """
     settings = {**_FORMATS, **_LIMITS, "row_security": "off" if is_writer else "on"}
-    if _version(connection) >= _FIRST_WITH_TRANSACTION_TIMEOUT:
+    if (connection.dialect.server_version_info or ()) >= _TRANSACTION_TIMEOUT:
         settings["transaction_timeout"] = "0"
     location = location_of(connection)
     # A writer stays in the schema of its lock; a reader switches when the first sync creates the tables.
-    if location is None or not location.is_settled(for_writer=is_writer):
+    if location is None or location.schema is None or not (is_writer or location.schema.has_copy):
         _set(connection, settings)  # without time limits for `locate`
         location = locate(connection)
         location.refuse_unusable()
@@ -96,7 +97,7 @@ def pinned_session(connection: Connection) -> Iterator[None]:
         yield
         return
     has_pooler = detect_pooler(connection)
-    has_timeout = _version(connection) >= _FIRST_WITH_IDLE_SESSION_TIMEOUT
+    has_timeout = (connection.dialect.server_version_info or ()) >= _IDLE_SESSION_TIMEOUT
     with connection.begin():
         backend = connection.scalar(sa.text("SELECT pg_backend_pid()"))
         if has_timeout:
@@ -143,20 +144,12 @@ def _temporary_settings(connection: Connection, wanted: Mapping[str, str]) -> It
 
 def _set(connection: Connection, settings: Mapping[str, str]) -> tuple[int, str | None]:
     """Set these for the transaction; return the backend's process id and the current schema."""
-    row = connection.execute(_setting_statement(tuple(settings)), settings).one()
+    calls = ", ".join(f"set_config('{name}', :{name}, true)" for name in settings)
+    statement = sa.text(f"SELECT pg_backend_pid(), {calls}, current_schema()")
+    row = connection.execute(statement, settings).one()
     return int(row[0]), row[-1]
-
-
-@functools.cache
-def _setting_statement(names: tuple[str, ...]) -> sa.TextClause:
-    calls = ", ".join(f"set_config('{name}', :{name}, true)" for name in names)
-    return sa.text(f"SELECT pg_backend_pid(), {calls}, current_schema()")
 
 
 def _search_path(location: Location) -> str:
     """Return the search path for a schema. Temporary tables come last, so they cannot hide ours."""
     return "pg_temp" if location.schema is None else f"{quoted(location.schema.name)}, pg_temp"
-
-
-def _version(connection: Connection) -> tuple[int, ...]:
-    return tuple(int(part) for part in connection.dialect.server_version_info or ())

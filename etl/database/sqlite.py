@@ -18,9 +18,14 @@ from urllib.parse import unquote_to_bytes
 
 from sqlalchemy import URL, Connection, Engine, NullPool, QueuePool, create_engine, event
 
-from etl.database.sqlite_checkpoint_lock import FileConnection, checkpoint_lock, open_file
 from etl.database.sqlite_errors import advise, annotate, why_unreachable, why_unwritable
-from etl.database.sqlite_reader import advice_on_change, connect_reader, refuse_changed
+from etl.database.sqlite_files import (
+    FileConnection,
+    advice_on_change,
+    checkpoint_lock,
+    connect_reader,
+    refuse_changed,
+)
 from etl.errors import ConfigurationError, DatabaseError, NoTablesError
 from etl.files import create_file, find_temporary_folder, is_usable_folder
 
@@ -49,21 +54,15 @@ _WRITES = {
 
 
 def open_sqlite(path: Path, *, read_only: bool) -> Engine:
-    """
-    Return an engine for a file.
-
-    Raises DatabaseError if the folder does not exist or cannot be reached, and NoTablesError if `read_only`
-    and the file does not exist.
-    """
+    """Return an engine for a file, as `etl.database.open_engine` describes."""
     _refuse_missing(path, read_only=read_only)
 
     def connect() -> sqlite3.Connection:
         try:
             return connect_sqlite(path, read_only=read_only)
         except sqlite3.Error as error:
-            raise DatabaseError(
-                f"the database {path} {advise(error, path) or f'cannot be used: {error}'}"
-            ) from error
+            advice = advise(error, path) or f"cannot be used: {error}"
+            raise DatabaseError(f"the database {path} {advice}") from error
 
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
@@ -177,7 +176,7 @@ def _connect_writer(path: Path) -> _WriteConnection:
     except OSError as error:
         reason = why_unwritable(path) or f"cannot be created: {error.strerror}"
         raise DatabaseError(f"the database {path} {reason}") from error
-    connection = open_file(path, "mode=rw", _WriteConnection)
+    connection = _WriteConnection.open(path, "mode=rw")
     try:
         is_new = connection.execute("PRAGMA page_count").fetchone() == (0,)
         if is_new:

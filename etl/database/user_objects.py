@@ -69,10 +69,11 @@ def preserve_user_objects(connection: Connection, command: str, own_views: Seque
 
     `command` is upgrade or downgrade, for the message. `own_views` are ours.
     """
-    before = _survey(connection, own_views)
+    survey = _survey_postgres if connection.dialect.name == "postgresql" else _survey_sqlite
+    before = survey(connection, own_views)
     with _conflicts_explained(command):
         yield
-    after = _survey(connection, own_views)
+    after = survey(connection, own_views)
     for each, errors in before.items():
         if each not in after:
             raise DatabaseError(_refusal(f"{each} would be lost", command))
@@ -103,13 +104,7 @@ def _refusal(what: str, command: str) -> str:
     return f"{what}: nothing was changed; drop it, run gcore-etl db {command}, and create it again"
 
 
-def _survey(connection: Connection, own_views: Sequence[str]) -> _Survey:
-    if connection.dialect.name == "postgresql":
-        return _survey_postgres(connection)
-    return _survey_sqlite(connection, own_views)
-
-
-def _survey_postgres(connection: Connection) -> _Survey:
+def _survey_postgres(connection: Connection, _own_views: Sequence[str]) -> _Survey:
     """Return the objects on our tables. Postgres itself refuses to break other dependent objects."""
     rows = connection.exec_driver_sql(_ON_POSTGRES, {"tables": list(_OURS)})
     found = (_Object(*row) for row in rows)

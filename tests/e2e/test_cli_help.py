@@ -132,9 +132,9 @@ def test_the_readme_names_every_command_and_every_setting():
     for words in commands():
         name, _, sub = words.partition(" ")
         assert any(line.startswith(f"| `gcore-etl {name}") and f"{sub}" in line for line in rows), words
-    from etl.settings import variables  # noqa: PLC0415
+    from etl.settings import setting_specs  # noqa: PLC0415
 
-    assert [name for name in variables().values() if f"| `{name}` |" not in README] == []
+    assert [spec for spec in setting_specs().values() if f"| `{spec.variable}` |" not in README] == []
 
 
 def loaded_by(*calls: list[str], names: tuple[str, ...] = HEAVY, **environment: str) -> list[str]:

@@ -13,7 +13,7 @@ from support.worlds import a_world
 
 from etl import errors
 from etl.cli import cli
-from etl.cli.exit_codes import EPILOG, EXIT_CODES
+from etl.cli.options import EPILOG, EXIT_CODES
 from etl.emulator import serve
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urljoin
 
-import click
 import httpx
 import pytest
 from datasette.utils import tilde_encode
@@ -28,6 +27,7 @@ from etl import queries
 from etl.catalog import list_catalog
 from etl.cli import explore as command
 from etl.database import open_engine, reading
+from etl.errors import ConfigurationError
 from etl.explore.site import FACETS
 from etl.explore.task_pages import RELATED_TABLES
 from etl.search import search
@@ -284,5 +284,5 @@ def test_a_missing_extra_is_named(monkeypatch):
         raise ModuleNotFoundError(name="datasette")
 
     monkeypatch.setattr(command.importlib, "import_module", import_module)
-    with pytest.raises(click.ClickException, match=r"explore needs datasette: pip install '.*\[explore\]'"):
+    with pytest.raises(ConfigurationError, match=r"explore needs datasette: pip install '.*\[explore\]'"):
         command._import("etl.explore")

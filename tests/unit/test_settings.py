@@ -17,7 +17,7 @@ from etl.settings import (
     parse_count,
     parse_date_filter,
     parse_rate,
-    variables,
+    setting_specs,
 )
 
 
@@ -189,7 +189,7 @@ GIVEN = {
 
 
 def test_every_setting_is_read_from_its_variable():
-    assert set(variables().values()) == GIVEN.keys()
+    assert {spec.variable for spec in setting_specs().values()} == GIVEN.keys()
     assert Settings.load(GIVEN) == Settings(
         api_key=parse_api_key("1234$abcdef"),
         base_url="http://127.0.0.1:8080",

@@ -6,7 +6,7 @@ import datetime as dt
 
 import pytest
 
-from etl.cli.schedule import Schedule, seconds_since_boot
+from etl.cli.watch import Schedule, seconds_since_boot
 
 
 class Clock:

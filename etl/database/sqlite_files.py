@@ -1,16 +1,19 @@
 """
-Reading a SQLite file without leaving anything beside it.
+SQLite files: reading one without leaving anything beside it, and the lock that makes that safe.
 
 A file in WAL mode can be read in three ways:
 
 - By its owner, who may write the file and its folder: SQLite creates the log and its index beside the file,
   shares them with the writer, and removes them at the end.
 - With a log that exists already: read-only, by anybody, without write permission.
-- Without a log: as a file that does not change (`immutable=1`). `etl.database.sqlite_checkpoint_lock` keeps
-  our own writers from changing it; a change by another program is detected.
+- Without a log: as a file that does not change (`immutable=1`). A change by another program is detected.
 
 Everyone but the owner (and root, who counts as the owner) reads in the second or third way: files that SQLite
 created for another user would keep the owner from writing.
+
+A connection with `immutable=1` takes none of SQLite's own locks. So it holds a shared lock (`flock`) on the
+folder. A writer that cannot lock the folder exclusively leaves its changes in the write-ahead log, also when
+it closes the file. The next writer that can copies them into the file (a checkpoint).
 """
 
 from __future__ import annotations
@@ -19,15 +22,58 @@ import contextlib
 import os
 import sqlite3
 import sys
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Self
 
-from etl.database.sqlite_checkpoint_lock import FileConnection, open_file, prevent_checkpoints
 from etl.database.sqlite_errors import advise, side_files, why_unreadable
 from etl.errors import DatabaseError
 from etl.files import exists, is_writable
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+if sys.platform != "win32":
+    import fcntl
+
+LOCK_SECONDS = 5.0
+_POLL_SECONDS = 0.02
 _MAX_ATTEMPTS = 5
 _CHANGED = "was changed by another program while it was read: run again"
+
+
+class FileConnection(sqlite3.Connection):
+    """A connection that may write the file, if only to checkpoint it when it is the last one to close it."""
+
+    _path: Path | None = None
+
+    @classmethod
+    def open(cls, path: Path, options: str) -> Self:
+        """Return a connection to a file with these URI options; the driver begins no transactions."""
+        connection: Self = sqlite3.connect(
+            f"{path.as_uri()}?{options}",
+            uri=True,
+            timeout=LOCK_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+            factory=cls,
+        )
+        return connection
+
+    def attach_to(self, path: Path) -> None:
+        """Record which file this is; from now on, closing it respects the checkpoint lock."""
+        self._path = path
+
+    def close(self) -> None:
+        """Close the file. The last connection checkpoints it, unless an immutable reader has it open."""
+        with contextlib.ExitStack() as stack:
+            if self._path is not None and not stack.enter_context(checkpoint_lock(self._path.parent)):
+                with contextlib.suppress(sqlite3.Error):
+                    # The last connection leaves the log in place if it is read-only.
+                    keeper = sqlite3.connect(f"{self._path.as_uri()}?mode=ro", uri=True)
+                    stack.callback(keeper.close)
+                    keeper.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            super().close()
 
 
 class ReadConnection(FileConnection):
@@ -84,7 +130,11 @@ def connect_reader(path: Path) -> ReadConnection:
                 if not _has_log(path):
                     if not _is_wal_mode(path):
                         return _open(path, "mode=ro")
-                    return _open_immutable(path, stack.pop_all())
+                    fingerprint = _fingerprint(path)
+                    connection = _open(path, "immutable=1")
+                    if fingerprint is not None:
+                        connection.hold_lock(path, fingerprint, stack.pop_all())
+                    return connection
                 # The lock on the folder, and after it this connection, keep the log from being removed.
                 return _open(path, "mode=ro&readonly_shm=1")
             except (sqlite3.Error, OSError) as error:
@@ -95,18 +145,8 @@ def connect_reader(path: Path) -> ReadConnection:
     raise DatabaseError(f"the database {path} {_CHANGED}")
 
 
-def _open_immutable(path: Path, lock: contextlib.ExitStack) -> ReadConnection:
-    with contextlib.ExitStack() as stack:
-        stack.push(lock)
-        fingerprint = _fingerprint(path)
-        connection = _open(path, "immutable=1")
-        if fingerprint is not None:
-            connection.hold_lock(path, fingerprint, stack.pop_all())
-        return connection
-
-
 def _open(path: Path, options: str) -> ReadConnection:
-    connection = open_file(path, options, ReadConnection)
+    connection = ReadConnection.open(path, options)
     try:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except BaseException:
@@ -152,3 +192,55 @@ def _fingerprint(path: Path) -> tuple[int, ...] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+@contextlib.contextmanager
+def checkpoint_lock(folder: Path) -> Iterator[bool]:
+    """Yield whether files in this folder may be checkpointed: no immutable reader has one open."""
+    with _opened(folder) as descriptor:
+        has_lock = _try_lock(descriptor, is_shared=False)
+        # If the lock cannot be shared either, another writer holds it, and only for a moment.
+        if not has_lock and not _try_lock(descriptor, is_shared=True):
+            has_lock = _wait_for_lock(descriptor, is_shared=False)
+        yield has_lock
+
+
+@contextlib.contextmanager
+def prevent_checkpoints(folder: Path) -> Iterator[None]:
+    """Keep others from checkpointing a file in this folder, and from removing a log, during the block."""
+    with _opened(folder) as descriptor:
+        _wait_for_lock(descriptor, is_shared=True)
+        yield
+
+
+def _wait_for_lock(descriptor: int | None, *, is_shared: bool) -> bool:
+    deadline = time.monotonic() + LOCK_SECONDS
+    while not _try_lock(descriptor, is_shared=is_shared):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True
+
+
+def _try_lock(descriptor: int | None, *, is_shared: bool) -> bool:
+    """Lock the folder if nobody else has; one that cannot be locked at all counts as locked."""
+    try:
+        if descriptor is not None:
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass  # the file system has no such locks, so nobody holds one
+    return True
+
+
+@contextlib.contextmanager
+def _opened(folder: Path) -> Iterator[int | None]:
+    """Yield a descriptor to lock; None on Windows, or if the folder can be traversed but not listed."""
+    with contextlib.ExitStack() as stack:
+        descriptor = None
+        if sys.platform != "win32":
+            with contextlib.suppress(OSError):
+                descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+                stack.callback(os.close, descriptor)
+        yield descriptor
