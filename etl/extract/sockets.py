@@ -16,6 +16,7 @@ import select
 import selectors
 import socket
 import ssl
+import threading
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -37,19 +38,30 @@ _SLICE_SECONDS = 0.1
 _TLS_ALERT = b"\x15\x03"
 
 
-class Backend(httpcore.NetworkBackend):
+class OfThread(threading.local):
     """
-    Opens connections for one thread at a time; none waits beyond `deadline` (monotonic clock).
+    The state of the request that a thread is sending.
 
     After a failure, `peer_is_proxy` and `heard_tls` tell who the peer was, and whether it responded in TLS.
     """
 
+    deadline = 0.0
+    peer_is_proxy = heard_tls = False
+    opened: Stream | None = None
+
+
+class Backend(httpcore.NetworkBackend):
+    """Opens connections; no operation on one waits beyond the deadline of the thread that uses it."""
+
     def __init__(self, proxy_scheme: str | None, stop: Stop) -> None:
-        self.deadline = 0.0
-        self.peer_is_proxy = self.heard_tls = False
         self.proxy_scheme = proxy_scheme
-        self.stream: Stream | None = None
+        self.of_thread = OfThread()
         self._stop = stop
+
+    def begin(self, deadline: float) -> None:
+        """Begin a request of this thread; the deadline is on the monotonic clock."""
+        self.of_thread.deadline, self.of_thread.opened = deadline, None
+        self.of_thread.peer_is_proxy, self.of_thread.heard_tls = self.proxy_scheme is not None, False
 
     def connect_tcp(
         self,
@@ -60,7 +72,6 @@ class Backend(httpcore.NetworkBackend):
         socket_options: Any = None,  # noqa: ANN401, ARG002 - the same
     ) -> httpcore.NetworkStream:
         """Connect to the first address of a host that responds; each gets its share of the time."""
-        self.heard_tls, self.peer_is_proxy = False, self.proxy_scheme is not None
         with _translated(httpcore.ConnectTimeout, httpcore.ConnectError):
             end = time.monotonic() + self.left(timeout)
             addresses = self._resolve(host.strip("[]"), port, end)
@@ -68,20 +79,22 @@ class Backend(httpcore.NetworkBackend):
                 family, kind, protocol, _, address = addresses.pop(0)
                 share = (end - time.monotonic()) / (len(addresses) + 1)
                 try:
-                    return Stream(self._connect(family, kind, protocol, address, share), self)
+                    sock = self._connect(family, kind, protocol, address, share)
                 except OSError:
                     if not addresses:
                         raise
+                else:
+                    return Stream(sock, self, is_to_proxy=self.proxy_scheme is not None)
 
     def abandon(self) -> None:
-        """Close the connection; httpcore forgets one that fails during a CONNECT or a TLS handshake."""
-        if self.stream is not None:
-            self.stream.close()
+        """Close the connection that this thread's request has opened, if any."""
+        if self.of_thread.opened is not None:
+            self.of_thread.opened.close()
 
     def left(self, timeout: float | None) -> float:
         """Return how many seconds an operation may take. Raises TimeoutError if none are left."""
         self._stop.check()
-        left = self.deadline - time.monotonic()
+        left = self.of_thread.deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError
         return left if timeout is None else min(timeout, left)
@@ -128,15 +141,15 @@ class Backend(httpcore.NetworkBackend):
 class Stream(httpcore.NetworkStream):
     """A connected socket, plain or encrypted."""
 
-    def __init__(self, sock: socket.socket, backend: Backend) -> None:
-        self._socket, self._backend = sock, backend
-        backend.stream = self
+    def __init__(self, sock: socket.socket, backend: Backend, *, is_to_proxy: bool) -> None:
+        self._socket, self._backend, self._is_to_proxy = sock, backend, is_to_proxy
+        backend.of_thread.opened = self
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Return the bytes that have arrived, at least one unless the connection has ended."""
         with _translated(httpcore.ReadTimeout, httpcore.ReadError):
             data = self._wait(lambda: self._socket.recv(max_bytes), timeout)
-        self._backend.heard_tls = not self.is_encrypted and data.startswith(_TLS_ALERT)
+        self._backend.of_thread.heard_tls = not self.is_encrypted and data.startswith(_TLS_ALERT)
         return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
@@ -154,25 +167,16 @@ class Stream(httpcore.NetworkStream):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
         """Return the encrypted connection, after the certificate has been verified."""
-        is_with_proxy = self._backend.proxy_scheme == "https" and not self.is_encrypted
-        self._backend.peer_is_proxy = is_with_proxy
+        # The first TLS connection to an https proxy is with the proxy, any other with the API.
+        self._is_to_proxy = self._backend.proxy_scheme == "https" and not self.is_encrypted
         host = (server_hostname or "").strip("[]")
-        try:
-            with _translated(httpcore.ConnectTimeout, httpcore.ConnectError):
-                if self.is_encrypted:
-                    return _InnerTls(self, ssl_context.wrap_bio, host, timeout)
-                encrypted = Stream(
-                    ssl_context.wrap_socket(
-                        self._socket, server_hostname=host, do_handshake_on_connect=False
-                    ),
-                    self._backend,
-                )
-                encrypted.shake_hands(timeout)
-                return encrypted
-        except BaseException:
-            self._backend.abandon()
-            self.close()
-            raise
+        with _translated(httpcore.ConnectTimeout, httpcore.ConnectError):
+            if self.is_encrypted:
+                return _InnerTls(self, ssl_context.wrap_bio, host, timeout)
+            sock = ssl_context.wrap_socket(self._socket, server_hostname=host, do_handshake_on_connect=False)
+            encrypted = Stream(sock, self._backend, is_to_proxy=self._is_to_proxy)
+            encrypted.shake_hands(timeout)
+            return encrypted
 
     def shake_hands(self, timeout: float | None) -> None:
         """Complete the TLS handshake."""
@@ -193,6 +197,8 @@ class Stream(httpcore.NetworkStream):
         return None
 
     def _wait(self, call: Callable[[], T], timeout: float | None) -> T:
+        self._backend.of_thread.peer_is_proxy = self._is_to_proxy
+
         def attempt(seconds: float) -> T:
             self._socket.settimeout(seconds)
             return call()
@@ -274,10 +280,11 @@ def _raise_failure(sock: socket.socket) -> None:
 
 def _is_readable(sock: socket.socket) -> bool:
     """Return whether bytes have arrived; on an idle connection that means that the server has closed it."""
-    if sock.fileno() < 0:
+    try:
+        if not hasattr(select, "poll"):  # Windows
+            return bool(select.select([sock], [], [], 0)[0])
+        poll = select.poll()
+        poll.register(sock, select.POLLIN)
+        return bool(poll.poll(0))
+    except ValueError:  # it has been closed here
         return True
-    if not hasattr(select, "poll"):  # Windows
-        return bool(select.select([sock], [], [], 0)[0])
-    poll = select.poll()
-    poll.register(sock, select.POLLIN)
-    return bool(poll.poll(0))
