@@ -74,8 +74,8 @@ class _Connection:
     """
     A connection of the pool that is closed if a request fails before its response.
 
-    httpcore closes it afterwards, but forgets a socket on which a SOCKS or TLS handshake failed; and a tunnel
-    whose TLS handshake failed would occupy its place in the pool for good.
+    httpcore forgets a socket on which a SOCKS handshake failed; and a tunnel whose TLS handshake failed would
+    occupy its place in the pool for good.
     """
 
     def __init__(self, connection: httpcore.ConnectionInterface, backend: Backend) -> None:
