@@ -1,7 +1,7 @@
 """
 Routes under `/_emulator/`, which control the emulator from another process.
 
-They need no API key, and are served only under the emulator's own host names (`etl.emulator.middleware`).
+They need no API key, and are served only under the emulator's own host names (`etl.emulator.app`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, get_type_hints
 
 import msgspec
+from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -24,14 +25,18 @@ if TYPE_CHECKING:
     from etl.emulator.state import Emulator
 
 
-def control_routes() -> list[Route]:
-    """Return the routes under `/_emulator/`."""
-    return [
-        Route("/_emulator/advance", _advance, methods=["POST"]),
-        Route("/_emulator/stats", _stats, methods=["GET"]),
-        Route("/_emulator/fault", _fault, methods=["POST"]),
-        Route("/_emulator/behaviour", _behaviour, methods=["POST"]),
-    ]
+def control_app(emulator: Emulator) -> Starlette:
+    """Return the application that serves the routes."""
+    app = Starlette(
+        routes=[
+            Route("/_emulator/advance", _advance, methods=["POST"]),
+            Route("/_emulator/stats", _stats, methods=["GET"]),
+            Route("/_emulator/fault", _fault, methods=["POST"]),
+            Route("/_emulator/behaviour", _behaviour, methods=["POST"]),
+        ]
+    )
+    app.state.emulator = emulator
+    return app
 
 
 def parse_fields(kind: type, given: Mapping[str, object]) -> dict[str, object]:

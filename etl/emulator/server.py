@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from etl.emulator.app import make_app
+from etl.emulator.app import App
 from etl.emulator.behaviour import Behaviour
 from etl.emulator.raw_protocol import RawProtocol
 from etl.emulator.state import API_KEY, Emulator
@@ -80,7 +80,7 @@ def serve(  # noqa: PLR0913
     with _listen(host, port) as listener:
         emulator = Emulator(world, behaviour or Behaviour(), host, listener, api_key, allowed)
         config = uvicorn.Config(
-            make_app(emulator),
+            App(emulator),
             http=RawProtocol,
             ws="none",
             loop="asyncio",

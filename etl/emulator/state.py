@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,21 +15,6 @@ if TYPE_CHECKING:
 # Has the form of a real key, with a dollar sign, so that missing quotes in a shell show up here first.
 API_KEY = "1234$9f0c5be1d2a84f7793c6e0ab51d87f64c2e19a5b"
 _MAX_LOGGED = 200_000
-
-
-@dataclass(slots=True)
-class RequestRecord:
-    """A logged request. The status is 0 until there is a response, and stays 0 if there is none."""
-
-    method: str
-    path: str
-    query: dict[str, str]
-    header_names: frozenset[str]
-    authorized: bool
-    """Whether the request had an Authorization header, valid or not."""
-    target: str
-    """`list`, `detail` or `other`."""
-    status: int = 0
 
 
 class Emulator:
@@ -50,13 +34,13 @@ class Emulator:
         self.address, port, *_ = listener.getsockname()
         self.port: int = port
         self.base_url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-        self._log: deque[RequestRecord] = deque(maxlen=_MAX_LOGGED)
+        self._log: deque[RequestInfo] = deque(maxlen=_MAX_LOGGED)
         self._list_requests = self.served = self.writes = 0
         self.failure: Exception | None = None
         """The first exception raised by the hook or by the emulator itself."""
 
     @property
-    def requests(self) -> list[RequestRecord]:
+    def requests(self) -> list[RequestInfo]:
         """The requests since the last reset of the log, except those to `/_emulator/`."""
         with self.world.lock:
             return list(self._log)
@@ -72,21 +56,12 @@ class Emulator:
         with self.world.lock:
             self.behaviour.faults.extend(faults)
 
-    def log_request(self, request: RequestInfo) -> RequestRecord:
-        """Add a request to the log, and return its record."""
-        record = RequestRecord(
-            request.method,
-            request.path,
-            dict(request.query),
-            frozenset(request.headers),
-            "authorization" in request.headers,
-            request.target,
-        )
+    def log_request(self, request: RequestInfo) -> None:
+        """Add a request to the log."""
         with self.world.lock:
-            self._log.append(record)
+            self._log.append(request)
             self.served += 1
             self.writes += request.method not in {"GET", "HEAD", "OPTIONS"}
-        return record
 
     def next_page_cap(self) -> int:
         """Count a list request, and return the largest page size granted to it."""
