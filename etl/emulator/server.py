@@ -78,7 +78,8 @@ def serve(  # noqa: PLR0913
     server's thread, such as a failed assertion in the hook, is raised at the end of the block.
     """
     with _listen(host, port) as listener:
-        emulator = Emulator(world, behaviour or Behaviour(), host, listener, api_key, allowed)
+        address, bound_port, *_ = listener.getsockname()
+        emulator = Emulator(world, behaviour or Behaviour(), host, address, bound_port, api_key, allowed)
         config = uvicorn.Config(
             App(emulator),
             http=RawProtocol,
