@@ -6,7 +6,7 @@ It shares no code with the client: a misreading of the API in shared code would 
 
 from etl.emulator.behaviour import Behaviour, Fault, RequestInfo
 from etl.emulator.server import serve
-from etl.emulator.state import API_KEY, Emulator, RequestRecord
+from etl.emulator.state import API_KEY, Emulator
 from etl.emulator.task import RESULT_KEPT_FOR, STATUSES, TERMINAL, IllegalTransition, Task
 from etl.emulator.world import World
 
@@ -20,7 +20,6 @@ __all__ = [
     "Fault",
     "IllegalTransition",
     "RequestInfo",
-    "RequestRecord",
     "Task",
     "World",
     "serve",

@@ -1,91 +1,146 @@
-"""The API's routes: the list, the details of a task, and language support; writes are refused."""
+"""The ASGI application: log, hook, faults, authentication, rate limit and response headers."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+import hmac
+import time
+from email.utils import format_datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
-from starlette.applications import Starlette
-from starlette.responses import Response
-from starlette.routing import Route
-
-from etl.emulator.control import control_routes
-from etl.emulator.faults import error_response
-from etl.emulator.middleware import Middleware
-from etl.emulator.pages import PageNotFound, render_page
-from etl.emulator.phrases import LANGUAGES
-from etl.emulator.query import BadParameter, parse_query
-from etl.emulator.render import dump, render_detail
+from etl.emulator import raw_protocol
+from etl.emulator.behaviour import Fault, RequestInfo
+from etl.emulator.control import control_app
+from etl.emulator.endpoints import respond
+from etl.emulator.faults import DAMAGING, damage, error_response, fault_response, too_many_requests
+from etl.host_guard import HostGuard
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
-    from starlette.types import ASGIApp
+    import datetime as dt
 
-    from etl.emulator.raw_protocol import RawResponse
+    from starlette.types import Receive, Scope, Send
+
     from etl.emulator.state import Emulator
 
-TASKS = "/streaming/ai/tasks"
+CONTROL = "/_emulator/"
 
 
-def make_app(emulator: Emulator) -> ASGIApp:
-    """Return the application: the routes behind the middleware."""
-    app = Starlette(
-        routes=[
-            Route(TASKS, _list_tasks, methods=["GET"]),
-            Route(TASKS + "/{task_id}", _task_details, methods=["GET"]),
-            Route(TASKS + "/{task_id}/cancel", _refuse_to_write, methods=["GET", "POST"]),
-            Route("/streaming/ai/info", _language_support, methods=["GET"]),
-            *control_routes(),
-        ],
-        exception_handlers={
-            404: lambda _request, _error: _respond(error_response(404)),
-            405: lambda _request, _error: _respond(error_response(405)),
-            BadParameter: lambda _request, exc: _respond(error_response(exc.status, f"Bad Request. {exc}")),
-            PageNotFound: lambda _request, _error: _respond(error_response(404, "Invalid page.")),
-        },
+class App:
+    """Logs requests, calls the hook, and applies the behaviour that is common to all endpoints."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self._emulator = emulator
+        # Control requests need no API key, so the host guard refuses requests that a web page makes.
+        self._control = HostGuard(
+            control_app(emulator),
+            host=emulator.host,
+            address=emulator.address,
+            port=emulator.port,
+            allowed=emulator.allowed,
+        )
+        self._tokens, self._refilled_at = 0.0, float("-inf")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        try:
+            if scope["path"].startswith(CONTROL):
+                await self._control(scope, receive, send)
+            else:
+                await self._handle(scope, receive, send)
+        except asyncio.CancelledError:  # the server stops
+            return
+        except Exception as failure:
+            self._emulator.failure = self._emulator.failure or failure
+            raise
+
+    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = _request_info(scope)
+        self._emulator.log_request(request)
+        behaviour = self._emulator.behaviour
+        if behaviour.before_request is not None:
+            behaviour.before_request(request)
+        self._emulator.world.catch_up()
+        with self._emulator.world.lock:
+            fault = behaviour.take_fault(request)
+        await asyncio.sleep(behaviour.latency + (fault.seconds if fault and fault.kind == "slow" else 0))
+        if fault is not None and fault.kind == "reset":
+            raw_protocol.reset(scope["state"]["transport"])
+            await _wait_for_disconnect(receive)
+            return
+        response = self._respond(request, fault)
+        self._set_date(response)
+        request.status = response.status
+        await _send(response, fault, scope, receive, send)
+
+    def _respond(self, request: RequestInfo, fault: Fault | None) -> raw_protocol.RawResponse:
+        now = self._emulator.world.now
+        if fault is not None and fault.kind not in DAMAGING:
+            return fault_response(fault, request, now, self._emulator.port)
+        response = self._refuse(request, now) or respond(request, self._emulator)
+        if fault is not None:
+            damage(fault, response)
+        return response
+
+    def _refuse(self, request: RequestInfo, now: dt.datetime) -> raw_protocol.RawResponse | None:
+        behaviour = self._emulator.behaviour
+        wait = self._wait_for_token(behaviour.rate_limit)
+        if wait > 0:
+            return too_many_requests(wait, behaviour.retry_after, now)
+        scheme, _, key = request.headers.get("authorization", "").partition(" ")
+        is_right = hmac.compare_digest(key.strip().encode(), self._emulator.api_key.encode())
+        if scheme.lower() != "apikey" or not is_right:
+            return error_response(behaviour.bad_key_status)
+        return error_response(422) if behaviour.feature_disabled else None
+
+    def _wait_for_token(self, rate: float | None) -> float:
+        """Take a token from a bucket that holds one second's worth; return the seconds until there is one."""
+        if rate is None:
+            return 0
+        now = time.monotonic()
+        self._tokens = min(max(rate, 1), self._tokens + (now - self._refilled_at) * rate)
+        self._refilled_at = now
+        if self._tokens < 1:
+            return (1 - self._tokens) / rate
+        self._tokens -= 1
+        return 0
+
+    def _set_date(self, response: raw_protocol.RawResponse) -> None:
+        behaviour = self._emulator.behaviour
+        if behaviour.date_header == "ok":
+            date = self._emulator.world.now + behaviour.clock_skew
+            response.headers["date"] = format_datetime(date, usegmt=True)
+        elif behaviour.date_header == "garbage":
+            response.headers["date"] = "the day after tomorrow"
+
+
+def _request_info(scope: Scope) -> RequestInfo:
+    return RequestInfo(
+        method=scope["method"],
+        path=scope["path"],
+        query=dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)),
+        headers={name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
     )
-    app.router.redirect_slashes = False
-    app.state.emulator = emulator
-    return Middleware(app, emulator)
 
 
-def _respond(raw: RawResponse) -> Response:
-    return Response(raw.body, raw.status, raw.headers)
+async def _send(
+    response: raw_protocol.RawResponse, fault: Fault | None, scope: Scope, receive: Receive, send: Send
+) -> None:
+    transport: Any = scope["state"]["transport"]
+    if fault is not None and fault.kind == "reset_mid_body":
+        await raw_protocol.reset_mid_body(transport, response)
+        await _wait_for_disconnect(receive)
+    elif fault is not None and fault.kind == "wrong_length":
+        raw_protocol.send_short(transport, response)
+        await _wait_for_disconnect(receive)
+    else:
+        headers = response.headers | {"content-length": str(len(response.body))}
+        lines = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        await send({"type": "http.response.start", "status": response.status, "headers": lines})
+        await send({"type": "http.response.body", "body": response.body})
 
 
-def _json(body: bytes, status: int = 200) -> Response:
-    return Response(body, status, media_type="application/json")
-
-
-async def _list_tasks(request: Request) -> Response:
-    emulator: Emulator = request.app.state.emulator
-    cap = emulator.next_page_cap()
-    query = parse_query(request.query_params, emulator.behaviour)
-    with emulator.world.lock:
-        return _json(render_page(query, emulator.world.index, emulator.behaviour, cap))
-
-
-async def _task_details(request: Request) -> Response:
-    emulator: Emulator = request.app.state.emulator
-    with emulator.world.lock:
-        task = emulator.world.tasks.get(request.path_params["task_id"])
-        if task is None:
-            return _respond(error_response(404))
-        body = render_detail(task, emulator.world.now, emulator.behaviour)
-    if body is None:
-        return _respond(error_response(int(emulator.behaviour.expired_result)))
-    return _json(body)
-
-
-async def _refuse_to_write(_request: Request) -> Response:
-    return _respond(error_response(405))
-
-
-async def _language_support(request: Request) -> Response:
-    params = request.query_params
-    if params.get("type") != "language_support":
-        return _json(dump({"error": "Invalid config type"}), 400)
-    audio, subtitles = params.get("audio_language"), params.get("subtitles_language")
-    if not audio:
-        return _json(dump({"error": "audio_language is required"}), 400)
-    is_supported = audio in LANGUAGES and (not subtitles or subtitles in LANGUAGES)
-    return _json(dump({"supported": is_supported}))
+async def _wait_for_disconnect(receive: Receive) -> None:
+    """Wait for the end of the connection: uvicorn logs an error if the application returns before it."""
+    while (await receive())["type"] != "http.disconnect":
+        pass

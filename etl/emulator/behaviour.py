@@ -17,14 +17,21 @@ FaultKind = Literal[
 ]  # fmt: skip
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class RequestInfo:
-    """A request, as passed to the hook and matched by faults."""
+    """A request, as logged, passed to the hook and matched by faults."""
 
     method: str
     path: str
     query: Mapping[str, str]
     headers: Mapping[str, str]
+    status: int = 0
+    """The status of the response; 0 until there is one, and if there is none."""
+
+    @property
+    def authorized(self) -> bool:
+        """Whether it has an Authorization header, valid or not."""
+        return "authorization" in self.headers
 
     @property
     def target(self) -> Literal["list", "detail", "other"]:

@@ -15,7 +15,6 @@ from etl.emulator.render import dump
 if TYPE_CHECKING:
     from etl.emulator.behaviour import Fault, RequestInfo
 
-JSON = {"content-type": "application/json"}
 HTML = {"content-type": "text/html; charset=utf-8"}
 
 # These faults damage the right response or its transmission; all others replace it.
@@ -48,7 +47,15 @@ def error_response(
         body = {"error": text}
     else:
         body = {"status": status, "error": text}
-    return RawResponse(status, dump(body), JSON | (headers or {}))
+    response = json_response(body, status)
+    response.headers |= headers or {}
+    return response
+
+
+def json_response(body: bytes | object, status: int = 200) -> RawResponse:
+    """Return a response with this JSON, or this text of JSON."""
+    text = body if isinstance(body, bytes) else dump(body)
+    return RawResponse(status, text, {"content-type": "application/json"})
 
 
 def too_many_requests(wait: float, retry_after: str, now: dt.datetime) -> RawResponse:

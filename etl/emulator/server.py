@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from etl.emulator.app import make_app
+from etl.emulator.app import App
 from etl.emulator.behaviour import Behaviour
 from etl.emulator.raw_protocol import RawProtocol
 from etl.emulator.state import API_KEY, Emulator
@@ -78,9 +78,10 @@ def serve(  # noqa: PLR0913
     server's thread, such as a failed assertion in the hook, is raised at the end of the block.
     """
     with _listen(host, port) as listener:
-        emulator = Emulator(world, behaviour or Behaviour(), host, listener, api_key, allowed)
+        address, bound_port, *_ = listener.getsockname()
+        emulator = Emulator(world, behaviour or Behaviour(), host, address, bound_port, api_key, allowed)
         config = uvicorn.Config(
-            make_app(emulator),
+            App(emulator),
             http=RawProtocol,
             ws="none",
             loop="asyncio",

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Iterable
 
     from etl.emulator.behaviour import Behaviour, Fault, RequestInfo
@@ -18,45 +17,31 @@ API_KEY = "1234$9f0c5be1d2a84f7793c6e0ab51d87f64c2e19a5b"
 _MAX_LOGGED = 200_000
 
 
-@dataclass(slots=True)
-class RequestRecord:
-    """A logged request. The status is 0 until there is a response, and stays 0 if there is none."""
-
-    method: str
-    path: str
-    query: dict[str, str]
-    header_names: frozenset[str]
-    authorized: bool
-    """Whether the request had an Authorization header, valid or not."""
-    target: str
-    """`list`, `detail` or `other`."""
-    status: int = 0
-
-
+@dataclass(eq=False)
 class Emulator:
     """A running server: its address, its API key, the world it serves, and its request log."""
 
-    def __init__(  # noqa: PLR0913, PLR0917
-        self,
-        world: World,
-        behaviour: Behaviour,
-        host: str,
-        listener: socket.socket,
-        api_key: str,
-        allowed: Iterable[str],
-    ) -> None:
-        self.world, self.behaviour = world, behaviour
-        self.host, self.api_key, self.allowed = host, api_key, allowed
-        self.address, port, *_ = listener.getsockname()
-        self.port: int = port
-        self.base_url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-        self._log: deque[RequestRecord] = deque(maxlen=_MAX_LOGGED)
-        self._list_requests = self.served = self.writes = 0
-        self.failure: Exception | None = None
-        """The first exception raised by the hook or by the emulator itself."""
+    world: World
+    behaviour: Behaviour
+    host: str
+    address: str
+    port: int
+    api_key: str
+    allowed: Iterable[str]
+    served: int = 0
+    writes: int = 0
+    failure: Exception | None = None
+    """The first exception raised by the hook or by the emulator itself."""
+    _list_requests: int = 0
+    _log: deque[RequestInfo] = field(default_factory=lambda: deque(maxlen=_MAX_LOGGED))
 
     @property
-    def requests(self) -> list[RequestRecord]:
+    def base_url(self) -> str:
+        """The URL to give to clients."""
+        return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+
+    @property
+    def requests(self) -> list[RequestInfo]:
         """The requests since the last reset of the log, except those to `/_emulator/`."""
         with self.world.lock:
             return list(self._log)
@@ -72,21 +57,12 @@ class Emulator:
         with self.world.lock:
             self.behaviour.faults.extend(faults)
 
-    def log_request(self, request: RequestInfo) -> RequestRecord:
-        """Add a request to the log, and return its record."""
-        record = RequestRecord(
-            request.method,
-            request.path,
-            dict(request.query),
-            frozenset(request.headers),
-            "authorization" in request.headers,
-            request.target,
-        )
+    def log_request(self, request: RequestInfo) -> None:
+        """Add a request to the log."""
         with self.world.lock:
-            self._log.append(record)
+            self._log.append(request)
             self.served += 1
             self.writes += request.method not in {"GET", "HEAD", "OPTIONS"}
-        return record
 
     def next_page_cap(self) -> int:
         """Count a list request, and return the largest page size granted to it."""

@@ -12,7 +12,7 @@ import operator
 import random
 import threading
 import time
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from etl.emulator.content import KINDS
 from etl.emulator.index import Index
@@ -59,28 +59,21 @@ class Timeline:
         self._schedule_arrival()
 
     @classmethod
-    def seeded(  # noqa: PLR0913
+    def seeded(
         cls,
         tasks: int = 1000,
-        seed: int = 7,
-        now: dt.datetime = NOON,
-        span: dt.timedelta = dt.timedelta(days=45),
-        client_id: int = 2675,
         *,
-        arrivals_per_hour: float = 0,
-        speed: float = 0,
-        timer: Callable[[], float] = time.monotonic,
+        span: dt.timedelta = dt.timedelta(days=45),
+        **options: Any,  # noqa: ANN401 - those of the class
     ) -> Self:
         """Return a world with `tasks` created in the last `span`, each in the state of its age."""
-        world = cls(
-            now, seed=seed, client_id=client_id, arrivals_per_hour=arrivals_per_hour, speed=speed, timer=timer
-        )
-        rng, seconds = world._rng, span.total_seconds()
+        world = cls(**options)
+        now, rng, seconds = world._now, world._rng, span.total_seconds()
         with _no_collection():
             world.index.load(
                 world._create_task(now - dt.timedelta(seconds=_make_age(rng, seconds))) for _ in range(tasks)
             )
-        world._last_tick = timer()  # excludes the time that this method took
+        world._last_tick = world._timer()  # excludes the time that this method took
         return world
 
     @property

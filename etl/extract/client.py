@@ -34,13 +34,13 @@ from etl.extract.body import (
     wants_https,
 )
 from etl.extract.decode import decode_page
-from etl.extract.network_errors import explain, refused_by_proxy
+from etl.extract.network_errors import refused_by_proxy
 from etl.extract.payload import CorruptPage, Page, UnusableRecord
 from etl.extract.rate_limiter import RateLimiter
 from etl.extract.response import Response
 from etl.extract.result import read_detail
 from etl.extract.retry import Backoff, Retrier, TransientError, is_transient, parse_retry_after
-from etl.extract.transport import Route, Session, Sessions, origin_of, redirected, warn_if_unencrypted
+from etl.extract.transport import Route, Session, origin_of, redirected, warn_if_unencrypted
 from etl.secret import clean, register_secret
 from etl.stop import Stop
 
@@ -101,7 +101,9 @@ class Client:
             "Cache-Control": "no-cache",
             "User-Agent": f"gcore-etl/{__version__}",
         }
-        self._sessions = Sessions(lambda: Session(self.route, headers, read_timeout, self.stop), concurrency)
+        self._session = Session(
+            self.route, headers, self.stop, max_connections=concurrency, read_timeout=read_timeout
+        )
         self._large_body = threading.Lock()
         warn_if_unencrypted(self.base_url)
 
@@ -112,9 +114,9 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """End every wait and close the connections; a connection in use is closed when it is returned."""
+        """End every wait and close the connections; one in use is closed by the thread that uses it."""
         self.stop.set()
-        self._sessions.close()
+        self._session.close()
 
     @property
     def requests(self) -> int:
@@ -217,23 +219,17 @@ class Client:
     def _exchange(self, url: str, deadline: float, ceiling: Ceiling, turn: contextlib.ExitStack) -> Response:
         with self._lock:
             self._requests += 1
-        left = max(0.1, deadline - time.monotonic())
-        with self._sessions.borrow(left) as session:
-            try:
-                with session.get(url, deadline=time.monotonic() + left) as reply:
-                    return Response(reply, ceiling, lambda: turn.enter_context(self._turn_for_large(session)))
-            except session.errors as error:
-                kind, message = explain(error, self.route, session.backend)
-                raise kind(message) from None
+        with self._session.get(url, max(0.1, deadline - time.monotonic())) as reply:
+            return Response(reply, ceiling, lambda: turn.enter_context(self._turn_for_large()))
 
     @contextlib.contextmanager
-    def _turn_for_large(self, session: Session) -> Iterator[None]:
+    def _turn_for_large(self) -> Iterator[None]:
         """Hold the lock for large bodies; the time spent waiting for it extends the request's deadline."""
         start = time.monotonic()
         while not self._large_body.acquire(timeout=0.25):
             self.stop.check()
         try:
-            session.backend.deadline += time.monotonic() - start
+            self._session.extend(time.monotonic() - start)
             yield
         finally:
             self._large_body.release()

@@ -20,7 +20,7 @@ from etl.secret import clean
 
 if TYPE_CHECKING:
     from etl.extract.proxies import Proxy
-    from etl.extract.sockets import Backend
+    from etl.extract.sockets import OfThread
     from etl.extract.transport import Route
 
 Failure = tuple[type[EtlError], str]
@@ -43,25 +43,25 @@ _PASSING_ALERTS = frozenset({
 _LATE_REFUSAL = re.compile("ALERT_.*(?:CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED|HANDSHAKE_FAILURE)")
 
 
-def explain(error: Exception, route: Route, backend: Backend) -> Failure:
-    """Return the class and message of the error to raise for a failure."""
+def explain(error: Exception, route: Route, request: OfThread) -> Failure:
+    """Return the class and message of the error to raise for a failure of this thread's request."""
     cause = error.args[0] if error.args and isinstance(error.args[0], OSError) else None
-    who = str(route.proxy) if backend.peer_is_proxy else route.base_url
+    who = str(route.proxy) if request.peer_is_proxy else route.base_url
     # Only the host and port of a proxy's URL may be shown.
-    where = f"{who} ({route.proxy.address})" if backend.peer_is_proxy and route.proxy else who
-    setting = route.proxy.variable if backend.peer_is_proxy and route.proxy else "GCORE_BASE_URL"
+    where = f"{who} ({route.proxy.address})" if request.peer_is_proxy and route.proxy else who
+    setting = route.proxy.variable if request.peer_is_proxy and route.proxy else "GCORE_BASE_URL"
     if isinstance(cause, ssl.SSLCertVerificationError):
         source = route.trust.source if route.trust else "no certificates"
         return CertificateNotTrusted, f"{where}: {_about_certificate(cause, setting, source)}"
     if isinstance(cause, ssl.SSLError) and (message := _about_tls(cause, setting, is_late=_is_late(error))):
         return TlsRefused, f"{where}: {message}"
-    if isinstance(error, httpcore.RemoteProtocolError) and backend.heard_tls:
+    if isinstance(error, httpcore.RemoteProtocolError) and request.heard_tls:
         return TlsRefused, f"{where} expects TLS on this port: write https:// in {setting}"
     if route.proxy and (
         isinstance(error, httpcore.ProxyError) or type(error).__module__.startswith("socksio")
     ):
         return _about_proxy(str(error), route.proxy, route.base_url)
-    if isinstance(cause, ConnectionRefusedError) and backend.peer_is_proxy and route.proxy:
+    if isinstance(cause, ConnectionRefusedError) and request.peer_is_proxy and route.proxy:
         return TransientError, f"{route.proxy} refused the connection ({route.proxy.address})"
     return TransientError, f"{where}: {_reason(error, cause)}"
 

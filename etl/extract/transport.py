@@ -1,11 +1,9 @@
 """
-Sessions: httpx clients for one API, direct or through a proxy, each used by one thread at a time.
+One httpx client for one API, direct or through a proxy, which all threads share.
 
 httpx limits the time of each read, not their sum, and its own transport does not accept other sockets. The
 transport here is as thin, over the same connection pool of httpcore, with the sockets of `sockets`, which
-keep a deadline. Threads could share one pool, but closing it while one of them reads is a race; so each
-session has its own, closed by the thread that used it last. Only this module uses httpx, and no httpx type
-leaves it.
+keep a deadline per thread. Only this module uses httpx, and no httpx type leaves it.
 """
 
 from __future__ import annotations
@@ -17,9 +15,9 @@ import importlib.util
 import ipaddress
 import logging
 import os
-import threading
+import time
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, urljoin, urlsplit
 
 import httpcore
@@ -27,6 +25,7 @@ import httpcore
 from etl.errors import ConfigurationError, MissingExtra
 from etl.extract.certificates import Trust, load_trust
 from etl.extract.lean_httpx import httpx
+from etl.extract.network_errors import explain
 from etl.extract.proxies import PORTS, Proxy, choose_proxy
 from etl.extract.response import RawResponse
 from etl.extract.retry import TransientError
@@ -34,7 +33,7 @@ from etl.extract.sockets import Backend
 from etl.secret import MASK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from etl.stop import Stop
 
@@ -44,9 +43,6 @@ CONNECT_TIMEOUT = 10.0
 KEEPALIVE_SECONDS = 5.0
 # Characters that need no quoting in a URL; a server may send anything in a `Location`.
 _SAFE = "%/:=&?~#+!$,;'@()*[]"
-_ERRORS: tuple[type[Exception], ...] = (
-    *(httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError),
-)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -74,27 +70,51 @@ class Route:
         return f"{self.base_url} is reached {way}" + (f"; trusted: {self.trust.source}" if self.trust else "")
 
 
+class _Connection:
+    """
+    A connection of the pool that is closed if a request fails before its response.
+
+    httpcore forgets a socket on which a SOCKS handshake failed; and a tunnel whose TLS handshake failed would
+    occupy its place in the pool for good.
+    """
+
+    def __init__(self, connection: httpcore.ConnectionInterface, backend: Backend) -> None:
+        self._connection, self._backend = connection, backend
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        return getattr(self._connection, name)
+
+    def handle_request(self, request: httpcore.Request) -> httpcore.Response:
+        try:
+            return self._connection.handle_request(request)
+        except httpcore.ConnectionNotAvailable:  # another thread was faster, and is using it
+            raise
+        except BaseException:
+            self._connection.close()
+            self._backend.abandon()
+            raise
+
+
+class _Pool(httpcore.ConnectionPool):
+    def __init__(self, backend: Backend, **options: Any) -> None:  # noqa: ANN401
+        super().__init__(network_backend=backend, **options)
+        self._backend = backend
+
+    def create_connection(self, origin: httpcore.Origin) -> httpcore.ConnectionInterface:
+        connection = _Connection(super().create_connection(origin), self._backend)
+        return cast("httpcore.ConnectionInterface", connection)
+
+
 class Transport(httpx.BaseTransport):
-    """
-    At most one connection, kept open between requests; nothing on it outlasts `backend.deadline`.
+    """Sends requests over a pool of connections to one API. Network failures raise errors of httpcore."""
 
-    Network failures raise one of `errors`: errors of httpcore, whose causes name the peer that failed.
-    """
-
-    def __init__(self, route: Route, stop: Stop) -> None:
-        scheme = route.proxy.scheme if route.proxy else None
-        self.backend = Backend(scheme, stop)
-        self.errors = _ERRORS
-        if scheme in {"socks5", "socks5h"}:
-            import socksio  # noqa: PLC0415 - an extra
-
-            self.errors = (*_ERRORS, socksio.SOCKSError)
-        self._pool = httpcore.ConnectionPool(
+    def __init__(self, route: Route, limits: httpx.Limits, backend: Backend) -> None:
+        self._pool = _Pool(
+            backend,
             ssl_context=route.trust.context if route.trust else None,
             proxy=_proxy_of(route),
-            max_connections=1,
-            keepalive_expiry=KEEPALIVE_SECONDS,
-            network_backend=self.backend,
+            max_connections=limits.max_connections,
+            keepalive_expiry=limits.keepalive_expiry,
         )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -107,21 +127,16 @@ class Transport(httpx.BaseTransport):
             port=request.url.port,
             target=request.url.raw_path,
         )
-        try:
-            response = self._pool.handle_request(
-                httpcore.Request(
-                    request.method, url, headers=request.headers.raw, extensions=request.extensions
-                )
-            )
-        except BaseException:
-            # A connection that failed after a proxy's CONNECT would occupy the pool's only slot.
-            self._pool.close()
-            raise
+        response = self._pool.handle_request(
+            httpcore.Request(request.method, url, headers=request.headers.raw, extensions=request.extensions)
+        )
         return _Response(response.status, headers=response.headers, stream=_Body(response))
 
     def close(self) -> None:
-        """Close the connection."""
-        self._pool.close()
+        """Close the idle connections: to close one in which another thread reads would be a race."""
+        for connection in self._pool.connections:
+            if connection.is_idle():
+                connection.close()
 
 
 class _Response(httpx.Response):
@@ -144,78 +159,72 @@ class _Body(httpx.SyncByteStream):
 
 
 class Session:
-    """Sends requests with the same headers each time; it keeps no cookies."""
+    """
+    Sends requests with the same headers each time, from any number of threads; it keeps no cookies.
 
-    def __init__(self, route: Route, headers: Mapping[str, str], read_timeout: float, stop: Stop) -> None:
-        transport = Transport(route, stop)
-        self.backend, self.errors = transport.backend, transport.errors
+    After `stop` is set, a request ends within a tenth of a second, and its thread closes the connection.
+    """
+
+    def __init__(
+        self,
+        route: Route,
+        headers: Mapping[str, str],
+        stop: Stop,
+        *,
+        max_connections: int,
+        read_timeout: float,
+    ) -> None:
+        scheme = route.proxy.scheme if route.proxy else None
+        self._route, self._stop, self._read_timeout = route, stop, read_timeout
+        self._backend = Backend(scheme, stop)
+        limits = httpx.Limits(max_connections=max_connections, keepalive_expiry=KEEPALIVE_SECONDS)
+        self._transport = Transport(route, limits, self._backend)
         self._client = httpx.Client(
-            transport=transport,
+            transport=self._transport,
             headers=headers,
             # Otherwise credentials in the URL of a redirect would replace the key.
             auth=lambda request: request,
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-            timeout=httpx.Timeout(read_timeout, connect=CONNECT_TIMEOUT),
             follow_redirects=False,
             trust_env=False,
         )
+        self._errors: tuple[type[Exception], ...] = (
+            *(httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError),
+        )
+        if scheme in {"socks5", "socks5h"}:
+            import socksio  # noqa: PLC0415 - an extra
+
+            self._errors += (socksio.SOCKSError,)
 
     @contextlib.contextmanager
-    def get(self, url: str, *, deadline: float) -> Iterator[RawResponse]:
+    def get(self, url: str, seconds: float) -> Iterator[RawResponse]:
         """
-        Send a request, and yield the response when its headers have arrived; the deadline includes its body.
+        Send a request, and yield the response when its headers have arrived; the time includes its body.
 
-        Network failures raise one of `errors`, here and while the body is read.
+        Network failures, here and while the body is read, raise the error that `explain` chooses for them.
         """
-        self.backend.deadline = deadline
+        self._backend.begin(time.monotonic() + seconds)
+        timeout = httpx.Timeout(self._read_timeout, connect=CONNECT_TIMEOUT, pool=seconds)
         try:
-            with self._client.stream("GET", url) as response:
+            with self._client.stream("GET", url, timeout=timeout) as response:
                 yield RawResponse(response.status_code, response.headers.raw, response.iter_raw())
-        except BaseException:
-            self.backend.abandon()
-            raise
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._client.close()
-
-
-class Sessions:
-    """A limited number of sessions, each used by one thread at a time."""
-
-    def __init__(self, open_session: Callable[[], Session], max_sessions: int) -> None:
-        self._open = open_session
-        self._free = threading.Semaphore(max_sessions)
-        self._is_closed = False
-        self._idle: list[Session] = []
-
-    @contextlib.contextmanager
-    def borrow(self, timeout: float) -> Iterator[Session]:
-        """Yield a session for this thread alone. Raises TransientError if none is free in time."""
-        if not self._free.acquire(timeout=timeout):
-            raise TransientError("no connection was free in time")
-        try:
-            session = self._take() or self._open()
-            try:
-                yield session
-            finally:
-                self._idle.append(session)
+        except httpcore.PoolTimeout:
+            raise TransientError("no connection was free in time") from None
+        except self._errors as error:
+            kind, message = explain(error, self._route, self._backend.of_thread)
+            raise kind(message) from None
         finally:
-            self._free.release()
-            if self._is_closed:
+            if self._stop.is_set():
                 self.close()
 
-    def close(self) -> None:
-        """Close the idle sessions; one in use is closed when its thread returns it."""
-        self._is_closed = True
-        while session := self._take():
-            session.close()
+    def extend(self, seconds: float) -> None:
+        """Let this thread's request take longer."""
+        self._backend.of_thread.deadline += seconds
 
-    def _take(self) -> Session | None:
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return None
+    def close(self) -> None:
+        """Close the idle connections; set `stop` before. One in use is closed by the thread that uses it."""
+        # Not the client: it would answer a request that another thread begins with an error of its own.
+        self._transport.close()
 
 
 def redirected(url: str, location: bytes) -> str | None:

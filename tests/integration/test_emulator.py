@@ -376,7 +376,7 @@ def test_every_request_is_logged(emulator, client):
     assert (first.method, first.path, first.status, first.target) == ("GET", TASKS, 200, "list")
     assert first.query == {"limit": "3", "search": "ü &"}
     assert first.authorized
-    assert "user-agent" in first.header_names
+    assert "user-agent" in first.headers
     assert (second.status, second.target, second.authorized) == (401, "detail", False)
     assert emulator.served == 2
     emulator.reset_log()

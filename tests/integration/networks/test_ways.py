@@ -12,9 +12,7 @@ import pytest
 from support.clients import SLACK, client_at, full_server, raw_server, read, says, timed
 from support.networks import Authority, HttpProxy, SocksProxy, drip, listening, tls_front
 
-from etl.errors import (
-    Unreachable,
-)
+from etl.errors import Stopped, Unreachable
 from etl.extract import sockets
 from etl.stop import Stop
 
@@ -67,7 +65,7 @@ def test_the_api_is_reached_on_every_way(name, authority, emulator, monkeypatch)
 
 @pytest.mark.parametrize("secure", [False, True])
 def test_a_tunnel_that_breaks_is_made_again(secure, authority, emulator, monkeypatch):
-    proxy = HttpProxy(fails=2)
+    proxy = HttpProxy(fails=5)
     with (
         proxy.serve(authority.context() if secure else None) as port,
         tls_front(emulator.port, authority.context()) as url,
@@ -76,8 +74,8 @@ def test_a_tunnel_that_breaks_is_made_again(secure, authority, emulator, monkeyp
         monkeypatch.setenv("SSL_CERT_FILE", str(authority.path))
         with client_at(url, retry_for=20, key=emulator.api_key) as client:
             assert len(read(client).records) == 30
-            assert client.requests == 3
-    assert len(proxy.heads) == 3
+            assert client.requests == 6 > client.concurrency
+    assert len(proxy.heads) == 6
 
 
 @pytest.mark.parametrize("dripping", ["head", "body", "nothing"])
@@ -138,12 +136,24 @@ def test_a_server_that_never_agrees_on_tls_keeps_nobody_beyond_the_deadline():
     is_over.set()
 
 
+def test_a_stop_ends_a_handshake_that_nobody_answers():
+    is_over = threading.Event()
+    with (
+        listening(lambda _peer: is_over.wait(8) and None) as port,
+        client_at(f"https://127.0.0.1:{port}", retry_for=60) as client,
+        timed(0.3, 0.3 + SLACK),
+    ):
+        threading.Timer(0.3, client.stop.set).start()
+        with pytest.raises(Stopped):
+            read(client)
+    is_over.set()
+
+
 def test_a_name_server_that_does_not_answer_keeps_nobody_beyond_the_deadline(monkeypatch):
     is_over, resolve = threading.Event(), socket.getaddrinfo
 
     def hang(host: str, *arguments: object, **options: object) -> object:
-        if not options.get("flags"):
-            is_over.wait(8)
+        is_over.wait(8)
         return resolve(host, *arguments, **options)
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
@@ -161,18 +171,14 @@ def test_the_addresses_of_a_host_share_the_time_and_the_first_that_answers_is_us
     with full_server() as full, raw_server(says()) as url:
         good = ("127.0.0.1", int(url.rpartition(":")[2]))
         found = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", each) for each in (full, full, full, good)]
-        numeric = socket.gaierror()
-        answers = iter([numeric, found])
+        resolve = socket.getaddrinfo
 
-        def resolve(*_arguments: object, **_options: object) -> list[object]:
-            answer = next(answers)
-            if isinstance(answer, OSError):
-                raise answer
-            return answer
+        def several(host: str, *arguments: object, **options: object) -> object:
+            return found if host == "api.corp.example" else resolve(host, *arguments, **options)
 
-        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+        monkeypatch.setattr(socket, "getaddrinfo", several)
         backend = sockets.Backend(None, Stop())
-        backend.deadline = time.monotonic() + 100
+        backend.begin(time.monotonic() + 100)
         with timed(0.6, 0.8 + SLACK):
             backend.connect_tcp("api.corp.example", 443, timeout=0.8).close()
 
@@ -180,10 +186,9 @@ def test_the_addresses_of_a_host_share_the_time_and_the_first_that_answers_is_us
 def test_a_host_of_which_only_the_last_address_answers_is_reached(emulator, monkeypatch):
     resolve = socket.getaddrinfo
 
-    def several(_host: str, port: int, **options: object) -> object:
-        if options.get("flags"):
-            raise socket.gaierror
-        return [resolve("127.0.0.1", each, type=socket.SOCK_STREAM)[0] for each in (9, port)]
+    def several(host: str, port: int, *_arguments: object, **_options: object) -> object:
+        ports = (9, port) if host == "localhost" else (port,)
+        return [resolve("127.0.0.1", each, type=socket.SOCK_STREAM)[0] for each in ports]
 
     monkeypatch.setattr(socket, "getaddrinfo", several)
     with client_at(f"http://localhost:{emulator.port}", retry_for=5, key=emulator.api_key) as client:
