@@ -330,7 +330,7 @@ MECHANISMS: Final = (
         name="batches are loaded as they come",
         seams=("etl.sync.batch:BatchLoader.add",),
         off=never_flushes,
-        tests=(_SYNC, "e2e/test_kill.py", "e2e/test_crash.py"),
+        tests=("e2e/test_crash.py::test_a_network_that_goes_away_ends_the_sync_and_what_came_is_kept",),
     ),
     Mechanism(
         promise="P8",
