@@ -83,12 +83,12 @@ class Secret:
 
 
 # All secrets known to this process.
-_secrets: dict[Secret, None] = {}
+known_secrets: dict[Secret, None] = {}
 
 
 def register_secret(*secrets: Secret | None) -> None:
     """Make `clean` and `clean_line` mask these secrets from now on."""
-    _secrets.update(dict.fromkeys(secret for secret in secrets if secret is not None))
+    known_secrets.update(dict.fromkeys(secret for secret in secrets if secret is not None))
 
 
 def register_password(url: str) -> None:
@@ -110,7 +110,7 @@ def register_password(url: str) -> None:
 def clean(text: str) -> str:
     """Return text from elsewhere with all secrets, and passwords in URLs, masked."""
     text = mask_logins(text)
-    for secret in _secrets:
+    for secret in known_secrets:
         text = secret.redact(text)
     return text
 
@@ -121,7 +121,7 @@ def clean_line(text: str) -> str:
 
     Quoted text has already been masked by `clean`; this is a second line of defence.
     """
-    for secret in _secrets:
+    for secret in known_secrets:
         text = secret.redact_unmistakable(text)
     return text
 

@@ -8,6 +8,7 @@ lock and its temporary tables belong to one session, and settings would leak to 
 from __future__ import annotations
 
 import contextlib
+import functools
 import selectors
 import time
 from typing import TYPE_CHECKING, cast
@@ -16,7 +17,7 @@ from etl.errors import DatabaseError, TransactionPooler
 from etl.secret import clean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from psycopg import Connection as PostgresConnection
     from sqlalchemy import Connection
@@ -26,7 +27,7 @@ _ROUNDS = 6
 # A session that is reset after each transaction becomes available again after a short while.
 _RESET_SECONDS = 0.02
 # How long a pooler may take to find a session for a second client.
-_TIMEOUT_SECONDS = 3.0
+TIMEOUT_SECONDS = 3.0
 
 
 def detect_pooler(connection: Connection) -> bool:
@@ -44,37 +45,43 @@ def detect_pooler(connection: Connection) -> bool:
         backend = _ask(mine, _BACKEND, must_answer=True)
         if backend == mine.info.backend_pid:
             return False
-        keeps_session = _keeps_session(mine, backend, connection)
+        with _second_connection(connection) as other:
+            is_kept = keeps_session(functools.partial(_ask, mine), functools.partial(_ask, other), backend)
     except psycopg.Error as error:
         message = clean(" ".join(str(error).split()))
         raise DatabaseError(f"the database, or a pooler in front of it, cannot be used: {message}") from error
-    if not keeps_session:
+    if not is_kept:
         connection.invalidate()
         raise TransactionPooler
     return True
 
 
-def _keeps_session(mine: PostgresConnection, backend: int | None, connection: Connection) -> bool:
+def keeps_session(
+    ask: Callable[[bytes], int | None],
+    ask_other: Callable[[bytes], int | None],
+    backend: int | None,
+    *,
+    sleep: Callable[[float], object] = time.sleep,
+) -> bool:
     """
-    Return whether the connection keeps the session of this backend process.
+    Return whether the connection that `ask` sends statements to keeps the session of this backend process.
 
     A second connection occupies a session in each round. If the first connection keeps its session, the two
     never have the same backend. Otherwise they eventually do, or the first one moves to another backend.
     """
-    with _second_connection(connection) as other:
-        for number in range(_ROUNDS):
-            other_backend = _ask(other, b"BEGIN; " + _BACKEND)
-            # If no session is free, a connection without one would wait for the second connection.
-            is_kept = other_backend != backend and _ask(mine, _BACKEND) == backend
-            if other_backend is None:
-                return is_kept
-            _ask(other, b"ROLLBACK")
-            # Most poolers reuse the most recently used session, some the least recently used one.
-            if is_kept and number % 2:
-                time.sleep(_RESET_SECONDS)
-                is_kept = _ask(mine, _BACKEND) == backend
-            if not is_kept:
-                return False
+    for number in range(_ROUNDS):
+        other_backend = ask_other(b"BEGIN; " + _BACKEND)
+        # If no session is free, a connection without one would wait for the second connection.
+        is_kept = other_backend != backend and ask(_BACKEND) == backend
+        if other_backend is None:
+            return is_kept
+        ask_other(b"ROLLBACK")
+        # Most poolers reuse the most recently used session, some the least recently used one.
+        if is_kept and number % 2:
+            sleep(_RESET_SECONDS)
+            is_kept = ask(_BACKEND) == backend
+        if not is_kept:
+            return False
     return True
 
 
@@ -98,7 +105,7 @@ def _ask(connection: PostgresConnection, statements: bytes, *, must_answer: bool
     libpq.send_query(statements)
     libpq.flush()
     number: int | None = None
-    deadline = None if must_answer else time.monotonic() + _TIMEOUT_SECONDS
+    deadline = None if must_answer else time.monotonic() + TIMEOUT_SECONDS
     with selectors.DefaultSelector() as selector:
         selector.register(libpq.socket, selectors.EVENT_READ)
         while True:

@@ -37,7 +37,7 @@ _PAGE_BYTES = 8192
 # Rows arrive in no order of their start time, so inserts touch pages all over that index.
 _CACHE_KIB = 16 * 1024
 # Pages that change repeatedly are copied into the file once; the log grows to 32 MiB at most.
-_CHECKPOINT_PAGES = 4000
+CHECKPOINT_PAGES = 4000
 _WRITES = {
     sqlite3.SQLITE_INSERT,
     sqlite3.SQLITE_UPDATE,
@@ -143,7 +143,7 @@ class _WriteConnection(FileConnection):
         if not self._has_checkpoints and self._file is not None:
             with checkpoint_lock(self._file[0].parent) as self._has_checkpoints:
                 if self._has_checkpoints:
-                    self.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+                    self.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
 
     def refuse_lost(self) -> None:
         """Raise DatabaseError if the file was deleted or replaced."""

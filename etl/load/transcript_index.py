@@ -49,7 +49,7 @@ def index_transcripts(
     numbers = itertools.count(last + 1)
     parts, tokens = [], []
     for task_id, transcript in transcripts:
-        for first_position, part in _iter_parts(transcript):
+        for first_position, part in iter_parts(transcript):
             number = next(numbers)
             parts.append((number, task_id, first_position))
             tokens.append((number, as_tsvector(part) if is_postgres else " ".join(part)))
@@ -85,7 +85,7 @@ def as_tsvector(tokens: Sequence[str]) -> str:
     return " ".join(f"'{token}':{','.join(found)}" for token, found in positions.items())
 
 
-def _iter_parts(transcript: Transcript) -> Iterator[tuple[int | None, list[str]]]:
+def iter_parts(transcript: Transcript) -> Iterator[tuple[int | None, list[str]]]:
     """Yield the position of each part's first subtitle, and its tokens; only one part is in memory."""
     tokens: list[str] = []
     positions: list[int | None] = []

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _POLL_SECONDS = 0.2
 _MAX_BYTES = 1000  # of the holder's note
 _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
-_LOCKS = Path("/proc/locks")
+KERNEL_LOCKS = Path("/proc/locks")
 
 
 @contextlib.contextmanager
@@ -138,7 +138,7 @@ def _locking_process(path: Path) -> str | None:
     """Return the process that holds a lock on the file, if the system reports it; not of other containers."""
     try:
         found = path.stat()
-        lines = _LOCKS.read_text(encoding="ascii").splitlines()
+        lines = KERNEL_LOCKS.read_text(encoding="ascii").splitlines()
     except (OSError, ValueError):
         return None
     name = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"

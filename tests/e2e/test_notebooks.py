@@ -17,7 +17,7 @@ import nbformat
 import numpy as np
 import pytest
 import sqlalchemy as sa
-from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
@@ -86,11 +86,16 @@ def execute(path: Path, database_url: str, folder: Path = FOLDER, *, keep_figure
     return Executed(path, database_url, outputs, "".join(piece.text for piece in last.outputs))
 
 
+class ThisPython(KernelSpecManager):
+    """Knows this very Python, and not the one that happens to be registered by the name in a notebook."""
+
+    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+        command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        return KernelSpec(argv=command, language="python", display_name=kernel_name)
+
+
 def run_cells(notebook: NotebookNode, folder: Path) -> None:
-    kernel = AsyncKernelManager()
-    # This very Python, and not the one that happens to be registered by the name in the notebook.
-    command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    kernel._kernel_spec = KernelSpec(argv=command, language="python", display_name="this Python")
+    kernel = AsyncKernelManager(kernel_spec_manager=ThisPython())
     client = NotebookClient(notebook, km=kernel, timeout=60, resources={"metadata": {"path": str(folder)}})
     # Without this it leaves the sockets of a kernel that it was given to the garbage collector.
     client.execute(cleanup_kc=True)

@@ -178,7 +178,7 @@ def test_a_sync_does_not_disturb_an_immutable_reader(build, mode):
     before = scene.listed()["tasks.db"]
     for _ in range(300):
         scene.emulator.world.create()
-    constants = {"etl.database.sqlite._CHECKPOINT_PAGES": 1}
+    constants = {"etl.database.sqlite.CHECKPOINT_PAGES": 1}
     assert scene.owner("sync", constants=constants).code == 0
     assert scene.listed()["tasks.db"] == before
     assert scene.listed()["tasks.db-wal"][0] == OWNER

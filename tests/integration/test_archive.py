@@ -7,12 +7,19 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import insert
+from support.processes import wait_until
 from support.worlds import a_world, query, settings_for
 
 from etl.emulator import Behaviour, Fault, serve
 from etl.errors import Unreachable
+from etl.extract.payload import task_payload
+from etl.extract.result import ResultPayload
+from etl.models import TASKS
+from etl.sync import archive
 from etl.sync.api import run_sync
 from etl.sync.options import SyncOptions
+from etl.sync.summary import Progress, RunSummary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -255,3 +262,58 @@ def test_times_that_make_no_sense_are_counted_and_kept_in_the_result(emulator, d
         database_url, "SELECT start_seconds FROM subtitles WHERE task_id = :id AND position = 0", id=task_id
     ) == [(None,)]
     assert stored_results(database_url)[task_id] == result
+
+
+class Details:
+    """Answers at once, with results of so many bytes."""
+
+    concurrency = 1
+
+    def __init__(self, size: int) -> None:
+        self.asked: list[str] = []
+        self._size = size
+
+    def fetch_detail(self, task_id: str) -> ResultPayload:
+        self.asked.append(task_id)
+        return ResultPayload(task=task_payload(task_id, size=self._size), kind=None, result={"a": 1})
+
+
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("size, least, most", [(1000, 400, 505), (archive.BATCH_BYTES // 4, 4, 10)])
+def test_results_are_requested_while_others_are_stored_up_to_a_limit(engine, size, least, most):
+    now = dt.datetime(2026, 6, 30, tzinfo=dt.UTC)
+    tasks = [
+        {
+            "task_id": f"{number:04}",
+            "status": "SUCCESS",
+            "completed_at": now + dt.timedelta(seconds=number),
+            "is_result_due": True,
+            "first_seen_at": now,
+            "changed_at": now,
+        }
+        for number in range(600)
+    ]
+    source, summary, ahead = Details(size), RunSummary(), []
+
+    def report(progress: Progress) -> None:
+        if progress.done == 1:
+            wait_until(lambda: len(source.asked) >= least, "results are requested in advance")
+        ahead.append(len(source.asked) - progress.done)
+
+    with engine.connect() as connection:
+        with connection.begin():
+            connection.execute(insert(TASKS), tasks)
+        archive.archive_results(
+            connection,
+            source,
+            summary,
+            max_results=len(tasks),
+            retry_all=False,
+            patience=dt.timedelta(seconds=60),
+            next_run_in=None,
+            now=lambda: now + dt.timedelta(hours=1),
+            report=report,
+        )
+    assert max(ahead) <= most
+    assert source.asked == [task["task_id"] for task in tasks]
+    assert summary.results_archived == len(tasks)

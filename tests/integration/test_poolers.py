@@ -10,16 +10,16 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import make_url
+from support.databases import WRITERS_LOCK
 from support.pooler import pooled
 from support.stored import store_result, store_task
 from support.worlds import a_world, settings_for
 
 from etl import frames
-from etl.database import open_engine, pooler, reading
+from etl.database import open_engine, pooler, reading, session_settings
 from etl.emulator import serve
 from etl.errors import DatabaseError, SyncRunning, TransactionPooler
 from etl.search import search
-from etl.sync import advisory_lock
 from etl.sync.api import run_sync, writing
 from etl.sync.doctor import examine
 from etl.sync.options import SyncOptions
@@ -145,15 +145,15 @@ def test_transaction_mode_is_refused_while_others_are_busy(url):
 
 def test_transaction_mode_is_refused_when_all_its_sessions_are_taken(url, monkeypatch):
     """A connection without a session of its own then waits for one."""
-    monkeypatch.setattr(pooler, "_TIMEOUT_SECONDS", 0.3)
-    plain = pooler._keeps_session
+    monkeypatch.setattr(pooler, "TIMEOUT_SECONDS", 0.3)
+    keeps_session = pooler.keeps_session
     with pooled(url, "transaction", default_pool_size=2) as through, contextlib.ExitStack() as stack:
 
-        def keeps_session(*arguments):
+        def while_all_are_taken(*arguments):
             hold_sessions(through, 2, stack)
-            return plain(*arguments)
+            return keeps_session(*arguments)
 
-        monkeypatch.setattr(pooler, "_keeps_session", keeps_session)
+        monkeypatch.setattr(pooler, "keeps_session", while_all_are_taken)
         with pytest.raises(TransactionPooler), writing(through):
             pass
 
@@ -168,7 +168,7 @@ def test_statement_mode_is_refused_for_writers_and_readers(url):
 
 @pytest.mark.parametrize("size", [1, 2, 20])
 def test_session_mode_works_like_the_server_itself(url, size, monkeypatch):
-    monkeypatch.setattr(pooler, "_TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(pooler, "TIMEOUT_SECONDS", 0.5)
     world = a_world(30)
     with pooled(url, "session", default_pool_size=size) as through, serve(world) as emulator:
         settings = settings_for(emulator, through)
@@ -282,7 +282,7 @@ def test_the_doctor_reports_the_same_error_as_a_sync(url):
 
 def test_a_writer_whose_session_is_replaced_stops_writing(url, monkeypatch):
     """The fallback in case transaction mode was not detected at the start."""
-    monkeypatch.setattr(pooler, "_keeps_session", lambda *_: True)
+    monkeypatch.setattr(session_settings, "detect_pooler", lambda _: True)
     with (
         pooled(url, "transaction", default_pool_size=2) as through,
         contextlib.ExitStack() as stack,
@@ -299,9 +299,9 @@ def test_a_writer_whose_session_is_replaced_stops_writing(url, monkeypatch):
 
 def test_a_lock_held_by_another_session_of_the_pool_does_not_count(url, monkeypatch):
     """It may be left from an older release, or belong to another running sync."""
-    monkeypatch.setattr(pooler, "_keeps_session", lambda *_: True)
+    monkeypatch.setattr(session_settings, "detect_pooler", lambda _: True)
     with pooled(url, "transaction", default_pool_size=1) as through, psycopg.connect(through) as other:
-        other.execute("SELECT pg_advisory_lock(%s, hashtext('public'))", [advisory_lock._PRODUCT])
+        other.execute("SELECT pg_advisory_lock(%s, hashtext('public'))", [WRITERS_LOCK])
         other.commit()
         with pytest.raises(TransactionPooler), writing(through):
             pass

@@ -291,12 +291,13 @@ def test_each_turn_that_rejected_something_says_so(monkeypatch, error, options):
 
 
 TURNS = 40
+CACHE = type(functools.lru_cache(len))
 
 
 def count_objects() -> int:
     """Count what a collection leaves; caches of a limited size, such as SQLAlchemy's, are emptied first."""
     for each in gc.get_objects():
-        if type(each) is functools._lru_cache_wrapper and each.cache_parameters()["maxsize"] is not None:
+        if isinstance(each, CACHE) and each.cache_parameters()["maxsize"] is not None:
             each.cache_clear()
     gc.collect()
     return len(gc.get_objects())

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # Faster settings: test databases need neither durability nor maintenance.
 FAST_SETTINGS = ("fsync = off", "synchronous_commit = off", "full_page_writes = off", "autovacuum = off")
+# The first number of the advisory lock on Postgres. It is the same in every release.
+WRITERS_LOCK = 0x6763_6F72
 
 
 class Databases(Protocol):
@@ -145,14 +147,14 @@ def postgres_server() -> Iterator[str]:
     # Short, because the length of a Unix socket's path is limited.
     folder = Path(tempfile.mkdtemp(prefix="gcore-etl-pg-"))
     try:
-        with _started_server(folder) as url:
+        with started_server(folder) as url:
             yield url
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def _started_server(folder: Path) -> Iterator[str]:
+def started_server(folder: Path) -> Iterator[str]:
     runtime = folder / "runtime"
     (runtime / "python_PostgresServer").mkdir(parents=True)
     runtime.chmod(0o700)

@@ -80,8 +80,9 @@ class Mover:
         status = self._chance.choice(sorted(TRANSITIONS.get(task.status, TERMINAL)))
         progress = 100 if status == "SUCCESS" else self._chance.randrange(100)
         with self.world.lock:
-            self.world.set_progress(task.task_id, task.progress)
-            self.world._move(task, status, progress)
+            self.world.set_progress(task.task_id, task.progress)  # from now on it follows no plan
+            with self.world.index.updating(task):
+                task.move(status, self.world.now, progress)
 
     def _odd(self) -> None:
         task = self._pick(is_open=True)

@@ -142,7 +142,7 @@ def test_text_without_a_piece_is_unchanged(value, text):
 
 @pytest.fixture
 def no_secrets(monkeypatch) -> None:
-    monkeypatch.setattr(secret, "_secrets", {})
+    monkeypatch.setattr(secret, "known_secrets", {})
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
 
 import pytest
 
-from etl.database import pooler
+from etl.database.pooler import keeps_session
 
 MINE, OTHER = "mine", "other"
 
@@ -27,8 +27,7 @@ class Pool:
         self._held: dict[str, int] = {}
         self._asked = 0
 
-    def ask(self, client: str, statements: bytes, *, must_answer: bool = False) -> int | None:
-        del must_answer
+    def ask(self, client: str, statements: bytes) -> int | None:
         self._asked += 1
         self.clean(self._asked)
         session = self._held.pop(client, None)
@@ -55,26 +54,24 @@ class Pool:
         return self._idle.pop(0) if self._idle else None
 
 
-def keeps_session(monkeypatch, pool: Pool) -> bool:
-    monkeypatch.setattr(pooler, "_ask", pool.ask)
-    monkeypatch.setattr(pooler, "_second_connection", lambda _: contextlib.nullcontext(OTHER))
-    monkeypatch.setattr(pooler.time, "sleep", lambda _: pool.clean(float("inf")))
+def is_kept(pool: Pool) -> bool:
     backend = pool.ask(MINE, b"SELECT")
-    return pooler._keeps_session(MINE, backend, None)
+    ask, ask_other = (functools.partial(pool.ask, client) for client in (MINE, OTHER))
+    return keeps_session(ask, ask_other, backend, sleep=lambda _: pool.clean(float("inf")))
 
 
 @pytest.mark.parametrize("in_turn", [False, True])
 @pytest.mark.parametrize("cleaned", [0, 1, 2])
 @pytest.mark.parametrize("size", range(7))
 @pytest.mark.parametrize("most", [1, 2, 3, 20])
-def test_a_shared_session_is_detected(monkeypatch, size, most, cleaned, in_turn):
+def test_a_shared_session_is_detected(size, most, cleaned, in_turn):
     pool = Pool(min(size, most), most=most, in_turn=in_turn, cleaned=cleaned, for_good=False)
-    assert not keeps_session(monkeypatch, pool)
+    assert not is_kept(pool)
 
 
 @pytest.mark.parametrize("in_turn", [False, True])
 @pytest.mark.parametrize("size", range(7))
 @pytest.mark.parametrize("most", [1, 2, 20])
-def test_a_session_that_is_kept_is_never_reported_as_shared(monkeypatch, size, most, in_turn):
+def test_a_session_that_is_kept_is_never_reported_as_shared(size, most, in_turn):
     pool = Pool(min(size, most), most=most, in_turn=in_turn, cleaned=0, for_good=True)
-    assert keeps_session(monkeypatch, pool)
+    assert is_kept(pool)

@@ -28,7 +28,7 @@ def test_parts_are_the_same_as_when_all_tokens_are_split_at_once(texts, most, pi
     before = {name: getattr(transcript_index, name) for name in patched}
     try:
         vars(transcript_index).update(patched)
-        assert list(transcript_index._iter_parts(lines)) == list(expected(lines, most, 1))
+        assert list(transcript_index.iter_parts(lines)) == list(expected(lines, most, 1))
     finally:
         vars(transcript_index).update(before)
 
@@ -37,7 +37,7 @@ def test_one_long_text_is_tokenized_piece_by_piece():
     text = " ".join(f"{number * 7919 % 100_003:05}" for number in range(200_000))
     assert len(text) > 10 * MAX_PIECE_LENGTH
     tracemalloc.start()
-    count = sum(1 for _ in transcript_index._iter_parts([(None, text)]))
+    count = sum(1 for _ in transcript_index.iter_parts([(None, text)]))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert count == -(-(200_000 - OVERLAP) // (MAX_TOKENS - OVERLAP))
