@@ -7,7 +7,8 @@ import logging
 from typing import TYPE_CHECKING
 
 from etl.errors import RequestRefused
-from etl.extract.complete_scan import CompleteScan
+from etl.extract.complete_scan import complete_scan
+from etl.extract.page_size import PageSizes
 from etl.extract.paginator import Paginator
 from etl.load.stored_tasks import read_state
 from etl.load.upsert import are_stored
@@ -52,8 +53,7 @@ class ListReader:
     """
     Reads lists into a batch loader. `report` is called after each page.
 
-    `granted` is the page size that the server grants, from this run or an earlier one. The largest page size
-    that the server accepts is stored for the next runs.
+    The largest page size that the server accepts is stored for the next runs.
     """
 
     def __init__(  # noqa: PLR0913
@@ -66,9 +66,13 @@ class ListReader:
         granted: int | None,
         report: Callable[[Page], None],
     ) -> None:
-        self.granted = granted
         self._connection, self._source, self._loader = connection, source, loader
-        self._page_size, self._report = page_size, report
+        self._sizes, self._report = PageSizes(page_size, granted), report
+
+    @property
+    def granted(self) -> int | None:
+        """The page size that the server grants, from this run or an earlier one."""
+        return self._sizes.granted
 
     def read_window(self, window: Window, filters: Mapping[str, str]) -> WindowResult:
         """Load the lists of a window, narrowed by the run's own filters."""
@@ -85,11 +89,10 @@ class ListReader:
 
     def read_list(self, filters: Mapping[str, str], created_after: dt.datetime | None = None) -> bool:
         """Read one complete list; return False if it contains a task created before `created_after`."""
-        scan = CompleteScan(self._source, filters, page_size=self._page_size, granted=self.granted)
         is_within = True
-        for page in scan:
+        for page in complete_scan(self._source, filters, self._sizes):
             is_within &= self._add(page, created_after if is_within else None)
-        self._learn(scan)
+        self._save_sizes()
         return is_within
 
     def read_in_flight(self) -> list[str]:
@@ -139,8 +142,7 @@ class ListReader:
         tasks does not count as one of the two.
         """
         quiet = 0
-        pages = Paginator(self._source, {}, page_size=self._page_size, granted=self.granted, is_by_id=False)
-        for page in pages:
+        for page in Paginator(self._source, {}, self._sizes, is_by_id=False):
             if not self._is_quiet(page, start):
                 quiet = 0
             elif any(task.started_at is not None for task in page.tasks):
@@ -148,7 +150,7 @@ class ListReader:
             self._add(page)
             if quiet == QUIET_PAGES:
                 break
-        self._learn(pages)
+        self._save_sizes()
 
     def _is_quiet(self, page: Page, start: dt.datetime) -> bool:
         """Return whether all tasks of a page are known, terminal, unchanged and not newer than `start`."""
@@ -176,12 +178,9 @@ class ListReader:
         self._report(page)
         return is_within
 
-    def _learn(self, pages: CompleteScan | Paginator) -> None:
-        """Remember the page sizes that the server granted and refused."""
-        self.granted = pages.granted
-        if pages.max_page_size is None:
-            return
-        self._page_size = pages.max_page_size
-        if not self._loader.dry_run:
+    def _save_sizes(self) -> None:
+        """Store the largest page size that the server accepts, if this run has found it out."""
+        accepted = self._sizes.accepted
+        if accepted is not None and not self._loader.dry_run:
             with self._connection.begin():
-                save_max_page_size(self._connection, pages.max_page_size)
+                save_max_page_size(self._connection, accepted)
