@@ -121,66 +121,53 @@ def _pieces(sent: Iterable[bytes], headers: dict[str, str], ceiling: Ceiling) ->
     if len(codings) > 1 or not _CODINGS.issuperset(codings):
         shown = ", ".join(codings)[:40]
         raise TransientError(f"the response has an encoding that was not requested ({shown})")
-    inflater = _Inflater(is_gzip="gzip" in codings[0]) if codings else None
+    received = _limited(sent, ceiling)
+    return _inflated(received, is_gzip="gzip" in codings[0]) if codings else received
+
+
+def _limited(sent: Iterable[bytes], ceiling: Ceiling) -> Iterator[bytes]:
     received = 0
     for chunk in sent:
         received += len(chunk)
         ceiling.check(received, "more than that came")
-        if inflater is None:
-            yield chunk
-        else:
-            yield from inflater.feed(chunk)
-    if inflater is not None:
-        inflater.finish()
+        yield chunk
 
 
-class _Inflater:
-    """Decompresses gzip with any number of members, and deflate with or without a zlib header."""
-
-    def __init__(self, *, is_gzip: bool) -> None:
-        self._is_gzip = is_gzip
-        self._pending = b""
-        self._stream: Any = None
-        self._is_over = False
-
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yield the decompressed data in chunks of limited size."""
-        data, self._pending = self._pending + data, b""
-        while data and not self._is_over:
-            if (self._stream is None or self._stream.eof) and not self._begins(data):
-                return
+def _inflated(sent: Iterable[bytes], *, is_gzip: bool) -> Iterator[bytes]:
+    """Decompress gzip with any number of members, or deflate, in pieces of limited size."""
+    stream: Any = None
+    pending = b""
+    for chunk in sent:
+        data, pending = pending + chunk, b""
+        while data:
+            if stream is None or stream.eof:
+                if len(data) < len(_OPENS_GZIP):
+                    pending = data
+                    break
+                if stream is not None and not data.startswith(_OPENS_GZIP):
+                    return  # padding
+                stream = zlib.decompressobj(_window_bits(data, is_gzip=is_gzip))
             try:
-                yield from self._inflate(data)
+                yield from _pieces_of(stream, data)
             except zlib.error as error:
                 raise TransientError(f"the response cannot be decompressed ({error})") from None
-            data = self._stream.unused_data
+            data = stream.unused_data
+    if (pending and stream is None) or (stream and not stream.eof):
+        raise TransientError("the response cannot be decompressed (its end is missing)")
 
-    def finish(self) -> None:
-        """Raise TransientError if the data is incomplete."""
-        if (self._pending and self._stream is None) or (self._stream and not self._stream.eof):
-            raise TransientError("the response cannot be decompressed (its end is missing)")
 
-    def _begins(self, data: bytes) -> bool:
-        """Start the next stream; return False if the data is too short to do so, or padding."""
-        if len(data) < len(_OPENS_GZIP):
-            self._pending = data
-            return False
-        self._is_over = self._stream is not None and not data.startswith(_OPENS_GZIP)
-        if not self._is_over:
-            self._stream = zlib.decompressobj(self._window_bits(data))
-        return not self._is_over
+def _pieces_of(stream: Any, data: bytes) -> Iterator[bytes]:  # noqa: ANN401
+    piece = b""
+    while (data or len(piece) == _PIECE) and not stream.eof:
+        piece = stream.decompress(data, _PIECE)
+        if piece:
+            yield piece
+        data = stream.unconsumed_tail
 
-    def _inflate(self, data: bytes) -> Iterator[bytes]:
-        piece = b""
-        while (data or len(piece) == _PIECE) and not self._stream.eof:
-            piece = self._stream.decompress(data, _PIECE)
-            if piece:
-                yield piece
-            data = self._stream.unconsumed_tail
 
-    def _window_bits(self, data: bytes) -> int:
-        """Return zlib's code for the format; some servers omit the header of deflate."""
-        if self._is_gzip:
-            return zlib.MAX_WBITS | 16
-        has_header = data[0] & 15 == 8 and int.from_bytes(data[:2]) % 31 == 0  # noqa: PLR2004
-        return zlib.MAX_WBITS if has_header else -zlib.MAX_WBITS
+def _window_bits(data: bytes, *, is_gzip: bool) -> int:
+    """Return zlib's code for the format; some servers omit the header of deflate."""
+    if is_gzip:
+        return zlib.MAX_WBITS | 16
+    has_header = data[0] & 15 == 8 and int.from_bytes(data[:2]) % 31 == 0  # noqa: PLR2004
+    return zlib.MAX_WBITS if has_header else -zlib.MAX_WBITS

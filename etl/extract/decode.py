@@ -15,9 +15,9 @@ import msgspec
 
 from etl.errors import RecordError, UnreadablePage
 from etl.extract.lenient import decode_leniently
-from etl.extract.lenient_json import loads, split_array, split_object, trimmed
+from etl.extract.lenient_json import is_suspect, loads, split_array, split_object, trimmed
 from etl.extract.payload import CorruptPage, Page, UnusableRecord
-from etl.extract.strict import decode_strict, is_suspect
+from etl.extract.strict import decode_strict
 from etl.extract.values import small_integer
 
 if TYPE_CHECKING:

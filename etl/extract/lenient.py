@@ -7,13 +7,12 @@ A value of an unexpected type, or one that no database stores, costs its own col
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from etl.errors import RecordError
-from etl.extract.lenient_json import MAX_DEPTH, escaped, is_shallow, loads, split_object, storable
+from etl.extract.lenient_json import MAX_DEPTH, escaped, is_shallow, is_suspect, loads, split_object, storable
 from etl.extract.payload import MAX_ID, fingerprint, task_payload
 from etl.extract.values import flag, instant, integer, json_object, number, small_integer, text
 from etl.models import API_FIELDS, FieldKind
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 
 # Beside the fields, by their names: the ASCII JSON of each that held characters that no database stores.
 ORIGINALS = "_originals"
-# Only a body with one of these can hold such a character, or one that msgspec lets pass.
-_SUSPECT = re.compile(rb"\\u0000|\\u[dD][89a-fA-F]")
 _decode = msgspec.json.Decoder().decode
 _READERS: dict[FieldKind, Callable[[Any], Any]] = {
     FieldKind.TEXT: text,
@@ -68,7 +65,7 @@ def decode_leniently(raw: bytes) -> TaskPayload:
 
 def members_of(raw: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the fields of a record, and what of them could not be read or stored as it was received."""
-    if not _SUSPECT.search(raw):
+    if not is_suspect(raw):
         try:
             fields = _decode(raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

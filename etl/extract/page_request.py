@@ -63,11 +63,16 @@ PREFETCH_FACTOR = 2
 
 
 class Prefetcher:
-    """Requests slices in advance of the position that is being read."""
+    """Requests slices in advance of the position that is being read; `choose` decides which."""
 
-    def __init__(self, fetch: Callable[[PageRequest], Page], pool: DaemonPool, concurrency: int) -> None:
-        self.choose: Callable[[int, int], PageRequest] = overlapping_request
-        self._fetch, self._pool = fetch, pool
+    def __init__(
+        self,
+        choose: Callable[[int, int], PageRequest],
+        fetch: Callable[[PageRequest], Page],
+        pool: DaemonPool,
+        concurrency: int,
+    ) -> None:
+        self._choose, self._fetch, self._pool = choose, fetch, pool
         self._most = concurrency * PREFETCH_FACTOR if concurrency > 1 else 1
         self._queue: deque[tuple[int, PageRequest, Future[Page]]] = deque()
 
@@ -91,5 +96,5 @@ class Prefetcher:
         return request, future
 
     def _send(self, position: int, granted: int) -> None:
-        request = self.choose(position, granted)
+        request = self._choose(position, granted)
         self._queue.append((position, request, self._pool.submit(lambda: self._fetch(request))))

@@ -7,6 +7,7 @@ A size that does not succeed is halved until one does.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from etl.errors import (
@@ -29,6 +30,20 @@ if TYPE_CHECKING:
 SIZE_FAILURES = (RequestRefused, NotFound, NotTheApi, Unreachable, EmptyPage)
 # Seconds for which a smaller page is retried, before an even smaller one is requested.
 HALVING_PATIENCE = 3.0
+
+
+@dataclasses.dataclass(slots=True)
+class PageSizes:
+    """
+    What is known about the sizes of the server's pages; whoever reads a list uses it, and adds to it.
+
+    `requested` is the size to request. `granted` is the size that the server grants, None until a page is
+    full. `accepted` is the largest size that it accepts, None if it has refused none.
+    """
+
+    requested: int
+    granted: int | None = None
+    accepted: int | None = None
 
 
 def is_size_to_blame(

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from etl.errors import SourceError
+    from etl.extract.page_size import PageSizes
     from etl.extract.page_source import PageSource
     from etl.extract.payload import Page
     from etl.extract.slice_checks import Check
@@ -43,13 +44,10 @@ class Paginator:
     """
     One pass over one list; iterating yields each page without the records of the previous page.
 
-    - `granted`: the page size that the server grants, from this pass or an earlier one; None until a page is
-      full.
     - `is_ordered`: whether the ids came in ascending order. If not, the pass proves nothing.
     - `is_joined`: whether each slice shared a record with the previous one, and one slice showed the end, so
       that nothing had to be checked record by record.
     - `slices`: the number of slices read.
-    - `max_page_size`: the largest page that the server accepts; None if it has refused none.
     - `own_size`: the size of the server's pages, if it ignores `limit`.
 
     Without `is_by_id`, the list is read in the server's default order. With `proves_end`, only a slice
@@ -60,15 +58,13 @@ class Paginator:
         self,
         source: PageSource,
         filters: Mapping[str, str],
+        sizes: PageSizes,
         *,
-        page_size: int,
-        granted: int | None = None,
         own_size: int | None = None,
         is_by_id: bool = True,
         proves_end: bool = False,
     ) -> None:
-        self.granted = granted
-        self.max_page_size: int | None = None
+        self._sizes = sizes
         self.own_size = own_size
         self.is_ordered = is_by_id
         self.is_joined = True
@@ -76,7 +72,7 @@ class Paginator:
         self._source, self._list = source, ListSource(source, self._filters)
         self._guard = DriftGuard()
         # The limit of the next request, the largest one allowed, and the page size configured or granted.
-        self._limit = self._max_limit = self._page_size = own_size or page_size
+        self._limit = self._max_limit = self._page_size = own_size or sizes.requested
         self._heeds_limit = False
         self._refused_size = 0
         self._refusal: SourceError | None = None
@@ -91,12 +87,11 @@ class Paginator:
 
     def __iter__(self) -> Iterator[Page]:
         with DaemonPool(self._concurrency) as pool:
-            prefetcher = Prefetcher(self._fetch, pool, self._concurrency)
+            prefetcher = Prefetcher(self._choose, self._fetch, pool, self._concurrency)
             last, position = EMPTY_SLICE, 0
             # Nothing is requested in advance until the first response has shown the length of the list.
             count: int | None = 0
             while True:
-                prefetcher.choose = self._choose
                 request, future = prefetcher.take(position, self._limit, count)
                 page = self._page_of(request, future)
                 if page is None or self._is_emptied(request, page):
@@ -121,7 +116,7 @@ class Paginator:
                         return
                     if new.records and last.is_called_last and not last.is_full:
                         # It was not the last page, but one of the maximum size.
-                        self.granted = last.size
+                        self._sizes.granted = last.size
                     self._learn(here)
                     last, position, self._stride = here, here.end, 0
 
@@ -187,7 +182,7 @@ class Paginator:
             self._refusal,
             self._page_size,
         )
-        self.granted = self.max_page_size = self._page_size
+        self._sizes.requested = self._sizes.granted = self._sizes.accepted = self._page_size
         self._refused_size, self._refusal = 0, None
 
     def _has_own_size(self, here: PageSlice, last: PageSlice, position: int) -> bool:
@@ -230,7 +225,7 @@ class Paginator:
                 last,
                 is_ordered=self.is_ordered,
                 own_size=self.own_size,
-                granted=self.granted,
+                granted=self._sizes.granted,
             )
         )
 
@@ -248,7 +243,7 @@ class Paginator:
         """
         if not here.size:
             return True
-        if has_new and (self._proves_end or here.size == self.granted):
+        if has_new and (self._proves_end or here.size == self._sizes.granted):
             return False
         if not here.is_full and here.is_called_last:
             return True
@@ -290,9 +285,9 @@ class Paginator:
             return
         limit = here.request.limit
         if not here.is_full or limit == self._page_size:
-            self.granted = self._max_limit = min(limit, here.size)
+            self._sizes.granted = self._max_limit = min(limit, here.size)
         # After a corrupt record or a shorter page, increase the size again step by step.
         self._calm += 1
         if self._calm % CALM_SLICES == 0:
-            self._max_limit = min(self.granted or self._page_size, 2 * self._max_limit)
+            self._max_limit = min(self._sizes.granted or self._page_size, 2 * self._max_limit)
         self._limit = min(self._max_limit, 2 * self._limit)

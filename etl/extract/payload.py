@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import UNSET
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from etl.models.fields import ApiField
 
+T = TypeVar("T")
+
 MAX_ID = 255  # characters
 # The columns of `tasks` that the API decides. Two observations that agree in these are of the same state.
 # First the members of the record, then those of its objects, then the objects themselves: as records are
@@ -34,9 +36,6 @@ CONTENT = (
     ),
     *sorted((field.name for field in API_FIELDS if field.kind is FieldKind.OBJECT), key="task_data".__ne__),
     "extra",
-)
-_STATUS, _PROGRESS, _CLIENT_ID, _STARTED_AT, _COMPLETED_AT, _DATE_CREATED = map(
-    CONTENT.index, ("status", "progress", "client_id", "started_at", "completed_at", "date_created")
 )
 
 
@@ -53,6 +52,17 @@ _DECODER_ID = decoder_id(API_FIELDS)
 def fingerprint(raw: bytes | msgspec.Raw) -> bytes:
     """Return 16 bytes: if they are equal, so are the records' texts and the decoders that read them."""
     return hashlib.blake2b(raw, digest_size=16, person=_DECODER_ID).digest()
+
+
+class _Content(Generic[T]):
+    """The value of CONTENT that has the name of the attribute."""
+
+    def __set_name__(self, _owner: type, name: str) -> None:
+        self._place = CONTENT.index(name)
+
+    def __get__(self, payload: TaskPayload, _owner: type) -> T | None:
+        value: T | UnsetType | None = payload.decoded[self._place]
+        return None if value is UNSET else value
 
 
 class TaskPayload(msgspec.Struct, frozen=True, gc=False):
@@ -82,41 +92,12 @@ class TaskPayload(msgspec.Struct, frozen=True, gc=False):
             for name, value in zip(CONTENT, self.content(), strict=True)
         }
 
-    @property
-    def status(self) -> str | None:
-        """The status of the task."""
-        status: str | None = self.decoded[_STATUS]
-        return status
-
-    @property
-    def progress(self) -> int | None:
-        """The progress in per cent."""
-        progress: int | None = self.decoded[_PROGRESS]
-        return progress
-
-    @property
-    def client_id(self) -> int | None:
-        """The client that the task belongs to."""
-        client_id: int | UnsetType | None = self.decoded[_CLIENT_ID]
-        return None if client_id is UNSET else client_id
-
-    @property
-    def started_at(self) -> dt.datetime | None:
-        """When processing started."""
-        moment: dt.datetime | None = self.decoded[_STARTED_AT]
-        return moment
-
-    @property
-    def completed_at(self) -> dt.datetime | None:
-        """When processing ended."""
-        moment: dt.datetime | None = self.decoded[_COMPLETED_AT]
-        return moment
-
-    @property
-    def date_created(self) -> dt.datetime | None:
-        """When the task was created, if the API says so."""
-        moment: dt.datetime | None = self.decoded[_DATE_CREATED]
-        return moment
+    status = _Content[str]()
+    progress = _Content[int]()
+    client_id = _Content[int]()
+    started_at = _Content["dt.datetime"]()
+    completed_at = _Content["dt.datetime"]()
+    date_created = _Content["dt.datetime"]()
 
 
 def task_payload(task_id: str, values: Mapping[str, Any] | None = None, **facts: Any) -> TaskPayload:  # noqa: ANN401

@@ -21,7 +21,7 @@ from etl.errors import ConfigurationError
 from etl.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 _SYSTEM = "the system's settings"
@@ -172,15 +172,10 @@ def _network(name: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
 
 def _find(environment: Mapping[str, str], name: str) -> str | None:
     """Return the variable of that name that takes precedence; lower case sorts last."""
-    return max(_named(environment, name), default=None)
-
-
-def _named(environment: Mapping[str, str], name: str) -> Iterator[str]:
     # In a CGI program, HTTP_PROXY is what the client sent as a header `Proxy`.
     is_cgi = name == "http_proxy" and "REQUEST_METHOD" in environment
-    for each, value in environment.items():
-        if each.lower() == name and value.strip() and (each == name or not is_cgi):
-            yield each
+    named = [each for each, value in environment.items() if each.lower() == name and value.strip()]
+    return max((each for each in named if each == name or not is_cgi), default=None)
 
 
 def _is_proxy_variable(name: str) -> bool:

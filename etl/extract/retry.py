@@ -108,23 +108,17 @@ class Retrier:
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(TransientError),
             wait=self._choose_wait,
-            # An attempt with hardly any time left would only hide why earlier ones failed.
-            stop=tenacity.stop_before_delay(0.9 * self._seconds)
-            | _StopImpatiently(math.inf if patience is None else patience),
+            stop=lambda state: self._is_over(state, math.inf if patience is None else patience),
             sleep=self._wait,
             before_sleep=lambda state: _report(state, what),
         )
         try:
             return retrying(attempt, deadline)
         except tenacity.RetryError as error:
-            failure = error.last_attempt.exception()
-            asked = getattr(failure, "retry_after", None) or 0.0
+            failure = _failure(error.last_attempt)
+            asked = failure.retry_after or 0.0
             hint = f", and asks to wait {asked:.0f} s" if asked >= self._seconds else ""
-            kind = (
-                UndecodableResult
-                if isinstance(failure and failure.__cause__, UnreadablePage)
-                else Unreachable
-            )
+            kind = UndecodableResult if isinstance(failure.__cause__, UnreadablePage) else Unreachable
             setting = "; --retry-for sets how long one request is retried" if patience is None else ""
             raise kind(
                 f"{what}: {failure}{hint} "
@@ -137,26 +131,24 @@ class Retrier:
 
     def _choose_wait(self, state: tenacity.RetryCallState) -> float:
         """Return the wait that the server asked for, with jitter to spread clients; else the back-off."""
-        failure = state.outcome.exception() if state.outcome else None
-        asked = getattr(failure, "retry_after", None)
+        asked = _failure(state.outcome).retry_after
         if asked is not None:
-            return float(asked) + random.uniform(0, 0.25)  # noqa: S311
+            return asked + random.uniform(0, 0.25)  # noqa: S311
         return self._backoff.choose(state.attempt_number)
 
+    def _is_over(self, state: tenacity.RetryCallState, patience: float) -> bool:
+        next_start = (state.seconds_since_start or 0.0) + state.upcoming_sleep
+        # An attempt with hardly any time left would only hide why earlier ones failed.
+        is_late = next_start >= 0.9 * self._seconds
+        return is_late or (next_start > patience and not _failure(state.outcome).is_throttled)
 
-class _StopImpatiently(tenacity.stop.stop_base):
-    """Gives up if the next attempt would start after the given seconds, unless the last one was throttled."""
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-
-    def __call__(self, retry_state: tenacity.RetryCallState) -> bool:
-        failure = retry_state.outcome.exception() if retry_state.outcome else None
-        elapsed = retry_state.seconds_since_start or 0.0
-        is_over = elapsed + retry_state.upcoming_sleep > self._seconds
-        return is_over and not getattr(failure, "is_throttled", False)
+def _failure(outcome: tenacity.Future | None) -> TransientError:
+    failure = outcome.exception() if outcome else None
+    assert isinstance(failure, TransientError)  # noqa: S101 - others are not retried
+    return failure
 
 
 def _report(state: tenacity.RetryCallState, what: str) -> None:
-    failure = state.outcome.exception() if state.outcome else None
+    failure = _failure(state.outcome)
     logger.warning("%s: %s; trying again in %.1f s", what, failure, state.upcoming_sleep)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import datetime as dt
 import operator
-import re
 from typing import Annotated, Any
 
 import msgspec
@@ -28,8 +27,6 @@ _TYPES: dict[FieldKind, Any] = {
     FieldKind.BOOLEAN: bool,
     FieldKind.INSTANT: dt.datetime,
 }
-# Escapes of characters that no database stores, or that msgspec lets pass.
-_SUSPECT = re.compile(rb"\\u0000|\\u[dD][89a-fA-F]")
 
 
 def _members(parent: str | None) -> dict[str, Any]:
@@ -79,12 +76,6 @@ _IN_EITHER = tuple(_IN_RECORD.keys() & _IN_DATA.keys())
 _INSTANTS = tuple(CONTENT.index(field.name) for field in API_FIELDS if field.kind is FieldKind.INSTANT)
 # Other objects than `task_data`: records that have one are left to the lenient decoder.
 _NO_OBJECTS = (None,) * (len(CONTENT) - CONTENT.index("task_data") - 1)
-
-
-def is_suspect(text: bytes) -> bool:
-    """Return whether a text has escapes that only the lenient decoder may read."""
-    # To look for two bytes costs a tenth of a regular expression.
-    return b"\\u" in text and _SUSPECT.search(text) is not None
 
 
 def decode_strict(raw: bytes | msgspec.Raw) -> TaskPayload | None:

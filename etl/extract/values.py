@@ -26,32 +26,19 @@ _NUMERAL = re.compile(r"\s*[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?\s*", re.ASCII)
 _FIRST_YEAR, _LAST_YEAR = 1971, 9998
 
 
-def text(value: Any) -> str:  # noqa: ANN401
-    """Return a text."""
-    if not isinstance(value, str) or isinstance(value, NumberText):
-        raise TypeError(value)
-    return value
+def _is_a(kind: type[T]) -> Callable[[Any], T]:
+    def read(value: Any) -> T:  # noqa: ANN401
+        if not isinstance(value, kind) or isinstance(value, NumberText):
+            raise TypeError(value)
+        return value
+
+    return read
 
 
-def json_object(value: Any) -> dict[str, Any]:  # noqa: ANN401
-    """Return an object."""
-    if not isinstance(value, dict):
-        raise TypeError(value)
-    return value
-
-
-def json_array(value: Any) -> list[Any]:  # noqa: ANN401
-    """Return an array."""
-    if not isinstance(value, list):
-        raise TypeError(value)
-    return value
-
-
-def flag(value: Any) -> bool:  # noqa: ANN401
-    """Return true or false."""
-    if not isinstance(value, bool):
-        raise TypeError(value)
-    return value
+text = _is_a(str)
+flag = _is_a(bool)
+json_object: Callable[[Any], dict[str, Any]] = _is_a(dict)
+json_array: Callable[[Any], list[Any]] = _is_a(list)
 
 
 def number(value: Any) -> float:  # noqa: ANN401

@@ -7,7 +7,8 @@ import logging
 from typing import TYPE_CHECKING
 
 from etl.errors import RequestRefused
-from etl.extract.complete_scan import CompleteScan
+from etl.extract.complete_scan import complete_scan
+from etl.extract.page_size import PageSizes
 from etl.extract.paginator import Paginator
 from etl.load.stored_tasks import read_state
 from etl.load.upsert import are_stored
@@ -67,7 +68,8 @@ class ListReader:
         report: Callable[[Page], None],
     ) -> None:
         self._connection, self._source, self._loader = connection, source, loader
-        self._page_size, self._granted, self._report = page_size, granted, report
+        self._sizes, self._report = PageSizes(page_size, granted), report
+        self._saved = {"granted_page_size": granted}
 
     def read_window(self, window: Window, filters: Mapping[str, str]) -> WindowResult:
         """Load the lists of a window, narrowed by the run's own filters."""
@@ -84,11 +86,10 @@ class ListReader:
 
     def read_list(self, filters: Mapping[str, str], created_after: dt.datetime | None = None) -> bool:
         """Read one complete list; return False if it contains a task created before `created_after`."""
-        scan = CompleteScan(self._source, filters, page_size=self._page_size, granted=self._granted)
         is_within = True
-        for page in scan:
+        for page in complete_scan(self._source, filters, self._sizes):
             is_within &= self._add(page, created_after if is_within else None)
-        self._learn(scan)
+        self._save_sizes()
         return is_within
 
     def read_in_flight(self) -> list[str]:
@@ -138,8 +139,7 @@ class ListReader:
         tasks does not count as one of the two.
         """
         quiet = 0
-        pages = Paginator(self._source, {}, page_size=self._page_size, granted=self._granted, is_by_id=False)
-        for page in pages:
+        for page in Paginator(self._source, {}, self._sizes, is_by_id=False):
             if not self._is_quiet(page, start):
                 quiet = 0
             elif any(task.started_at is not None for task in page.tasks):
@@ -147,7 +147,7 @@ class ListReader:
             self._add(page)
             if quiet == QUIET_PAGES:
                 break
-        self._learn(pages)
+        self._save_sizes()
 
     def _is_quiet(self, page: Page, start: dt.datetime) -> bool:
         """Return whether all tasks of a page are known, terminal, unchanged and not newer than `start`."""
@@ -177,13 +177,12 @@ class ListReader:
         self._report(page)
         return is_within
 
-    def _learn(self, pages: CompleteScan | Paginator) -> None:
-        """Remember the page size that the server granted, and the largest one if it refused a larger one."""
-        learnt = {}
-        if pages.granted != self._granted:
-            self._granted = learnt["granted_page_size"] = pages.granted
-        if pages.max_page_size is not None:
-            self._page_size = learnt["max_page_size"] = pages.max_page_size
-        if learnt and not self._loader.dry_run:
+    def _save_sizes(self) -> None:
+        """Store what this run has learnt about page sizes."""
+        learnt = {"granted_page_size": self._sizes.granted}
+        if self._sizes.accepted is not None:
+            learnt["max_page_size"] = self._sizes.accepted
+        if learnt != self._saved and not self._loader.dry_run:
+            self._saved = learnt
             with self._connection.begin():
                 save_values(self._connection, **learnt)

@@ -14,7 +14,8 @@ from etl.emulator import Behaviour, World
 from etl.emulator.render import dump, make_record
 from etl.errors import RecordError
 from etl.extract.lenient import decode_leniently
-from etl.extract.strict import decode_strict, is_suspect
+from etl.extract.lenient_json import is_suspect
+from etl.extract.strict import decode_strict
 from etl.models import API_FIELDS, FieldKind
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from etl.errors import NotFound, PageLoop, RequestRefused, SourceError, Unreachable
-from etl.extract.complete_scan import CompleteScan
+from etl.extract.complete_scan import complete_scan
 from etl.extract.page_request import overlapping_request
+from etl.extract.page_size import PageSizes
 from etl.extract.paginator import Paginator
 from etl.extract.payload import Page, TaskPayload, UnusableRecord, task_payload
 
@@ -61,8 +62,8 @@ class MovingList:
         )
 
 
-def walk(source: MovingList, page_size: int = 1000, **options) -> list[int]:
-    pages = Paginator(source, {}, page_size=page_size, **options)
+def walk(source: MovingList, page_size: int = 1000, granted: int | None = None, **options) -> list[int]:
+    pages = Paginator(source, {}, PageSizes(page_size, granted), **options)
     return [int(record.task_id) for page in pages for record in page.records]
 
 
@@ -146,7 +147,7 @@ def test_identical_records_do_not_join_pages():
         return Page(records=shown, count=len(records), has_next=page * limit < len(records))
 
     source.fetch_page = fetch
-    pages = Paginator(source, {}, page_size=3, proves_end=True)
+    pages = Paginator(source, {}, PageSizes(3), proves_end=True)
     seen = {record.task_id for page in pages for record in page.records if isinstance(record, TaskPayload)}
     assert seen >= {f"{number:06d}" for number in range(2, 8)}
 
@@ -168,9 +169,10 @@ def test_a_page_size_that_is_refused_at_any_page_is_halved_until_it_is_granted(
     source.refuses = lambda request: falling[min(request // 7, len(falling) - 1)]
     if is_failure:
         source.refusal = Unreachable("HTTP 500")
-    pages = Paginator(source, {}, page_size=page_size, proves_end=True)
+    sizes = PageSizes(page_size)
+    pages = Paginator(source, {}, sizes, proves_end=True)
     assert {int(task.task_id) for page in pages for task in page.tasks} == set(range(count))
-    assert pages.max_page_size is None or pages.max_page_size <= max(limits)
+    assert sizes.accepted is None or sizes.accepted <= max(limits)
 
 
 @given(
@@ -187,7 +189,7 @@ def test_pages_of_the_servers_own_size_are_read_completely(
     source = MovingList(list(range(count)), cap=1000)
     source.own_size, source.concurrency = own_size, concurrency
     source.counts, source.names_next, source.is_404_past_the_end = COUNTS[counts], *ends
-    scan = CompleteScan(source, {}, page_size=page_size)
+    scan = complete_scan(source, {}, PageSizes(page_size))
     assert {int(task.task_id) for page in scan for task in page.tasks} == set(range(count))
 
 
@@ -237,7 +239,7 @@ def test_an_unordered_list_is_read_from_the_top_after_the_last_slice_moved_there
 
     source = MovingList(ids, 10, start_some)
     source.ids, source.is_sorted = ids, False
-    pages = CompleteScan(source, {}, page_size=10)
+    pages = complete_scan(source, {}, PageSizes(10))
     assert {int(record.task_id) for page in pages for record in page.records} == set(range(200))
     assert source.requests < 5 * 30
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from etl.errors import NotFound
-from etl.extract.complete_scan import CompleteScan
+from etl.extract.complete_scan import complete_scan
+from etl.extract.page_size import PageSizes
 from etl.extract.payload import Page, task_payload
 
 GRANTED = 9
@@ -37,5 +38,5 @@ class BlinkingList:
 )
 def test_no_task_is_missed_at_the_end_of_a_list_that_changes_and_changes_back(tasks, gone_during):
     source = BlinkingList(tasks, gone_during)
-    seen = {record.task_id for page in CompleteScan(source, {}, page_size=1000) for record in page.tasks}
+    seen = {record.task_id for page in complete_scan(source, {}, PageSizes(1000)) for record in page.tasks}
     assert set(source.task_ids[1:]) <= seen
