@@ -10,12 +10,15 @@ from support.absent import give_up
 from support.commands import Command, Sandboxed
 from support.processes import Nursery, environment_for
 from support.sandbox import Sandbox, missing, shared_folder
+from support.scenes import Scene
 from support.worlds import a_world
 
 from etl.emulator import Behaviour, serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from support.databases import PostgresDatabases, SqliteDatabases
 
     from etl.emulator import Emulator
 
@@ -71,6 +74,40 @@ def command(nursery: Nursery, emulator: Emulator, database_url: str) -> Command:
 def sqlite_command(nursery: Nursery, emulator: Emulator, tmp_path: object) -> Command:
     """Return the command with a database on SQLite that is not there yet, in an empty folder."""
     return Command(nursery, environment_for(emulator, f"sqlite:///{tmp_path}/tasks.db"))
+
+
+@pytest.fixture
+def scene(nursery: Nursery, emulator: Emulator, database_url: str) -> Iterator[Scene]:
+    """Yield commands that can be halted, with an empty database, first on SQLite, then on Postgres."""
+    yield Scene(nursery, emulator, database_url)
+    nursery.clear()
+
+
+@pytest.fixture
+def sqlite_scene(nursery: Nursery, emulator: Emulator, sqlite_databases: SqliteDatabases) -> Iterator[Scene]:
+    """Yield the like on SQLite alone."""
+    with sqlite_databases.empty() as url:
+        yield Scene(nursery, emulator, url)
+        nursery.clear()
+
+
+@pytest.fixture
+def postgres_scene(
+    nursery: Nursery, emulator: Emulator, postgres_databases: PostgresDatabases
+) -> Iterator[Scene]:
+    """Yield the like on Postgres alone, with a database at head."""
+    with postgres_databases.migrated() as url:
+        yield Scene(nursery, emulator, url)
+        nursery.clear()
+
+
+@pytest.fixture(scope="module")
+def jupyter_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pytest.MonkeyPatch]:
+    """Keep Jupyter and IPython from using the home folder; what is set besides is undone afterwards."""
+    with pytest.MonkeyPatch.context() as patch:
+        for variable in ("JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "IPYTHONDIR"):
+            patch.setenv(variable, str(tmp_path_factory.mktemp(variable.lower())))
+        yield patch
 
 
 # What these are about is the same on both databases, and what differs between them is tried elsewhere.

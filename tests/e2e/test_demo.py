@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import sqlite3
 
 import pytest
 from click.testing import CliRunner
-from support.worlds import a_world, settings_for
+from support.stored import as_instant
+from support.worlds import a_world, query, settings_for
 
 from etl.cli import cli
 from etl.cli.demo import CLIENT_ID, SYNCS
@@ -28,3 +30,14 @@ def test_a_copy_that_is_not_of_a_demo_is_not_deleted(tmp_path, client_id, syncs)
     with sqlite3.connect(file) as connection:
         assert connection.execute("SELECT count(*) FROM tasks").fetchone() == (20,)
     connection.close()
+
+
+def test_the_demo_and_its_report_end_at_the_present(tmp_path):
+    """Nothing in them is in the future."""
+    file, began = tmp_path / "demo.db", dt.datetime.now(dt.UTC)
+    assert CliRunner().invoke(cli, ["demo", "-o", str(file)]).exit_code == 0
+    newest = query(
+        f"sqlite:///{file}", "SELECT max(coalesce(completed_at, started_at, created_before)) FROM tasks"
+    )[0][0]
+    assert began - dt.timedelta(hours=1) <= as_instant(newest) <= dt.datetime.now(dt.UTC)
+    assert "<!DOCTYPE html>" in (tmp_path / "demo_report.html").read_text("utf-8")

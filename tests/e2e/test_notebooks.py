@@ -1,4 +1,4 @@
-"""The notebooks: committed without outputs, and run on a copy, with their figures compared with SQL."""
+"""The notebooks on a copy: their figures compared with SQL."""
 
 from __future__ import annotations
 
@@ -6,108 +6,17 @@ import datetime as dt
 import itertools
 import json
 import re
-import subprocess
-import sys
-import tomllib
 from collections import Counter, defaultdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import nbformat
 import numpy as np
 import pytest
-import sqlalchemy as sa
-from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
-from jupyter_client.manager import AsyncKernelManager
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
-from support.stored import NOON, as_instant, store_history, store_task
+from support.notebooks import FOLDER, NOTEBOOKS, Executed, execute
+from support.stored import as_instant
 from support.worlds import query, sync_while_it_changes
-
-from benchmarks.year import fill_year
-from etl.database import open_engine
-from etl.models import RUNS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from nbformat import NotebookNode
-
-FOLDER = Path(__file__).parents[2] / "notebooks"
-NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-
-# Run before and after a notebook, in its kernel: keep every figure, and tell what is drawn in it.
-KEEP_FIGURES = """
-import matplotlib.pyplot
-def _keep(make, kept):
-    def figure(*arguments, **options):
-        kept.append(make(*arguments, **options))
-        return kept[-1]
-    return figure
-_figures = []
-matplotlib.pyplot.figure = _keep(matplotlib.pyplot.figure, _figures)
-"""
-TELL_FIGURES = """
-import json
-def _tell(ax):
-    return {
-        "title": ax.get_title(), "x": ax.get_xlabel(), "y": ax.get_ylabel(),
-        "bars": {bars.get_label(): [float(value) for value in bars.datavalues] for bars in ax.containers},
-        "lines": {line.get_label(): [[*line.get_xdata()], [*line.get_ydata()]] for line in ax.lines},
-    }
-print(json.dumps([_tell(ax) for figure in _figures for ax in figure.axes], default=str))
-"""
-
-
-class Executed:
-    """The output of a notebook: text, tables and plots."""
-
-    def __init__(self, path: Path, database_url: str, outputs: list[NotebookNode], drawn: str) -> None:
-        self.path, self.database_url, self.outputs = path, database_url, outputs
-        self.text = "".join(each.text for each in outputs if each.get("name") == "stdout")
-        self.axes: list[dict[str, Any]] = json.loads(drawn)
-
-    def drawn(self, title: str) -> dict[str, Any]:
-        """Return the plot whose title begins with this text."""
-        (ax,) = [ax for ax in self.axes if ax["title"].startswith(title)]
-        return ax
-
-
-def execute(path: Path, database_url: str, folder: Path = FOLDER, *, keep_figures: bool = True) -> Executed:
-    """Run a notebook; raises CellExecutionError for a cell that fails."""
-    notebook = nbformat.read(path, as_version=4)
-    if keep_figures:
-        notebook.cells.insert(0, nbformat.v4.new_code_cell(KEEP_FIGURES))
-    notebook.cells.append(nbformat.v4.new_code_cell(TELL_FIGURES if keep_figures else "print([])"))
-    run_cells(notebook, folder)
-    *cells, last = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    outputs = [output for cell in cells for output in cell.outputs]
-    # What a cell prints may come in several pieces.
-    return Executed(path, database_url, outputs, "".join(piece.text for piece in last.outputs))
-
-
-class ThisPython(KernelSpecManager):
-    """Knows this very Python, and not the one that happens to be registered by the name in a notebook."""
-
-    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
-        command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-        return KernelSpec(argv=command, language="python", display_name=kernel_name)
-
-
-def run_cells(notebook: NotebookNode, folder: Path) -> None:
-    kernel = AsyncKernelManager(kernel_spec_manager=ThisPython())
-    client = NotebookClient(notebook, km=kernel, timeout=60, resources={"metadata": {"path": str(folder)}})
-    # Without this it leaves the sockets of a kernel that it was given to the garbage collector.
-    client.execute(cleanup_kc=True)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def environment(tmp_path_factory) -> Iterator[pytest.MonkeyPatch]:
-    """Keep Jupyter and IPython from using the home folder."""
-    with pytest.MonkeyPatch.context() as patch:
-        for variable in ("JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "IPYTHONDIR"):
-            patch.setenv(variable, str(tmp_path_factory.mktemp(variable.lower())))
-        yield patch
 
 
 @pytest.fixture(scope="module", params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
@@ -119,9 +28,9 @@ def synced_url(request) -> Iterator[str]:
 
 
 @pytest.fixture
-def run(synced_url, environment) -> Callable[[str], Executed]:
+def run(synced_url, jupyter_environment) -> Callable[[str], Executed]:
     """Run the notebook of this name, and check what applies to every notebook."""
-    environment.setenv("GCORE_ETL_DATABASE_URL", synced_url)
+    jupyter_environment.setenv("GCORE_ETL_DATABASE_URL", synced_url)
 
     def run(name: str) -> Executed:
         executed = execute(FOLDER / f"{name}.ipynb", synced_url)
@@ -136,26 +45,6 @@ def run(synced_url, environment) -> Callable[[str], Executed]:
         return executed
 
     return run
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_is_committed_without_outputs(path):
-    notebook = nbformat.read(path, as_version=4)
-    nbformat.validate(notebook)
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert [cell.outputs for cell in code] == [[]] * len(code)
-    assert {cell.execution_count for cell in code} == {None}
-    subprocess.run([sys.executable, "-m", "nbstripout", "--verify", path], check=True)
-    text = path.read_text(encoding="utf-8")
-    assert not re.search(r"/(home|root|work|tmp|Users|srv)/|[A-Z]:\\\\", text)
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_reads_frames_and_no_database(path):
-    cells = nbformat.read(path, as_version=4).cells
-    first, *others = [cell.source for cell in cells if cell.cell_type == "code"]
-    assert first == "from etl import frames"
-    assert not re.search(r"\b(etl|sqlalchemy|sqlite3|psycopg|read_sql)\b", "\n".join(others))
 
 
 def test_each_notebook_has_its_test():
@@ -547,7 +436,7 @@ def check_lower_bound(cost):
     assert f"at least {sum(months.values()):,.1f} minutes long." in cost.text
 
 
-def test_a_bill_comes_from_the_lengths_of_the_videos(synced_url, environment, tmp_path):
+def test_a_bill_comes_from_the_lengths_of_the_videos(synced_url, jupyter_environment, tmp_path):
     rows = query(
         synced_url, "SELECT task_id, completed_at FROM tasks WHERE status = 'SUCCESS' ORDER BY task_id"
     )
@@ -555,7 +444,7 @@ def test_a_bill_comes_from_the_lengths_of_the_videos(synced_url, environment, tm
     ((failed,), *_) = query(synced_url, "SELECT task_id FROM tasks WHERE status = 'FAILURE'")
     lines = [f"{task_id},{seconds}" for task_id, seconds in {**lengths, failed: 1e6}.items()]
     (tmp_path / "video_lengths.csv").write_text("\n".join(["task_id,video_seconds", *lines]))
-    environment.setenv("GCORE_ETL_DATABASE_URL", synced_url)
+    jupyter_environment.setenv("GCORE_ETL_DATABASE_URL", synced_url)
     executed = execute(FOLDER / "06_cost.ipynb", synced_url, tmp_path)
     assert f"is known for 20 of {len(rows):,} succeeded tasks." in executed.text
     costs: dict[str, float] = defaultdict(float)
@@ -565,97 +454,3 @@ def test_a_bill_comes_from_the_lengths_of_the_videos(synced_url, environment, tm
         assert f"{month}: {cost:,.2f} EUR" in executed.text
     (bars,) = executed.drawn("Cost per month")["bars"].values()
     assert bars == pytest.approx([cost for _, cost in sorted(costs.items())])
-
-
-@pytest.mark.slow
-def test_the_queue_of_half_a_year_of_syncs_is_counted_quickly(sqlite_databases, environment):
-    """Comparing each sync with each status span would exceed the time limit of a cell."""
-    with sqlite_databases.migrated() as url:
-        fill_year(url, tasks=50_000, runs=50_000)
-        environment.setenv("GCORE_ETL_DATABASE_URL", url)
-        executed = execute(FOLDER / "01_throughput_and_queueing.ipynb", url)
-    assert len(executed.drawn("Tasks in flight at each sync")["lines"]) > 1
-
-
-def execute_all(folder: Path) -> Executed:
-    """Run all notebooks in one kernel, because starting seven takes long; names are reset between them."""
-    one = nbformat.v4.new_notebook()
-    for path in NOTEBOOKS:
-        one.cells += [*nbformat.read(path, as_version=4).cells, nbformat.v4.new_code_cell("%reset -f")]
-    for place, cell in enumerate(one.cells):
-        cell.id = str(place)
-    nbformat.write(one, folder / "all.ipynb")
-    executed = execute(folder / "all.ipynb", "", folder / "notebooks", keep_figures=False)
-    assert [each for each in executed.outputs if each.get("name") == "stderr"] == []
-    return executed
-
-
-def test_they_run_on_an_empty_copy(sqlite_databases, environment, tmp_path):
-    (tmp_path / "notebooks").mkdir()
-    with sqlite_databases.migrated() as url:
-        environment.setenv("GCORE_ETL_DATABASE_URL", url)
-        executed = execute_all(tmp_path)
-    for said in ("No sync has succeeded yet.", "There are no tasks yet.", "No task has finished yet."):
-        assert said in executed.text
-
-
-def test_they_find_the_demo_beside_their_folder_and_run_with_one_task(
-    sqlite_databases, environment, tmp_path
-):
-    (tmp_path / "notebooks").mkdir()
-    with sqlite_databases.migrated() as url:
-        engine = open_engine(url)
-        with engine.begin() as connection:
-            store_task(connection, "only", status="SUCCESS", started_at=NOON, created_before=NOON)
-            store_history(connection, "only", (0, "discovered", "SUCCESS"))
-            run = {"started_at": NOON, "finished_at": NOON, "watermark_after": NOON}
-            connection.execute(sa.insert(RUNS).values(mode="full", status="succeeded", **run))
-        engine.dispose()
-        Path(engine.url.database).rename(tmp_path / "gcore_demo.db")
-        environment.delenv("GCORE_ETL_DATABASE_URL", raising=False)
-        executed = execute_all(tmp_path)
-    assert "complete up to 2026-06-26 12:00:00." in executed.text
-    assert "It holds 1 tasks that are at the source" in executed.text
-    assert "0 of 1 finished tasks failed (0.0%), without revoked ones." in executed.text
-    assert "There are no results of content moderation yet." in executed.text
-    assert f"Reading the demo, whose tasks are made up: {tmp_path}/gcore_demo.db." in executed.text
-
-
-def test_they_find_the_users_copy_from_the_folder_they_are_in(sqlite_databases, environment, tmp_path):
-    """Jupyter starts each kernel in the folder of the notebook."""
-    (tmp_path / "notebooks").mkdir()
-    first = nbformat.read(NOTEBOOKS[0], as_version=4)
-    del first.cells[9:]
-    for name in ("gcore_demo.db", "gcore_tasks.db"):
-        with sqlite_databases.migrated() as url:
-            Path(open_engine(url).url.database).rename(tmp_path / name)
-    nbformat.write(first, tmp_path / "notebooks" / "first.ipynb")
-    for named in (None, "sqlite:///gcore_tasks.db", f"sqlite:///{tmp_path}/gcore_tasks.db"):
-        if named is None:
-            environment.delenv("GCORE_ETL_DATABASE_URL", raising=False)
-        else:
-            environment.setenv("GCORE_ETL_DATABASE_URL", named)
-        executed = execute(
-            tmp_path / "notebooks" / "first.ipynb", "", tmp_path / "notebooks", keep_figures=False
-        )
-        assert executed.text.startswith(f"Reading {tmp_path}/gcore_tasks.db.\n")
-        assert "No sync has succeeded yet." in executed.text
-
-
-def test_a_notebook_without_a_copy_says_what_to_do(environment, tmp_path):
-    first = nbformat.read(NOTEBOOKS[0], as_version=4)
-    del first.cells[4:]
-    nbformat.write(first, tmp_path / "first.ipynb")
-    environment.delenv("GCORE_ETL_DATABASE_URL", raising=False)
-    with pytest.raises(CellExecutionError, match="run gcore-etl sync, or for made-up tasks make demo"):
-        execute(tmp_path / "first.ipynb", "", tmp_path, keep_figures=False)
-
-
-def test_the_notebooks_extra_includes_jupyter():
-    ended = subprocess.run(
-        [sys.executable, "-m", "jupyter", "lab", "--version"], capture_output=True, check=False
-    )
-    assert ended.returncode == 0, ended.stderr
-    extras = tomllib.loads((FOLDER.parent / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    assert any(each.startswith("jupyterlab") for each in extras["notebooks"])
-    assert "jupyter lab notebooks" in (FOLDER.parent / "README.md").read_text(encoding="utf-8")

@@ -2,40 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
 import html
 import json
 import os
-import re
 import signal
-import socket
 import subprocess
 import sys
-import threading
 from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote
 
 import pytest
-import sqlalchemy as sa
-from support.commands import Command
 from support.conditions import CONDITIONS, meet
 from support.grids import one_in
-from support.processes import Ended, environment_for, wait_until
+from support.processes import wait_until
+from support.secrets import KEY, PASSWORD, check_clean, check_database, check_ended, talking
 from support.worlds import a_world
 
-from etl.database import reading
 from etl.emulator import Behaviour, Fault, serve
-from etl.errors import DatabaseError
-from etl.secret import MASK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    import socket
+    from collections.abc import Iterator
 
     from etl.emulator import Emulator
 
-KEY = "1234$Qx7fK2mZ9vLr4TbW$8nHs3YcJ6pDg1Re5Ua0"
-PASSWORD = "Zk9wQ$x%4tR@7/mX2?vB#6nJ[8pL"
-SHORTEST = 6
+
 # Whoever sets these wants to see more. None of them may show more than they should.
 DEBUG = {
     "HTTPX_LOG_LEVEL": "trace",
@@ -47,31 +38,6 @@ DEBUG = {
     "PYTHONFAULTHANDLER": "1",
     "DEBUG": "*",
 }
-
-
-def pieces(secret: str) -> set[str]:
-    return {secret[start : start + SHORTEST].lower() for start in range(len(secret) - SHORTEST + 1)}
-
-
-def check_clean(text: str, *secrets: str) -> None:
-    """Check that no piece of a secret is in a text, as it is or as it is written in a URL."""
-    for shown in (text.lower(), unquote(text).lower()):
-        found = {piece for secret in secrets for piece in pieces(secret) if piece in shown}
-        assert found == set(), [line for line in shown.splitlines() if any(piece in line for piece in found)]
-
-
-def check_database(database_url: str, *secrets: str) -> None:
-    """Check every column of every row of every table."""
-    with reading(database_url, any_schema=True) as connection:
-        tables = sa.inspect(connection).get_table_names()
-        rows = [row for table in tables for row in connection.execute(sa.text(f"SELECT * FROM {table}"))]
-    assert rows
-    check_clean(repr(rows), *secrets)
-
-
-def check_ended(ended: Ended, *secrets: str) -> None:
-    check_clean(ended.out, *secrets)
-    check_clean(ended.err, *secrets)
 
 
 @pytest.fixture
@@ -140,7 +106,9 @@ FORMS = (
     KEY, quote(KEY, safe=""), quote(quote(KEY, safe=""), safe=""), html.escape(KEY).replace("$", "&#36;"),
     KEY.upper(), KEY[5:25], f"APIKey {KEY}", f"{KEY[:20]} {KEY[20:]}",
 )  # fmt: skip
+
 QUOTED = " ".join(FORMS)
+
 PAGE = f"<html><title>{QUOTED}</title><!-- {QUOTED} --></html>"
 
 
@@ -175,25 +143,6 @@ TALKATIVE = {
     "senseless coding": answer(200, PAGE, "Content-Encoding: gzip"),
     "no HTTP": f"220 {KEY}\r\n".encode(),
 }
-
-
-@contextlib.contextmanager
-def talking(converse: Callable[[socket.socket], None]) -> Iterator[int]:
-    """Serve one conversation after the other on a free port."""
-
-    def serve_all() -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                peer, _ = listener.accept()
-                with peer, contextlib.suppress(OSError):
-                    converse(peer)
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=serve_all, daemon=True)
-        thread.start()
-        yield listener.getsockname()[1]
-        listener.shutdown(socket.SHUT_RDWR)
-        thread.join()
 
 
 @one_in(2, "words", TALKATIVE)
@@ -277,175 +226,6 @@ def test_a_process_that_is_aborted_shows_where_it_was_and_no_secret(sqlite_comma
     check_clean(out + err, KEY)
 
 
-# Who forgets to quote one of these in the URL is told so, or it works: it is not repeated in either case.
-RAW_PASSWORDS = {
-    name: f"Zk9wQx4tR{name}7mX2vB6nJ8pL"
-    for name in ("@", "/", "?", "#", "[", "%", ":", "&", "$", " ", "%zz", "\\")
-}
-
-
-@one_in(2, "name, write", RAW_PASSWORDS, [quote, str])
-def test_a_password_is_not_shown_when_the_server_is_down(sqlite_command, name, write):
-    password = RAW_PASSWORDS[name]
-    written = quote(password, safe="") if write is quote else password
-    for words, url in {
-        "sync --json -vv": f"postgresql://user:{written}@127.0.0.1:1/tasks",
-        "doctor -vv": f"postgresql://user:{written}@127.0.0.1:1/tasks",
-        "status -vv": f"postgresql://127.0.0.1:1/tasks?user=u&password={written}",
-    }.items():
-        ended = sqlite_command(*words.split(), GCORE_ETL_DATABASE_URL=url)
-        assert ended.code in {3, 4}
-        check_ended(ended, password)
-
-
-def refuse_login(peer: socket.socket) -> None:
-    """Speak as a Postgres server does that wants a password, and refuses this one, repeating it."""
-    while int.from_bytes(peer.recv(4)) == 8:  # the length of a wish for encryption
-        peer.recv(4)
-        peer.sendall(b"N")
-    peer.recv(65536)
-    peer.sendall(b"R" + (8).to_bytes(4) + (3).to_bytes(4))
-    password = peer.recv(65536)[5:].rstrip(b"\0").decode()
-    fields = f'SFATAL\0VFATAL\0C28P01\0Mpassword authentication failed for user "u": {password}\0\0'.encode()
-    peer.sendall(b"E" + (len(fields) + 4).to_bytes(4) + fields)
-
-
-def test_a_password_is_not_shown_when_it_is_wrong(sqlite_command):
-    with talking(refuse_login) as port:
-        url = f"postgresql://u:{quote(PASSWORD, safe='')}@127.0.0.1:{port}/tasks?gssencmode=disable"
-        for words in ("sync", "sync --json -vv", "doctor", "status -v", "db upgrade -vv", "runs"):
-            ended = sqlite_command(*words.split(), GCORE_ETL_DATABASE_URL=url)
-            assert ended.code == 4
-            assert "authentication failed" in ended.out + ended.err
-            check_ended(ended, PASSWORD)
-
-
-def test_a_password_is_not_shown_when_the_database_is_wrong(nursery, emulator, postgres_databases):
-    with postgres_databases.empty() as url:
-        parts = urlsplit(url)
-        wrong = parts._replace(
-            netloc=f"{parts.username}:{quote(PASSWORD, safe='')}@{parts.netloc.rpartition('@')[2]}",
-            path="/there_is_none",
-        ).geturl()
-        command = Command(nursery, environment_for(emulator, wrong))
-        for words in (
-            "sync",
-            "sync --json -vv",
-            "doctor",
-            "status -v",
-            "db upgrade -vv",
-            "watch --every 0.1s",
-        ):
-            if words.startswith("watch"):
-                continue
-            ended = command(*words.split())
-            assert ended.code == 4
-            assert "there_is_none" in ended.out + ended.err
-            check_ended(ended, PASSWORD, KEY)
-
-
-def test_the_advice_does_not_depend_on_the_password(nursery, emulator, postgres_databases):
-    """What the server says is looked up before it is cleaned, and a password may be a word of it."""
-    with postgres_databases.empty() as url:
-        host = urlsplit(url).netloc.rpartition("@")[2]
-        wrong = urlsplit(url)._replace(netloc=f"postgres:database@{host}", path="/nosuch").geturl()
-        for address, advice in {
-            wrong: "create it, or name another in the database URL",
-            "postgresql://u:refused@127.0.0.1:1/d": "check that the server is running and can be reached",
-        }.items():
-            ended = Command(nursery, environment_for(emulator, address))("status")
-            assert ended.code == 4
-            assert MASK in ended.err
-            assert ended.err.endswith(f": {advice}\n")
-
-
-# Passwords that people have, and words of the very messages in which they must not show.
-WORDS = (
-    "postgres", "gcore", "etl", "e", "a", ":", "sync", "database", "install", "gcore-ai-tasks-etl",
-    "pip install", "GCORE_API_KEY", "gcore-etl db upgrade", "user:password@host", "sqlite:///gcore_tasks.db",
-)  # fmt: skip
-
-
-# What the others say depends on how fast the machine is, or the password is in the address itself.
-SAID_ALIKE = [name for name in CONDITIONS if name not in {"Postgres down", "no API there", "unreachable"}]
-
-
-@one_in(11, "word, condition", WORDS, SAID_ALIKE)
-def test_our_own_words_stay_whole_whatever_a_password_is(sqlite_command, emulator, word, condition):
-    environment = meet(sqlite_command, emulator, condition)
-    for words in ("sync", "doctor"):
-        plain = sqlite_command(words, **environment)
-        ended = sqlite_command(words, **environment, PGPASSWORD=word)
-        assert without_numbers(ended.err) == without_numbers(plain.err)
-        assert without_numbers(ended.out) == without_numbers(plain.out)
-
-
-@one_in(
-    3,
-    "word, condition",
-    ["gcore", "etl", "e", "GCORE_API_KEY", "check", "sync"],
-    ["no database", "newer schema", "memory", "no base URL"],
-)
-def test_our_own_words_stay_whole_whatever_the_key_is(sqlite_command, emulator, word, condition):
-    environment = meet(sqlite_command, emulator, condition)
-    plain = sqlite_command("sync", **environment)
-    emulator.api_key = word
-    ended = sqlite_command("sync", **environment, GCORE_API_KEY=word)
-    assert without_numbers(ended.err) == without_numbers(plain.err)
-
-
-def without_numbers(text: str) -> str:
-    """Leave out times, ports and seconds, which differ from run to run."""
-    return re.sub(r"[\d.]+", "0", text)
-
-
-@one_in(3, "word, words", ["postgres", "gcore", "etl", "e", "install"], ["sync", "status", "doctor"])
-def test_the_hint_about_a_missing_extra_stays_whole(sqlite_command, tmp_path, word, words):
-    """Without psycopg, as after `pip install .`; the official image's password is `postgres`."""
-    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['psycopg'] = None\n")
-    done = subprocess.run(
-        [sys.executable, "-m", "etl", *words.split(), "-d", f"postgresql://postgres:{word}@localhost/x"],
-        env={**os.environ, **sqlite_command.environment, "PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 3
-    assert "Postgres needs the psycopg package: pip install 'gcore-ai-tasks-etl[postgres]'" in (
-        done.stdout if words == "doctor" else done.stderr
-    )
-
-
-@pytest.mark.parametrize("password", ["postgres", "gcore", "etl", "e", "no", "cannot"])
-def test_a_password_that_is_a_word_is_masked_in_what_the_server_says_and_nowhere_else(
-    sqlite_command, password
-):
-    with talking(refuse_login) as port:
-        url = f"postgresql://u:{password}@127.0.0.1:{port}/tasks?gssencmode=disable"
-        ended = sqlite_command("sync", "--json", GCORE_ETL_DATABASE_URL=url)
-    (line,) = ended.complaints
-    assert line.startswith("Error: the database cannot be used: connection failed: ")
-    assert f'password authentication failed for user "u": {MASK}: check the user and the password in' in line
-    assert json.loads(ended.out)["error"] == line.removeprefix("Error: ")
-
-
-MISPLACED = (
-    "sync postgresql://u:{}@h/d", "postgresql://u:{}@h/d", "db postgresql://u:{}@h/d",
-    "runs --limit postgresql://u:{}@h/d", "schema postgresql://u:{}@h/d", "sync --since postgresql://u:{}@h/d",
-    "export postgresql://u:{}@h/d", "db upgrade postgresql://u:{}@h/d", "report -o postgresql://u:{}@h/d",
-)  # fmt: skip
-
-
-@pytest.mark.parametrize("words", MISPLACED)
-def test_a_database_url_where_none_belongs_is_repeated_without_its_password(sqlite_command, words):
-    sqlite_command("db", "upgrade")
-    password = quote(PASSWORD, safe="")
-    ended = sqlite_command(*words.format(password).split(), "-vv")
-    assert ended.code in {1, 2}
-    check_ended(ended, PASSWORD)
-    assert MASK in ended.err
-
-
 @pytest.mark.parametrize("variable", ["GCORE_ETL_PAGE_SIZE", "GCORE_ETL_LOOKBACK", "GCORE_ETL_DATE_FILTER"])
 def test_a_key_in_the_wrong_variable_is_not_repeated(sqlite_command, variable):
     ended = sqlite_command("sync", "--json", **{variable: KEY})
@@ -458,20 +238,3 @@ def test_a_key_as_an_argument_is_not_repeated(sqlite_command, words):
     ended = sqlite_command(*words.replace("KEY", KEY).split(), "-vv")
     assert ended.code == 2
     check_ended(ended, KEY)
-
-
-@pytest.mark.parametrize("name", ["HTTP_PROXY", "ALL_PROXY"])
-@pytest.mark.parametrize("written", ["http://u:{}@127.0.0.1:1", "http://u:{}@[::1", "u:{}@127.0.0.1:1"])
-def test_the_password_of_a_proxy_is_not_shown(sqlite_command, name, written):
-    environment = {name: written.format(quote(PASSWORD, safe="")), "GCORE_ETL_RETRY_FOR": "0.1s"}
-    for words in ("sync --json -vv", "doctor -vv"):
-        check_ended(sqlite_command(*words.split(), **environment), PASSWORD)
-
-
-def test_who_uses_it_from_python_gets_no_password_in_an_error():
-    with talking(refuse_login) as port:
-        url = f"postgresql://u:{quote(PASSWORD, safe='')}@127.0.0.1:{port}/tasks?gssencmode=disable"
-        with pytest.raises(DatabaseError) as caught, reading(url):
-            pass
-    assert f'failed for user "u": {MASK}: check the user' in str(caught.value)
-    check_clean(str(caught.value), PASSWORD)

@@ -288,7 +288,7 @@ MECHANISMS: Final = (
         name="a batch and its counters are one transaction",
         seams=("etl.sync.batch:save_counters",),
         off=commits_first,
-        tests=("e2e/test_kill.py", "e2e/test_crash.py"),
+        tests=("e2e/test_kill.py", "e2e/test_signals.py"),
     ),
     Mechanism(
         promise="P5",
@@ -358,7 +358,7 @@ MECHANISMS: Final = (
         name="texts are cleaned",
         seams=("etl.secret:Secret.redact",),
         off=masks_nothing,
-        tests=("e2e/test_secrets.py",),
+        tests=("e2e/test_secrets.py::test_a_server_that_repeats_the_key_is_not_repeated",),
     ),
     Mechanism(
         promise="P11",
@@ -393,7 +393,7 @@ MECHANISMS: Final = (
         name="a clock that contradicts a task dates nothing",
         seams=("etl.sync.clock:SourceClock.distrust",),
         off=always(None),
-        tests=("integration/test_doubt.py",),
+        tests=("integration/test_doubt.py::test_bounds_on_the_creation_time_hold_though_clocks_disagree",),
     ),
     Mechanism(
         promise="P15",
