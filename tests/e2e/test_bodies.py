@@ -62,7 +62,9 @@ HONEST = {
     ["sqlite", "postgres"],
     indirect=["databases"],
 )
-def test_large_results_are_stored_one_at_a_time(megabytes: int, most: int, kind: str, databases: Databases):
+def test_memory_is_bounded_while_storing_large_results(
+    megabytes: int, most: int, kind: str, databases: Databases
+):
     """Five of ten megabytes, all at once and as values, would take 440 to 570 MB."""
     size = megabytes * MEGABYTE
     result = json.dumps(HONEST[kind](size)).encode()
@@ -87,7 +89,7 @@ OF_VALUES = packed(b'{"task_id":"x","result":[0', b",[]" * 1_000_000, 20, b"]}")
 ANNOUNCED = Body(b'{"task_id":', length=10**11)
 
 
-def test_a_result_that_is_too_large_costs_a_line_and_the_next_one_is_fetched(database_url: str):
+def test_oversized_results_are_skipped_with_warning(database_url: str):
     bombs = [OF_SPACES] * 4 + [OF_VALUES, ANNOUNCED]
     details = {
         0: SMALL,
@@ -121,7 +123,7 @@ PAGES = {
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_that_is_too_large_ends_the_sync_with_a_line(page: str, sqlite_databases: Databases):
+def test_oversized_page_fails_sync_with_one_line(page: str, sqlite_databases: Databases):
     body, words = PAGES[page]
     with sqlite_databases.empty() as url, serve_bodies({0: SMALL}, body) as server:
         environment = {"GCORE_API_KEY": "1$a", "GCORE_BASE_URL": server, "GCORE_ETL_DATABASE_URL": url}

@@ -14,7 +14,7 @@ def synced(command):
     return command
 
 
-def test_rows_go_to_the_standard_output(synced):
+def test_export_writes_ndjson_to_stdout_by_default(synced):
     ended = synced("export", "tasks")
     assert (ended.code, ended.err) == (0, "")
     rows = [json.loads(line) for line in ended.out.splitlines()]
@@ -24,14 +24,14 @@ def test_rows_go_to_the_standard_output(synced):
     assert isinstance(rows[0]["task_data"], dict)
 
 
-def test_a_dash_is_the_standard_output(synced):
+def test_dash_means_stdout(synced):
     ended = synced("export", "tasks", "-o", "-", "--format", "csv")
     assert (ended.code, ended.err) == (0, "")
     assert len(ended.out.splitlines()) == 31
 
 
 @pytest.mark.parametrize("kind", ["ndjson", "csv", "parquet"])
-def test_a_reader_that_leaves_early_is_no_error(synced, kind):
+def test_closed_pipe_is_not_an_error(synced, kind):
     process = synced.start("export", "subtitles", "--format", kind)
     assert process.stdout is not None
     os.read(process.stdout.fileno(), 1)
@@ -42,14 +42,14 @@ def test_a_reader_that_leaves_early_is_no_error(synced, kind):
     process.stderr.close()
 
 
-def test_a_file_is_written_and_counted(synced, tmp_path):
+def test_export_to_file_reports_row_count(synced, tmp_path):
     ended = synced("export", "tasks", "-o", str(tmp_path / "tasks.csv"), "--status", "SUCCESS")
     assert ended.code == 0
     lines = (tmp_path / "tasks.csv").read_text().splitlines()
     assert ended.err == f"{len(lines) - 1} rows written to {tmp_path}/tasks.csv\n"
 
 
-def test_csv_is_exact_and_for_excel_only_if_asked(synced, tmp_path):
+def test_excel_option_adds_bom_and_separator(synced, tmp_path):
     exact, excel = tmp_path / "exact.csv", tmp_path / "excel.csv"
     assert synced("export", "tasks", "-o", str(exact)).code == 0
     before = exact.read_bytes()
@@ -68,7 +68,7 @@ def test_csv_is_exact_and_for_excel_only_if_asked(synced, tmp_path):
     assert synced("export", "tasks", "--excel").out.lstrip("\ufeff").startswith("task_id,")
 
 
-def test_transcripts_without_speech_are_counted(command, emulator, tmp_path):
+def test_skipped_transcripts_are_reported(command, emulator, tmp_path):
     emulated = emulator.world
     emulated.create(task_id="silent")
     emulated.start("silent")
@@ -103,7 +103,7 @@ def test_subtitle_files_are_written(synced, tmp_path):
         ("export tasks -o x.csv --separator semicolon", 2, "--separator needs --excel"),
     ],
 )
-def test_what_cannot_be_is_said_in_one_line(synced, words, code, said):
+def test_invalid_exports_fail_without_traceback(synced, words, code, said):
     ended = synced(*words.split())
     assert ended.code == code
     assert said in ended.err

@@ -54,7 +54,7 @@ def test_every_command_has_a_help_text(nursery, words, option):
 
 
 @pytest.mark.parametrize("words", commands())
-def test_every_option_has_a_help_text_of_plain_sentences(words):
+def test_every_option_has_well_formed_help_text(words):
     for option in commands()[words].params:
         if isinstance(option, click.Option) and not option.hidden:
             text, _, facts = (option.help or "").partition("  [")
@@ -64,7 +64,7 @@ def test_every_option_has_a_help_text_of_plain_sentences(words):
 
 
 @pytest.mark.parametrize("words", commands())
-def test_every_command_has_a_short_help_that_fits_into_its_line(words):
+def test_short_help_of_every_command_fits_on_one_line(words):
     name = words.rpartition(" ")[2]
     if name:
         text = commands()[words].short_help or ""
@@ -72,7 +72,7 @@ def test_every_command_has_a_short_help_that_fits_into_its_line(words):
         assert len(f"  {'completion':10}  {text}") <= 80, text
 
 
-def test_the_list_of_commands_has_one_line_for_each(nursery):
+def test_command_list_has_one_line_per_command(nursery):
     shown = nursery.run({"COLUMNS": "80"}, "--help").out
     listed = shown.partition("Commands:\n")[2].partition("\n\n")[0].splitlines()
     context = click.Context(cli)
@@ -81,7 +81,7 @@ def test_the_list_of_commands_has_one_line_for_each(nursery):
 
 
 @pytest.mark.parametrize("words", commands())
-def test_help_is_plain_and_fits_into_80_columns(nursery, words):
+def test_help_is_plain_and_fits_80_columns(nursery, words):
     shown = nursery.run({"COLUMNS": "80"}, *words.split(), "--help").out
     assert [line for line in shown.splitlines() if len(line) > 80] == []
     assert re.findall(rf"\b({'|'.join(UNUSUAL_WORDS)})\b", shown, re.IGNORECASE) == []
@@ -109,25 +109,25 @@ TYPES = {
 
 
 @pytest.mark.parametrize("words", TYPES)
-def test_help_shows_the_type_of_each_option(words):
+def test_help_shows_option_types(words):
     command = commands()[words]
     context = click.Context(command)
     shown = {each.name: each.make_metavar(context) for each in command.params}
     assert {name: shown[name] for name in TYPES[words]} == TYPES[words]
 
 
-def test_help_shows_the_variable_default_and_bounds_of_a_setting(nursery):
+def test_help_shows_variable_default_and_bounds_of_settings(nursery):
     shown = " ".join(nursery.run({}, "sync", "--help").out.split())
     assert "[env: GCORE_ETL_CONCURRENCY; default: 4; 1<=x<=100]" in shown
     assert "[env: GCORE_ETL_RETRY_FOR; default: 1m]" in shown
     assert "[env: GCORE_ETL_MAX_RATE; x>=0.001]" in shown
 
 
-def test_an_unknown_task_type_is_accepted(sqlite_command):
+def test_unknown_task_type_is_accepted(sqlite_command):
     assert sqlite_command("sync", "--task-name", "dubbing").code == 0
 
 
-def test_the_readme_names_every_command_and_every_setting():
+def test_readme_lists_every_command_and_setting():
     rows = [line for line in README.splitlines() if line.startswith("| `gcore-etl ")]
     for words in commands():
         name, _, sub = words.partition(" ")
@@ -158,16 +158,16 @@ def loaded_by(*calls: list[str], names: tuple[str, ...] = HEAVY, **environment: 
     return json.loads(done.stdout)
 
 
-def test_help_and_version_import_nothing_heavy():
+def test_help_and_version_import_no_heavy_packages():
     calls = [[*words.split(), "--help"] for words in commands()]
     assert loaded_by(["--version"], ["completion", "bash"], *calls) == []
 
 
-def test_a_heavy_import_would_be_detected(tmp_path):
+def test_heavy_imports_are_detected(tmp_path):
     assert "sqlalchemy" in loaded_by(["status", "-d", f"sqlite:///{tmp_path}/none.db"])
 
 
-def test_a_sync_imports_only_the_parts_of_sqlalchemy_that_it_needs(command):
+def test_sync_imports_only_the_required_sqlalchemy_dialect(command):
     command("sync")
     names = ("sqlalchemy", "sqlalchemy.dialects.postgresql")
     is_sqlite = command.database_url.startswith("sqlite")
@@ -176,14 +176,14 @@ def test_a_sync_imports_only_the_parts_of_sqlalchemy_that_it_needs(command):
 
 
 @pytest.mark.parametrize("call", [["gcore-etl"], [sys.executable, "-m", "etl"]])
-def test_the_command_runs_by_its_name_and_as_a_module(call):
+def test_command_runs_as_script_and_as_module(call):
     environment = {**os.environ, "PATH": PATH}
     done = subprocess.run([*call, "--version"], check=False, capture_output=True, text=True, env=environment)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"gcore-etl {etl.__version__}\n", "")
 
 
 @pytest.mark.parametrize("words", ["", "db"])
-def test_without_a_command_the_commands_are_listed(nursery, words):
+def test_missing_command_prints_command_list(nursery, words):
     ended = nursery.run({}, *words.split())
     assert ended.code == 2
     assert "Commands:" in ended.err + ended.out
@@ -227,7 +227,7 @@ STRANGE = {"NOTHING": "", "ENDLESS": "x" * 1001, "BROKEN": "\udcff"}
 
 
 @pytest.mark.parametrize("words", WRONG)
-def test_invalid_usage_exits_with_2_and_one_line_that_points_to_help(sqlite_command, tmp_path, words):
+def test_usage_error_exits_2_and_points_to_help(sqlite_command, tmp_path, words):
     first, *others = (STRANGE.get(word, word) for word in words.split())
     ended = sqlite_command(first, *(["--json"] if first == "sync" else []), *others)
     line = error_of(ended, 2)
@@ -251,14 +251,14 @@ BAD_ENVIRONMENT = {
 
 
 @pytest.mark.parametrize("words", ["sync", "watch", "status", "runs", "doctor", "db upgrade", "db current"])
-def test_all_invalid_variables_are_reported_at_once_with_exit_code_3(sqlite_command, tmp_path, words):
+def test_all_invalid_variables_are_reported_together(sqlite_command, tmp_path, words):
     line = error_of(sqlite_command(*words.split(), **BAD_ENVIRONMENT), 3)
     assert [name for name in BAD_ENVIRONMENT if f"{name}: " not in line] == []
     assert "canary" not in line
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_option_overrides_an_invalid_variable(sqlite_command):
+def test_option_overrides_invalid_variable(sqlite_command):
     mistake = {"GCORE_ETL_PAGE_SIZE": "many"}
     assert "'many' is not a whole number" in error_of(sqlite_command("sync", **mistake), 3)
     assert sqlite_command("sync", "--page-size", "7", **mistake).code == 0
@@ -295,7 +295,7 @@ def test_bash_completes_commands_options_and_choices(nursery, tmp_path):
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_each_shell_can_parse_its_script(nursery, tmp_path, shell):
+def test_completion_scripts_are_valid_shell(nursery, tmp_path, shell):
     ended = nursery.run({}, "completion", shell)
     assert (ended.code, ended.err) == (0, "")
     assert f"_GCORE_ETL_COMPLETE={shell}_complete" in ended.out

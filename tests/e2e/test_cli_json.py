@@ -86,7 +86,7 @@ def synced(command: Command, emulator: Emulator) -> Command:
     return command
 
 
-def test_every_command_writes_timestamps_in_one_format(synced):
+def test_all_commands_use_one_timestamp_format(synced):
     run = ("started_at", "finished_at", "watermark_before", "watermark_after")
     for words, names in {
         "status": ("watermark", "last_full_at", "last_success_at", "first_result_lost_at", *run),
@@ -104,7 +104,7 @@ def test_every_command_writes_timestamps_in_one_format(synced):
         check_times(read(ended.out), *names)
 
 
-def test_a_failed_sync_writes_timestamps_in_this_format(synced, emulator):
+def test_failed_sync_uses_timestamp_format(synced, emulator):
     emulator.behaviour.feature_disabled = True
     ended = synced("sync", "--json")
     assert ended.code == 3
@@ -114,7 +114,7 @@ def test_a_failed_sync_writes_timestamps_in_this_format(synced, emulator):
     check_times(read(ended.out), "watermark", "started_at")
 
 
-def test_pandas_parses_all_timestamps_at_once(synced):
+def test_pandas_infers_one_timestamp_format(synced):
     """The format is inferred from the first timestamp, and any other is rejected."""
     hits = read(synced("search", "guten", "--json").out)
     moments = pd.to_datetime([hit["completed_at"] for hit in hits])
@@ -122,14 +122,14 @@ def test_pandas_parses_all_timestamps_at_once(synced):
     assert {0} < {moment.microsecond for moment in moments}
 
 
-def test_timestamps_equal_those_of_an_export_as_text(synced):
+def test_search_and_export_timestamps_are_identical(synced):
     """`search` and `export` write the same instant in the same way."""
     exported = [json.loads(line)["completed_at"] for line in synced("export", "tasks").out.splitlines()]
     hits = read(synced("search", "guten", "--json").out)
     assert {hit["completed_at"] for hit in hits} <= set(exported)
 
 
-def test_the_search_page_of_explore_uses_this_format(sqlite_command, emulator):
+def test_explore_search_page_uses_timestamp_format(sqlite_command, emulator):
     emulator.world.finish(emulator.world.create(task_id="t"), {"subtitles": SUBTITLES, "languages": ["ger"]})
     sqlite_command("sync")
     words = ("explore", "--no-open", "--port", "0")
@@ -143,7 +143,7 @@ def test_the_search_page_of_explore_uses_this_format(sqlite_command, emulator):
     assert FORMAT.fullmatch(hit["completed_at"])
 
 
-def test_the_emulator_uses_this_format():
+def test_emulator_uses_timestamp_format():
     with serve(a_world(1)) as emulator:
         for method, path in (("GET", "stats"), ("POST", "advance?seconds=0.5")):
             answer = httpx.request(method, f"{emulator.base_url}/_emulator/{path}", verify=False, timeout=60)

@@ -57,7 +57,7 @@ def check_wrong_usage(ended: Ended, code: int = 2) -> str:
 
 
 @one_in(3, "words, value", COUNTS, NUMBERS)
-def test_an_invalid_number_is_wrong_usage(sqlite_command, words, value):
+def test_invalid_number_is_usage_error(sqlite_command, words, value):
     check_wrong_usage(sqlite_command(*words.split(), value))
 
 
@@ -69,18 +69,18 @@ def test_an_invalid_number_is_wrong_usage(sqlite_command, words, value):
         *(f"{name} {'9' * 30}" for name in ("sync --page-size", "runs --limit", "emulator --days")),
     ],
 )
-def test_a_number_out_of_range_is_wrong_usage(sqlite_command, words):
+def test_out_of_range_number_is_usage_error(sqlite_command, words):
     check_wrong_usage(sqlite_command(*words.split()))
 
 
 @one_in(3, "words, value", SPANNED, SPANS)
-def test_an_invalid_duration_is_wrong_usage(sqlite_command, words, value):
+def test_invalid_duration_is_usage_error(sqlite_command, words, value):
     line = check_wrong_usage(sqlite_command(*words.split(), value))
     assert "90s" in line or "hundred years" in line
 
 
 @one_in(3, "words, value", DATED, DATES)
-def test_an_invalid_date_is_wrong_usage(sqlite_command, words, value):
+def test_invalid_date_is_usage_error(sqlite_command, words, value):
     assert "write 2026-06-30" in check_wrong_usage(sqlite_command(*words.split(), value))
 
 
@@ -91,7 +91,7 @@ def test_an_invalid_date_is_wrong_usage(sqlite_command, words, value):
     ["sync --no-results --since", "search a --since", "export tasks --until", "report -o - --until",
      "report -o - --since", "export task_daily --since", "report -o - --since 2026-01-01 --until"],
 )  # fmt: skip
-def test_the_first_and_last_date_of_the_calendar_are_accepted(sqlite_command, words, date):
+def test_earliest_and_latest_dates_do_not_crash(sqlite_command, words, date):
     sqlite_command("sync", "--no-results")
     ended = sqlite_command(*words.split(), date)
     assert ended.code in {0, 2}, ended
@@ -99,7 +99,7 @@ def test_the_first_and_last_date_of_the_calendar_are_accepted(sqlite_command, wo
 
 
 @pytest.mark.parametrize("words", TEXTS)
-def test_text_that_is_not_utf8_is_wrong_usage(command, words):
+def test_non_utf8_text_is_usage_error(command, words):
     command("db", "upgrade")
     assert "not valid UTF-8" in check_wrong_usage(command(*words.split(), f"a{BROKEN}b"))
 
@@ -110,7 +110,7 @@ def test_text_that_is_not_utf8_is_wrong_usage(command, words):
     ["db upgrade", "db downgrade --yes"],
     ["", "@", "head@x", "0001:0003", "0001,0002", "'; --", "../0001", BROKEN],
 )
-def test_an_invalid_revision_is_wrong_usage_and_changes_nothing(command, words, revision):
+def test_invalid_revision_is_usage_error_and_changes_nothing(command, words, revision):
     command("db", "upgrade")
     assert "is not a revision: write 0003" in check_wrong_usage(command(*words.split(), "--", revision))
     assert command("db", "check").code == 0
@@ -127,7 +127,7 @@ ADDRESSES = {
 
 
 @one_in(3, "words, address", ["status", "sync", "doctor", "db upgrade", "explore --no-open"], ADDRESSES)
-def test_an_impossible_database_url_is_wrong_usage(sqlite_command, words, address):
+def test_malformed_database_url_is_rejected(sqlite_command, words, address):
     line = check_wrong_usage(sqlite_command(*words.split(), "-d", address))
     assert ADDRESSES[address] in line
     line = check_wrong_usage(sqlite_command(*words.split(), GCORE_ETL_DATABASE_URL=address), 3)
@@ -136,19 +136,19 @@ def test_an_impossible_database_url_is_wrong_usage(sqlite_command, words, addres
 
 @pytest.mark.parametrize("words", ["explore --no-open", "emulator"])
 @pytest.mark.parametrize("host", ["", "a b", "..", BROKEN, "256.1.1.1", "a" * 64])
-def test_an_invalid_host_is_a_one_line_error(sqlite_command, words, host):
+def test_invalid_host_is_one_line_error(sqlite_command, words, host):
     sqlite_command("db", "upgrade")
     ended = sqlite_command(*words.split(), "--port", "0", "--host", host)
     check_wrong_usage(ended, 3 if host else 2)
 
 
 @pytest.mark.parametrize("key", ["", "a b", "a\nb", "é", BROKEN])
-def test_the_emulator_rejects_a_key_that_no_client_could_send(sqlite_command, key):
+def test_emulator_rejects_malformed_api_key(sqlite_command, key):
     assert "the key " in check_wrong_usage(sqlite_command("emulator", "--port", "0", "--api-key", key))
 
 
 @pytest.mark.parametrize("words", ["status", "sync", "doctor", "export tasks", "db upgrade", "search a"])
-def test_a_deleted_current_folder_is_named_in_the_error(sqlite_command, tmp_path, words):
+def test_deleted_working_directory_is_reported(sqlite_command, tmp_path, words):
     done = run_in_deleted_folder(sqlite_command, tmp_path, f"{words} -d sqlite:///tasks.db")
     assert done.returncode == 3
     assert done.stderr.startswith("Error: the current folder no longer exists")
@@ -156,7 +156,7 @@ def test_a_deleted_current_folder_is_named_in_the_error(sqlite_command, tmp_path
 
 
 @pytest.mark.parametrize("words", ["status", "sync --no-results", "export tasks", "--help"])
-def test_absolute_paths_work_in_a_deleted_current_folder(sqlite_command, tmp_path, words):
+def test_absolute_paths_work_in_deleted_working_directory(sqlite_command, tmp_path, words):
     sqlite_command("sync", "--no-results")
     assert run_in_deleted_folder(sqlite_command, tmp_path, words).returncode == 0
 

@@ -16,7 +16,7 @@ READERS = ("status", "status --json", "runs", "runs --json", "db check")
 
 
 @pytest.mark.parametrize("words", READERS)
-def test_without_a_database_readers_say_what_to_do_and_create_none(sqlite_command, tmp_path, words):
+def test_missing_database_is_reported_and_not_created(sqlite_command, tmp_path, words):
     ended = sqlite_command(*words.split())
     line = error_of(ended, 4)
     assert f"no database at {tmp_path}/tasks.db: run gcore-etl sync" in line
@@ -24,7 +24,7 @@ def test_without_a_database_readers_say_what_to_do_and_create_none(sqlite_comman
 
 
 @pytest.mark.parametrize("words", READERS)
-def test_an_empty_database_is_not_reported_as_one_without_tasks(command, words):
+def test_database_without_tables_is_reported(command, words):
     if command.database_url.startswith("sqlite"):
         command("db", "upgrade")
         command("db", "downgrade", "base", "--yes")
@@ -34,13 +34,13 @@ def test_an_empty_database_is_not_reported_as_one_without_tasks(command, words):
 
 
 @pytest.mark.parametrize("words", READERS)
-def test_readers_need_no_key(command, words):
+def test_read_commands_need_no_api_key(command, words):
     command("db", "upgrade")
     ended = command(*words.split(), GCORE_API_KEY="")
     assert (ended.code, ended.err) == (0, "")
 
 
-def test_status_of_a_database_without_a_sync(command):
+def test_status_before_first_sync(command):
     command("db", "upgrade")
     told = command("status").out
     for words in ("never synced", "last run: +none", "total +0"):
@@ -49,7 +49,7 @@ def test_status_of_a_database_without_a_sync(command):
     assert command("runs", "--json").out == ""
 
 
-def test_status_shows_what_is_stored_and_how_fresh_it_is(command, emulator):
+def test_status_shows_counts_and_freshness(command, emulator):
     emulator.world.create()
     command("sync", "--no-results")
     ended = command("status")
@@ -72,7 +72,7 @@ def test_status_shows_what_is_stored_and_how_fresh_it_is(command, emulator):
     assert (told["last_run"]["run_id"], told["last_run"]["status"]) == (1, "succeeded")
 
 
-def test_status_and_runs_show_a_failure(command, emulator):
+def test_status_and_runs_show_failed_run(command, emulator):
     command("sync")
     emulator.behaviour.feature_disabled = True
     assert command("sync").code == 3
@@ -83,7 +83,7 @@ def test_status_and_runs_show_a_failure(command, emulator):
     assert "not enabled" in json.loads(newest)["error"]
 
 
-def test_runs_shows_the_last_runs_newest_first(command):
+def test_runs_lists_latest_runs_newest_first(command):
     for _ in range(3):
         command("sync", "--no-results")
     ended = command("runs", "--limit", "2")
@@ -94,7 +94,7 @@ def test_runs_shows_the_last_runs_newest_first(command):
     assert [json.loads(line)["run_id"] for line in command("runs", "--json").out.splitlines()] == [3, 2, 1]
 
 
-def test_the_schema_is_upgraded_and_downgraded(command):
+def test_db_commands_upgrade_and_downgrade_schema(command):
     head = re.fullmatch(r"schema (\d{4}) \(was empty\)\n", command("db", "upgrade").out)[1]
     assert command("db", "upgrade").out == f"schema {head} (unchanged)\n"
     assert command("db", "current").out == f"{head} (latest: {head})\n"
@@ -107,7 +107,7 @@ def test_the_schema_is_upgraded_and_downgraded(command):
     assert command("db", "current").out == f"empty (latest: {head})\n"
 
 
-def test_indexes_missing_after_an_interrupted_first_sync_are_built(sqlite_command):
+def test_db_upgrade_builds_missing_indexes(sqlite_command):
     command = sqlite_command
     command("db", "upgrade")
     from etl.database import open_engine  # noqa: PLC0415
@@ -132,13 +132,13 @@ def test_indexes_missing_after_an_interrupted_first_sync_are_built(sqlite_comman
 
 
 @pytest.mark.parametrize("words", ["upgrade", "downgrade --yes"])
-def test_an_unknown_revision_changes_nothing(command, words):
+def test_unknown_revision_changes_nothing(command, words):
     command("db", "upgrade")
     assert "cannot go to schema 7777" in error_of(command("db", *words.split(), "7777"), 4)
     assert command("db", "check").code == 0
 
 
-def test_differences_of_the_schema_are_listed(command):
+def test_db_check_lists_schema_differences(command):
     command("db", "upgrade")
     before = command("db", "check").out
     from etl.database import open_engine  # noqa: PLC0415
@@ -156,7 +156,7 @@ def test_differences_of_the_schema_are_listed(command):
 
 
 @pytest.mark.parametrize("answer, is_agreed", [("y\n", True), ("n\n", False), ("", False)])
-def test_a_downgrade_asks_for_confirmation_on_stderr(sqlite_command, answer, is_agreed):
+def test_downgrade_asks_for_confirmation_on_stderr(sqlite_command, answer, is_agreed):
     sqlite_command("sync")
     done = subprocess.run(
         [sys.executable, "-m", "etl", "db", "downgrade", "0001"],
@@ -177,7 +177,7 @@ def test_a_downgrade_asks_for_confirmation_on_stderr(sqlite_command, answer, is_
         assert query(sqlite_command.database_url, "SELECT count(*) FROM sync_runs") == [(1,)]
 
 
-def test_tasks_survive_a_downgrade_and_an_upgrade(command, emulator):
+def test_tasks_survive_downgrade_and_upgrade(command, emulator):
     command("sync")
     command("db", "downgrade", "0001", "--yes")
     command("db", "upgrade")

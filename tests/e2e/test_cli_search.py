@@ -23,7 +23,7 @@ def said(command, emulator):
     return emulator.world.tasks["t"].task_data["url"]
 
 
-def test_a_person_sees_the_moment_the_video_and_the_words(command, said):
+def test_hit_shows_position_video_and_snippet(command, said):
     ended = command("search", "expected this")
     assert (ended.code, ended.err) == (0, "")
     first, second = ended.out.splitlines()
@@ -32,7 +32,7 @@ def test_a_person_sees_the_moment_the_video_and_the_words(command, said):
     assert "\x1b" not in ended.out
 
 
-def test_a_program_gets_a_line_of_json_for_each_hit(command, said):
+def test_json_output_has_one_line_per_hit(command, said):
     ended = command("search", "laughed", "--json", "--language", "eng")
     (hit,) = map(json.loads, ended.out.splitlines())
     assert (hit["rank"], hit["task_id"], hit["url"]) == (1, "t", said)
@@ -41,11 +41,11 @@ def test_a_program_gets_a_line_of_json_for_each_hit(command, said):
 
 
 @pytest.mark.parametrize("text", ["elsewhere", '"', "%_*", "they AND (NOT"])
-def test_what_is_not_there_is_no_error(command, said, text):
+def test_search_without_hits_is_not_an_error(command, said, text):
     ended = command("search", text)
     assert said
     assert (ended.code, ended.out, ended.err) == (0, "", "nothing found\n")
 
 
-def test_a_database_without_tables_is_told_in_one_line(command):
+def test_database_without_tables_is_one_line_error(command):
     assert "run gcore-etl sync" in error_of(command("search", "x"), 4)

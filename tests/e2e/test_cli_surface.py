@@ -96,12 +96,12 @@ def all_commands() -> dict[str, click.Command]:
     return found
 
 
-def test_the_commands_are_the_listed_ones():
+def test_commands_match_list():
     assert all_commands().keys() == COMMANDS.keys()
 
 
 @pytest.mark.parametrize("words", COMMANDS)
-def test_the_options_of_a_command_are_the_listed_ones(words):
+def test_options_match_list(words):
     parameters = all_commands()[words].params
     names = {
         name for each in parameters for name in (*each.opts, *each.secondary_opts) if each.opts[0][0] == "-"
@@ -110,13 +110,13 @@ def test_the_options_of_a_command_are_the_listed_ones(words):
     assert names - {"-v", "--verbose"} == set(COMMANDS[words].split())
 
 
-def test_every_command_with_json_has_a_list_of_its_keys():
+def test_every_json_command_has_key_list():
     with_json = {words for words, options in COMMANDS.items() if "--json" in options.split()}
     listed = {re.sub(r" (--dry-run|guten|tasks)$", "", words) for words in KEYS}
     assert with_json - {"watch"} == listed
 
 
-def test_help_lists_the_exit_codes_and_errors_use_them():
+def test_exit_codes_match_help_and_errors():
     assert list(EXIT_CODES) == CODES
     assert [line.split("  ")[1] for line in EPILOG.splitlines()[2:]] == CODES
     assert cli.epilog == EPILOG == all_commands()["sync"].epilog
@@ -140,7 +140,7 @@ def synced(sqlite_command: Command, emulator: Emulator) -> Command:
     return sqlite_command
 
 
-def test_the_json_keys_of_each_command_are_the_listed_ones(synced):
+def test_json_keys_match_list(synced):
     for words, keys in KEYS.items():
         ended = synced(*words.split(), "--json")
         assert ended.code == 0, (words, ended)
@@ -149,7 +149,7 @@ def test_the_json_keys_of_each_command_are_the_listed_ones(synced):
     assert list(last_run) == RUN.split()
 
 
-def test_watch_prints_the_json_keys_of_sync(sqlite_command, emulator):
+def test_watch_json_has_same_keys_as_sync(sqlite_command, emulator):
     emulator.behaviour.feature_disabled = True
     ended = sqlite_command("watch", "--json")
     assert ended.code == 3

@@ -34,7 +34,7 @@ KEYS = {
 }  # fmt: skip
 
 
-def test_the_report_shows_what_a_sync_did(command, emulator):
+def test_report_summarizes_sync(command, emulator):
     first, second = command("sync"), command("sync")
     assert (first.code, first.err, second.code, second.err) == (0, "", 0, "")
     title, counters, results, facts = first.out.splitlines()
@@ -49,7 +49,7 @@ def test_the_report_shows_what_a_sync_did(command, emulator):
     assert stored_states(command.database_url) == true_states(emulator.world)
 
 
-def test_the_report_is_ascii_where_the_encoding_is(sqlite_command):
+def test_report_is_ascii_with_ascii_encoding(sqlite_command):
     narrow = {"PYTHONIOENCODING": "ascii"}
     done = subprocess.run(
         [sys.executable, "-m", "etl", "sync"],
@@ -60,7 +60,7 @@ def test_the_report_is_ascii_where_the_encoding_is(sqlite_command):
     assert b"  inserted 30 | updated 0 | unchanged 0 | removed 0 | rejected 0\n" in done.stdout
 
 
-def test_json_is_one_object_on_one_line(command, emulator):
+def test_json_output_is_one_object_on_one_line(command, emulator):
     first = json.loads(command("sync", "--json").out)
     emulator.world.advance(dt.timedelta(hours=30))
     ended = command("sync", "--json")
@@ -77,7 +77,7 @@ def test_json_is_one_object_on_one_line(command, emulator):
     assert row == [(told["requests"], told["pages"], told["tasks_seen"], told["updated"])]
 
 
-def test_a_failed_sync_prints_its_json_object_too(command, emulator):
+def test_failed_sync_prints_json_object(command, emulator):
     command("sync")
     emulator.behaviour.feature_disabled = True
     ended = command("sync", "--json")
@@ -92,7 +92,7 @@ def test_a_failed_sync_prints_its_json_object_too(command, emulator):
 @pytest.mark.parametrize(
     "environment", [{"GCORE_API_KEY": ""}, {"GCORE_ETL_LOOKBACK": "1"}, {"GCORE_ETL_DATABASE_URL": "nowhere"}]
 )
-def test_a_sync_that_could_not_start_prints_its_json_object_too(sqlite_command, environment):
+def test_sync_that_cannot_start_prints_json_object(sqlite_command, environment):
     ended = sqlite_command("sync", "--json", **environment)
     line = error_of(ended, 3)
     told = json.loads(ended.out)
@@ -100,7 +100,7 @@ def test_a_sync_that_could_not_start_prints_its_json_object_too(sqlite_command, 
     assert (told["run_id"], told["status"], f"Error: {told['error']}") == (None, "failed", line)
 
 
-def test_strict_exits_with_5_if_a_record_was_rejected(command, emulator):
+def test_strict_exits_5_if_record_is_rejected(command, emulator):
     usable = true_states(emulator.world)
     emulator.world.add_raw("00000000-0000-4000-8000-000000000001", b'{"status":"SUCCESS"}')
     ended = command("sync", "--strict", "--json")
@@ -116,7 +116,7 @@ REJECTED = "1 record was rejected: "
 
 
 @pytest.mark.parametrize("words", ["sync", "sync --json", "sync --full --json", "sync --strict"])
-def test_a_run_that_rejected_records_warns_on_stderr(command, emulator, words):
+def test_rejected_records_are_warned_about_on_stderr(command, emulator, words):
     emulator.world.add_raw("00000000-0000-4000-8000-000000000001", b'{"status":"SUCCESS"}')
     ended = command(*words.split())
     (line,) = (line for line in ended.err.splitlines() if REJECTED in line)
@@ -126,14 +126,14 @@ def test_a_run_that_rejected_records_warns_on_stderr(command, emulator, words):
     assert "task_id" in command("rejected", "list").out
 
 
-def test_a_dry_run_that_would_reject_records_warns(sqlite_command, emulator):
+def test_dry_run_warns_about_records_it_would_reject(sqlite_command, emulator):
     emulator.world.add_raw("00000000-0000-4000-8000-000000000001", b'{"status":"SUCCESS"}')
     ended = sqlite_command("sync", "--dry-run", "--json")
     assert (ended.code, json.loads(ended.out)["rejected"]) == (0, 1)
     assert "1 record would be rejected: after a sync, run gcore-etl rejected list" in ended.err
 
 
-def test_a_run_that_rejected_records_and_then_failed_reports_both(command, emulator):
+def test_failed_run_also_reports_rejected_records(command, emulator):
     emulator.world.add_raw("00000000-0000-4000-8000-000000000001", b'{"status":"SUCCESS"}')
     emulator.inject(Fault("400", times=99, after=5))
     ended = command("sync", "--json", "--page-size", "5", "--concurrency", "1")
@@ -143,11 +143,11 @@ def test_a_run_that_rejected_records_and_then_failed_reports_both(command, emula
     assert f"Error: {told['error']}" == error_of(ended, 1)
 
 
-def test_a_run_that_rejected_nothing_does_not_warn(command):
+def test_no_warning_if_nothing_is_rejected(command):
     assert (command("sync", "--json").err, command("sync").err) == ("", "")
 
 
-def test_strict_exits_with_0_if_nothing_was_rejected(sqlite_command):
+def test_strict_exits_0_if_nothing_is_rejected(sqlite_command):
     assert sqlite_command("sync", "--strict").code == 0
 
 
@@ -155,14 +155,14 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_a_dry_run_creates_no_file(sqlite_command, tmp_path):
+def test_dry_run_creates_no_database(sqlite_command, tmp_path):
     ended = sqlite_command("sync", "--dry-run")
     assert (ended.code, ended.err) == (0, "")
     assert ended.out.startswith("Dry run (full sync) finished in ")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_dry_run_changes_no_byte_and_reports_what_a_sync_would_do(sqlite_command, emulator, tmp_path):
+def test_dry_run_reports_changes_without_writing(sqlite_command, emulator, tmp_path):
     sqlite_command("sync")
     emulator.world.finish(emulator.world.create())
     before = contents(tmp_path)
@@ -172,14 +172,14 @@ def test_a_dry_run_changes_no_byte_and_reports_what_a_sync_would_do(sqlite_comma
     assert {name: after[name] for name in before} == before
 
 
-def test_a_dry_run_leaves_no_file_behind(sqlite_command, tmp_path):
+def test_dry_run_leaves_no_files_behind(sqlite_command, tmp_path):
     sqlite_command("sync")
     before = contents(tmp_path)
     sqlite_command("sync", "--dry-run")
     assert contents(tmp_path).keys() == before.keys()
 
 
-def test_a_dry_run_on_postgres_writes_no_row(command, emulator):
+def test_dry_run_on_postgres_writes_no_rows(command, emulator):
     command("sync")
     emulator.world.finish(emulator.world.create())
     tables = ("tasks", "task_history", "task_results", "sync_runs", "sync_state")
@@ -189,7 +189,7 @@ def test_a_dry_run_on_postgres_writes_no_row(command, emulator):
 
 
 @pytest.mark.parametrize("since", ["2026-06-20", "2026-06-20T00:00:00Z", "2026-06-20T02:00+02:00"])
-def test_since_reads_the_tasks_created_since_then(sqlite_command, emulator, since):
+def test_since_reads_tasks_created_since_then(sqlite_command, emulator, since):
     told = json.loads(sqlite_command("sync", "--since", since, "--json").out)
     start = dt.datetime(2026, 6, 20, tzinfo=dt.UTC)
     expected = {task.task_id for task in emulator.world.tasks.values() if task.created_at >= start}
@@ -203,7 +203,7 @@ def test_since_reads_the_tasks_created_since_then(sqlite_command, emulator, sinc
     ).items()
 
 
-def test_since_the_earliest_date_reads_everything(sqlite_command, emulator):
+def test_since_earliest_date_reads_everything(sqlite_command, emulator):
     assert sqlite_command("sync", "--since", "0001-01-01", "--date-filter", "day").code == 0
     assert stored_states(sqlite_command.database_url) == true_states(emulator.world)
 
@@ -216,7 +216,7 @@ FILTERS: dict[str, tuple[str, Callable[[object], bool]]] = {
 
 
 @pytest.mark.parametrize("option", FILTERS)
-def test_a_partial_sync_reads_the_tasks_that_match_its_filter(sqlite_command, emulator, option):
+def test_partial_sync_reads_only_matching_tasks(sqlite_command, emulator, option):
     value, is_meant = FILTERS[option]
     expected = {task.task_id for task in emulator.world.tasks.values() if is_meant(task)}
     assert 0 < len(expected) < 30
@@ -225,7 +225,7 @@ def test_a_partial_sync_reads_the_tasks_that_match_its_filter(sqlite_command, em
     assert stored_states(sqlite_command.database_url).keys() == expected
 
 
-def test_one_task_can_be_synced_by_its_id(sqlite_command, emulator):
+def test_single_task_is_synced_by_id(sqlite_command, emulator):
     task_id = min(emulator.world.tasks)
     assert json.loads(sqlite_command("sync", "--task-id", task_id, "--json").out)["inserted"] == 1
     assert stored_states(sqlite_command.database_url).keys() == {task_id}
@@ -248,22 +248,22 @@ def check_doctor(command: Command, emulator: Emulator, name: str) -> None:
 
 
 @pytest.mark.parametrize("condition", CONDITIONS)
-def test_a_failed_sync_ends_with_its_exit_code_and_one_line_of_advice(sqlite_command, emulator, condition):
+def test_sync_errors_have_exit_code_and_one_line_of_advice(sqlite_command, emulator, condition):
     check_sync(sqlite_command, emulator, condition)
 
 
 @pytest.mark.parametrize("condition", CONDITIONS)
-def test_doctor_ends_with_the_exit_code_of_a_sync(sqlite_command, emulator, condition):
+def test_doctor_exit_code_matches_sync(sqlite_command, emulator, condition):
     check_doctor(sqlite_command, emulator, condition)
 
 
 @pytest.mark.parametrize("check", [check_sync, check_doctor])
 @pytest.mark.parametrize("condition", ["newer schema", "other tables"])
-def test_an_incompatible_database_is_refused_on_both_databases(command, emulator, condition, check):
+def test_incompatible_schema_is_refused(command, emulator, condition, check):
     check(command, emulator, condition)
 
 
-def test_doctor_reports_no_problem_if_there_is_none(command):
+def test_doctor_passes_all_checks_on_working_setup(command):
     first = ["key", "network", "API", "pages", "clock"]
     for number, found in enumerate(
         ("no database" if "sqlite" in command.database_url else "no tables", "written")
@@ -277,7 +277,7 @@ def test_doctor_reports_no_problem_if_there_is_none(command):
         command("sync")
 
 
-def test_doctor_with_several_problems_ends_with_the_exit_code_of_a_sync(sqlite_command, emulator):
+def test_doctor_exit_code_matches_sync_with_several_problems(sqlite_command, emulator):
     environment = {"GCORE_ETL_DATABASE_URL": "mysql://h/d", "GCORE_BASE_URL": f"{emulator.base_url}/x"}
     assert sqlite_command("sync", **environment).code == sqlite_command("doctor", **environment).code == 3
     meet(sqlite_command, emulator, "newer schema")
@@ -285,7 +285,7 @@ def test_doctor_with_several_problems_ends_with_the_exit_code_of_a_sync(sqlite_c
     assert sqlite_command("sync", **environment).code == sqlite_command("doctor", **environment).code == 4
 
 
-def test_another_account_is_refused_with_3(command, emulator):
+def test_another_account_is_refused_with_exit_code_3(command, emulator):
     command("sync")
     world = World.seeded(30, seed=8, now=NOW, span=dt.timedelta(days=20), client_id=99)
     with serve(world, api_key=emulator.api_key) as other:
@@ -294,7 +294,7 @@ def test_another_account_is_refused_with_3(command, emulator):
         assert command("sync", "--allow-account-change", GCORE_BASE_URL=other.base_url).code in {0, 1}
 
 
-def test_a_mass_removal_is_refused_with_1_until_it_is_allowed(sqlite_command, emulator):
+def test_mass_removal_is_refused_unless_allowed(sqlite_command, emulator):
     sqlite_command("sync")
     for task_id in list(emulator.world.tasks):
         emulator.world.delete(task_id)
@@ -304,13 +304,13 @@ def test_a_mass_removal_is_refused_with_1_until_it_is_allowed(sqlite_command, em
     assert " · removed 30 · " in ended.out
 
 
-def test_an_older_schema_is_upgraded_or_with_no_migrate_refused_with_4(command):
+def test_older_schema_is_upgraded_unless_no_migrate(command):
     command("db", "upgrade", "0003")
     assert "run gcore-etl db upgrade" in error_of(command("sync", "--no-migrate"), 4)
     assert command("sync").code == 0
 
 
-def test_a_second_writer_ends_with_75_or_waits(command, nursery):
+def test_second_writer_exits_75_or_waits(command, nursery):
     command("sync")
     with writing(command.database_url):
         refused = command("sync", "--json")

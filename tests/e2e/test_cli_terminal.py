@@ -63,7 +63,7 @@ def read_terminal(command: Command, *words: str) -> tuple[str, str]:
     return out, shown.decode()
 
 
-def test_on_a_terminal_a_progress_bar_shows_pages_tasks_rate_and_time_left(sqlite_command, emulator):
+def test_progress_bar_shows_pages_tasks_rate_and_time_left(sqlite_command, emulator):
     emulator.behaviour.latency = 0.05
     out, shown = read_terminal(sqlite_command, "sync", "--page-size", "5", "--concurrency", "1", "--json")
     assert re.search(r"[1-9]\d* pages", shown)
@@ -75,13 +75,13 @@ def test_on_a_terminal_a_progress_bar_shows_pages_tasks_rate_and_time_left(sqlit
     assert json.loads(out)["inserted"] == 30
 
 
-def test_the_progress_bar_is_erased_at_the_end(sqlite_command):
+def test_progress_bar_is_erased_at_the_end(sqlite_command):
     out, shown = read_terminal(sqlite_command, "sync", "-v")
     assert "(run 1)" in out
     assert shown.rstrip().endswith(("\x1b[2K", "\x1b[?25h"))
 
 
-def test_without_a_terminal_there_are_no_progress_bar_and_escape_sequences(command):
+def test_no_progress_bar_or_escape_codes_without_terminal(command):
     for words in ("sync", "sync --full", "status", "runs", "doctor"):
         ended = command(*words.split())
         assert (ended.code, ended.err) == (0, "")
@@ -97,7 +97,7 @@ def test_logs_go_to_stderr_only(command):
         assert "Traceback" not in ended.err
 
 
-def test_log_timestamps_are_in_utc_in_every_time_zone(sqlite_command, emulator):
+def test_log_timestamps_are_utc(sqlite_command, emulator):
     emulator.inject(Fault("503", times=99))
     before = dt.datetime.now(dt.UTC).replace(microsecond=0)
     ended = run(
@@ -112,11 +112,11 @@ def test_log_timestamps_are_in_utc_in_every_time_zone(sqlite_command, emulator):
     "words",
     ["-v sync", "sync -v", "sync --verbose", "-vv sync", "db -v upgrade", "db upgrade -v", "doctor -v"],
 )
-def test_verbose_is_accepted_before_and_after_the_command(sqlite_command, words):
+def test_verbose_is_accepted_before_and_after_command(sqlite_command, words):
     assert sqlite_command(*words.split()).code == 0
 
 
-def test_control_characters_from_a_server_do_not_reach_the_terminal(sqlite_command, emulator):
+def test_control_characters_from_server_are_not_printed(sqlite_command, emulator):
     emulator.world.set_status(emulator.world.create(), "\x1b[31mRED\x07\n")
     sqlite_command("sync")
     shown = sqlite_command("status").out
@@ -124,7 +124,7 @@ def test_control_characters_from_a_server_do_not_reach_the_terminal(sqlite_comma
     assert not {"\x1b", "\x07"} & set(shown)
 
 
-def test_a_traceback_is_printed_only_with_verbose(sqlite_command):
+def test_traceback_is_printed_only_with_verbose(sqlite_command):
     url = {"GCORE_ETL_DATABASE_URL": "mysql://host/tasks"}
     line = error_of(sqlite_command("sync", **url), 3)
     ended = sqlite_command("sync", "-v", **url)
@@ -133,7 +133,7 @@ def test_a_traceback_is_printed_only_with_verbose(sqlite_command):
     assert first == "Traceback (most recent call last):"
 
 
-def test_a_bug_is_one_line_without_verbose(sqlite_command, tmp_path):
+def test_unexpected_exception_is_one_line_without_verbose(sqlite_command, tmp_path):
     sqlite_command("sync")
     environment = {"PYTHONPATH": str(tmp_path)}
     (tmp_path / "sitecustomize.py").write_text(
@@ -162,7 +162,7 @@ def full_disk() -> Iterator[int]:
 
 
 @pytest.mark.parametrize("words", PRINTING)
-def test_a_closed_pipe_ends_a_reading_command_without_a_message(sqlite_command, words):
+def test_closed_pipe_ends_read_command_silently(sqlite_command, words):
     sqlite_command("sync")
     with no_reader() as stdout:
         done = run(sqlite_command, *words.split(), stdout=stdout, stderr=subprocess.PIPE)
@@ -170,7 +170,7 @@ def test_a_closed_pipe_ends_a_reading_command_without_a_message(sqlite_command, 
 
 
 @pytest.mark.parametrize("words", PRINTING)
-def test_a_full_disk_behind_stdout_is_a_one_line_error_of_a_reading_command(sqlite_command, words):
+def test_full_disk_on_stdout_fails_read_command(sqlite_command, words):
     sqlite_command("sync")
     with full_disk() as stdout:
         done = run(sqlite_command, *words.split(), stdout=stdout, stderr=subprocess.PIPE)
@@ -209,7 +209,7 @@ def run_redirected(command: Command, words: str, redirection: str, folder: Path)
     ["sync", "sync --json", "sync --dry-run", "db upgrade", "rejected retry"],
     UNPRINTABLE,
 )
-def test_an_unprintable_report_does_not_fail_a_writing_command(sqlite_command, tmp_path, words, redirection):
+def test_unwritable_stdout_does_not_fail_write_command(sqlite_command, tmp_path, words, redirection):
     sqlite_command("sync")
     code, said = run_redirected(sqlite_command, words, redirection, tmp_path)
     assert code == 0
@@ -220,9 +220,7 @@ def test_an_unprintable_report_does_not_fail_a_writing_command(sqlite_command, t
 
 
 @pytest.mark.parametrize("redirection", UNPRINTABLE)
-def test_a_failed_sync_keeps_its_exit_code_if_its_report_cannot_be_printed(
-    sqlite_command, emulator, tmp_path, redirection
-):
+def test_failed_sync_keeps_exit_code_if_stdout_is_unwritable(sqlite_command, emulator, tmp_path, redirection):
     emulator.behaviour.feature_disabled = True
     code, said = run_redirected(sqlite_command, "sync --json", redirection, tmp_path)
     assert code == 3
@@ -237,9 +235,7 @@ def test_a_failed_sync_keeps_its_exit_code_if_its_report_cannot_be_printed(
     ["sync", "status", "sync --page-size 0", "sync --retry-for 0.1s"],
     ["2>/dev/full", "2>&-", ">/dev/full 2>&1", ">&- 2>&-"],
 )
-def test_the_exit_code_is_right_if_stderr_cannot_be_written(
-    sqlite_command, emulator, tmp_path, words, redirection
-):
+def test_unwritable_stderr_does_not_change_exit_code(sqlite_command, emulator, tmp_path, words, redirection):
     sqlite_command("sync")
     if "--retry-for" in words:
         emulator.inject(Fault("503", times=99))
@@ -265,7 +261,7 @@ def test_output_can_be_piped_to_head(sqlite_command):
 
 
 @pytest.mark.parametrize("words", ["status", "runs --json", "search a", "schema", "export tasks"])
-def test_without_stdout_a_reading_command_fails_with_one_line(sqlite_command, tmp_path, words):
+def test_closed_stdout_fails_read_command_with_one_line(sqlite_command, tmp_path, words):
     sqlite_command("sync")
     code, said = run_redirected(sqlite_command, words, ">&-", tmp_path)
     assert (code, said.count("\n")) == (1, 1)
@@ -273,7 +269,7 @@ def test_without_stdout_a_reading_command_fails_with_one_line(sqlite_command, tm
 
 
 @pytest.mark.parametrize("words", ["sync --json", "runs"])
-def test_commands_work_without_stderr(sqlite_command, words):
+def test_commands_work_with_closed_stderr(sqlite_command, words):
     sqlite_command("sync")
     done = subprocess.run(
         f"'{sys.executable}' -m etl {words} 2>&-",
@@ -298,7 +294,7 @@ finally:
 """
 
 
-def test_no_file_gets_the_descriptor_of_a_closed_stream(tmp_path):
+def test_closed_standard_streams_are_opened_on_dev_null(tmp_path):
     """Otherwise, output of a library could end up in that file, such as the database."""
     seen = tmp_path / "seen"
     shell = f'exec 9>"{seen}" 0<&- 1>&- 2>&-; exec "$0" -c "$1"'
@@ -306,14 +302,14 @@ def test_no_file_gets_the_descriptor_of_a_closed_stream(tmp_path):
     assert seen.read_text() == "['/dev/null', '/dev/null', '/dev/null']"
 
 
-def test_without_stdin_a_question_is_not_confirmed(sqlite_command, tmp_path):
+def test_closed_stdin_declines_confirmation(sqlite_command, tmp_path):
     sqlite_command("sync")
     code, said = run_redirected(sqlite_command, "db downgrade 0001", "<&-", tmp_path)
     assert code == 1
     assert said.splitlines()[-1].startswith("Error: nothing was changed")
 
 
-def test_characters_missing_in_the_encoding_are_escaped(sqlite_command, emulator):
+def test_unencodable_characters_are_escaped(sqlite_command, emulator):
     emulator.world.set_status(emulator.world.create(), "ГОТОВО")
     sqlite_command("sync")
     narrow = {"PYTHONIOENCODING": "ascii"}

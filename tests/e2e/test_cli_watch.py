@@ -63,7 +63,7 @@ def end(process: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM)
 
 
 @pytest.mark.parametrize("number", CODES)
-def test_it_syncs_again_and_again_until_a_signal(command, emulator, number):
+def test_watch_repeats_syncs_until_signal(command, emulator, number):
     with watching(command, "--every", "0.3s", "--json") as process:
         first = read_object(process)
         emulator.world.finish(emulator.world.create())
@@ -79,7 +79,7 @@ def test_it_syncs_again_and_again_until_a_signal(command, emulator, number):
     assert statuses == [("succeeded",)]
 
 
-def test_from_one_start_to_the_next_it_waits_as_told(sqlite_command):
+def test_every_is_the_interval_between_starts(sqlite_command):
     with watching(sqlite_command, "--every", "1s", "--json", "--no-results") as process:
         for _ in range(4):
             read_object(process)
@@ -92,7 +92,7 @@ def test_from_one_start_to_the_next_it_waits_as_told(sqlite_command):
     assert all(0.9 < wait < 1.9 for wait in waits), waits
 
 
-def test_a_failed_sync_is_reported_and_tried_again(sqlite_command, emulator):
+def test_failed_sync_is_reported_and_retried(sqlite_command, emulator):
     with watching(sqlite_command, "--every", "0.3s", "--json", GCORE_ETL_RETRY_FOR="0.1s") as process:
         read_object(process)
         emulator.inject(Fault("503", times=2))
@@ -107,7 +107,7 @@ def test_a_failed_sync_is_reported_and_tried_again(sqlite_command, emulator):
     assert "HTTP 503" in errors[0]
 
 
-def test_while_another_sync_is_running_it_waits_for_its_next_turn(command):
+def test_turn_is_skipped_while_another_sync_runs(command):
     with watching(command, "--every", "0.3s", "--json") as process:
         read_object(process)
         with writing(command.database_url, wait=True):
@@ -126,7 +126,7 @@ def without_numbers(text: str) -> str:
     return re.sub(r"\d+", "0", text)
 
 
-def test_a_full_disk_behind_stdout_does_not_end_it(sqlite_command):
+def test_watch_survives_full_disk_on_stdout(sqlite_command):
     with (
         open("/dev/full", "w") as full,  # noqa: PTH123
         start_command(sqlite_command.environment, "watch", "--every", "0.3s", stdout=full) as process,
@@ -141,7 +141,7 @@ def test_a_full_disk_behind_stdout_does_not_end_it(sqlite_command):
 
 
 @pytest.mark.parametrize("words", [(), ("--json",)])
-def test_a_reader_that_goes_away_does_not_end_it(sqlite_command, words):
+def test_watch_survives_closed_stdout_pipe(sqlite_command, words):
     with watching(sqlite_command, "--every", "0.3s", *words) as process:
         assert process.stdout.readline()
         process.stdout.close()
@@ -156,7 +156,7 @@ def test_a_reader_that_goes_away_does_not_end_it(sqlite_command, words):
 
 
 @pytest.mark.parametrize("stderr", ["/dev/full", "closed"])
-def test_where_nothing_can_be_complained_of_it_goes_on(sqlite_command, emulator, stderr):
+def test_watch_survives_unwritable_stderr(sqlite_command, emulator, stderr):
     emulator.inject(Fault("503", times=99))
     redirection = "2>&-" if stderr == "closed" else f"2>{stderr}"
     words = "watch --every 0.1s --json --retry-for 0.01s"
@@ -172,7 +172,7 @@ def test_where_nothing_can_be_complained_of_it_goes_on(sqlite_command, emulator,
     assert told == ["failed"] * 3
 
 
-def test_a_disk_that_is_full_does_not_end_it(sqlite_command, nursery, tmp_path):
+def test_watch_survives_full_database_disk(sqlite_command, nursery, tmp_path):
     """The limit on the size of a file is as good as a small disk."""
     child = nursery.start(
         sqlite_command.environment, "watch", "--every", "0.2s", "--json", file_bytes=200_000
@@ -186,7 +186,7 @@ def test_a_disk_that_is_full_does_not_end_it(sqlite_command, nursery, tmp_path):
     assert (tmp_path / "tasks.db").exists()
 
 
-def test_a_terminal_that_goes_away_ends_it_unless_that_is_ignored(sqlite_command):
+def test_sighup_ends_watch_unless_ignored(sqlite_command):
     with watching(sqlite_command, "--every", "0.2s", "--json") as process:
         read_object(process)
         process.send_signal(signal.SIGHUP)
@@ -209,7 +209,7 @@ def test_a_terminal_that_goes_away_ends_it_unless_that_is_ignored(sqlite_command
         end(process)
 
 
-def test_every_line_carries_the_time(sqlite_command, emulator):
+def test_every_output_line_has_timestamp(sqlite_command, emulator):
     with watching(sqlite_command, "--every", "0.3s", "-v", GCORE_ETL_RETRY_FOR="0.1s") as process:
         for line in iter(process.stdout.readline, ""):
             if "(run 2)" in line:
@@ -224,7 +224,7 @@ def test_every_line_carries_the_time(sqlite_command, emulator):
     assert "Traceback" in err or "Error: " in line
 
 
-def test_a_key_that_is_refused_at_first_ends_it_and_later_does_not(sqlite_command, emulator):
+def test_rejected_key_ends_watch_only_on_first_sync(sqlite_command, emulator):
     key = emulator.api_key
     emulator.api_key = "1234$another"
     ended = sqlite_command("watch", "--every", "0.3s", "--json")
@@ -243,7 +243,7 @@ def test_a_key_that_is_refused_at_first_ends_it_and_later_does_not(sqlite_comman
 
 
 @pytest.mark.parametrize("number", CODES)
-def test_a_signal_in_the_middle_of_a_slow_request_ends_it_in_time(command, emulator, number):
+def test_signal_during_slow_request_ends_watch_promptly(command, emulator, number):
     with watching(command, "--json") as process:
         emulator.behaviour.latency = 50
         wait_until(lambda: emulator.requests, "the first request")
@@ -253,7 +253,7 @@ def test_a_signal_in_the_middle_of_a_slow_request_ends_it_in_time(command, emula
     assert query(command.database_url, "SELECT status FROM sync_runs") == [("interrupted",)]
 
 
-def test_a_signal_while_it_waits_to_try_again_ends_it_in_time(sqlite_command, emulator):
+def test_signal_during_retry_wait_ends_watch_promptly(sqlite_command, emulator):
     emulator.inject(Fault("429_seconds", times=9, seconds=40))
     with watching(sqlite_command) as process:
         assert "trying again in 40" in process.stderr.readline()
@@ -277,7 +277,7 @@ with interruptible():
 """
 
 
-def test_a_signal_while_a_line_is_being_logged_is_not_lost():
+def test_signal_during_logging_is_not_lost():
     done = subprocess.run([sys.executable, "-c", LOGGING], check=False, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("etl.errors.Interrupted")
@@ -285,7 +285,7 @@ def test_a_signal_while_a_line_is_being_logged_is_not_lost():
 
 
 @pytest.mark.parametrize("words", [["sync", "--wait"], ["db", "upgrade", "--wait"]])
-def test_a_signal_while_it_waits_for_another_sync_ends_it_in_time(sqlite_command, nursery, words):
+def test_signal_while_waiting_for_lock_ends_command_promptly(sqlite_command, nursery, words):
     sqlite_command("sync")
     with writing(sqlite_command.database_url):
         child = nursery.start({**sqlite_command.environment}, *words)

@@ -53,21 +53,21 @@ def run(emulator: Emulator, database_url: str, *arguments: str, **options: str) 
     return process.returncode, out, err
 
 
-def test_sync_prints_one_json_object_and_stores_the_tasks(emulator, database_url):
+def test_sync_prints_json_object_and_stores_tasks(emulator, database_url):
     code, out, err = run(emulator, database_url, "sync", "--json")
     assert (code, err) == (0, "")
     assert json.loads(out)["inserted"] == 200
     assert stored_states(database_url) == true_states(emulator.world)
 
 
-def test_a_wrong_key_ends_with_3_and_one_line_without_the_key(emulator, database_url):
+def test_wrong_key_exits_3_without_printing_key(emulator, database_url):
     code, out, err = run(emulator, database_url, "sync", api_key="1234$wrong")
     assert (code, out, err.count("\n")) == (3, "", 1)
     assert "GCORE_API_KEY" in err
     assert "wrong" not in err
 
 
-def test_two_syncs_at_once_end_with_75_for_the_second(emulator, database_url):
+def test_concurrent_sync_exits_75(emulator, database_url):
     run_sync(settings_for(emulator, database_url))
     with writing(database_url):
         code, _, err = run(emulator, database_url, "sync")
@@ -78,7 +78,7 @@ STOPPED = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
 
 
 @one_in(2, "databases, number", ["sqlite", "postgres"], STOPPED, indirect=["databases"])
-def test_a_sync_that_is_stopped_is_made_good_by_the_next(emulator, database_url, number):
+def test_next_sync_completes_interrupted_sync(emulator, database_url, number):
     emulator.behaviour.latency = 0.2
     process = start(emulator, database_url, "sync", "--page-size", "20", "--concurrency", "1")
     while len(emulator.requests) < 4:

@@ -42,7 +42,7 @@ def emulator() -> Iterator[Emulator]:
     "what, number",
     [(" tasks (task_id, ", 2), (" task_results (task_id, ", 1), ("UPDATE sync_runs", 4), ("commit", 9)],
 )
-def test_a_session_that_the_server_ends_ends_the_sync_which_writes_no_more(postgres_scene, what, number):
+def test_sync_writes_nothing_after_session_is_terminated(postgres_scene, what, number):
     """P6: the lock is gone with the session, so another sync may have come and gone since."""
     child = postgres_scene.halt_at(what, number)
     with psycopg.connect(postgres_scene.database_url) as connection:
@@ -58,7 +58,7 @@ def test_a_session_that_the_server_ends_ends_the_sync_which_writes_no_more(postg
     assert postgres_scene.runs() == ["interrupted", "succeeded"]
 
 
-def test_a_server_that_goes_down_ends_the_sync_and_when_it_is_up_the_next_goes_on(nursery, emulator):
+def test_sync_recovers_after_postgres_restart(nursery, emulator):
     folder = Path(tempfile.mkdtemp(prefix="gcore-etl-pg-"))
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -85,7 +85,7 @@ def full(postgres_scene) -> Scene:
     return postgres_scene
 
 
-def test_a_postgres_without_room_is_named_and_nothing_is_half_done(full):
+def test_postgres_disk_full_leaves_consistent_state(full):
     check_end(full.run("sync"), 4, "No space left")
     assert (full.count("tasks"), full.count("task_results"), full.runs()) == (60, 10, ["failed"])
     full.check_truth()
@@ -94,7 +94,7 @@ def test_a_postgres_without_room_is_named_and_nothing_is_half_done(full):
     full.check_that_the_next_sync_makes_it_whole()
 
 
-def test_what_libraries_have_to_say_of_an_error_is_not_shown():
+def test_library_warnings_are_not_logged_by_default():
     """Such as psycopg, of the statements that were under way: an error is one line."""
     program = (
         "import logging; from etl.cli.console import set_up_logging; set_up_logging(0)\n"
@@ -104,21 +104,21 @@ def test_what_libraries_have_to_say_of_an_error_is_not_shown():
     assert ended.stderr == ""
 
 
-def test_a_run_that_the_database_ended_says_why(full):
+def test_database_error_is_stored_in_sync_runs(full):
     full.run("sync")
     ((error,),) = query(full.database_url, "SELECT error FROM sync_runs")
     assert "No space left" in error
 
 
 @pytest.mark.parametrize("kib", [20, 60, 150, 400])
-def test_an_sqlite_file_that_cannot_grow_ends_the_sync_and_stays_intact(sqlite_scene, kib):
+def test_sqlite_file_size_limit_leaves_database_intact(sqlite_scene, kib):
     """A limit on the size of files stands in for a full disk, which takes the rights of root to make."""
     check_end(sqlite_scene.run("sync", file_bytes=kib * 1024), 4, "the database")
     sqlite_scene.check_truth()
     sqlite_scene.check_that_the_next_sync_makes_it_whole()
 
 
-def test_a_batch_that_found_no_room_is_not_counted(sqlite_scene):
+def test_rolled_back_batch_is_not_counted(sqlite_scene):
     for kib in range(100, 260, 20):
         sqlite_scene.run("sync", file_bytes=kib * 1024)
         assert miscounts(read_dump(sqlite_scene.database_url), "inserted") == []
@@ -134,7 +134,7 @@ def disk(tmp_path) -> Iterator[Path]:
     subprocess.run(["umount", str(tmp_path)], check=True)
 
 
-def test_a_disk_that_is_full_or_only_to_be_read_is_named_and_a_larger_one_mends_it(nursery, emulator, disk):
+def test_full_or_read_only_disk_is_reported(nursery, emulator, disk):
     scene = Scene(nursery, emulator, f"sqlite:///{disk}/tasks.db")
     check_end(scene.run("sync"), 4, "the disk is full")
     scene.check_truth()
@@ -144,7 +144,7 @@ def test_a_disk_that_is_full_or_only_to_be_read_is_named_and_a_larger_one_mends_
     check_end(scene.run("sync"), 4, "Read-only")
 
 
-def test_a_network_that_goes_away_ends_the_sync_and_what_came_is_kept(nursery, database_url):
+def test_network_loss_keeps_loaded_batches(nursery, database_url):
     world = a_world(120)
     with serve(world, Behaviour(page_cap=10)) as emulator:
         scene = Scene(nursery, emulator, database_url)
@@ -159,7 +159,7 @@ def test_a_network_that_goes_away_ends_the_sync_and_what_came_is_kept(nursery, d
 
 
 @pytest.mark.parametrize("kind", ["reset", "503", "html_200"])
-def test_a_source_that_fails_from_the_tenth_request_on_costs_only_what_had_not_come(scene, kind):
+def test_persistent_api_failure_keeps_loaded_tasks(scene, kind):
     scene.emulator.inject(Fault(kind, times=10_000, after=9))
     check_end(scene.run("sync", constants={}), 1, "--retry-for")
     assert 10 <= scene.count("tasks") < 60

@@ -19,7 +19,7 @@ from etl.sync.api import run_sync
 @pytest.mark.parametrize(
     "client_id, syncs", [(99, 1), (CLIENT_ID, SYNCS + 1)], ids=["another client", "more syncs"]
 )
-def test_a_copy_that_is_not_of_a_demo_is_not_deleted(tmp_path, client_id, syncs):
+def test_demo_does_not_overwrite_non_demo_database(tmp_path, client_id, syncs):
     file = tmp_path / "gcore_tasks.db"
     with serve(a_world(20, client_id=client_id)) as emulator:
         for _ in range(syncs):

@@ -39,14 +39,14 @@ def code_spans(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("path", [*PAGES, *DECISIONS.glob("*.md")], ids=lambda path: path.name)
-def test_every_link_points_to_a_file(path):
+def test_relative_links_point_to_existing_files(path):
     links = re.findall(r"\]\(([^)\s]+)\)", path.read_text(encoding="utf-8"))
     targets = [unquote(link.partition("#")[0]) for link in links if "://" not in link]
     assert [target for target in targets if not (path.parent / target).exists()] == []
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_every_file_named_in_the_docs_exists(name):
+def test_files_named_in_docs_exist(name):
     """Decision records are exempt: they describe the code of their date."""
     folders = ("etl/", "tests/", "migrations/", "docs/", "notebooks/", "requirements/")
     spans = [span for span in code_spans(TEXTS[name]) if re.fullmatch(r"[\w./-]+", span)]
@@ -56,14 +56,14 @@ def test_every_file_named_in_the_docs_exists(name):
     assert set(modules) <= {path.name for path in TESTS}
 
 
-def test_every_test_named_in_the_docs_exists():
+def test_tests_named_in_docs_exist():
     named = {span for text in TEXTS.values() for span in code_spans(text) if re.fullmatch(r"test_\w+", span)}
     assert named
     source = "\n".join(path.read_text(encoding="utf-8") for path in TESTS)
     assert {name for name in named if f"def {name}(" not in source} == set()
 
 
-def test_the_index_lists_every_decision_with_its_status_and_date():
+def test_decision_index_matches_records():
     index = (DECISIONS / "README.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\d+) \| \[(.+)\]\((.+)\) \| (.+) \| (\S+) \|$", index, re.MULTILINE)
     expected = []
@@ -77,7 +77,7 @@ def test_the_index_lists_every_decision_with_its_status_and_date():
     assert {row[3] for row in rows if not row[3].startswith("superseded")} == {"accepted"}
 
 
-def test_a_superseded_decision_and_its_successor_refer_to_each_other():
+def test_superseding_decisions_link_back():
     for path in RECORDS:
         for successor in re.findall(
             r"^Accepted, .*Superseded.*\]\((.+?)\)", path.read_text(encoding="utf-8"), re.MULTILINE
@@ -85,7 +85,7 @@ def test_a_superseded_decision_and_its_successor_refer_to_each_other():
             assert f"]({path.name})" in (DECISIONS / successor).read_text(encoding="utf-8")
 
 
-def test_a_payload_passes_at_most_twelve_files():
+def test_documented_payload_path_has_at_most_12_files():
     chapter = TEXTS["docs/architecture.md"].partition("\n## From an HTTP response")[2].partition("\n## ")[0]
     files = re.findall(r"^\d+\. `(etl/\S+\.py)`", chapter, re.MULTILINE)
     assert 6 <= len(files) <= 12
@@ -102,7 +102,7 @@ def documented_calls() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("call", sorted(set(documented_calls())))
-def test_every_documented_call_names_a_command_and_its_options(call):
+def test_documented_commands_and_options_exist(call):
     _, *words = shlex.split(call.partition(" | ")[0], comments=True)
     context = click.Context(cli, info_name="gcore-etl")
     command: click.Command = cli
@@ -115,13 +115,13 @@ def test_every_documented_call_names_a_command_and_its_options(call):
 
 
 @pytest.mark.parametrize("statement", blocks(TEXTS["README.md"], "sql"))
-def test_the_sql_of_the_readme_runs(migrated_url, statement):
+def test_readme_sql_runs(migrated_url, statement):
     with reading(migrated_url) as connection:
         for line in filter(None, statement.splitlines()):
             connection.execute(sa.text(line.partition(" --")[0].rstrip("; "))).all()
 
 
-def test_every_class_named_in_the_chapter_on_models_exists():
+def test_documented_model_classes_exist():
     chapter = TEXTS["docs/python.md"].partition("\n## Models")[2].partition("\n## ")[0]
     named = {span for span in code_spans(chapter) if re.fullmatch(r"[A-Z]\w+[a-z]", span)}
     assert "Task" in named
@@ -136,7 +136,7 @@ PYTHON = [
 
 
 @pytest.mark.parametrize("block", PYTHON)
-def test_the_python_of_the_docs_runs_on_a_copy(block, tmp_path, monkeypatch, capsys):
+def test_documented_python_runs(block, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     url = "sqlite:///gcore_tasks.db"
     world = sync_while_it_changes(url)

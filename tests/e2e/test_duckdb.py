@@ -70,12 +70,12 @@ def comparable(value: object) -> object:
     return f"{value:%Y-%m-%d %H:%M:%S.%f}" if isinstance(value, dt.datetime) else value
 
 
-def test_a_table_is_read_as_the_page_says(duck, url):
+def test_documented_table_query_matches_sqlite(duck, url):
     statement = "SELECT status, count(*) AS tasks, max(started_at) FROM tasks GROUP BY 1 ORDER BY tasks DESC"
     assert sorted(rows_of(duck, FROM_TABLE)) == sorted(query(url, statement))
 
 
-def test_a_view_is_read_as_the_page_says(duck, url):
+def test_documented_view_query_matches_sqlite(duck, url):
     statement = (
         "SELECT status, count(*) AS periods, max(seconds), max(valid_from) FROM status_spans"
         " WHERE seconds IS NOT NULL GROUP BY 1 ORDER BY periods DESC"
@@ -83,7 +83,7 @@ def test_a_view_is_read_as_the_page_says(duck, url):
     assert sorted(rows_of(duck, FROM_VIEW)) == sorted(query(url, statement))
 
 
-def test_an_export_is_read_as_the_page_says(duck, url, nursery, tmp_path):
+def test_documented_parquet_query_matches_sqlite(duck, url, nursery, tmp_path):
     file = tmp_path / "task_timeline.parquet"
     arguments = EXPORT.replace("task_timeline.parquet", str(file)).split()
     assert nursery.run(dict(os.environ), *arguments, "-d", url).code == 0
@@ -99,12 +99,12 @@ def test_an_export_is_read_as_the_page_says(duck, url, nursery, tmp_path):
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_every_table_can_be_attached(duck, url, name):
+def test_every_table_is_readable_when_attached(duck, url, name):
     assert rows_of(duck, f"SELECT count(*) FROM g.{name}") == query(url, f"SELECT count(*) FROM {name}")
 
 
 @pytest.mark.parametrize("name", views.NAMES)
-def test_every_view_comes_whole_through_sqlite(duck, url, name):
+def test_every_view_is_readable_through_sqlite_query(duck, url, name):
     columns = {column: kind for column, kind in COLUMNS[name].items() if column not in TIME_DEPENDENT}
     shown = ", ".join(columns)
     cast = ", ".join(f"CAST({column} AS {CASTS.get(kind, 'VARCHAR')})" for column, kind in columns.items())

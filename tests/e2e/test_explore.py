@@ -88,7 +88,7 @@ def rows_of(address: str, **parameters: object) -> list[list[Any]]:
 
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=queries.NAMES)
-def test_each_saved_query_returns_what_sql_returns(base, url, question):
+def test_saved_queries_match_sql(base, url, question):
     assert question.title in fetch(f"{base}/{question.name}").text
     assert rows_of(f"{base}/{question.name}.json") == [
         list(row) for row in query(url, question.sql["sqlite"])
@@ -96,7 +96,7 @@ def test_each_saved_query_returns_what_sql_returns(base, url, question):
 
 
 @pytest.mark.parametrize("relation", RELATIONS, ids=[each.name for each in RELATIONS])
-def test_each_table_and_view_has_a_description_and_facets(base, relation):
+def test_tables_and_views_have_description_and_facets(base, relation):
     assert relation.comment.splitlines()[0] in " ".join(
         fetch(f"{base}/{relation.name}").text.replace("&#39;", "'").splitlines()
     )
@@ -105,7 +105,7 @@ def test_each_table_and_view_has_a_description_and_facets(base, relation):
     assert set(answer["facet_results"]) == set(FACETS.get(relation.name, []))
 
 
-def test_search_finds_what_the_command_finds(base, url):
+def test_search_page_matches_search_command(base, url):
     with reading(url) as connection:
         hits = search(connection, "GROSSE mus*", limit=50)
     expected = [(hit.task_id, hit.start_seconds, hit.snippet) for hit in hits]
@@ -123,7 +123,7 @@ def test_search_finds_what_the_command_finds(base, url):
 @pytest.mark.parametrize(
     "statement", ["DELETE FROM tasks", "WITH t AS (SELECT 1) DELETE FROM tasks", "PRAGMA user_version = 5"]
 )
-def test_nothing_can_be_written(base, url, statement):
+def test_write_statements_are_rejected(base, url, statement):
     assert fetch(f"{base}.json", params={"sql": statement}).status_code == 400
     assert query(url, "SELECT count(*) > 0 FROM tasks") == [(1,)]
 
@@ -136,7 +136,7 @@ def test_task_ids_are_links_and_hostile_text_is_escaped(base):
     assert 'href="javascript:' not in page
 
 
-def test_the_page_of_a_task_links_to_its_rows_in_other_tables(base, url):
+def test_task_page_links_to_related_rows(base, url):
     ((task_id,), *_) = query(
         url, "SELECT task_id FROM subtitles GROUP BY task_id ORDER BY count(*) DESC, task_id LIMIT 1"
     )
@@ -153,13 +153,13 @@ def test_the_page_of_a_task_links_to_its_rows_in_other_tables(base, url):
     assert "Related rows" not in fetch(f"{base}/sync_runs/1").text
 
 
-def test_the_newest_tasks_come_first(base, url):
+def test_tasks_are_sorted_newest_first(base, url):
     started = [row[0] for row in query(url, "SELECT started_at FROM tasks WHERE started_at IS NOT NULL")]
     shown = fetch(f"{base}/tasks.json", params={"_shape": "objects", "_size": 50}).json()["rows"]
     assert [row["started_at"] for row in shown] == sorted(started, reverse=True)[:50]
 
 
-def test_the_start_of_a_subtitle_links_to_that_position_in_the_video(base, url):
+def test_subtitle_start_links_to_video_position(base, url):
     task_id, position, start, video = query(
         url,
         "SELECT subtitles.task_id, position, start_seconds, url FROM subtitles"
@@ -193,13 +193,13 @@ def test_the_start_of_a_subtitle_links_to_that_position_in_the_video(base, url):
         ("-1.5 AS start_seconds, 'HTTP://x/' AS url", '<a href="HTTP://x/#t=0">0:00:00</a>'),
     ],
 )
-def test_any_value_of_start_seconds_is_displayed(base, select, shown):
+def test_start_seconds_of_any_value_is_rendered(base, select, shown):
     page = fetch(base, params={"sql": f"SELECT {select}"}).text
     assert shown in re.sub(r">\s+|\s+<", lambda gap: gap[0].strip(), page)
     assert 'href="javascript:' not in page
 
 
-def test_a_search_in_the_browser_leads_to_the_task(base):
+def test_search_in_browser_leads_to_task(base):
     with chromium() as browser:
         page = browser.new_page()
         complaints = []
@@ -218,7 +218,7 @@ def test_a_search_in_the_browser_leads_to_the_task(base):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_without_output_or_leftover_files(copy, tmp_path, number):
+def test_signal_stops_explore_without_output_or_files(copy, tmp_path, number):
     shutil.copyfile(copy, tmp_path / "tasks.db")
     with exploring(f"sqlite:///{tmp_path}/tasks.db") as (address, process):
         assert len(rows_of(f"{address}/tasks/tasks.json")) > 0
@@ -240,7 +240,7 @@ def is_busy(address: str) -> bool:
     return False
 
 
-def test_a_slow_query_does_not_delay_the_end(copy, tmp_path):
+def test_slow_queries_do_not_delay_shutdown(copy, tmp_path):
     shutil.copyfile(copy, tmp_path / "tasks.db")
     endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
     with exploring(f"sqlite:///{tmp_path}/tasks.db") as (address, process), ThreadPoolExecutor(4) as pool:
@@ -253,7 +253,7 @@ def test_a_slow_query_does_not_delay_the_end(copy, tmp_path):
     assert [each.name for each in tmp_path.iterdir()] == ["tasks.db"]
 
 
-def test_it_listens_on_ipv6_if_available(nursery, url):
+def test_explore_listens_on_ipv6_if_available(nursery, url):
     if not socket.has_dualstack_ipv6():
         done = nursery.run(dict(os.environ), "explore", "--no-open", "--host", "::1", "-d", url)
         assert "choose another --host" in error_of(done, 3)
@@ -263,7 +263,7 @@ def test_it_listens_on_ipv6_if_available(nursery, url):
         assert fetch(f"{address}/").status_code == 200
 
 
-def test_errors_at_the_start_are_one_line(nursery, url, tmp_path, postgres_databases):
+def test_startup_errors_are_one_line(nursery, url, tmp_path, postgres_databases):
     def run(*arguments: str, on: str) -> Any:
         return nursery.run(dict(os.environ), "explore", "--no-open", *arguments, "-d", on)
 
@@ -279,7 +279,7 @@ def test_errors_at_the_start_are_one_line(nursery, url, tmp_path, postgres_datab
         assert "choose another --host" in said
 
 
-def test_a_missing_extra_is_named():
+def test_missing_extra_is_named():
     without = "import sys; sys.modules['datasette'] = None; from etl.__main__ import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", without, "explore"], capture_output=True, text=True, check=False

@@ -64,7 +64,7 @@ def ask(port: int, host: str, path: str = TASK, *lines: str, address: str = "127
     return talk(port, "\r\n".join(head), address=address)
 
 
-def test_explore_answers_to_its_own_names_alone(copy):
+def test_explore_rejects_foreign_host_headers(copy):
     with exploring(copy, "--allow-host", "copy.example") as (port, _):
         for host in (f"127.0.0.1:{port}", f"localhost:{port}", f"LOCALHOST.:{port}", f"[::1]:{port}"):
             status, answer = ask(port, host)
@@ -79,7 +79,7 @@ def test_explore_answers_to_its_own_names_alone(copy):
                     assert ask(port, named, path)[0] in {400, 403}
 
 
-def test_no_other_header_and_no_request_line_gets_round_it(copy):
+def test_host_check_of_explore_cannot_be_bypassed(copy):
     with exploring(copy) as (port, _):
         own, path = f"127.0.0.1:{port}", "/tasks/tasks.json"
         assert ask(port, "evil.example", path, f"X-Forwarded-Host: {own}", f"Forwarded: host={own}")[0] == 403
@@ -98,7 +98,7 @@ def test_no_other_header_and_no_request_line_gets_round_it(copy):
 
 
 @pytest.mark.parametrize("host, address", [("0.0.0.0", "127.0.0.1"), ("::", "::1")])
-def test_explore_says_that_it_publishes_everything(copy, host, address):
+def test_explore_warns_if_reachable_from_network(copy, host, address):
     if host == "::" and not socket.has_dualstack_ipv6():
         give_up("there is no IPv6 here")
     with exploring(copy, "--host", host) as (port, process):
@@ -110,7 +110,7 @@ def test_explore_says_that_it_publishes_everything(copy, host, address):
         assert ask(port, f"evil.example:{port}", address=address)[0] == 403
 
 
-def test_explore_on_this_machine_alone_says_nothing_of_the_kind(copy):
+def test_explore_on_localhost_does_not_warn(copy):
     with exploring(copy) as (port, process):
         assert ask(port, f"localhost:{port}")[0] == 200
         process.terminate()
@@ -119,14 +119,14 @@ def test_explore_on_this_machine_alone_says_nothing_of_the_kind(copy):
 
 @pytest.mark.parametrize("words", ["explore --no-open", "emulator"])
 @pytest.mark.parametrize("name", ["", "a b", "http://copy.example"])
-def test_a_name_that_is_none_is_wrong_usage(nursery, copy, words, name):
+def test_invalid_allow_host_is_usage_error(nursery, copy, words, name):
     options = ["-d", copy] if words.startswith("explore") else []
     ended = nursery.run(dict(os.environ), *words.split(), "--port", "0", *options, "--allow-host", name)
     assert ended.code == 2
     assert "is not a host" in ended.complaints[0]
 
 
-def test_what_a_server_logs_carries_the_time(copy):
+def test_uvicorn_log_lines_have_timestamp(copy):
     with exploring(copy) as (port, process):
         assert talk(port, "no HTTP at all")[0] == 400
         assert re.match(f"{TIME} WARNING uvicorn", process.stderr.readline())
@@ -137,7 +137,7 @@ def steer(emulator: Emulator, host: str, *lines: str, path: str = "/_emulator/ad
     return talk(emulator.port, "\r\n".join(head))[0]
 
 
-def test_the_emulator_is_steered_under_its_own_names_alone():
+def test_emulator_control_rejects_foreign_host_headers():
     with serve(a_world(3), allowed=["emulator.example"]) as emulator:
         start, port = emulator.world.now, emulator.port
         own = (f"127.0.0.1:{port}", f"localhost:{port}", "emulator.example:80")
@@ -162,7 +162,7 @@ def test_the_emulator_is_steered_under_its_own_names_alone():
         "/_emulator/nowhere",
     ],
 )
-def test_no_way_of_writing_an_address_gets_round_the_emulator_s_guard(path):
+def test_host_check_of_emulator_cannot_be_bypassed(path):
     with serve(a_world(3)) as emulator:
         start, own = emulator.world.now, f"127.0.0.1:{emulator.port}"
         host = own if path.startswith("http:") else "evil.example"
@@ -171,7 +171,7 @@ def test_no_way_of_writing_an_address_gets_round_the_emulator_s_guard(path):
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost:3000", "file://"])
-def test_a_page_of_another_site_cannot_steer_the_emulator(origin):
+def test_emulator_control_rejects_foreign_origins(origin):
     with serve(a_world(3)) as emulator:
         start, own = emulator.world.now, f"127.0.0.1:{emulator.port}"
         assert steer(emulator, own, f"Origin: {origin}") == 403
@@ -179,14 +179,14 @@ def test_a_page_of_another_site_cannot_steer_the_emulator(origin):
         assert steer(emulator, own, f"Origin: http://{own}") == 200
 
 
-def test_the_api_itself_needs_its_key_and_no_host():
+def test_emulated_api_accepts_any_host_with_key():
     with serve(a_world(3)) as emulator:
         key = f"Authorization: APIKey {emulator.api_key}"
         status, answer = ask(emulator.port, "api.gcore.com", "/streaming/ai/tasks", key)
         assert (status, json.loads(answer.partition("\r\n\r\n")[2])["count"]) == (200, 3)
 
 
-def test_an_emulator_that_others_can_reach_says_so():
+def test_emulator_warns_if_reachable_from_network():
     with start_command({}, "emulator", "--port", "0", "--tasks", "1", "--host", "0.0.0.0") as process:
         try:
             lines = [process.stderr.readline() for _ in range(3)]

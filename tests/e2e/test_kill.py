@@ -267,22 +267,20 @@ def few_or(many: int, *, few: int) -> pytest.MarkDecorator:
 
 @few_or(170, few=3)
 @one_in(2, "databases, name", KINDS, SCENARIOS, indirect=["databases"])
-def test_a_sync_that_is_killed_leaves_only_what_is_true_and_the_next_makes_it_whole(
-    nursery, databases, name, kills
-):
+def test_killed_sync_leaves_consistent_state_and_next_recovers(nursery, databases, name, kills):
     with a_victim(nursery, databases, SCENARIOS[name]) as victim:
         kill_often(victim, kills)
 
 
 @few_or(40, few=1)
 @one_in(2, "databases, name", KINDS, UPGRADES, indirect=["databases"])
-def test_an_upgrade_that_is_killed_is_done_wholly_or_not_at_all(nursery, databases, name, kills):
+def test_killed_upgrade_is_atomic(nursery, databases, name, kills):
     with a_victim(nursery, databases, UPGRADES[name]) as victim:
         kill_often(victim, kills)
 
 
 @pytest.mark.parametrize("name", ["no database", "changes"])
-def test_a_sync_that_is_killed_again_and_again_gets_there_in_the_end(nursery, databases, name):
+def test_repeatedly_killed_sync_eventually_completes(nursery, databases, name):
     with a_victim(nursery, databases, SCENARIOS[name]) as victim:
         numbers = range(2, victim.passed["commit"], 2)
         victim.kill(*(Moment(what="commit", number=number, is_after=True) for number in numbers))
@@ -290,7 +288,7 @@ def test_a_sync_that_is_killed_again_and_again_gets_there_in_the_end(nursery, da
 
 
 @few_or(20, few=1)
-def test_a_command_that_a_shell_has_started_may_be_killed_as_well(nursery, databases, kills):
+def test_sync_killed_in_fresh_process_recovers(nursery, databases, kills):
     with a_victim(nursery, databases, SCENARIOS["changes"]) as victim:
         dice = random.Random(kills)
         for _ in range(kills):
@@ -299,7 +297,7 @@ def test_a_command_that_a_shell_has_started_may_be_killed_as_well(nursery, datab
                 seconds *= 0.8
 
 
-def test_a_run_that_is_killed_after_it_marked_what_is_gone_has_counted_it(nursery, databases):
+def test_removals_are_counted_if_killed_after_commit(nursery, databases):
     scenario = Scenario(prepare_removals, ("sync", "--full", "--no-results"))
     with a_victim(nursery, databases, scenario) as victim:
         number = victim.passed["commit"]

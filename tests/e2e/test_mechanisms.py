@@ -52,7 +52,7 @@ def test_each_mechanism_is_switched_off_at_public_names_and_has_tests(mechanism)
         for each in MECHANISMS
     ],
 )
-def test_without_its_mechanism_a_promise_is_seen_to_break(tmp_path, mechanism):
+def test_tests_fail_if_mechanism_is_disabled(tmp_path, mechanism):
     (tmp_path / "sitecustomize.py").write_text(AT_START, "utf-8")
     ended = subprocess.run(
         [

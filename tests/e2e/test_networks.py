@@ -29,7 +29,7 @@ def gave_up(line: str, start: str) -> bool:
     return line.startswith(f"Error: {LISTED}{start} (gave up after attempt ")
 
 
-def test_a_certificate_of_an_unknown_authority_ends_a_sync_at_once(sqlite_command, emulator, authority):
+def test_untrusted_certificate_fails_sync_without_retry(sqlite_command, emulator, authority):
     with tls_front(emulator.port, authority.context()) as url, timed(0, 10 + SLACK):
         ended = sqlite_command("sync", GCORE_BASE_URL=url, **dict.fromkeys(CERTIFICATES, ""))
     assert error_of(ended, 3) == (
@@ -41,9 +41,7 @@ def test_a_certificate_of_an_unknown_authority_ends_a_sync_at_once(sqlite_comman
 
 
 @pytest.mark.parametrize("variable", CERTIFICATES)
-def test_with_the_authority_a_sync_succeeds_and_doctor_says_which_was_used(
-    variable, sqlite_command, emulator, authority
-):
+def test_custom_ca_is_trusted_and_shown_by_doctor(variable, sqlite_command, emulator, authority):
     path = str(authority.path.parent if variable == "SSL_CERT_DIR" else authority.path)
     with tls_front(emulator.port, authority.context()) as url:
         environment = {**dict.fromkeys(CERTIFICATES, ""), "GCORE_BASE_URL": url, variable: path}
@@ -54,7 +52,7 @@ def test_with_the_authority_a_sync_succeeds_and_doctor_says_which_was_used(
     assert f"{words}{variable} ({path})" in ended.out
 
 
-def test_certificates_that_are_not_there_are_named_by_their_variable(sqlite_command):
+def test_missing_ca_file_error_names_variable(sqlite_command):
     ended = sqlite_command("sync", GCORE_BASE_URL="https://127.0.0.1:9", SSL_CERT_FILE="/nowhere/canary")
     assert error_of(ended, 3) == (
         "Error: SSL_CERT_FILE names a file or folder that cannot be read (No such file or directory): "
@@ -62,14 +60,14 @@ def test_certificates_that_are_not_there_are_named_by_their_variable(sqlite_comm
     )
 
 
-def test_a_proxy_that_refuses_the_connection_is_named(sqlite_command):
+def test_unreachable_proxy_is_reported(sqlite_command):
     ended = sqlite_command("sync", HTTP_PROXY="http://me:canary@127.0.0.1:9", **QUICKLY)
     line = error_of(ended, 1)
     assert gave_up(line, "the proxy that HTTP_PROXY names refused the connection (127.0.0.1:9)")
     assert "canary" not in ended.err
 
 
-def test_a_proxy_that_wants_a_password_is_named_and_not_asked_twice(sqlite_command):
+def test_proxy_authentication_required_is_not_retried(sqlite_command):
     with HttpProxy(user="me:secret").serve() as port:
         ended = sqlite_command("sync", HTTP_PROXY=f"127.0.0.1:{port}")
     assert error_of(ended, 3) == (
@@ -78,7 +76,7 @@ def test_a_proxy_that_wants_a_password_is_named_and_not_asked_twice(sqlite_comma
     )
 
 
-def test_a_proxys_password_is_used_and_never_shown_however_much_is_told(sqlite_command):
+def test_proxy_password_is_used_and_never_printed(sqlite_command):
     with HttpProxy(user="me:canary%word").serve() as port:
         url = f"http://me:canary%25word@127.0.0.1:{port}"
         for words in ("sync", "doctor"):
@@ -88,7 +86,7 @@ def test_a_proxys_password_is_used_and_never_shown_however_much_is_told(sqlite_c
     assert f"through the proxy that HTTP_PROXY names (127.0.0.1:{port})" in ended.out
 
 
-def test_a_proxy_that_connects_nobody_is_named(sqlite_command):
+def test_forbidden_proxy_connect_is_reported(sqlite_command):
     with HttpProxy(refuses_with="403 Forbidden").serve() as port:
         environment = {
             "HTTPS_PROXY": f"http://127.0.0.1:{port}",
@@ -101,7 +99,7 @@ def test_a_proxy_that_connects_nobody_is_named(sqlite_command):
     )
 
 
-def test_what_is_no_address_of_a_proxy_is_named_without_its_value(sqlite_command):
+def test_invalid_proxy_url_is_reported_without_its_value(sqlite_command):
     ended = sqlite_command("sync", HTTP_PROXY="http://me:can#ary@proxy:3128")
     assert error_of(ended, 3) == (
         "Error: HTTP_PROXY is not the address of a proxy, such as http://proxy.example:3128: correct it; "
@@ -110,12 +108,12 @@ def test_what_is_no_address_of_a_proxy_is_named_without_its_value(sqlite_command
 
 
 @pytest.mark.parametrize("listed", ["localhost,fd00::/8,127.0.0.1", "[::1],127.0.0.0/8", "[,127.0.0.1", "*"])
-def test_a_host_that_is_exempt_is_asked_directly(listed, sqlite_command):
+def test_no_proxy_bypasses_proxy(listed, sqlite_command):
     ended = sqlite_command("sync", HTTP_PROXY="http://127.0.0.1:9", NO_PROXY=listed)
     assert ended.code == 0, ended
 
 
-def test_a_block_page_is_no_refused_key(sqlite_command):
+def test_html_403_is_not_reported_as_rejected_key(sqlite_command):
     with raw_server(says(b"<html>Blocked by policy</html>", 403, kind="text/html")) as url:
         ended = sqlite_command("sync", GCORE_BASE_URL=url)
     assert error_of(ended, 1) == (
@@ -124,7 +122,7 @@ def test_a_block_page_is_no_refused_key(sqlite_command):
     )
 
 
-def test_a_sign_in_page_is_called_that(sqlite_command):
+def test_html_200_is_reported_as_sign_in_page(sqlite_command):
     with raw_server(says(b"<!DOCTYPE html><title>Sign in</title>", kind="text/html")) as url:
         ended = sqlite_command("sync", GCORE_BASE_URL=url, **QUICKLY)
     words = f"{url}: a proxy, firewall or sign-in page responded instead of the API (HTML, HTTP 200): "
@@ -133,7 +131,7 @@ def test_a_sign_in_page_is_called_that(sqlite_command):
 
 
 @pytest.mark.parametrize("other", [{}, {"HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1"}])
-def test_the_time_for_a_request_holds_whatever_the_environment_says(other, sqlite_command):
+def test_request_timeout_applies_to_endless_response(other, sqlite_command):
     def answer(peer: socket.socket, _is_over: threading.Event) -> None:
         drip(peer, times=1500)
 
@@ -143,7 +141,7 @@ def test_the_time_for_a_request_holds_whatever_the_environment_says(other, sqlit
 
 
 @pytest.mark.parametrize("wrapping", ["'{}'", '"{}"', "\ufeff{}\r\n", "GCORE_API_KEY='{}'", "APIKey {}"])
-def test_a_key_with_its_wrapping_is_taken_for_the_key(wrapping, sqlite_command, emulator):
+def test_quotes_and_prefixes_around_key_are_stripped(wrapping, sqlite_command, emulator):
     key = wrapping.format(emulator.api_key)
     assert sqlite_command("sync", GCORE_API_KEY=key).code == 0
     assert (
@@ -152,7 +150,7 @@ def test_a_key_with_its_wrapping_is_taken_for_the_key(wrapping, sqlite_command, 
     )
 
 
-def test_what_cannot_be_a_key_is_refused_before_anything_is_sent(sqlite_command, emulator):
+def test_malformed_key_is_rejected_before_any_request(sqlite_command, emulator):
     for words in ("sync", "doctor"):
         ended = sqlite_command(words, GCORE_API_KEY=f"'{emulator.api_key}")
         assert error_of(ended, 3) == (
@@ -162,7 +160,7 @@ def test_what_cannot_be_a_key_is_refused_before_anything_is_sent(sqlite_command,
     assert emulator.requests == []
 
 
-def test_a_key_that_a_shell_has_cut_is_not_called_well_formed(sqlite_command):
+def test_truncated_key_is_not_reported_as_well_formed(sqlite_command):
     ended = sqlite_command("doctor", GCORE_API_KEY="1234")
     assert "GCORE_API_KEY is set, but keys from the portal have the form NUMBER$TEXT" in ended.out
     assert "well-formed" not in ended.out
@@ -170,7 +168,7 @@ def test_a_key_that_a_shell_has_cut_is_not_called_well_formed(sqlite_command):
     assert ended.code == 3
 
 
-def test_the_variables_of_gcores_own_command_line_are_told_from_ours(sqlite_command):
+def test_variables_of_gcore_cli_are_pointed_out(sqlite_command):
     names = {
         "GCORE_API_KEY": "",
         "GCORE_BASE_URL": "",
@@ -188,7 +186,7 @@ def test_the_variables_of_gcores_own_command_line_are_told_from_ours(sqlite_comm
     )
 
 
-def test_a_key_that_is_sent_unencrypted_is_warned_of_once(sqlite_command, emulator):
+def test_sending_key_unencrypted_warns_once(sqlite_command, emulator):
     """The emulator stands in for a proxy, which knows every host."""
     ended = sqlite_command("sync", GCORE_BASE_URL="http://api.corp.example", HTTP_PROXY=emulator.base_url)
     assert ended.code == 0

@@ -35,7 +35,7 @@ def person(bare_box, big, data):
     return Person(bare_box, environment_for(big, f"sqlite:///{data}/tasks.db"), STRANGER, GROUP)
 
 
-def test_everything_works_in_the_folder_of_the_database(person, big, data):
+def test_commands_work_if_only_database_folder_is_writable(person, big, data):
     """And nothing temporary stays in it."""
     assert person("sync", "--dry-run").code == 0
     assert list(data.iterdir()) == []
@@ -62,7 +62,7 @@ def test_everything_works_in_the_folder_of_the_database(person, big, data):
     }
 
 
-def test_a_reader_without_any_folder_reads_what_needs_none(person, data):
+def test_read_commands_work_without_writable_folder(person, data):
     """And is told of TMPDIR where one is needed."""
     assert person("sync").code == 0
     data.chmod(0o555)
@@ -74,7 +74,7 @@ def test_a_reader_without_any_folder_reads_what_needs_none(person, data):
     assert ended.code == 4
 
 
-def test_a_dry_run_that_would_begin_elsewhere_names_the_variable(bare_box, big, postgres_databases):
+def test_dry_run_on_empty_postgres_error_names_tmpdir(bare_box, big, postgres_databases):
     """It compares with a new database, for which there is no place."""
     with postgres_databases.empty() as url:
         person = Person(bare_box, environment_for(big, url), 0, 0)

@@ -47,7 +47,7 @@ def run(synced_url, jupyter_environment) -> Callable[[str], Executed]:
     return run
 
 
-def test_each_notebook_has_its_test():
+def test_every_notebook_has_a_test():
     tested = {name.removeprefix("test_notebook_") for name in globals() if name.startswith("test_notebook_")}
     assert tested == {path.stem for path in NOTEBOOKS}
 
@@ -436,7 +436,7 @@ def check_lower_bound(cost):
     assert f"at least {sum(months.values()):,.1f} minutes long." in cost.text
 
 
-def test_a_bill_comes_from_the_lengths_of_the_videos(synced_url, jupyter_environment, tmp_path):
+def test_cost_is_estimated_from_video_lengths(synced_url, jupyter_environment, tmp_path):
     rows = query(
         synced_url, "SELECT task_id, completed_at FROM tasks WHERE status = 'SUCCESS' ORDER BY task_id"
     )

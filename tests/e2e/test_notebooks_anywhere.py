@@ -21,7 +21,7 @@ from etl.models import RUNS
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_is_committed_without_outputs(path):
+def test_notebooks_are_committed_without_outputs(path):
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
@@ -36,7 +36,7 @@ def test_the_commit_hook_has_nothing_to_strip():
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_reads_frames_and_no_database(path):
+def test_notebooks_import_only_frames_from_etl(path):
     cells = nbformat.read(path, as_version=4).cells
     first, *others = [cell.source for cell in cells if cell.cell_type == "code"]
     assert first == "from etl import frames"
@@ -44,7 +44,7 @@ def test_a_notebook_reads_frames_and_no_database(path):
 
 
 @pytest.mark.slow
-def test_the_queue_of_half_a_year_of_syncs_is_counted_quickly(sqlite_databases, jupyter_environment):
+def test_queue_length_over_50000_syncs_fits_cell_timeout(sqlite_databases, jupyter_environment):
     """Comparing each sync with each status span would exceed the time limit of a cell."""
     with sqlite_databases.migrated() as url:
         fill_year(url, tasks=50_000, runs=50_000)
@@ -66,7 +66,7 @@ def execute_all(folder: Path) -> Executed:
     return executed
 
 
-def test_they_run_on_an_empty_copy(sqlite_databases, jupyter_environment, tmp_path):
+def test_notebooks_run_on_empty_database(sqlite_databases, jupyter_environment, tmp_path):
     (tmp_path / "notebooks").mkdir()
     with sqlite_databases.migrated() as url:
         jupyter_environment.setenv("GCORE_ETL_DATABASE_URL", url)
@@ -75,9 +75,7 @@ def test_they_run_on_an_empty_copy(sqlite_databases, jupyter_environment, tmp_pa
         assert said in executed.text
 
 
-def test_they_find_the_demo_beside_their_folder_and_run_with_one_task(
-    sqlite_databases, jupyter_environment, tmp_path
-):
+def test_notebooks_run_on_demo_with_one_task(sqlite_databases, jupyter_environment, tmp_path):
     (tmp_path / "notebooks").mkdir()
     with sqlite_databases.migrated() as url:
         engine = open_engine(url)
@@ -123,7 +121,7 @@ def test_they_find_the_users_copy_from_their_folder(sqlite_databases, jupyter_en
     assert "No sync has succeeded yet." in executed.text
 
 
-def test_a_notebook_without_a_copy_says_what_to_do(jupyter_environment, tmp_path):
+def test_missing_database_error_suggests_sync_or_demo(jupyter_environment, tmp_path):
     first = nbformat.read(NOTEBOOKS[0], as_version=4)
     del first.cells[4:]
     nbformat.write(first, tmp_path / "first.ipynb")
@@ -132,7 +130,7 @@ def test_a_notebook_without_a_copy_says_what_to_do(jupyter_environment, tmp_path
         execute(tmp_path / "first.ipynb", "", tmp_path, keep_figures=False)
 
 
-def test_the_notebooks_extra_includes_jupyter():
+def test_notebooks_extra_includes_jupyter():
     ended = subprocess.run(
         [sys.executable, "-m", "jupyter", "lab", "--version"], capture_output=True, check=False
     )

@@ -71,7 +71,7 @@ def at(nursery, emulator):
 
 
 @pytest.mark.parametrize("kind", ODD)
-def test_what_is_no_database_is_named_for_what_it_is(at, tmp_path, kind):
+def test_non_database_file_is_identified(at, tmp_path, kind):
     make, words = ODD[kind]
     path = tmp_path / "tasks.db"
     make(path)
@@ -88,12 +88,12 @@ def test_what_is_no_database_is_named_for_what_it_is(at, tmp_path, kind):
     assert (after.st_mode, after.st_size, after.st_ino) == (before.st_mode, before.st_size, before.st_ino)
 
 
-def test_a_device_is_named_for_what_it_is(at):
+def test_device_file_is_identified(at):
     for command in COMMANDS:
         assert "it is a pipe or a device" in error_of(at(Path("/dev/null"))(*command.split()), 4)
 
 
-def test_an_empty_file_is_a_database_without_tables(at, tmp_path):
+def test_empty_file_is_database_without_tables(at, tmp_path):
     """As mktemp or touch make it; it keeps its mode."""
     path = tmp_path / "tasks.db"
     path.touch(0o640)
@@ -105,7 +105,7 @@ def test_an_empty_file_is_a_database_without_tables(at, tmp_path):
     assert path.stat().st_mode & 0o777 == 0o640
 
 
-def test_a_link_to_a_file_that_is_not_there_yet_leads_to_it(at, tmp_path):
+def test_dangling_symlink_creates_target(at, tmp_path):
     link, target = tmp_path / "link.db", tmp_path / "target.db"
     link.symlink_to(target.name)
     assert at(link)("sync").code == 0
@@ -123,7 +123,7 @@ PLACES = {
 
 
 @pytest.mark.parametrize("kind", PLACES)
-def test_a_place_where_no_file_can_be_is_named(at, tmp_path, kind):
+def test_impossible_database_path_is_reported(at, tmp_path, kind):
     (tmp_path / "file").touch()
     name, words = PLACES[kind]
     for command in (*COMMANDS, "doctor"):
@@ -134,7 +134,7 @@ def test_a_place_where_no_file_can_be_is_named(at, tmp_path, kind):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_name_with_a_zero_byte_is_a_wrong_url(nursery, emulator, tmp_path):
+def test_file_name_with_null_byte_is_invalid_url(nursery, emulator, tmp_path):
     environment = environment_for(emulator, f"sqlite:///{tmp_path}/a%00b.db")
     for command in (*COMMANDS, "doctor"):
         ended = nursery.run(environment, *command.split())
@@ -143,7 +143,7 @@ def test_a_name_with_a_zero_byte_is_a_wrong_url(nursery, emulator, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["what?.db", "a#b.db", "100%25.db", "semi;colon & space.db", b"\xff\xfe.db"])
-def test_every_command_copes_with_an_odd_name(at, tmp_path, name):
+def test_commands_support_unusual_file_names(at, tmp_path, name):
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + os.fsencode(name)))
     for command in ("sync", "sync --dry-run", "doctor", "status", "db check", "export tasks", "report -o -"):
         ended = at(path)(*command.split())
@@ -156,7 +156,7 @@ def test_every_command_copes_with_an_odd_name(at, tmp_path, name):
 
 @pytest.mark.parametrize("is_replaced", [False, True])
 @pytest.mark.parametrize("what", [" tasks (task_id, ", " task_results (task_id, "])
-def test_a_file_that_is_taken_away_during_a_sync_ends_it(nursery, at, tmp_path, what, is_replaced):
+def test_database_replaced_during_sync_is_detected(nursery, at, tmp_path, what, is_replaced):
     """SQLite would write on into a file without a name, and all of it would be lost without a word."""
     path = tmp_path / "tasks.db"
     command = at(path)
@@ -173,7 +173,7 @@ def test_a_file_that_is_taken_away_during_a_sync_ends_it(nursery, at, tmp_path, 
 
 
 @pytest.mark.parametrize("name", ["tasks.db-wal", "tasks.db-shm"])
-def test_a_folder_in_the_place_of_a_file_of_sqlites_is_one_line(at, tmp_path, name):
+def test_folder_in_place_of_wal_or_shm_is_one_line_error(at, tmp_path, name):
     path = tmp_path / "tasks.db"
     assert at(path)("sync").code == 0
     (tmp_path / name).mkdir()
@@ -183,7 +183,7 @@ def test_a_folder_in_the_place_of_a_file_of_sqlites_is_one_line(at, tmp_path, na
 
 
 @pytest.mark.parametrize("kib", [4, 40, 120])
-def test_a_disk_that_is_full_from_the_start_is_named(nursery, emulator, tmp_path, kib):
+def test_disk_full_from_start_is_reported(nursery, emulator, tmp_path, kib):
     mount = ["mount", "-t", "tmpfs", "-o", f"size={kib}k", "none", str(tmp_path)]
     if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
         give_up("only root can mount a disk")
@@ -205,7 +205,7 @@ def test_a_disk_that_is_full_from_the_start_is_named(nursery, emulator, tmp_path
 @pytest.mark.parametrize(
     "damage", ["DROP TABLE task_results", "ALTER TABLE tasks RENAME COLUMN status TO state"]
 )
-def test_a_table_that_somebody_changes_during_a_sync_is_named(nursery, at, tmp_path, damage):
+def test_schema_change_during_sync_is_reported(nursery, at, tmp_path, damage):
     path = tmp_path / "tasks.db"
     command = at(path)
     moment = Moment(what="commit", number=2, is_after=True, signal=signal.SIGSTOP)
@@ -221,7 +221,7 @@ def test_a_table_that_somebody_changes_during_a_sync_is_named(nursery, at, tmp_p
     assert "gcore-etl made it" in error_of(command("sync"), 4)
 
 
-def test_a_trigger_that_refuses_a_change_is_quoted(at, tmp_path):
+def test_message_of_user_trigger_is_quoted(at, tmp_path):
     path = tmp_path / "tasks.db"
     assert at(path)("db", "upgrade").code == 0
     with contextlib.closing(sqlite3.connect(path)) as connection:

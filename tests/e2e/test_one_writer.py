@@ -26,7 +26,7 @@ def emulator() -> Iterator[Emulator]:
         yield emulator
 
 
-def test_a_lock_file_that_a_killed_process_left_is_no_obstacle(sqlite_scene):
+def test_lock_file_of_killed_sync_does_not_block_next(sqlite_scene):
     ended = sqlite_scene.run("sync", moment=Moment(what="task_history (task_id, run_id"))
     assert ended.code == -signal.SIGKILL
     assert Path(f"{sqlite_scene.database_url.removeprefix('sqlite:///')}.lock").exists()
@@ -35,7 +35,7 @@ def test_a_lock_file_that_a_killed_process_left_is_no_obstacle(sqlite_scene):
 
 
 @pytest.mark.parametrize("command", [["sync"], ["db", "upgrade"]])
-def test_whoever_would_write_during_a_sync_ends_at_once_with_75(scene, command):
+def test_second_writer_exits_75_immediately(scene, command):
     first = scene.halt_at("task_history (task_id, run_id")
     check_end(scene.start(*command).await_end(PROMPTLY), 75, "--wait")
     first.send(signal.SIGCONT)
@@ -43,7 +43,7 @@ def test_whoever_would_write_during_a_sync_ends_at_once_with_75(scene, command):
     assert scene.runs() == ["succeeded"]
 
 
-def test_with_wait_a_sync_comes_after_the_one_that_is_running(scene):
+def test_sync_with_wait_starts_after_running_sync(scene):
     first = scene.halt_at("task_history (task_id, run_id")
     second = scene.start_waiting("sync", "--wait")
     first.send(signal.SIGCONT)
@@ -56,7 +56,7 @@ def test_with_wait_a_sync_comes_after_the_one_that_is_running(scene):
     scene.check_truth()
 
 
-def test_somebody_who_reads_for_hours_is_in_nobodys_way(scene):
+def test_long_reader_keeps_snapshot_and_does_not_block_sync(scene):
     """And sees one instant all the time."""
     scene.check_that_the_next_sync_makes_it_whole()
     added = [scene.emulator.world.create() for _ in range(3)]
@@ -71,7 +71,7 @@ def test_somebody_who_reads_for_hours_is_in_nobodys_way(scene):
 @pytest.mark.parametrize(
     "what", [" tasks (task_id, ", " subtitles (task_id, ", "UPDATE sync_state", "commit"]
 )
-def test_a_sync_in_the_middle_of_a_transaction_is_in_no_readers_way(scene, what):
+def test_open_write_transaction_does_not_block_readers(scene, what):
     scene.check_that_the_next_sync_makes_it_whole()
     before = stored_states(scene.database_url)
     task_id = scene.emulator.world.create()

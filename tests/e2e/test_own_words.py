@@ -39,7 +39,7 @@ SAID_ALIKE = [name for name in CONDITIONS if name not in {"Postgres down", "no A
 
 
 @one_in(11, "word, condition", WORDS, SAID_ALIKE)
-def test_our_own_words_stay_whole_whatever_a_password_is(sqlite_command, emulator, word, condition):
+def test_password_that_is_a_word_does_not_mask_own_messages(sqlite_command, emulator, word, condition):
     environment = meet(sqlite_command, emulator, condition)
     for words in ("sync", "doctor"):
         plain = sqlite_command(words, **environment)
@@ -54,7 +54,7 @@ def test_our_own_words_stay_whole_whatever_a_password_is(sqlite_command, emulato
     ["gcore", "etl", "e", "GCORE_API_KEY", "check", "sync"],
     ["no database", "newer schema", "memory", "no base URL"],
 )
-def test_our_own_words_stay_whole_whatever_the_key_is(sqlite_command, emulator, word, condition):
+def test_key_that_is_a_word_does_not_mask_own_messages(sqlite_command, emulator, word, condition):
     environment = meet(sqlite_command, emulator, condition)
     plain = sqlite_command("sync", **environment)
     emulator.api_key = word
@@ -68,7 +68,7 @@ def without_numbers(text: str) -> str:
 
 
 @one_in(3, "word, words", ["postgres", "gcore", "etl", "e", "install"], ["sync", "status", "doctor"])
-def test_the_hint_about_a_missing_extra_stays_whole(sqlite_command, tmp_path, word, words):
+def test_missing_extra_hint_is_not_masked(sqlite_command, tmp_path, word, words):
     """Without psycopg, as after `pip install .`; the official image's password is `postgres`."""
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['psycopg'] = None\n")
     done = subprocess.run(

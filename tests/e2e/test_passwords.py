@@ -38,7 +38,7 @@ RAW_PASSWORDS = {
 
 
 @one_in(2, "name, write", RAW_PASSWORDS, [quote, str])
-def test_a_password_is_not_shown_when_the_server_is_down(sqlite_command, name, write):
+def test_password_is_redacted_if_server_is_down(sqlite_command, name, write):
     password = RAW_PASSWORDS[name]
     written = quote(password, safe="") if write is quote else password
     for words, url in {
@@ -51,7 +51,7 @@ def test_a_password_is_not_shown_when_the_server_is_down(sqlite_command, name, w
         check_ended(ended, password)
 
 
-def test_a_password_is_not_shown_when_it_is_wrong(sqlite_command):
+def test_wrong_password_is_redacted(sqlite_command):
     with talking(refuse_login) as port:
         url = f"postgresql://u:{quote(PASSWORD, safe='')}@127.0.0.1:{port}/tasks?gssencmode=disable"
         for words in ("sync", "sync --json -vv", "doctor", "status -v", "db upgrade -vv", "runs"):
@@ -61,7 +61,7 @@ def test_a_password_is_not_shown_when_it_is_wrong(sqlite_command):
             check_ended(ended, PASSWORD)
 
 
-def test_a_password_is_not_shown_when_the_database_is_wrong(nursery, emulator, postgres_databases):
+def test_password_is_redacted_if_database_does_not_exist(nursery, emulator, postgres_databases):
     with postgres_databases.empty() as url:
         parts = urlsplit(url)
         wrong = parts._replace(
@@ -76,7 +76,7 @@ def test_a_password_is_not_shown_when_the_database_is_wrong(nursery, emulator, p
             check_ended(ended, PASSWORD, KEY)
 
 
-def test_the_advice_does_not_depend_on_the_password(nursery, emulator, postgres_databases):
+def test_error_advice_is_independent_of_password(nursery, emulator, postgres_databases):
     """What the server says is looked up before it is cleaned, and a password may be a word of it."""
     with postgres_databases.empty() as url:
         host = urlsplit(url).netloc.rpartition("@")[2]
@@ -92,9 +92,7 @@ def test_the_advice_does_not_depend_on_the_password(nursery, emulator, postgres_
 
 
 @pytest.mark.parametrize("password", ["postgres", "gcore", "etl", "e", "no", "cannot"])
-def test_a_password_that_is_a_word_is_masked_in_what_the_server_says_and_nowhere_else(
-    sqlite_command, password
-):
+def test_password_is_masked_only_in_server_message(sqlite_command, password):
     with talking(refuse_login) as port:
         url = f"postgresql://u:{password}@127.0.0.1:{port}/tasks?gssencmode=disable"
         ended = sqlite_command("sync", "--json", GCORE_ETL_DATABASE_URL=url)
@@ -112,7 +110,7 @@ MISPLACED = (
 
 
 @pytest.mark.parametrize("words", MISPLACED)
-def test_a_database_url_where_none_belongs_is_repeated_without_its_password(sqlite_command, words):
+def test_password_is_masked_in_misplaced_database_url(sqlite_command, words):
     sqlite_command("db", "upgrade")
     password = quote(PASSWORD, safe="")
     ended = sqlite_command(*words.format(password).split(), "-vv")
@@ -123,13 +121,13 @@ def test_a_database_url_where_none_belongs_is_repeated_without_its_password(sqli
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "ALL_PROXY"])
 @pytest.mark.parametrize("written", ["http://u:{}@127.0.0.1:1", "http://u:{}@[::1", "u:{}@127.0.0.1:1"])
-def test_the_password_of_a_proxy_is_not_shown(sqlite_command, name, written):
+def test_proxy_password_is_redacted(sqlite_command, name, written):
     environment = {name: written.format(quote(PASSWORD, safe="")), "GCORE_ETL_RETRY_FOR": "0.1s"}
     for words in ("sync --json -vv", "doctor -vv"):
         check_ended(sqlite_command(*words.split(), **environment), PASSWORD)
 
 
-def test_who_uses_it_from_python_gets_no_password_in_an_error():
+def test_python_exceptions_contain_no_password():
     with talking(refuse_login) as port:
         url = f"postgresql://u:{quote(PASSWORD, safe='')}@127.0.0.1:{port}/tasks?gssencmode=disable"
         with pytest.raises(DatabaseError) as caught, reading(url):

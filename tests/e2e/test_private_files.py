@@ -51,7 +51,7 @@ def check_private(folder: Path) -> None:
     assert found == expected
 
 
-def test_all_that_commands_create_is_private(nursery, sqlite_command, tmp_path, umask):
+def test_created_files_are_private_with_any_umask(nursery, sqlite_command, tmp_path, umask):
     for words in COMMANDS:
         arguments = words.format(folder=tmp_path).split()
         ended = nursery.run(sqlite_command.environment, *arguments, umask=umask)
@@ -61,7 +61,7 @@ def test_all_that_commands_create_is_private(nursery, sqlite_command, tmp_path, 
     check_private(tmp_path)
 
 
-def test_a_sync_that_is_under_way_shows_nothing(nursery, sqlite_command, tmp_path):
+def test_wal_and_shm_are_private_during_sync(nursery, sqlite_command, tmp_path):
     """The log and its index hold what the database does."""
     for what in ("statement", "CREATE VIEW", " tasks (task_id, ", " task_results (task_id, "):
         moment = Moment(what=what, signal=signal.SIGSTOP)
@@ -74,7 +74,7 @@ def test_a_sync_that_is_under_way_shows_nothing(nursery, sqlite_command, tmp_pat
 
 
 @pytest.mark.usefixtures("umask")
-def test_nothing_is_private_only_after_a_while(tmp_path, monkeypatch):
+def test_files_are_private_from_creation_without_chmod(tmp_path, monkeypatch):
     """Between a creation and a change of mode anybody could open the file, and go on reading."""
     monkeypatch.setattr(os, "chmod", lambda *_, **__: None)
     monkeypatch.setattr(os, "fchmod", lambda *_: None)
@@ -94,7 +94,7 @@ def test_nothing_is_private_only_after_a_while(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o666])
-def test_what_exists_keeps_its_mode(nursery, sqlite_command, tmp_path, mode):
+def test_existing_files_keep_their_mode(nursery, sqlite_command, tmp_path, mode):
     """Whoever published a file, or let a group read it, had a reason."""
     for words in COMMANDS:
         nursery.run(sqlite_command.environment, *words.format(folder=tmp_path).split())
@@ -118,7 +118,7 @@ def test_what_exists_keeps_its_mode(nursery, sqlite_command, tmp_path, mode):
     }
 
 
-def test_a_file_that_is_replaced_keeps_its_owner_and_group(nursery, sqlite_command, tmp_path):
+def test_replaced_file_keeps_owner_group_and_mode(nursery, sqlite_command, tmp_path):
     if os.geteuid() != 0:
         give_up("only root can give a file away")
     page = tmp_path / "tasks.csv"
@@ -133,7 +133,7 @@ def test_a_file_that_is_replaced_keeps_its_owner_and_group(nursery, sqlite_comma
 
 
 @pytest.mark.parametrize("mode", [0o660, 0o664, 0o666, 0o600, 0o644])
-def test_who_may_write_the_database_may_lock_it_and_nobody_else(tmp_path, mode):
+def test_lock_file_mode_follows_database_write_permission(tmp_path, mode):
     """Whoever may read the lock could hold it for ever; whoever syncs has to."""
     path = tmp_path / "tasks.db"
     with writing(f"sqlite:///{path}"):

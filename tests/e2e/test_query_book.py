@@ -25,14 +25,14 @@ def demo_url(request) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=queries.NAMES)
-def test_the_page_shows_the_query_and_its_answer(demo_url, question):
+def test_page_shows_each_query_with_its_result(demo_url, question):
     number = QUESTIONS.index(question) + 1
     expected = chapter(number, question, demo_url)
     assert expected.count("\n| ") > 2, "a question that the demo answers with nothing"
     assert expected in PAGE.read_text(encoding="utf-8"), "make docs writes the page anew"
 
 
-def test_a_task_of_no_known_type_can_run_far_longer_than_others(engine):
+def test_outliers_include_tasks_of_unknown_type(engine):
     with engine.begin() as connection:
         for number in range(50):
             store_task(connection, f"{number}", total_time_sec=1)
@@ -42,11 +42,11 @@ def test_a_task_of_no_known_type_can_run_far_longer_than_others(engine):
     assert [row[0] for row in rows] == ["long"]
 
 
-def test_nothing_else_is_on_the_page(demo_url):
+def test_page_is_up_to_date(demo_url):
     assert PAGE.read_text(encoding="utf-8") == page(demo_url)
 
 
-def test_there_are_twenty_and_each_has_its_file():
+def test_there_are_20_queries_with_one_file_each():
     files = {path.stem for path in Path(queries.__file__).parent.glob("*.sql")}
     assert len(QUESTIONS) == 20
     assert files == set(queries.NAMES)

@@ -167,7 +167,7 @@ def host_of(task) -> str:
     return urlsplit(task["url"] or "").hostname or "unknown"
 
 
-def test_the_summary_matches_sql(page, url, bounds):
+def test_summary_matches_sql(page, url, bounds):
     tasks = tasks_of(url)
     created, finished = within(tasks, "created_at", bounds), within(tasks, "ended_at", bounds)
     counts = Counter(task["status"] for task in finished)
@@ -206,7 +206,7 @@ def test_the_summary_matches_sql(page, url, bounds):
         assert f"p95: {spell(np.percentile(waits, 95))}; n = {len(waits):,}" in notes
 
 
-def test_plots_and_tables_by_day_match_sql(page, url, bounds):
+def test_daily_plots_and_tables_match_sql(page, url, bounds):
     tasks = tasks_of(url)
     days = [bounds[0] + number * DAY for number in range((bounds[1] - bounds[0]).days)]
     rows = {"finished": [], "rate": [], "created": [], "minutes": []}
@@ -235,7 +235,7 @@ def test_plots_and_tables_by_day_match_sql(page, url, bounds):
     assert np.allclose(np.array(heights) / max(heights), values / max(values), atol=0.01)
 
 
-def test_the_tables_match_sql(page, url, bounds):
+def test_breakdown_tables_match_sql(page, url, bounds):
     tasks = tasks_of(url)
     created, finished = within(tasks, "created_at", bounds), within(tasks, "ended_at", bounds)
     types, hosts, languages, errors = (defaultdict(list) for _ in range(4))
@@ -281,7 +281,7 @@ def test_the_tables_match_sql(page, url, bounds):
     ]
 
 
-def test_the_moderation_table_matches_sql(page, url, bounds):
+def test_moderation_table_matches_sql(page, url, bounds):
     rows = query(
         url,
         "SELECT kind, count(*), sum(CASE WHEN detected THEN 1 ELSE 0 END) FROM task_results"
@@ -309,7 +309,7 @@ def test_hostile_text_is_escaped(page, bounds, days):
 # How a page is laid out does not depend on where its figures come from.
 @pytest.mark.parametrize("url, bounds", [("sqlite", "whole")], indirect=True)
 @one_in(2, "scheme, width", ["light", "dark"], [320, 375, 1200])
-def test_it_is_legible_on_phone_and_desktop_in_light_and_dark_mode(browser, file, width, scheme):
+def test_report_is_accessible_at_all_widths_and_color_schemes(browser, file, width, scheme):
     with watched(browser, file, viewport={"width": width, "height": 800}, color_scheme=scheme) as page:
         assert page.evaluate("document.documentElement.scrollWidth") == width
         paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -322,7 +322,7 @@ def test_it_is_legible_on_phone_and_desktop_in_light_and_dark_mode(browser, file
         assert found.violations_count == 0, found.generate_report()
 
 
-def test_it_can_be_used_from_the_keyboard(page):
+def test_report_is_usable_from_keyboard(page):
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "Skip to the figures"
     summary = page.locator("summary").first
@@ -332,7 +332,7 @@ def test_it_can_be_used_from_the_keyboard(page):
     assert page.locator('[data-table="finished"]').is_visible()
 
 
-def test_a_screen_reader_gets_headings_figures_and_plots(page):
+def test_screen_reader_sees_headings_figures_and_plots(page):
     heard = page.locator("body").aria_snapshot()
     for expected in (
         'heading "Gcore AI tasks" [level=1]',
@@ -344,14 +344,14 @@ def test_a_screen_reader_gets_headings_figures_and_plots(page):
     assert re.search(r"definition:\n\s*- strong: [\d.]+ %", heard)
 
 
-def test_it_can_be_printed(page):
+def test_report_is_printable(page):
     page.emulate_media(media="print")
     assert not page.locator("summary").first.is_visible()
     assert page.locator("svg").first.is_visible()
     assert page.pdf().startswith(b"%PDF")
 
 
-def test_the_report_of_an_empty_copy_says_so(migrated_url, browser, tmp_path):
+def test_empty_database_is_reported_as_empty(migrated_url, browser, tmp_path):
     file = tmp_path / "empty.html"
     file.write_text(report(migrated_url), encoding="utf-8")
     with watched(browser, file) as page:
@@ -362,7 +362,7 @@ def test_the_report_of_an_empty_copy_says_so(migrated_url, browser, tmp_path):
         assert "No task failed in this period." in page.inner_text("main")
 
 
-def test_the_page_explains_its_figures(page):
+def test_page_explains_its_figures(page):
     shown = page.inner_text("body")
     assert "bill" not in shown.replace("Gcore bills the length of the analysed videos", "")
     assert "not the length of the videos" in shown

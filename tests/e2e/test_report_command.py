@@ -60,7 +60,7 @@ def test_long_ranges_are_grouped_by_week_month_or_year(migrated_url, days, headi
     assert len(page) < 300_000
 
 
-def test_expiring_results_are_those_that_can_still_be_fetched_in_order(migrated_url):
+def test_expiring_results_are_listed_by_remaining_time(migrated_url):
     now = dt.datetime.now(dt.UTC)
     engine = open_engine(migrated_url)
     with engine.begin() as connection:
@@ -73,7 +73,7 @@ def test_expiring_results_are_those_that_can_still_be_fetched_in_order(migrated_
     assert figures.expiring_soon == 2
 
 
-def test_the_range_is_extended_to_whole_days(migrated_url):
+def test_range_is_extended_to_whole_days(migrated_url):
     ahead = dt.timezone(dt.timedelta(hours=2))
     figures = collect(
         migrated_url,
@@ -84,7 +84,7 @@ def test_the_range_is_extended_to_whole_days(migrated_url):
     assert list(figures.daily.index.strftime("%d")) == ["01", "02", "03"]
 
 
-def test_the_default_range_is_thirty_days_until_today(migrated_url):
+def test_default_range_is_last_30_days(migrated_url):
     before = dt.datetime.now(dt.UTC)
     figures = collect(migrated_url)
     assert before.date() <= figures.until - DAY <= dt.datetime.now(dt.UTC).date()
@@ -98,7 +98,7 @@ def test_the_default_range_is_thirty_days_until_today(migrated_url):
     assert "the last day until" not in render(earlier)
 
 
-def test_the_command_writes_the_page(nursery, migrated_url, tmp_path):
+def test_report_command_writes_page(nursery, migrated_url, tmp_path):
     path = tmp_path / "page.html"
     done = nursery.run(dict(os.environ), *f"report -o {path} --since 2026-06-01 -d {migrated_url}".split())
     assert (done.code, done.out) == (0, "")
@@ -110,7 +110,7 @@ def test_the_command_writes_the_page(nursery, migrated_url, tmp_path):
 
 
 @pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
-def test_the_command_fails_with_a_one_line_error(nursery, migrated_url, tmp_path):
+def test_report_command_fails_with_one_line_error(nursery, migrated_url, tmp_path):
     path = tmp_path / "page.html"
     for code, said, *wrong in (
         (1, "No such file or directory", "-o", tmp_path / "missing" / "page.html"),
@@ -132,7 +132,7 @@ def test_the_command_fails_with_a_one_line_error(nursery, migrated_url, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_command_never_overwrites_a_database(nursery, sqlite_databases, tmp_path):
+def test_report_command_never_overwrites_database(nursery, sqlite_databases, tmp_path):
     with sqlite_databases.migrated() as url:
         file = Path(open_engine(url).url.database)
         link = tmp_path / "link.html"
@@ -144,7 +144,7 @@ def test_the_command_never_overwrites_a_database(nursery, sqlite_databases, tmp_
         assert file.read_bytes() == before
 
 
-def test_a_missing_extra_is_named(monkeypatch):
+def test_missing_extra_is_named(monkeypatch):
     def import_module(_name):
         raise ModuleNotFoundError(name="jinja2")
 

@@ -46,7 +46,7 @@ def emulator() -> Iterator[Emulator]:
         yield emulator
 
 
-def test_what_is_checked_for_would_be_found(database_url, command):
+def test_leaked_secrets_are_detected_by_the_checks(database_url, command):
     with pytest.raises(AssertionError):
         check_clean(f"… {KEY[7:13].upper()} …", KEY)
     with pytest.raises(AssertionError):
@@ -63,7 +63,7 @@ EVERY_COMMAND = (
 )  # fmt: skip
 
 
-def test_no_command_shows_a_secret_however_much_it_tells(command):
+def test_verbose_output_contains_no_secrets(command):
     """The test server lets everybody in, with whatever password."""
     url = command.database_url.replace("postgres:@", f"postgres:{quote(PASSWORD, safe='')}@")
     for words in EVERY_COMMAND:
@@ -75,7 +75,7 @@ def test_no_command_shows_a_secret_however_much_it_tells(command):
 
 
 @pytest.mark.parametrize("condition", CONDITIONS)
-def test_no_error_shows_a_secret_however_much_it_tells(sqlite_command, emulator, condition):
+def test_verbose_errors_contain_no_secrets(sqlite_command, emulator, condition):
     environment = meet(sqlite_command, emulator, condition)
     for words in ("sync --json", "sync --dry-run", "doctor", "status"):
         check_ended(sqlite_command(*words.split(), "-vv", **environment), KEY, "canary")
@@ -95,7 +95,7 @@ def test_no_error_shows_a_secret_however_much_it_tells(sqlite_command, emulator,
         {"HTTP_PROXY": f"http://user:{quote(KEY)}@127.0.0.1:1", "GCORE_ETL_RETRY_FOR": "0.1s"},
     ],
 )
-def test_a_secret_in_the_wrong_place_is_not_repeated(sqlite_command, environment):
+def test_misplaced_key_in_environment_is_not_echoed(sqlite_command, environment):
     for words in ("sync -vv --json", "doctor -vv"):
         ended = sqlite_command(*words.split(), **environment)
         assert ended.code in {1, 3}
@@ -146,7 +146,7 @@ TALKATIVE = {
 
 
 @one_in(2, "words", TALKATIVE)
-def test_a_server_that_repeats_the_key_is_not_repeated(nursery, tmp_path, words):
+def test_key_echoed_by_server_is_redacted(nursery, tmp_path, words):
     def converse(peer: socket.socket) -> None:
         request = peer.recv(65536)
         assert KEY.encode() in request
@@ -169,7 +169,7 @@ def test_a_server_that_repeats_the_key_is_not_repeated(nursery, tmp_path, words)
 
 
 @pytest.mark.parametrize("words", ["watch --every 0.1s -vv", "sync --json -vv"])
-def test_what_is_stopped_shows_no_secret(nursery, sqlite_command, emulator, words):
+def test_interrupted_command_prints_no_secrets(nursery, sqlite_command, emulator, words):
     emulator.inject(Fault("quote_key", times=9, status=503))
     child = nursery.start(sqlite_command.environment, *words.split())
     wait_until(lambda: emulator.requests, "the first request")
@@ -180,7 +180,7 @@ def test_what_is_stopped_shows_no_secret(nursery, sqlite_command, emulator, word
     check_database(sqlite_command.database_url, KEY)
 
 
-def test_the_emulator_shows_its_own_key_and_no_other(sqlite_command):
+def test_emulator_does_not_print_key_from_environment(sqlite_command):
     with sqlite_command.start("emulator", "--port", "0", "-vv") as process:
         shown = ""
         while "export GCORE_BASE_URL=" not in shown:
@@ -191,7 +191,7 @@ def test_the_emulator_shows_its_own_key_and_no_other(sqlite_command):
 
 
 @pytest.mark.parametrize("match", ["list", "detail"])
-def test_an_error_in_the_midst_of_a_run_is_stored_without_the_key(command, emulator, match):
+def test_key_is_redacted_in_stored_run_errors(command, emulator, match):
     emulator.inject(Fault("quote_key", times=9, after=3, match=match))
     check_ended(command("sync", "--json", "-vv"), KEY)
     check_ended(command("status", "-vv"), KEY)
@@ -200,7 +200,7 @@ def test_an_error_in_the_midst_of_a_run_is_stored_without_the_key(command, emula
 
 
 @pytest.mark.parametrize("words", ["sync -vv --json", "doctor -vv"])
-def test_no_switch_of_a_library_or_of_python_shows_a_secret(sqlite_command, emulator, words):
+def test_debug_settings_of_libraries_reveal_no_secrets(sqlite_command, emulator, words):
     if words == "doctor -vv":
         emulator.inject(Fault("quote_key"))
     done = subprocess.run(
@@ -216,7 +216,7 @@ def test_no_switch_of_a_library_or_of_python_shows_a_secret(sqlite_command, emul
     check_clean(done.stderr, KEY)
 
 
-def test_a_process_that_is_aborted_shows_where_it_was_and_no_secret(sqlite_command, emulator):
+def test_abort_traceback_contains_no_secrets(sqlite_command, emulator):
     emulator.behaviour.latency = 50
     with sqlite_command.start("sync", "-vv", **DEBUG) as process:
         wait_until(lambda: emulator.requests, "the first request")
@@ -227,14 +227,14 @@ def test_a_process_that_is_aborted_shows_where_it_was_and_no_secret(sqlite_comma
 
 
 @pytest.mark.parametrize("variable", ["GCORE_ETL_PAGE_SIZE", "GCORE_ETL_LOOKBACK", "GCORE_ETL_DATE_FILTER"])
-def test_a_key_in_the_wrong_variable_is_not_repeated(sqlite_command, variable):
+def test_key_in_wrong_variable_is_not_echoed(sqlite_command, variable):
     ended = sqlite_command("sync", "--json", **{variable: KEY})
     assert ended.code == 3
     check_ended(ended, KEY)
 
 
 @pytest.mark.parametrize("words", ["sync --page-size KEY", "sync KEY", "runs --limit KEY", "schema KEY"])
-def test_a_key_as_an_argument_is_not_repeated(sqlite_command, words):
+def test_key_as_argument_is_not_echoed(sqlite_command, words):
     ended = sqlite_command(*words.replace("KEY", KEY).split(), "-vv")
     assert ended.code == 2
     check_ended(ended, KEY)

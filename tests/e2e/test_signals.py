@@ -39,7 +39,7 @@ def check_interruption(child: Child, number: int) -> None:
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_a_signal_while_the_api_is_slow_to_answer(scene, number):
+def test_signal_interrupts_slow_request(scene, number):
     scene.emulator.behaviour.latency = 30
     child = scene.start("sync", retry_for="60s")
     wait_until(lambda: scene.emulator.requests, "the API is asked")
@@ -48,7 +48,7 @@ def test_a_signal_while_the_api_is_slow_to_answer(scene, number):
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_a_signal_while_a_rate_limit_is_waited_for(scene, number):
+def test_signal_interrupts_rate_limit_wait(scene, number):
     scene.emulator.inject(Fault("429_seconds", times=1000, after=3, seconds=30))
     child = scene.start("sync", retry_for="60s")
     wait_until(lambda: 429 in [request.status for request in scene.emulator.requests], "a limit is met")
@@ -61,7 +61,7 @@ def test_a_signal_while_a_rate_limit_is_waited_for(scene, number):
     [("task_history (task_id, run_id", "task_history"), (" task_results (task_id, ", "task_results")],
 )
 @pytest.mark.parametrize("number", SIGNALS)
-def test_a_signal_while_a_batch_is_loaded(scene, number, what, table):
+def test_signal_during_batch_load_is_atomic(scene, number, what, table):
     """The batches before it stay; this one is whole or not there."""
     ended = scene.run("sync", moment=Moment(what=what, number=2, signal=number))
     check_end(ended, 128 + number, "interrupted")
@@ -73,7 +73,7 @@ def test_a_signal_while_a_batch_is_loaded(scene, number, what, table):
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_a_signal_while_results_are_waited_for(scene, number):
+def test_signal_interrupts_fetching_of_results(scene, number):
     scene.emulator.inject(Fault("slow", times=1000, after=25, seconds=30, match="detail"))
     child = scene.start("sync", retry_for="60s", constants={"etl.sync.archive.BATCH_RESULTS": 5})
     requests = lambda: [request.target for request in scene.emulator.requests]  # noqa: E731
@@ -86,14 +86,14 @@ def test_a_signal_while_results_are_waited_for(scene, number):
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_a_signal_while_another_sync_is_waited_for(scene, number):
+def test_signal_interrupts_wait_for_lock(scene, number):
     with writing(scene.database_url):
         child = scene.start_waiting("sync", "--wait")
         check_interruption(child, number)
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_a_signal_between_two_syncs_of_a_watch(scene, number):
+def test_signal_interrupts_watch_between_syncs(scene, number):
     child = scene.start("watch", "--every", "1h")
     wait_until(lambda: "sync finished" in child.said(), "the first sync ends")
     check_interruption(child, number)
@@ -101,7 +101,7 @@ def test_a_signal_between_two_syncs_of_a_watch(scene, number):
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_a_signal_while_postgres_works_on_a_statement(postgres_scene, number):
+def test_signal_interrupts_running_postgres_statement(postgres_scene, number):
     add_trigger(postgres_scene.database_url, "UPDATE ON sync_state", "PERFORM pg_sleep(0.7)")
     child = postgres_scene.start("sync")
     dozing = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'"
@@ -110,7 +110,7 @@ def test_a_signal_while_postgres_works_on_a_statement(postgres_scene, number):
     assert postgres_scene.runs() == ["interrupted"]
 
 
-def test_a_timeout_ends_a_sync_in_order(scene):
+def test_timeout_stops_sync_cleanly(scene):
     assert scene.run("db", "upgrade").code == 0
     scene.emulator.behaviour.latency = 60
     ended = scene.run("sync", "--timeout", "2s", "--json", retry_for="60s")
@@ -123,7 +123,7 @@ def test_a_timeout_ends_a_sync_in_order(scene):
 
 @pytest.mark.parametrize("is_after", [False, True])
 @pytest.mark.parametrize("place", [3, 6])
-def test_a_signal_in_the_midst_of_a_commit(scene, place, is_after):
+def test_signal_around_commit_marks_run_interrupted(scene, place, is_after):
     moment = Moment(what="commit", number=place, is_after=is_after, signal=signal.SIGTERM)
     check_end(scene.run("sync", moment=moment), 143, "interrupted")
     assert scene.runs() == ["interrupted"]
@@ -131,7 +131,7 @@ def test_a_signal_in_the_midst_of_a_commit(scene, place, is_after):
 
 
 @pytest.mark.parametrize("is_after", [False, True])
-def test_a_signal_while_a_failed_run_is_closed(scene, is_after):
+def test_signal_while_closing_failed_run_keeps_status(scene, is_after):
     scene.emulator.inject(Fault("401", times=1000, after=2))
     moment = Moment(what="error=", number=2, is_after=is_after, signal=signal.SIGTERM)
     ended = scene.run("sync", moment=moment)
@@ -139,7 +139,7 @@ def test_a_signal_while_a_failed_run_is_closed(scene, is_after):
     assert scene.runs() == ["failed"]
 
 
-def test_a_signal_as_soon_as_the_run_is_open(scene):
+def test_signal_right_after_run_is_opened(scene):
     assert scene.run("db", "upgrade").code == 0
     moment = Moment(what="commit", is_after=True, signal=signal.SIGTERM)
     check_end(scene.run("sync", moment=moment), 143, "interrupted")
@@ -147,7 +147,7 @@ def test_a_signal_as_soon_as_the_run_is_open(scene):
 
 
 @pytest.mark.slow
-def test_a_signal_at_any_instant(nursery, emulator, databases):
+def test_signal_at_random_time(nursery, emulator, databases):
     """It may come before there is a handler, a run or a database, and after the run has been closed."""
     dice = random.Random(7)
     for _ in range(100):

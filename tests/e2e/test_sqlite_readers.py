@@ -111,7 +111,7 @@ def without_a_log(scene):
 
 
 @pytest.mark.parametrize("mode", [0o2775, 0o1777, 0o755])
-def test_another_user_who_reads_leaves_no_files_and_the_owner_can_still_sync(build, mode):
+def test_reader_of_another_user_leaves_no_files(build, mode):
     """A user who may write the folder but not the file would create a log that the owner cannot use."""
     scene = build(mode)
     for reader in READERS if mode == 0o1777 else FEW:
@@ -125,7 +125,7 @@ def test_another_user_who_reads_leaves_no_files_and_the_owner_can_still_sync(bui
 
 
 @pytest.mark.parametrize("user", [OWNER, STRANGER, 0])
-def test_a_copy_on_a_read_only_mount_is_read(build, sandbox, user):
+def test_database_on_read_only_mount_is_readable(build, sandbox, user):
     scene = build()
     seen = sandbox.view / scene.folder.name / scene.path.name
     person = scene.person(user, f"sqlite:///{seen}")
@@ -135,7 +135,7 @@ def test_a_copy_on_a_read_only_mount_is_read(build, sandbox, user):
     assert person("doctor").code == 4
 
 
-def test_an_owner_who_may_not_write_the_folder_can_read(build):
+def test_owner_can_read_in_unwritable_folder(build):
     scene = build()
     os.chown(scene.folder, 0, 0)
     for reader in FEW:
@@ -144,7 +144,7 @@ def test_an_owner_who_may_not_write_the_folder_can_read(build):
 
 
 @pytest.mark.parametrize("name", ["a link.db", "what?.db", "100%.db", "a#b.db", os.fsdecode(b"\xfc.db")])
-def test_another_user_can_read_a_copy_through_a_link_of_any_name(build, name):
+def test_another_user_can_read_through_symlink(build, name):
     scene = build(0o777)
     (scene.out / name).symlink_to(scene.path)
     quoted = quote(os.fsencode(scene.out / name))
@@ -156,7 +156,7 @@ def test_another_user_can_read_a_copy_through_a_link_of_any_name(build, name):
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o755])
-def test_another_user_can_read_while_a_sync_writes(build, mode):
+def test_another_user_can_read_during_sync(build, mode):
     """Committed rows are visible although they are still in the log."""
     scene = build(mode)
     scene.emulator.world.create()
@@ -170,7 +170,7 @@ def test_another_user_can_read_while_a_sync_writes(build, mode):
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o755])
-def test_a_sync_does_not_disturb_an_immutable_reader(build, mode):
+def test_sync_does_not_change_file_under_immutable_reader(build, mode):
     """The file does not change: the log is kept until the next sync."""
     scene = build(mode)
     child = scene.stranger.start("status", "--json", moment=Moment(what="count(*)", signal=signal.SIGSTOP))
@@ -194,7 +194,7 @@ def test_a_sync_does_not_disturb_an_immutable_reader(build, mode):
     assert stored_states(scene.url) == true_states(scene.emulator.world)
 
 
-def test_a_reader_reports_a_change_by_another_program(build):
+def test_reader_detects_changes_by_other_programs(build):
     """Other programs ignore the checkpoint lock, so reads may be inconsistent."""
     scene = build()
     child = scene.stranger.start("status", "--json", moment=Moment(what="count(*)", signal=signal.SIGSTOP))
@@ -209,7 +209,7 @@ def test_a_reader_reports_a_change_by_another_program(build):
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o755])
-def test_another_user_can_read_the_files_of_a_killed_sync(build, mode):
+def test_another_user_can_read_after_killed_sync(build, mode):
     scene = build(mode)
     scene.emulator.world.create()
     child = scene.owner.start("sync", moment=Moment(what="commit", number=LOADED))
@@ -221,7 +221,7 @@ def test_another_user_can_read_the_files_of_a_killed_sync(build, mode):
 
 @pytest.mark.parametrize("mode", [0o777, 0o755])
 @pytest.mark.parametrize("loss", ["index", "right to read the index", "right to read the log"])
-def test_a_log_that_another_user_cannot_read_is_named(build, mode, loss):
+def test_unreadable_wal_or_shm_is_named(build, mode, loss):
     """Only a user who may write the file can restore the index of a log."""
     scene = build(mode)
     scene.emulator.world.create()
@@ -240,7 +240,7 @@ def test_a_log_that_another_user_cannot_read_is_named(build, mode, loss):
     assert counted(scene.read("status --json", scene.stranger)) == 31
 
 
-def test_files_left_by_another_user_are_named_to_the_owner(build):
+def test_wal_and_shm_owned_by_another_user_are_named(build):
     """Other programs leave them; the error names the files, not the permissions of the database."""
     scene = build(0o777)
     with (
@@ -258,14 +258,14 @@ def test_files_left_by_another_user_are_named_to_the_owner(build):
     assert scene.person(0)("sync").code == 0
 
 
-def test_another_user_can_read_a_file_without_a_log(build):
+def test_another_user_can_read_without_wal_mode(build):
     scene = build(0o777)
     without_a_log(scene)
     for reader in FEW:
         scene.read(reader, scene.stranger)
 
 
-def test_an_interrupted_write_without_wal_is_named(build):
+def test_hot_rollback_journal_is_reported(build):
     """The file was changed already: only a user who may write it can roll back."""
     scene = build()
     without_a_log(scene)
@@ -289,7 +289,7 @@ def test_an_interrupted_write_without_wal_is_named(build):
 
 
 @pytest.mark.parametrize("where", ["file", "folder"])
-def test_a_copy_that_another_user_may_not_read_is_named_with_its_owner(build, where):
+def test_unreadable_database_error_names_owner(build, where):
     scene = build()
     place, mode = (scene.path, 0o600) if where == "file" else (scene.folder, 0o700)
     place.chmod(mode)
@@ -301,7 +301,7 @@ def test_a_copy_that_another_user_may_not_read_is_named_with_its_owner(build, wh
     assert scene.listed() == before
 
 
-def test_a_group_can_share_a_copy(build):
+def test_group_members_can_share_database(build):
     """A sync by any member, even if killed, leaves only files that the others can use."""
     scene = build(0o2770, 0o660)
     for person, other in ((scene.owner, scene.stranger), (scene.stranger, scene.owner)):
@@ -315,7 +315,7 @@ def test_a_group_can_share_a_copy(build):
     assert stored_states(scene.url) == true_states(scene.emulator.world)
 
 
-def test_the_owner_can_sync_after_root(build):
+def test_owner_can_sync_after_root(build):
     scene = build()
     scene.path.with_name("tasks.db.lock").unlink()
     root = scene.person(0)
@@ -327,7 +327,7 @@ def test_the_owner_can_sync_after_root(build):
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o755])
-def test_explore_by_another_user_blocks_nobody_and_shows_new_rows(build, mode):
+def test_explore_of_another_user_does_not_block_sync(build, mode):
     """Between two requests neither a snapshot nor a lock is held."""
     scene = build(mode)
     child = scene.stranger.start("explore", "--no-open", "--port", "0")

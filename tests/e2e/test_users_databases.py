@@ -19,7 +19,7 @@ FOREIGN = (
 
 
 @pytest.mark.parametrize("revision", ["0001", "0008", "0009", "ae1027a6acf"])
-def test_the_database_of_another_program_is_refused_by_every_command(command, revision):
+def test_database_of_another_program_is_refused(command, revision):
     for statement in FOREIGN:
         execute(command.database_url, statement.format(revision=revision))
     for words in (
@@ -42,7 +42,7 @@ def query_raw(url, statement):
         return [tuple(row) for row in connection.execute(text(statement))]
 
 
-def test_a_view_on_tasks_outlives_a_downgrade_and_the_upgrade_by_a_sync(command, emulator):
+def test_user_view_survives_downgrade_and_upgrade(command, emulator):
     command("sync")
     execute(command.database_url, "CREATE VIEW mine AS SELECT status, count(*) FROM tasks GROUP BY 1")
     assert command("db", "downgrade", "0003", "--yes").code == 0
@@ -51,7 +51,7 @@ def test_a_view_on_tasks_outlives_a_downgrade_and_the_upgrade_by_a_sync(command,
     assert query(command.database_url, "SELECT count(*) > 0 FROM mine") == [(1,)]
 
 
-def test_a_view_in_the_way_of_an_upgrade_is_named_by_a_sync_and_nothing_is_changed(command):
+def test_user_view_blocking_upgrade_is_named(command):
     """Here it reads a column of a view that an older release had."""
     command("sync")
     if command.database_url.startswith("sqlite"):
@@ -70,7 +70,7 @@ def test_a_view_in_the_way_of_an_upgrade_is_named_by_a_sync_and_nothing_is_chang
     assert command("sync").code == 0
 
 
-def test_a_view_in_the_way_of_a_downgrade_is_named(command):
+def test_user_view_blocking_downgrade_is_named(command):
     command("sync")
     execute(command.database_url, "CREATE VIEW mine AS SELECT * FROM task_daily")
     line = error_of(command("db", "downgrade", "0003", "--yes"), 4)

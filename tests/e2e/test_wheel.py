@@ -60,7 +60,7 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subproces
     return run
 
 
-def test_the_installed_command_makes_the_schema_and_syncs(command, database_url):
+def test_installed_wheel_creates_schema_and_syncs(command, database_url):
     with serve(a_world()) as emulator:
         settings = {
             "GCORE_API_KEY": emulator.api_key,
@@ -76,7 +76,7 @@ def test_the_installed_command_makes_the_schema_and_syncs(command, database_url)
         assert stored_states(database_url) == true_states(emulator.world)
 
 
-def test_without_the_demo_extra_the_emulator_says_what_to_install(command):
+def test_emulator_names_missing_demo_extra(command):
     refused = command("emulator")
     assert refused.returncode == 3
     assert "gcore-ai-tasks-etl[demo]" in refused.stderr

@@ -1,4 +1,4 @@
-"""One copy holds one account (promise P11): many clients are welcome, another account is not."""
+"""One copy holds one account (promise P11): it may have many clients, but another account is refused."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def add_task(world: World, client_id: int | None) -> str:
 
 
 def world_of(clients: list[int | None], tasks: int = 60) -> World:
-    """Make a world whose tasks belong to these clients, in no order; other clients have other tasks."""
+    """Return a world with tasks of these clients in random order, seeded by the first client."""
     world, dice = a_world(0, seed=100 + (clients[0] or 0)), random.Random(3)
     for number in range(tasks):
         world.advance(dt.timedelta(minutes=7))
@@ -52,9 +52,7 @@ def dump(database_url: str) -> dict[str, list[tuple]]:
 
 
 @one_in(2, "page_cap, shape", [1, 7, 50], ["present", "older"])
-def test_a_first_sync_of_an_account_with_many_clients_refuses_no_page_of_its_own(
-    database_url, page_cap, shape
-):
+def test_first_sync_accepts_account_with_many_clients(database_url, page_cap, shape):
     world = world_of([1, 2, 3, 4, 5, None])
     with serve(world, Behaviour(page_cap=page_cap, record_shape=shape)) as emulator:
         run_sync(settings_for(emulator, database_url), TASKS_ALONE)
@@ -69,8 +67,8 @@ def test_a_first_sync_of_an_account_with_many_clients_refuses_no_page_of_its_own
     [False, True],
     ["gte", "day", "ignored"],
 )
-def test_a_client_that_was_never_seen_before_belongs_to_the_account(database_url, shape, is_ignored, meaning):
-    """Whatever the list knows of the stored tasks: it may have no times, or ignore the id it is asked for."""
+def test_new_client_ids_belong_to_the_same_account(database_url, shape, is_ignored, meaning):
+    """Even if the list has no times, or ignores the `task_id` filter."""
     world = world_of([1])
     behaviour = Behaviour(record_shape=shape, task_id_ignored=is_ignored, date_created=meaning)
     with serve(world, behaviour) as emulator:
@@ -83,8 +81,8 @@ def test_a_client_that_was_never_seen_before_belongs_to_the_account(database_url
             assert stored_states(database_url) == true_states(world)
 
 
-def test_a_new_client_is_welcome_though_the_latest_tasks_were_all_deleted(database_url):
-    """None of those that a sync would ask for is left, but older ones are."""
+def test_new_client_is_accepted_after_latest_tasks_were_deleted(database_url):
+    """The tasks that a sync would check are gone, but older ones remain."""
     world = world_of([1], tasks=80)
     with serve(world) as emulator:
         settings = settings_for(emulator, database_url)
@@ -103,7 +101,7 @@ def test_a_new_client_is_welcome_though_the_latest_tasks_were_all_deleted(databa
 
 
 @pytest.mark.parametrize("clients", [([1], [2]), ([1], [None]), ([None], [2]), ([None], [None])])
-def test_another_account_is_refused_with_or_without_clients(database_url, clients):
+def test_other_account_is_refused_with_or_without_client_ids(database_url, clients):
     ours, theirs = clients
     with serve(world_of(ours)) as emulator:
         run_sync(settings_for(emulator, database_url), TASKS_ALONE)
@@ -123,7 +121,7 @@ def test_another_account_is_refused_with_or_without_clients(database_url, client
     assert dump(database_url) == before
 
 
-def test_a_first_sync_that_was_cut_short_goes_on_with_whichever_client_comes_next(database_url):
+def test_interrupted_first_sync_accepts_new_client(database_url):
     world = world_of([1, 2, 3], tasks=90)
     with serve(world, Behaviour(page_cap=10)) as emulator:
         settings = settings_for(emulator, database_url)
@@ -139,7 +137,7 @@ def test_a_first_sync_that_was_cut_short_goes_on_with_whichever_client_comes_nex
         assert stored_states(database_url) == true_states(world)
 
 
-def test_the_copy_is_switched_to_another_account_for_good(database_url):
+def test_account_switch_is_permanent(database_url):
     ours, theirs = world_of([1]), world_of([2], tasks=40)
     theirs.advance(dt.timedelta(days=1))
     with serve(ours) as one, serve(theirs) as two:
@@ -164,12 +162,12 @@ def test_the_copy_is_switched_to_another_account_for_good(database_url):
     assert known_clients(database_url) == [2]
 
 
-def test_nothing_of_the_old_account_is_asked_for_with_the_new_key(database_url):
+def test_switched_sync_requests_no_tasks_of_old_account(database_url):
     ours, theirs = world_of([1]), world_of([2], tasks=10)
     with serve(ours) as one, serve(theirs) as two:
         run_sync(settings_for(one, database_url, max_results=5))
         run_sync(settings_for(two, database_url), SyncOptions(allow_account_change=True))
-        # Whose account it is was asked with the ids of the old one; after that, nothing is.
+        # The account check itself asked for ids of the old account; later requests must not.
         details = {request.path.rpartition("/")[2] for request in two.requests}
         two.reset_log()
         run_sync(settings_for(two, database_url), SyncOptions(is_full=True))
@@ -178,8 +176,8 @@ def test_nothing_of_the_old_account_is_asked_for_with_the_new_key(database_url):
         assert (details | asked).isdisjoint(ours.tasks)
 
 
-def test_a_copy_that_is_switched_back_is_whole_again(database_url):
-    """What was archived is not asked for again, what was not is."""
+def test_switching_back_restores_the_copy(database_url):
+    """Archived results are not requested again; missing ones are."""
     ours, theirs = world_of([1]), world_of([2], tasks=10)
     with serve(ours) as one, serve(theirs) as two:
         settings = settings_for(one, database_url, max_results=5)
@@ -195,7 +193,7 @@ def test_a_copy_that_is_switched_back_is_whole_again(database_url):
     assert query(database_url, "SELECT count(*) FROM tasks WHERE removed_at IS NULL") == [(60,)]
 
 
-def test_a_switch_that_is_cut_short_is_completed_by_the_next_sync(database_url):
+def test_interrupted_switch_is_completed_by_next_sync(database_url):
     ours, theirs = world_of([1]), world_of([2], tasks=40)
     with serve(ours) as one, serve(theirs) as two:
         run_sync(settings_for(one, database_url), TASKS_ALONE)
@@ -212,7 +210,7 @@ def test_a_switch_that_is_cut_short_is_completed_by_the_next_sync(database_url):
         assert stored_states(database_url) == true_states(theirs)
 
 
-def test_a_dry_run_switches_nothing(database_url):
+def test_dry_run_does_not_switch_accounts(database_url):
     ours, theirs = world_of([1]), world_of([2], tasks=40)
     with serve(ours) as one, serve(theirs) as two:
         run_sync(settings_for(one, database_url), TASKS_ALONE)
@@ -224,7 +222,7 @@ def test_a_dry_run_switches_nothing(database_url):
         assert known_clients(database_url) == [1]
 
 
-def test_allowing_a_change_of_account_changes_nothing_where_there_is_none(database_url):
+def test_allow_account_change_has_no_effect_for_same_account(database_url):
     world = world_of([1])
     with serve(world) as emulator:
         settings = settings_for(emulator, database_url)
@@ -236,7 +234,7 @@ def test_allowing_a_change_of_account_changes_nothing_where_there_is_none(databa
         assert stored_states(database_url) == true_states(world)
 
 
-def test_allowing_a_change_of_account_allows_no_mass_removal(database_url):
+def test_allow_account_change_does_not_allow_mass_removal(database_url):
     world = world_of([1], tasks=100)
     with serve(world) as emulator:
         settings = settings_for(emulator, database_url)
@@ -247,7 +245,7 @@ def test_allowing_a_change_of_account_allows_no_mass_removal(database_url):
             run_sync(settings, SyncOptions(is_full=True, allow_account_change=True, with_results=False))
 
 
-def test_records_that_were_rejected_before_a_switch_do_not_upset_the_count(database_url, caplog):
+def test_records_rejected_before_switch_do_not_skew_count_audit(database_url, caplog):
     ours, theirs = world_of([1]), world_of([2], tasks=40)
     ours.add_raw("00000000-0000-4000-8000-000000000001", b'{"status":"SUCCESS"}')
     with serve(ours) as one, serve(theirs) as two:

@@ -1,4 +1,4 @@
-"""Results are copied before the API deletes them, and never lost again."""
+"""Results are archived before the API deletes them, and never lost afterwards."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_every_result_is_archived_once(emulator, database_url):
     assert details_asked(emulator) == 0
 
 
-def test_without_results_nothing_is_asked_and_later_all_of_it(emulator, database_url):
+def test_results_skipped_by_option_are_fetched_by_later_sync(emulator, database_url):
     settings = settings_for(emulator, database_url)
     run_sync(settings, SyncOptions(with_results=False))
     assert details_asked(emulator) == 0
@@ -78,7 +78,7 @@ def test_without_results_nothing_is_asked_and_later_all_of_it(emulator, database
     assert stored_results(database_url) == true_results(emulator)
 
 
-def test_a_backlog_is_worked_off_by_several_runs_the_oldest_first(emulator, database_url):
+def test_backlog_is_fetched_oldest_first_over_several_runs(emulator, database_url):
     settings = settings_for(emulator, database_url, max_results=10)
     run_sync(settings)
     oldest = sorted(
@@ -93,7 +93,7 @@ def test_a_backlog_is_worked_off_by_several_runs_the_oldest_first(emulator, data
 
 
 @pytest.mark.parametrize("answer", ["null", "empty", "404", "410"])
-def test_a_stored_result_outlives_its_end_at_the_source(emulator, database_url, answer):
+def test_archived_result_survives_expiry_at_source(emulator, database_url, answer):
     settings = settings_for(emulator, database_url)
     run_sync(settings)
     before = stored_results(database_url)
@@ -105,7 +105,7 @@ def test_a_stored_result_outlives_its_end_at_the_source(emulator, database_url, 
 
 
 @pytest.mark.parametrize("answer", ["null", "empty", "404", "410"])
-def test_a_result_whose_month_is_over_is_asked_for_once(emulator, database_url, answer):
+def test_expired_result_is_requested_only_once(emulator, database_url, answer):
     emulator.behaviour.expired_result = answer
     emulator.world.advance(dt.timedelta(days=60))
     settings = settings_for(emulator, database_url)
@@ -119,7 +119,7 @@ def test_a_result_whose_month_is_over_is_asked_for_once(emulator, database_url, 
     assert details_asked(emulator) == 0
 
 
-def test_a_result_that_is_not_there_yet_is_asked_for_again_at_growing_intervals(emulator, database_url):
+def test_unavailable_result_is_retried_at_growing_intervals(emulator, database_url):
     settings = settings_for(emulator, database_url)
     run_sync(settings)
     task_id = finish_one(emulator)
@@ -139,7 +139,7 @@ def test_a_result_that_is_not_there_yet_is_asked_for_again_at_growing_intervals(
     assert stored_results(database_url)[task_id] == task.result
 
 
-def test_one_result_that_cannot_be_fetched_costs_itself_alone(emulator, database_url):
+def test_failed_result_does_not_affect_other_results(emulator, database_url):
     settings = settings_for(emulator, database_url, retry_for=dt.timedelta(seconds=1))
     spoilt = finish_one(emulator)
     emulator.inject(Fault("500", times=1000, match=spoilt))
@@ -153,7 +153,7 @@ def test_one_result_that_cannot_be_fetched_costs_itself_alone(emulator, database
     ]
 
 
-def test_results_that_fail_one_after_the_other_end_the_run_but_keep_the_tasks(emulator, database_url):
+def test_consecutive_result_failures_fail_run_but_keep_tasks(emulator, database_url):
     settings = settings_for(emulator, database_url, retry_for=dt.timedelta(seconds=1))
     emulator.inject(Fault("500", times=10_000, match="detail"))
     with pytest.raises(Unreachable):
@@ -166,7 +166,7 @@ def test_results_that_fail_one_after_the_other_end_the_run_but_keep_the_tasks(em
     assert stored_results(database_url) == true_results(emulator)
 
 
-def test_an_emptier_result_never_replaces_a_fuller_one(emulator, database_url):
+def test_less_complete_result_never_replaces_fuller_one(emulator, database_url):
     settings = settings_for(emulator, database_url)
     task_id = finish_one(emulator)
     task = emulator.world.tasks[task_id]
@@ -185,7 +185,7 @@ def test_an_emptier_result_never_replaces_a_fuller_one(emulator, database_url):
         ]
 
 
-def test_a_backlog_says_how_far_it_is_and_how_long_it_will_take(emulator, database_url):
+def test_summary_estimates_remaining_backlog(emulator, database_url):
     settings = settings_for(emulator, database_url, max_results=10)
     summary = run_sync(settings)
     left = len(true_results(emulator)) - 10
@@ -198,7 +198,7 @@ def test_a_backlog_says_how_far_it_is_and_how_long_it_will_take(emulator, databa
     assert (summary.results_waiting, summary.results_syncs_left) == (0, 0)
 
 
-def test_results_that_no_sync_will_get_to_in_time_are_warned_of(emulator, database_url, caplog):
+def test_results_expiring_before_their_turn_cause_warning(emulator, database_url, caplog):
     emulator.world.advance(dt.timedelta(days=12))
     daily = SyncOptions(next_run_in=dt.timedelta(days=1))
     summary = run_sync(settings_for(emulator, database_url, max_results=1), daily)
@@ -210,19 +210,19 @@ def test_results_that_no_sync_will_get_to_in_time_are_warned_of(emulator, databa
     assert (summary.results_at_risk, summary.results_syncs_left, caplog.text) == (0, 0, "")
 
 
-def test_those_past_their_month_wait_until_the_others_are_safe(emulator, database_url):
+def test_unexpired_results_are_fetched_before_expired_ones(emulator, database_url):
     emulator.world.advance(dt.timedelta(days=25))
     now = emulator.world.now
     finished = [t for t in emulator.world.tasks.values() if t.task_id in true_results(emulator)]
     safe = [t.task_id for t in finished if now - t.completed_at < dt.timedelta(days=30)]
-    # For a day nobody knows whether the month is over.
+    # Between day 30 and day 31, a result may or may not have expired.
     in_doubt = [t.task_id for t in finished if 30 <= (now - t.completed_at) / dt.timedelta(days=1) < 31]
     assert 0 < len(safe + in_doubt) < len(finished)
     run_sync(settings_for(emulator, database_url, max_results=len(safe + in_doubt)))
     assert stored_results(database_url).keys() >= set(safe)
 
 
-def test_a_task_that_fails_and_then_succeeds_is_asked_for_again(emulator, database_url):
+def test_result_is_refetched_after_failed_task_succeeds(emulator, database_url):
     settings = settings_for(emulator, database_url)
     task_id = emulator.world.create()
     emulator.world.start(task_id)
@@ -235,7 +235,7 @@ def test_a_task_that_fails_and_then_succeeds_is_asked_for_again(emulator, databa
     assert stored_results(database_url)[task_id] == task.result != {}
 
 
-def test_webvtt_is_kept_as_received_and_made_where_it_is_missing(emulator, database_url):
+def test_webvtt_is_kept_as_received_or_generated_if_missing(emulator, database_url):
     transcripts = {
         task_id: result for task_id, result in true_results(emulator).items() if result.get("subtitles")
     }
@@ -250,7 +250,7 @@ def test_webvtt_is_kept_as_received_and_made_where_it_is_missing(emulator, datab
     assert stored_results(database_url)[made] == transcripts[made]
 
 
-def test_times_that_make_no_sense_are_counted_and_kept_in_the_result(emulator, database_url):
+def test_unreadable_subtitle_times_are_counted_and_kept(emulator, database_url):
     task_id, result = next(
         (task_id, result) for task_id, result in true_results(emulator).items() if result.get("subtitles")
     )
@@ -265,7 +265,7 @@ def test_times_that_make_no_sense_are_counted_and_kept_in_the_result(emulator, d
 
 
 class Details:
-    """Answers at once, with results of so many bytes."""
+    """Responds immediately, with results of `size` bytes."""
 
     concurrency = 1
 

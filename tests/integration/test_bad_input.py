@@ -1,7 +1,7 @@
 """
-One kind of bad input a record, all in one list: each costs at most itself, and is kept as it came.
+Bad records in one list, one kind each: none affects its neighbours, and each is kept as received.
 
-The records stand between sound neighbours, and are read by one sync, results included, on each database.
+They stand between valid records, and one sync per database reads them all, including results.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ def nested_list(depth: int) -> list:
 
 
 def repaired(fields: dict[str, Any], *texts: str) -> dict[str, Any]:
-    """Expect these fields, and the original text of those that held what no database takes."""
+    """Return these fields, with the original text of those that no database can store."""
     return {**fields, "_originals": {text.split('"')[1]: text for text in texts}}
 
 
-# By kind: what the record says beside its id, and what is then in `extra`.
+# By kind: the members of the record besides its id, and the expected `extra`.
 UNKNOWN_FIELDS: dict[str, Case] = {
     "nan": ('"w":NaN', {"w": "NaN"}),
     "infinity": ('"w":Infinity', {"w": "Infinity"}),
@@ -116,7 +116,7 @@ UNKNOWN_FIELDS: dict[str, Case] = {
         {"task_data": f'{{"w":{nested(300)}}}'},
     ),
 }
-# What makes no sense as text, as a number and as a time: as it is written, and as it is then kept.
+# Invalid values for text, numbers and times: as written in the JSON, and as stored.
 NO_TEXT = {"5": 5, "true": True, '["u"]': ["u"], '{"u":1}': {"u": 1}, "NaN": "NaN", DIGITS_5000: DIGITS_5000}
 NO_NUMBER = {
     "true": True,
@@ -167,7 +167,7 @@ SENSELESS_DATA: dict[str, Case] = {
     for text, kept in values.items()
 }
 
-# What is unusual, but makes sense: beside the record's members, the columns that are then not null.
+# Unusual but valid values: the members of the record, and the columns that are then not null.
 UNUSUAL: dict[str, Case] = {
     "status null": ('"status":null', {"status": None}),
     "status empty": ('"status":""', {"status": ""}),
@@ -252,7 +252,7 @@ USABLE_IDS = (
     "5",
     "null",
 )
-# The whole record, why it is set aside, and how its text is kept if not as it came.
+# The whole record, why it is rejected, and how its text is stored if it differs.
 UNPRINTABLE = "task_id is not printable text that can stand in a URL"
 REJECTS: dict[bytes, tuple[str, str | None]] = {
     **dict.fromkeys((b"null", b"5", b'"x"', b'[{"task_id":"x"}]'), ("not an object", None)),
@@ -272,7 +272,7 @@ REJECTS: dict[bytes, tuple[str, str | None]] = {
     b'{"task_id":"a\xff"}': (UNPRINTABLE, r'{"task_id":"a\xff"}'),
     b'{"task_id":"a\xed\xa0\x80"}': (UNPRINTABLE, r'{"task_id":"a\xed\xa0\x80"}'),
 }
-# No JSON at all: the page has to be read in smaller pieces.
+# Not JSON at all: the page must be read in smaller pieces.
 SPOILERS: dict[bytes, str] = {
     b'\xef\xbb\xbf{"task_id":"a"}': '\ufeff{"task_id":"a"}',
     b"\x00\xff": r"\x00\xff",
@@ -291,7 +291,7 @@ SPOILERS: dict[bytes, str] = {
 
 @dataclass(frozen=True)
 class Loaded:
-    """What two full syncs of the same source left behind, and the columns of each task after the first."""
+    """The outcome of two full syncs of one source, and the columns of each task after the first."""
 
     url: str
     world: World
@@ -310,7 +310,7 @@ IDS = {name: an_id(2 * number) for number, name in enumerate(CASES)}
 
 
 def a_bad_world() -> World:
-    """Return a world in which each bad record stands before and behind a sound one."""
+    """Return a world in which each bad record stands between valid ones."""
     records = []
     for name, (said, columns) in CASES.items():
         members = said if isinstance(said, bytes) else said.encode()
@@ -330,7 +330,7 @@ def a_world_with(records: list[bytes]) -> World:
 
 
 def read_tasks(url: str) -> dict[str, dict[str, Any]]:
-    """Return the columns of each task that the API decides, as far as they are not null."""
+    """Return the columns of each task that come from the API and are not null."""
     columns = [TASKS.c.task_id, *(TASKS.c[name] for name in CONTENT)]
     with reading(url) as connection:
         rows = [dict(row) for row in connection.execute(sa.select(*columns)).mappings()]
@@ -351,14 +351,14 @@ def loaded(request: pytest.FixtureRequest) -> Iterator[Loaded]:
         settings = settings_for(emulator, url)
         first = run_sync(settings, SyncOptions(is_full=True))
         before, tasks = dump(url), read_tasks(url)
-        # Whatever is written from now on shows another time.
+        # Later writes have a different timestamp.
         world.advance(dt.timedelta(minutes=1))
         second = run_sync(settings, SyncOptions(is_full=True))
         yield Loaded(url, world, first, second, tasks, (before, dump(url)))
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_strange_field_is_stored_as_promised(loaded, name):
+def test_unusual_field_is_stored_as_expected(loaded, name):
     row, (_, columns) = loaded.tasks[IDS[name]], CASES[name]
     if "status" not in columns.get("extra", {}):
         columns = {"status": "SUCCESS", **columns}
@@ -366,23 +366,23 @@ def test_a_strange_field_is_stored_as_promised(loaded, name):
 
 
 @pytest.mark.parametrize("task_id", USABLE_IDS)
-def test_an_unusual_id_is_an_id(loaded, task_id):
+def test_unusual_task_id_is_accepted(loaded, task_id):
     assert loaded.tasks[task_id] == {"status": "SUCCESS"}
 
 
 @pytest.mark.parametrize("raw", REJECTS)
-def test_a_record_without_a_usable_id_is_set_aside_with_its_text_and_the_reason(loaded, raw):
+def test_record_without_usable_id_is_rejected_with_text_and_reason(loaded, raw):
     reason, kept = REJECTS[raw]
     found = "SELECT run_id, reason FROM rejected_records WHERE raw = :raw"
     assert query(loaded.url, found, raw=kept or raw.decode()) == [(1, reason)]
 
 
-def test_nothing_but_what_is_unusable_is_set_aside_and_each_once(loaded):
+def test_only_unusable_records_are_rejected_and_only_once(loaded):
     assert query(loaded.url, "SELECT count(*) FROM rejected_records") == [(len(REJECTS),)]
     assert (loaded.first.rejected, loaded.second.rejected) == (len(REJECTS), len(REJECTS))
 
 
-def test_every_neighbour_is_intact(loaded):
+def test_neighbouring_records_are_intact(loaded):
     neighbours = [task for task in loaded.world.tasks.values() if task.raw is None]
     assert len(neighbours) == len(CASES) + len(USABLE_IDS) + len(REJECTS) + 1
     for task in neighbours:
@@ -398,14 +398,14 @@ def test_every_neighbour_is_intact(loaded):
         }
 
 
-def test_every_usable_record_is_stored_and_was_discovered_once(loaded):
+def test_every_usable_record_is_discovered_once(loaded):
     tasks = len(loaded.world.tasks) - len(REJECTS) - 1
     assert loaded.first.inserted == len(loaded.tasks) == tasks
     events = "SELECT event, count(*), count(DISTINCT task_id) FROM task_history GROUP BY event"
     assert query(loaded.url, events) == [("discovered", tasks, tasks)]
 
 
-def test_a_second_full_sync_finds_the_same_and_writes_nothing(loaded):
+def test_second_full_sync_writes_nothing(loaded):
     before, after = loaded.dumps
     assert after == before
     summary = loaded.second
@@ -413,14 +413,14 @@ def test_a_second_full_sync_finds_the_same_and_writes_nothing(loaded):
     assert summary.unchanged >= len(loaded.tasks)
 
 
-def test_an_original_is_found_in_sql(loaded):
+def test_original_text_can_be_queried_in_sql(loaded):
     is_sqlite = loaded.url.startswith("sqlite")
     original = "extra ->> '$._originals.w'" if is_sqlite else "extra -> '_originals' ->> 'w'"
     rows = query(loaded.url, f"SELECT {original} FROM tasks WHERE task_id = :id", id=IDS["nul"])
     assert rows == [(r'{"w":"a\u0000b"}',)]
 
 
-def test_records_that_are_no_json_are_set_aside_and_their_neighbours_stored(migrated_url):
+def test_records_with_invalid_json_are_rejected_alone(migrated_url):
     world = a_world_with([b"null", *SPOILERS])
     with serve(world, Behaviour(page_cap=100)) as emulator:
         for _ in range(2):
@@ -435,7 +435,7 @@ def test_records_that_are_no_json_are_set_aside_and_their_neighbours_stored(migr
     assert (summary.inserted, summary.updated) == (0, 0)
 
 
-def test_a_byte_order_mark_before_a_page_or_a_task_is_no_part_of_it():
+def test_byte_order_mark_is_ignored():
     mark, task = b"\xef\xbb\xbf", b'{"task_id":"a","result":{"error":"e"}}'
     page = decode_page(mark + b'{"count":1,"next":null,"results":[%s]}' % task)
     assert ([record.task_id for record in page.records], page.count) == (["a"], 1)

@@ -1,4 +1,4 @@
-"""The client against a real socket: what it sends, what it reads, and what it refuses to go on with."""
+"""The client on a real socket: requests, responses, and errors that are not retried."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def read_detail(emulator: Emulator, client: Client) -> object:
     return client.fetch_detail(min(emulator.world.tasks))
 
 
-def test_the_key_goes_out_as_the_api_asks_for_it(emulator):
+def test_request_carries_key_and_parameters(emulator):
     seen = []
     emulator.behaviour.before_request = seen.append
     with client_for(emulator) as client:
@@ -58,14 +58,14 @@ def test_the_key_goes_out_as_the_api_asks_for_it(emulator):
     assert request.query == {"status": "SUCCESS", "search": "a&b c", "page": "2", "limit": "7"}
 
 
-def test_any_id_is_escaped_in_the_path(emulator):
+def test_task_id_is_escaped_in_the_path(emulator):
     with client_for(emulator) as client, pytest.raises(NotFound, match="tasks/a%2Fb%3Fc%25"):
         client.fetch_detail("a/b?c%")
     assert (emulator.requests[0].path, emulator.requests[0].query) == (f"{TASKS}/a/b?c%", {})
 
 
 @pytest.mark.parametrize("shape", ["present", "older"])
-def test_both_shapes_of_a_record_are_read(emulator, shape):
+def test_both_record_shapes_are_read(emulator, shape):
     emulator.behaviour.record_shape = shape
     with client_for(emulator) as client:
         page = read(client, limit=20)
@@ -127,11 +127,11 @@ def test_a_disabled_feature_is_reported_with_the_servers_message(emulator):
         ("Fri, 31 Dec 9999 23:59:59 -1400", None),
     ],
 )
-def test_an_invalid_date_is_ignored(header, moment):
+def test_date_header_is_parsed_or_ignored_if_invalid(header, moment):
     assert parse_date(header) == moment
 
 
-def test_a_redirect_within_the_origin_is_followed_with_the_key(emulator):
+def test_same_origin_redirect_is_followed_with_the_key(emulator):
     emulator.inject(
         Fault("redirect_same_origin"),
         Fault("redirect_same_origin", url=f"{emulator.base_url}{TASKS}?limit=3"),
@@ -143,7 +143,7 @@ def test_a_redirect_within_the_origin_is_followed_with_the_key(emulator):
 
 
 @pytest.mark.parametrize("target", ["{other}/streaming/ai/tasks", "//{rest}/x", "https://{here}/x"])
-def test_another_origin_never_sees_the_key(emulator, target):
+def test_key_is_never_sent_to_another_origin(emulator, target):
     with serve(a_world(3), api_key=emulator.api_key) as other:
         rest, here = (url.base_url.partition("//")[2] for url in (other, emulator))
         url = target.format(other=other.base_url, rest=rest, here=here)
@@ -156,7 +156,7 @@ def test_another_origin_never_sees_the_key(emulator, target):
     assert (here if "https" in url else rest) in str(caught.value)
 
 
-def test_circular_redirects_end(emulator):
+def test_circular_redirects_raise_an_error(emulator):
     emulator.inject(Fault("redirect_same_origin", times=100))
     with client_for(emulator) as client, pytest.raises(SourceError, match="redirects too many times"):
         read(client)
@@ -221,7 +221,7 @@ def test_the_servers_message_is_one_printable_line(body, words):
         assert str(caught.value) == f"the API refused {TASKS} (HTTP 400)" + (f": {words}" if words else "")
 
 
-def test_a_proxy_of_the_environment_is_used(emulator, monkeypatch):
+def test_proxy_from_environment_is_used(emulator, monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", emulator.base_url)
     with Client(Secret(emulator.api_key), "http://nowhere.invalid") as client:
         assert len(read(client).records) == 30
@@ -236,7 +236,7 @@ def test_a_proxy_of_the_environment_is_used(emulator, monkeypatch):
         ("SSL_CERT_FILE", "/nowhere/canary-password"),
     ],
 )
-def test_an_environment_that_allows_no_connection_is_a_matter_of_configuration(monkeypatch, variable, value):
+def test_invalid_network_variables_are_configuration_errors(monkeypatch, variable, value):
     monkeypatch.setenv(variable, value)
     monkeypatch.setitem(sys.modules, "socksio", None)
     with pytest.raises(ConfigurationError, match=variable) as caught:
@@ -246,7 +246,7 @@ def test_an_environment_that_allows_no_connection_is_a_matter_of_configuration(m
     assert caught.value.__cause__ is None
 
 
-def test_a_page_of_one_invalid_record_is_requested_twice_and_returned_raw(emulator):
+def test_page_of_one_invalid_record_is_retried_once_and_returned_raw(emulator):
     emulator.world.add_raw("00000000-0000-4000-8000-000000000001", b'{"task_id":"x","a":[1}')
     emulator.behaviour = Behaviour()
     with client_for(emulator) as client:

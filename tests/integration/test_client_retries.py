@@ -1,4 +1,4 @@
-"""The client in bad times, on a real socket: what it tries again, how long it waits, and when it gives up."""
+"""Retries of the client on a real socket: what is retried, how long it waits, and when it gives up."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_transient_failure_is_retried(emulator, caplog, kind):
     assert all("trying again in" in message for message in caplog.messages)
 
 
-def test_a_server_that_is_not_up_yet_is_retried_until_it_is():
+def test_server_that_starts_late_is_retried():
     with socket.socket() as reserved, contextlib.ExitStack() as stack:
         reserved.bind(("127.0.0.1", 0))
         port = reserved.getsockname()[1]
@@ -84,7 +84,7 @@ def test_a_retry_after_header_is_obeyed(emulator, kind):
     assert 1 <= moments[1] - moments[0] < 1 + SLACK
 
 
-def test_without_a_retry_after_header_the_waits_grow(emulator):
+def test_waits_grow_without_retry_after_header(emulator):
     moments = arrivals(emulator)
     emulator.inject(Fault("429_bare", times=4))
     with client_for(emulator, backoff=Backoff(first=0.05)) as client:
@@ -124,7 +124,7 @@ def test_a_huge_retry_after_is_parsed():
 
 
 @pytest.mark.parametrize("kind", ["503", "reset", "html_200", "429_seconds"])
-def test_retries_end_with_the_time_for_one_request(emulator, kind):
+def test_retries_end_after_retry_for(emulator, kind):
     emulator.inject(Fault(kind, times=10_000, seconds=0))
     with client_for(emulator, retry_for=0.4) as client, timed(0, 0.4 + SLACK):
         with pytest.raises(Unreachable, match=r"gave up after attempt \d+; --retry-for") as caught:
@@ -133,7 +133,7 @@ def test_retries_end_with_the_time_for_one_request(emulator, kind):
         assert client.requests > 1
 
 
-def test_a_wait_longer_than_the_time_for_one_request_is_not_started(emulator):
+def test_wait_longer_than_retry_for_is_not_started(emulator):
     emulator.inject(Fault("429_seconds", times=9, seconds=3600))
     with client_for(emulator, retry_for=60) as client, timed(0, SLACK):
         with pytest.raises(Unreachable, match=r"HTTP 429.*asks to wait 3600 s"):
@@ -142,7 +142,7 @@ def test_a_wait_longer_than_the_time_for_one_request_is_not_started(emulator):
 
 
 def trickle(peer: socket.socket, is_over: threading.Event, byte: bytes) -> None:
-    """Send a byte now and then, for much longer than anybody should wait."""
+    """Send single bytes for much longer than the client should wait."""
     for _ in range(400):
         if is_over.wait(0.02):
             return
@@ -160,7 +160,7 @@ def drip_body(peer: socket.socket, is_over: threading.Event) -> None:
 
 
 def drip_gzip(peer: socket.socket, is_over: threading.Event) -> None:
-    """Begin the name of a compressed file, and never end it: no byte comes out of it."""
+    """Send an endless file name in the gzip header, so that decompression never returns a byte."""
     peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b\x08\x08\0\0\0\0\0\x03")
     trickle(peer, is_over, b"x")
 
@@ -170,7 +170,7 @@ def drip_nothing(_peer: socket.socket, is_over: threading.Event) -> None:
 
 
 @pytest.mark.parametrize("drip", [drip_head, drip_body, drip_gzip, drip_nothing])
-def test_a_response_that_drips_forever_is_given_up(drip, monkeypatch):
+def test_endlessly_slow_response_times_out(drip, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "example.com")
     with raw_server(drip) as url, client_at(url) as client:
         with (
@@ -196,7 +196,7 @@ def test_a_response_that_does_not_match_its_encoding_is_retried():
         assert client.requests > 1
 
 
-def test_a_host_that_accepts_no_connection_is_given_up():
+def test_connection_that_is_never_accepted_times_out():
     with (
         full_server() as (host, port),
         client_at(f"http://{host}:{port}") as client,
@@ -206,7 +206,7 @@ def test_a_host_that_accepts_no_connection_is_given_up():
         read(client)
 
 
-def test_many_threads_and_faults_lose_and_mix_up_no_response(emulator):
+def test_concurrent_responses_are_not_lost_or_mixed_up(emulator):
     emulator.inject(*(Fault(kind, times=2, after=10) for kind in ("500", "reset_mid_body", "truncated_json")))
     ids = sorted(emulator.world.tasks) * 4
     with client_for(emulator, concurrency=8) as client:
@@ -223,7 +223,7 @@ def test_requests_start_no_faster_than_the_rate(emulator):
     assert max(moments) - min(moments) >= 5 / 20 - 0.03
 
 
-def test_waiting_for_the_rate_limiter_does_not_count_as_time_for_the_request(emulator):
+def test_rate_limiter_wait_does_not_count_towards_retry_for(emulator):
     emulator.behaviour.latency = 0.15
     with client_for(emulator, max_rate=4, retry_for=0.4) as client:
         with concurrent.futures.ThreadPoolExecutor(4) as pool:

@@ -1,4 +1,4 @@
-"""P1 under attack: whatever the source does, a sync that succeeds has every task, or it does not succeed."""
+"""P1 with a misbehaving source: a sync stores every task, or it fails."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FULL = SyncOptions(is_full=True, with_results=False)
 OLD = NOW - dt.timedelta(days=200)
 
 
-# What a source may do to a reader does not depend on where it is stored.
+# The behaviour of the source does not depend on the database, so the runs on Postgres are marked slow.
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
 def databases(request) -> Databases:
     source: Databases = request.getfixturevalue(f"{request.param}_databases")
@@ -55,7 +55,7 @@ def finished(world: World, number: int) -> list[str]:
 
 
 @pytest.mark.parametrize("meaning", MEANINGS)
-def test_the_meaning_of_the_filter_is_found_out_and_every_new_task_is_found(database_url, meaning):
+def test_date_filter_semantics_are_detected_and_new_tasks_found(database_url, meaning):
     world = a_world(arrivals_per_hour=20)
     with serve(world, Behaviour(page_cap=50, date_created=meaning)) as emulator:
         assert sync(emulator, database_url).date_filter == meaning
@@ -82,7 +82,7 @@ def test_new_tasks_are_found_in_few_requests_in_every_time_zone(sqlite_url, mean
 
 
 @one_in(3, "forced, actual", MEANINGS, MEANINGS)
-def test_a_forced_wrong_verdict_costs_requests_and_no_task(sqlite_url, forced, actual):
+def test_wrong_forced_date_filter_loses_no_tasks(sqlite_url, forced, actual):
     world = a_world(arrivals_per_hour=20)
     with serve(world, Behaviour(page_cap=50, date_created=actual)) as emulator:
         for _ in range(3):
@@ -92,7 +92,7 @@ def test_a_forced_wrong_verdict_costs_requests_and_no_task(sqlite_url, forced, a
 
 
 @one_in(3, "before, after", MEANINGS, MEANINGS)
-def test_a_verdict_that_no_longer_holds_is_noticed_within_one_run(sqlite_url, before, after):
+def test_changed_date_filter_semantics_lose_no_tasks(sqlite_url, before, after):
     world = a_world(arrivals_per_hour=20)
     with serve(world, Behaviour(page_cap=50, date_created=before)) as emulator:
         sync(emulator, sqlite_url)
@@ -103,7 +103,7 @@ def test_a_verdict_that_no_longer_holds_is_noticed_within_one_run(sqlite_url, be
 
 
 @pytest.mark.parametrize("counted", [{}, {"count_is": "wrong", "count_error": 7}, {"count_is": "null"}])
-def test_an_empty_account_leaves_the_question_open_until_there_are_tasks(database_url, counted):
+def test_date_filter_stays_unknown_for_empty_account(database_url, counted):
     world = a_world(0)
     with serve(world, Behaviour(**counted)) as emulator:
         assert sync(emulator, database_url).date_filter == "unknown"
@@ -128,7 +128,7 @@ def test_tasks_that_vanish_during_the_probe_leave_the_question_open(sqlite_url):
 
 
 @pytest.mark.parametrize("meaning", MEANINGS)
-def test_a_task_that_appears_late_with_an_old_date_is_found_by_the_next_run(database_url, meaning):
+def test_late_task_with_old_date_is_found_by_next_run(database_url, meaning):
     world = a_world()
     with serve(world, Behaviour(page_cap=50, date_created=meaning)) as emulator:
         sync(emulator, database_url)
@@ -142,7 +142,7 @@ def test_a_task_that_appears_late_with_an_old_date_is_found_by_the_next_run(data
     assert query(database_url, after, id=late) == [(None,)]
 
 
-def test_a_late_task_is_found_though_deleted_ones_still_count_here(database_url):
+def test_late_task_is_found_despite_unmarked_deleted_tasks(database_url):
     world = a_world()
     with serve(world, Behaviour(page_cap=50)) as emulator:
         sync(emulator, database_url)
@@ -154,7 +154,7 @@ def test_a_late_task_is_found_though_deleted_ones_still_count_here(database_url)
         assert true_states(world).items() <= stored_states(database_url).items()
 
 
-def test_deleted_tasks_are_marked_by_a_full_read_once_in_a_while(database_url):
+def test_deleted_tasks_are_marked_by_periodic_full_read(database_url):
     world = a_world()
     with serve(world, Behaviour(page_cap=50)) as emulator:
         sync(emulator, database_url)
@@ -171,7 +171,7 @@ def test_deleted_tasks_are_marked_by_a_full_read_once_in_a_while(database_url):
 
 @pytest.mark.parametrize("count", ["null", "wrong", "absent", "string"])
 @pytest.mark.parametrize("meaning", ["gte", "exact"])
-def test_a_count_that_cannot_be_trusted_hides_nothing(sqlite_url, count, meaning):
+def test_unreliable_count_hides_no_tasks(sqlite_url, count, meaning):
     world = a_world(arrivals_per_hour=20)
     with serve(world, Behaviour(page_cap=50, count_is=count, date_created=meaning)) as emulator:
         for hours in (0, 2, 0):
@@ -183,7 +183,7 @@ def test_a_count_that_cannot_be_trusted_hides_nothing(sqlite_url, count, meaning
         assert stored_states(sqlite_url) == true_states(world)
 
 
-def test_a_count_that_is_always_wrong_by_as_many_costs_no_full_read(sqlite_url):
+def test_constant_count_error_causes_no_full_read(sqlite_url):
     world = a_world()
     with serve(world, Behaviour(page_cap=50, count_is="wrong", count_error=7)) as emulator:
         sync(emulator, sqlite_url)
@@ -191,7 +191,7 @@ def test_a_count_that_is_always_wrong_by_as_many_costs_no_full_read(sqlite_url):
 
 
 class Restless:
-    """A world in which something happens before each request: tasks come, go, start and finish."""
+    """Changes the world before each request: tasks are created, deleted, started and finished."""
 
     def __init__(self, world: World, seed: int, *, rate: float = 0.7, most: int = 200) -> None:
         self.world, self.chance, self.rate, self.left = world, random.Random(seed), rate, most
@@ -219,11 +219,11 @@ class Restless:
 
 
 @one_in(2, "seed, is_ordered", range(6), [True, False])
-def test_a_full_sync_misses_nothing_that_was_there_throughout(sqlite_url, seed, is_ordered):
+def test_full_sync_finds_all_tasks_present_throughout(sqlite_url, seed, is_ordered):
     world = a_world(150)
     behaviour = Behaviour(page_cap=12, ordering_ignored=not is_ordered, page_cap_schedule={5: 10, 9: 11})
     with serve(world, behaviour) as emulator:
-        # Without order two readings in a row must agree: the world has to come to rest before the last two.
+        # Without order, two consecutive reads must agree, so the world must stop changing before them.
         restless = Restless(world, seed, most=200 if is_ordered else 100)
         emulator.behaviour.before_request = restless
         sync(emulator, sqlite_url)
@@ -234,7 +234,7 @@ def test_a_full_sync_misses_nothing_that_was_there_throughout(sqlite_url, seed, 
 
 
 @one_in(3, "seed, meaning", range(4), MEANINGS)
-def test_an_incremental_sync_misses_nothing_that_was_there_throughout(sqlite_url, seed, meaning):
+def test_incremental_sync_finds_all_tasks_present_throughout(sqlite_url, seed, meaning):
     world = a_world(100, arrivals_per_hour=20)
     with serve(world, Behaviour(page_cap=12, date_created=meaning)) as emulator:
         sync(emulator, sqlite_url)
@@ -249,7 +249,7 @@ def test_an_incremental_sync_misses_nothing_that_was_there_throughout(sqlite_url
         assert true_states(world).keys() <= stored_states(sqlite_url).keys()
 
 
-def test_an_unordered_list_that_never_holds_still_ends_with_1_and_keeps_what_came(sqlite_url):
+def test_constantly_changing_unordered_list_fails_but_keeps_tasks(sqlite_url):
     world = a_world(60)
     with serve(world, Behaviour(page_cap=12, ordering_ignored=True)) as emulator:
         emulator.behaviour.before_request = lambda _request: world.create() and None
@@ -276,7 +276,7 @@ ODDITIES: dict[str, dict[str, object]] = {
 
 
 @one_in(3, "oddity, meaning", ODDITIES, ["gte", "day", "ignored"])
-def test_whatever_else_is_odd_every_task_is_here(sqlite_url, oddity, meaning):
+def test_other_list_oddities_hide_no_tasks(sqlite_url, oddity, meaning):
     behaviour = Behaviour(page_cap=30, date_created=meaning, **ODDITIES[oddity])
     world = a_world(100, arrivals_per_hour=10)
     with serve(world, behaviour) as emulator:
@@ -290,7 +290,7 @@ SPOILT = (b'{"task_id":"x","a":[1}', b'{"task_id":"x","a":"b}', b'{"task_id":', 
 
 
 @one_in(3, "raw, position", SPOILT, ["00000000", "80000000", "ffffffff"])
-def test_one_record_that_spoils_its_page_costs_itself_alone(database_url, raw, position):
+def test_record_that_breaks_its_page_is_rejected_alone(database_url, raw, position):
     world = a_world(150)
     usable = true_states(world)
     world.add_raw(f"{position}-0000-4000-8000-000000000001", raw)
@@ -304,7 +304,7 @@ def test_one_record_that_spoils_its_page_costs_itself_alone(database_url, raw, p
 
 
 class Blink:
-    """Lets the first task vanish for one request, once a list is read record by record behind a place."""
+    """Hides the first task for one request, once the list is read record by record past a position."""
 
     def __init__(self, world: World, place: int) -> None:
         self._world, self._place = world, place
@@ -322,8 +322,8 @@ class Blink:
         return query.get("limit") == "1" and int(query["page"]) > self._place
 
 
-def test_no_task_hides_beside_a_record_that_spoils_its_page(database_url):
-    """Where pages are too short to overlap, a task that leaves and comes back shifts another out of sight."""
+def test_page_drift_beside_malformed_record_loses_no_tasks(database_url):
+    """If pages are too short to overlap, a task that disappears and returns hides another one."""
     world = a_world(40)
     usable = true_states(world)
     place = len(usable) // 2
@@ -335,7 +335,7 @@ def test_no_task_hides_beside_a_record_that_spoils_its_page(database_url):
         assert stored_states(database_url) == usable
 
 
-def test_an_unfinished_task_that_is_gone_is_marked_without_a_full_read(database_url):
+def test_deleted_in_flight_task_is_marked_without_full_read(database_url):
     world = a_world()
     waiting = world.create()
     with serve(world, Behaviour(page_cap=50)) as emulator:
@@ -346,7 +346,7 @@ def test_an_unfinished_task_that_is_gone_is_marked_without_a_full_read(database_
         assert stored_states(database_url) == true_states(world)
 
 
-def test_a_list_that_ignores_the_id_it_is_asked_for_proves_no_task_gone(database_url):
+def test_ignored_task_id_filter_marks_no_task_as_removed(database_url):
     world = finished_world(200)
     waiting = world.create(created_at=OLD)
     with serve(world, Behaviour(page_cap=50, task_id_ignored=True)) as emulator:
@@ -358,7 +358,7 @@ def test_a_list_that_ignores_the_id_it_is_asked_for_proves_no_task_gone(database
             assert stored_states(database_url) == true_states(world)
 
 
-def test_what_cannot_be_read_in_place_of_the_task_asked_for_ends_no_sync(database_url):
+def test_malformed_record_from_ignored_task_id_filter_is_rejected(database_url):
     world = finished_world(200)
     waiting = world.create(created_at=OLD)
     with serve(world, Behaviour(page_cap=50, task_id_ignored=True)) as emulator:
@@ -372,7 +372,7 @@ def test_what_cannot_be_read_in_place_of_the_task_asked_for_ends_no_sync(databas
 
 
 @pytest.mark.parametrize("is_ignored", [False, True])
-def test_an_unfinished_task_that_cannot_be_read_any_more_costs_itself_alone(database_url, is_ignored):
+def test_malformed_in_flight_task_does_not_affect_others(database_url, is_ignored):
     world = finished_world(200)
     spoilt, other = (world.create(created_at=OLD) for _ in range(2))
     with serve(world, Behaviour(page_cap=50, task_id_ignored=is_ignored)) as emulator:
@@ -385,7 +385,7 @@ def test_an_unfinished_task_that_cannot_be_read_any_more_costs_itself_alone(data
         assert stored_states(database_url) == {**known, other: true_states(world)[other]}
 
 
-def test_a_task_whose_own_page_says_more_than_its_list_is_written_once(database_url):
+def test_task_with_fuller_details_than_list_is_written_once(database_url):
     world = finished_world(200)
     world.start(world.create(created_at=OLD))
     behaviour = Behaviour(page_cap=50, task_id_ignored=True, record_shape="older")
@@ -398,7 +398,7 @@ def test_a_task_whose_own_page_says_more_than_its_list_is_written_once(database_
 
 
 @pytest.mark.parametrize("status", ["SOMETHING_NEW", "STARTED", "RETRY"])
-def test_an_unfinished_task_goes_its_way_however_odd_it_is(database_url, status):
+def test_in_flight_task_is_followed_through_unusual_statuses(database_url, status):
     world = a_world()
     task_id = world.create(created_at=OLD)
     with serve(world, Behaviour(page_cap=50, unknown_status_rejected=True)) as emulator:
@@ -409,7 +409,7 @@ def test_an_unfinished_task_goes_its_way_however_odd_it_is(database_url, status)
             assert stored_states(database_url)[task_id][0] == state
 
 
-def test_bounds_on_the_creation_time_hold(database_url):
+def test_creation_time_bounds_contain_true_time(database_url):
     world = a_world(arrivals_per_hour=30)
     with serve(world, Behaviour(page_cap=50)) as emulator:
         for minutes in (0, 5, 90, 600):

@@ -131,7 +131,7 @@ def test_the_dashboard_is_consistent():
     assert read >= {"freshness", "outcomes", "task_daily", "minutes_daily", "failures", "stalls", "in_flight"}
 
 
-def test_the_types_of_tasks_can_be_chosen(url):
+def test_type_variable_lists_all_task_types(url):
     (variable,) = [each for each in DASHBOARD["templating"]["list"] if each["name"] == "type"]
     assert query(url, variable["query"]) == [("content-moderation",), ("transcription",), ("unknown",)]
 

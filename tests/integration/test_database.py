@@ -50,19 +50,19 @@ def test_an_invalid_url_is_refused_and_not_repeated_in_the_error(url):
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg", "postgresql+psycopg2"])
-def test_every_form_of_a_postgres_url_is_accepted_and_shown_without_secrets(scheme):
+def test_every_postgres_url_form_is_accepted_and_shown_without_secrets(scheme):
     engine = open_engine(f"{scheme}://me:hunter2@db.example:5433/tasks?sslmode=require&password=hunter2")
     assert engine.driver == "psycopg"
     assert describe(engine) == "postgresql://me@db.example:5433/tasks"
 
 
-def test_a_missing_driver_names_the_extra(monkeypatch):
+def test_missing_driver_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'gcore-ai-tasks-etl\[postgres\]'"):
         open_engine("postgresql://host/db")
 
 
-def test_a_server_that_is_down_is_one_line_without_the_password():
+def test_unreachable_server_error_hides_the_password():
     engine = open_engine("postgresql://me:hunter2@127.0.0.1:1/tasks")
     with pytest.raises(DatabaseError) as caught, database_errors(), engine.connect():
         pass
@@ -100,7 +100,7 @@ def test_reading_does_not_create_a_file(tmp_path):
 
 
 @pytest.mark.parametrize("read_only", [True, False])
-def test_a_file_that_is_no_database_is_left_unchanged(tmp_path, read_only):
+def test_non_database_file_is_left_unchanged(tmp_path, read_only):
     path = tmp_path / "notes.txt"
     path.write_bytes(b"not a database at all. " * 100)
     before = path.read_bytes()
@@ -111,14 +111,14 @@ def test_a_file_that_is_no_database_is_left_unchanged(tmp_path, read_only):
     assert path.read_bytes() == before
 
 
-def test_a_folder_is_no_database(tmp_path):
+def test_folder_is_refused_as_database(tmp_path):
     engine = open_engine(f"sqlite:///{tmp_path}")
     with pytest.raises(DatabaseError, match="cannot be opened") as caught, engine.connect():
         pass
     one_line(caught, 4)
 
 
-def test_a_new_file_is_in_wal_mode_and_an_existing_one_keeps_its_mode(tmp_path):
+def test_new_file_uses_wal_and_existing_file_keeps_its_mode(tmp_path):
     """A user may have switched WAL off, for instance for a network disk."""
     modes = {}
     for name in ("new", "old"):
@@ -136,7 +136,7 @@ def test_a_new_file_is_in_wal_mode_and_an_existing_one_keeps_its_mode(tmp_path):
     assert modes == {"new": ("wal", 1), "old": ("delete", 2)}
 
 
-def test_two_writers_do_not_interleave_and_the_second_gets_an_explanation(sqlite_databases):
+def test_second_writer_is_refused_with_an_explanation(sqlite_databases):
     with sqlite_databases.migrated() as url:
         first, second = open_engine(url), open_engine(url)
         event.listen(second, "connect", lambda made, _: made.execute("PRAGMA busy_timeout = 0"))
@@ -148,7 +148,7 @@ def test_two_writers_do_not_interleave_and_the_second_gets_an_explanation(sqlite
         second.dispose()
 
 
-def test_a_reader_neither_waits_for_the_writer_nor_sees_uncommitted_rows(migrated_url):
+def test_reader_neither_waits_nor_sees_uncommitted_rows(migrated_url):
     writer, reader = open_engine(migrated_url), open_engine(migrated_url, read_only=True)
     with writer.connect() as writing, reader.connect() as reading:
         store_task(writing, "early")
@@ -189,21 +189,21 @@ def test_a_reader_cannot_write(migrated_url):
     engine.dispose()
 
 
-def test_a_writing_engine_can_read_beside_its_own_transaction(engine):
+def test_engine_can_read_outside_its_open_write_transaction(engine):
     aside = engine.execution_options(sqlite_begin="DEFERRED")
     with engine.begin() as writing, aside.connect() as reading:
         store_task(writing)
         assert reading.scalars(select(TASKS.c.task_id)).all() == []
 
 
-def test_a_violated_constraint_is_a_bug_and_is_not_translated(engine):
+def test_integrity_error_is_not_translated(engine):
     with engine.connect() as connection:
         store_task(connection, "twice")
         with pytest.raises(IntegrityError), database_errors():
             store_task(connection, "twice")
 
 
-def test_a_full_disk_is_one_line(sqlite_databases):
+def test_full_disk_is_reported_in_one_line(sqlite_databases):
     with sqlite_databases.migrated() as url:
         engine = open_engine(url)
         with engine.connect() as connection:
@@ -215,7 +215,7 @@ def test_a_full_disk_is_one_line(sqlite_databases):
         engine.dispose()
 
 
-def test_the_session_is_in_utc_and_names_itself(postgres_databases):
+def test_session_uses_utc_and_sets_application_name(postgres_databases):
     with postgres_databases.empty() as url:
         engine = open_engine(url)
         with engine.connect() as connection:

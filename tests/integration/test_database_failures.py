@@ -93,7 +93,7 @@ def test_an_encoding_other_than_utf8_is_refused_before_anything_is_read(url, emu
             assert connection.execute(tables).fetchone() == (0,)
 
 
-# What a server may say while a sync writes, and what its user reads.
+# Error codes that a server may return during a sync, and the advice that the user reads.
 SAID = {
     "40001": "run again",
     "40P01": "run again",
@@ -167,7 +167,7 @@ def test_a_trigger_that_prevents_recording_a_run_is_named(url, emulator):
     line_of(caught)
 
 
-# What a user may do to the tables while a sync is under way.
+# What a user may do to the tables while a sync is running.
 ALTERED = {
     "a table dropped": "DROP TABLE tasks",
     "a column renamed": "ALTER TABLE tasks RENAME url TO address",
@@ -204,7 +204,7 @@ def execute(database_url: str, statement: str) -> None:
         as_superuser(database_url, f"{statement}{' CASCADE' if statement.startswith('DROP') else ''}")
 
 
-def test_a_view_that_is_now_a_table_stops_an_upgrade_in_one_line(url):
+def test_table_in_place_of_a_view_stops_an_upgrade(url):
     with writing(url) as connection, connection.begin():
         downgrade(connection, "0008")
     as_superuser(url, "CREATE TABLE freshness (x int)")
@@ -252,7 +252,7 @@ def test_an_unreachable_server_is_an_error_that_says_what_to_check(url, name):
     line_of(caught, code)
 
 
-# What a URL requires, and what a server without it says.
+# Requirements in the URL that the server does not meet.
 REQUIRED = {
     "to be a standby": "target_session_attrs=standby",
     "to be read-only": "target_session_attrs=read-only",
@@ -261,7 +261,7 @@ REQUIRED = {
 
 
 @pytest.mark.parametrize("name", REQUIRED)
-def test_requirements_of_the_url_that_the_server_does_not_meet_are_named(url, name):
+def test_unmet_requirements_of_the_url_are_named(url, name):
     demanding = f"{url}{'&' if '?' in url else '?'}{REQUIRED[name]}"
     with pytest.raises(DatabaseError, match="check the options") as caught, reading(demanding):
         pass

@@ -1,4 +1,4 @@
-"""Which results will be lost before their turn comes: counted day by day."""
+"""The forecast of results that expire before they can be fetched."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def store_waiting(connection, number: int, *, age: int) -> None:
 
 @pytest.mark.parametrize(
     "per_run, at_risk",
-    # Ten are lost in two days, thirty more in five: by then two and five syncs will have come.
+    # Ten are lost in two days and thirty more in five, after two and five syncs.
     [(100, 0), (8, 0), (7, 5), (5, 15), (4, 20), (1, 35)],
 )
-def test_what_stands_too_far_behind_is_at_risk(connection, per_run, at_risk):
+def test_results_too_far_back_in_the_queue_are_at_risk(connection, per_run, at_risk):
     store_waiting(connection, 10, age=27)
     store_waiting(connection, 30, age=24)
     found = read_forecast(connection, NOW, per_run=per_run, interval=DAY)
@@ -43,20 +43,20 @@ def test_what_stands_too_far_behind_is_at_risk(connection, per_run, at_risk):
     assert found.first_lost_at == dt.datetime(2026, 6, 29, tzinfo=dt.UTC)
 
 
-def test_what_was_lost_before_is_no_news(connection):
+def test_already_expired_results_are_not_at_risk(connection):
     store_waiting(connection, 3, age=60)
     found = read_forecast(connection, NOW, per_run=1, interval=DAY)
     assert (found.waiting, found.at_risk, found.first_lost_at) == (3, 0, None)
 
 
-def test_what_was_asked_for_in_vain_waits_too(connection):
+def test_unavailable_results_count_as_waiting(connection):
     store_task(connection, "late", status="SUCCESS", completed_at=NOW - DAY)
     store_result(connection, "late", "unavailable", attempts=1)
     found = read_forecast(connection, NOW, per_run=1, interval=DAY)
     assert (found.waiting, found.never_asked, found.at_risk) == (1, 0, 0)
 
 
-def test_where_no_time_is_known_nothing_is_foretold(connection):
+def test_results_without_completion_time_are_not_at_risk(connection):
     store_task(connection, "older-shape", status="SUCCESS", is_result_due=True)
     found = read_forecast(connection, NOW, per_run=1)
     assert (found.waiting, found.at_risk, found.interval) == (1, 0, DAY)

@@ -1,4 +1,4 @@
-"""What only a task's own page says is stored, and no list erases it (promises P4 and P9)."""
+"""Fields that only the details of a task have are stored, and no list erases them (promises P4 and P9)."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def upgrade(database_url: str) -> None:
     engine.dispose()
 
 
-def test_times_that_no_list_shows_are_taken_from_the_tasks_own_pages(database_url):
+def test_times_missing_from_lists_are_taken_from_details(database_url):
     world = a_world(80, arrivals_per_hour=20)
     world.revoke(world.create())
     with serve(world, Behaviour(record_shape="older")) as emulator:
@@ -75,7 +75,7 @@ def test_times_that_no_list_shows_are_taken_from_the_tasks_own_pages(database_ur
 
 
 @pytest.mark.parametrize("options", [SyncOptions(), FULL])
-def test_what_a_page_said_is_neither_erased_nor_written_again_by_the_next_sync(database_url, options):
+def test_next_sync_neither_erases_nor_rewrites_details(database_url, options):
     world = finished_world(50)
     with serve(world, Behaviour(record_shape="older", extra_detail_fields={"shard": 5})) as emulator:
         settings = settings_for(emulator, database_url)
@@ -89,8 +89,8 @@ def test_what_a_page_said_is_neither_erased_nor_written_again_by_the_next_sync(d
         assert details_asked(emulator) == 0
 
 
-def test_a_change_of_something_else_keeps_what_a_page_said(database_url):
-    """The record's text differs, so it is compared; what it says of times is still nothing."""
+def test_change_of_other_fields_keeps_details(database_url):
+    """The record differs, so it is compared, but it still has no times."""
     world = finished_world(30)
     with serve(world, Behaviour(record_shape="older", extra_detail_fields={"shard": 5})) as emulator:
         settings = settings_for(emulator, database_url)
@@ -107,7 +107,7 @@ def test_a_change_of_something_else_keeps_what_a_page_said(database_url):
         assert stored_times(database_url) == true_times(world)
 
 
-def test_a_field_that_only_the_page_has_lands_in_extra(database_url):
+def test_unknown_detail_field_is_stored_in_extra(database_url):
     world = finished_world(30)
     with serve(world, Behaviour(extra_detail_fields={"shard": 5})) as emulator:
         settings = settings_for(emulator, database_url)
@@ -119,14 +119,14 @@ def test_a_field_that_only_the_page_has_lands_in_extra(database_url):
         assert dump(database_url) == before
 
 
-def test_where_lists_show_everything_nothing_is_added(database_url):
+def test_no_details_are_stored_if_lists_are_complete(database_url):
     world = finished_world(30)
     with serve(world) as emulator:
         run_sync(settings_for(emulator, database_url))
     assert query(database_url, "SELECT count(*) FROM tasks WHERE detail IS NOT NULL") == [(0,)]
 
 
-def test_a_task_that_runs_again_loses_the_times_of_its_last_run_until_it_ends(database_url):
+def test_restarted_task_has_no_times_until_it_ends(database_url):
     world = finished_world(10)
     with serve(world, Behaviour(record_shape="older")) as emulator:
         settings = settings_for(emulator, database_url)
@@ -142,7 +142,7 @@ def test_a_task_that_runs_again_loses_the_times_of_its_last_run_until_it_ends(da
         assert stored_times(database_url)[task.task_id][:2] == (task.started_at, task.completed_at)
 
 
-def test_a_list_that_begins_to_show_times_is_believed(database_url):
+def test_times_from_lists_replace_those_from_details(database_url):
     world = finished_world(20)
     with serve(world, Behaviour(record_shape="older")) as emulator:
         settings = settings_for(emulator, database_url)
@@ -160,7 +160,7 @@ def test_a_list_that_begins_to_show_times_is_believed(database_url):
 
 @pytest.mark.parametrize("options", [SyncOptions(), FULL])
 @pytest.mark.parametrize("with_results", [True, False])
-def test_times_that_lists_showed_stay_where_they_no_longer_do(database_url, options, with_results):
+def test_times_are_kept_after_lists_stop_showing_them(database_url, options, with_results):
     world = a_world(60, arrivals_per_hour=20)
     first = dataclasses.replace(FULL, with_results=with_results)
     options = dataclasses.replace(options, with_results=with_results)
@@ -177,7 +177,7 @@ def test_times_that_lists_showed_stay_where_they_no_longer_do(database_url, opti
         assert {task_id: found[task_id] for task_id in truth} == truth
 
 
-def test_tasks_that_were_fetched_before_the_upgrade_are_completed_so_many_a_run(database_url):
+def test_details_missing_after_upgrade_are_fetched_over_several_runs(database_url):
     world = finished_world(40)
     with serve(world, Behaviour(record_shape="older")) as emulator:
         settings = settings_for(emulator, database_url)
@@ -202,7 +202,7 @@ def test_tasks_that_were_fetched_before_the_upgrade_are_completed_so_many_a_run(
         assert query(database_url, "SELECT task_id, state, attempts FROM task_results") == results
 
 
-def test_a_page_that_cannot_be_read_is_asked_for_again_a_day_later(database_url):
+def test_failed_details_are_retried_after_a_day(database_url):
     world = a_world(0)
     task_id = world.create()
     world.start(task_id)
@@ -223,8 +223,8 @@ def test_a_page_that_cannot_be_read_is_asked_for_again_a_day_later(database_url)
         assert details_asked(emulator) == 1
 
 
-def test_a_state_that_only_the_page_showed_keeps_its_times_when_a_list_shows_it(database_url):
-    """The list ignores the id it is asked for, so that an unfinished task is looked at on its own page."""
+def test_times_from_details_are_kept_when_list_shows_the_status(database_url):
+    """The list ignores the `task_id` filter, so the status of a task in flight is read from its details."""
     world = finished_world(5)
     task_id = world.create()
     with serve(world, Behaviour(record_shape="older", task_id_ignored=True)) as emulator:
@@ -246,12 +246,12 @@ def test_a_state_that_only_the_page_showed_keeps_its_times_when_a_list_shows_it(
 LISTED = {**dict.fromkeys(ADDABLE), "status": "SUCCESS", "extra": {"a": 1}, "url": "u"}
 
 
-def test_a_detail_of_another_status_says_nothing():
+def test_details_with_another_status_are_ignored():
     assert completed(LISTED, {"status": "FAILURE", "total_time_sec": 3.5}) == LISTED
     assert left_out(LISTED, {"status": "FAILURE", "total_time_sec": 3.5}) is None
 
 
-def test_only_what_the_list_leaves_out_is_added():
+def test_details_add_only_what_the_list_omits():
     detail = {"status": "SUCCESS", "url": "v", "total_time_sec": 3.5, "extra": {"a": 2, "b": 3}}
     remainder = {"status": "SUCCESS", "total_time_sec": 3.5, "extra": {"b": 3}}
     assert left_out(LISTED, detail) == remainder

@@ -132,7 +132,7 @@ def test_the_key_of_another_account_fails_as_in_a_sync(database_url):
         assert failures(other, database_url) == [("account", 3, str(caught.value))]
 
 
-def test_an_obstacle_to_an_upgrade_is_reported_as_in_a_sync(database_url):
+def test_blocked_upgrade_is_reported_as_in_a_sync(database_url):
     with serve(a_world(5)) as emulator:
         run_sync(settings_for(emulator, database_url), SyncOptions(with_results=False))
         with writing(database_url) as connection, connection.begin():
@@ -146,7 +146,7 @@ def test_an_obstacle_to_an_upgrade_is_reported_as_in_a_sync(database_url):
         assert failures(emulator, database_url) == [("database", 4, str(caught.value))]
 
 
-def test_the_trial_of_an_upgrade_does_not_wait_for_readers(postgres_databases):
+def test_trial_upgrade_does_not_wait_for_readers(postgres_databases):
     with postgres_databases.migrated() as url, serve(a_world(5)) as emulator:
         with writing(url) as connection, connection.begin():
             downgrade(connection, "0008")

@@ -1,4 +1,4 @@
-"""What must not be believed: a filter, a count, an order, a clock. Each costs requests, and no task."""
+"""Wrong filters, counts, orders and clocks of the source cost requests, but no tasks."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def sync(emulator: Emulator, database_url: str, options: SyncOptions = TASKS_ALO
 
 
 def replace_some(world: World, number: int = 5) -> None:
-    """Delete as many finished tasks as come and finish, an hour from now: the count stays what it was."""
+    """Three hours later, replace finished tasks with as many new ones, so that the count stays the same."""
     world.advance(dt.timedelta(hours=3))
     for task_id in [task.task_id for task in world.tasks.values() if task.status == "SUCCESS"][:number]:
         world.delete(task_id)
@@ -45,7 +45,7 @@ def replace_some(world: World, number: int = 5) -> None:
 
 @pytest.mark.parametrize("after", ["lte", "day", "exact", "ignored", "rejected"])
 @pytest.mark.parametrize("is_forced", [True, False])
-def test_a_filter_that_no_longer_finds_is_noticed_though_the_count_is_right(database_url, after, is_forced):
+def test_changed_date_filter_is_detected_despite_correct_count(database_url, after, is_forced):
     world = a_world()
     with serve(world, Behaviour(page_cap=50)) as emulator:
         forced = {"date_filter": "gte"} if is_forced else {}
@@ -58,7 +58,7 @@ def test_a_filter_that_no_longer_finds_is_noticed_though_the_count_is_right(data
 
 
 @pytest.mark.parametrize("after", ["gte", "lte", "exact", "ignored", "rejected"])
-def test_days_that_no_longer_find_are_noticed_though_the_count_is_right(sqlite_url, after):
+def test_changed_day_filter_loses_no_tasks_despite_correct_count(sqlite_url, after):
     world = a_world()
     with serve(world, Behaviour(page_cap=50, date_created="day")) as emulator:
         sync(emulator, sqlite_url)
@@ -70,7 +70,7 @@ def test_days_that_no_longer_find_are_noticed_though_the_count_is_right(sqlite_u
 
 @pytest.mark.parametrize("status", ["REVOKED", "FAILURE", "SUCCESS"])
 @pytest.mark.parametrize("nulls", ["first", "last"])
-def test_tasks_at_the_head_that_never_started_do_not_hide_what_is_new(sqlite_url, nulls, status):
+def test_unstarted_tasks_at_the_head_do_not_hide_new_ones(sqlite_url, nulls, status):
     world = a_world(50)
     for _ in range(40):
         world.set_status(world.create(created_at=NOW - dt.timedelta(days=1)), status)
@@ -83,8 +83,8 @@ def test_tasks_at_the_head_that_never_started_do_not_hide_what_is_new(sqlite_url
 
 
 @pytest.mark.parametrize("meaning", ["gte", "ignored"])
-def test_a_waiting_task_that_moves_on_while_it_is_read_is_found(sqlite_url, meaning):
-    """One more task moves on before each request, another is deleted: the count never tells."""
+def test_task_that_starts_and_finishes_during_a_read_is_found(sqlite_url, meaning):
+    """Before each request, one task changes and another is deleted, so the count does not reveal it."""
     world = a_world(60)
     steps = [world.start, world.finish]
     with serve(world, Behaviour(page_cap=10, date_created=meaning, nulls="last")) as emulator:
@@ -111,7 +111,7 @@ def test_a_waiting_task_that_moves_on_while_it_is_read_is_found(sqlite_url, mean
 
 @pytest.mark.parametrize("schedule", [{3: 9}, {3: 60}, {4: 10, 6: 3, 9: 50}, {2: 1}])
 @pytest.mark.parametrize("count", ["ok", "null", "wrong"])
-def test_a_page_size_that_changes_in_mid_scan_hides_nothing(sqlite_url, schedule, count):
+def test_page_size_change_during_scan_hides_no_tasks(sqlite_url, schedule, count):
     world = a_world(150)
     behaviour = Behaviour(page_cap=40, page_cap_schedule=schedule, count_is=count, count_error=-20)
     with serve(world, behaviour) as emulator:
@@ -119,7 +119,7 @@ def test_a_page_size_that_changes_in_mid_scan_hides_nothing(sqlite_url, schedule
         assert stored_states(sqlite_url) == true_states(world)
 
 
-def test_a_count_of_the_page_and_no_next_page_hide_nothing(sqlite_url):
+def test_per_page_count_without_next_hides_no_tasks(sqlite_url):
     world = a_world(150, arrivals_per_hour=30)
     with serve(world, Behaviour(page_cap=40, count_is="of_page", next_is="null")) as emulator:
         for _ in range(3):
@@ -132,8 +132,8 @@ HOURS = (-48, -3, -0.1, 0.1, 3, 48)
 
 
 @one_in(3, "hours, meaning", HOURS, ["gte", "day", "ignored"])
-def test_bounds_on_the_creation_time_hold_though_clocks_disagree(sqlite_url, hours, meaning):
-    """The `Date` header is so many hours off the clock by which the source dates its tasks."""
+def test_creation_time_bounds_hold_despite_clock_skew(sqlite_url, hours, meaning):
+    """The `Date` header differs by this many hours from the clock that dates the tasks."""
     world = a_world(100, arrivals_per_hour=30)
     behaviour = Behaviour(page_cap=50, clock_skew=dt.timedelta(hours=hours), date_created=meaning)
     with serve(world, behaviour) as emulator:
@@ -156,8 +156,8 @@ def test_the_first_task_of_an_account_with_a_wrong_count_is_not_dated_by_a_clock
 
 
 @pytest.mark.parametrize("is_known", [False, True])
-def test_a_part_that_is_synced_alone_is_not_dated_by_a_clock_that_is_behind(sqlite_url, is_known):
-    """Whether the filter's meaning was found out before, or the account was empty until now."""
+def test_partial_sync_with_slow_clock_keeps_bounds_correct(sqlite_url, is_known):
+    """Whether the date-filter semantics were known before, or the account was empty until now."""
     world = a_world(30 if is_known else 0)
     with serve(world, Behaviour(clock_skew=dt.timedelta(hours=-3))) as emulator:
         sync(emulator, sqlite_url)
@@ -168,8 +168,8 @@ def test_a_part_that_is_synced_alone_is_not_dated_by_a_clock_that_is_behind(sqli
 
 
 @pytest.mark.parametrize("date_header", ["missing", "garbage"])
-def test_without_the_sources_clock_only_what_its_tasks_say_bounds_their_creation(sqlite_url, date_header):
-    """This machine's clock is months away from the emulator's, and no word is taken from it."""
+def test_unstarted_tasks_without_date_header_have_no_upper_bound(sqlite_url, date_header):
+    """This machine's clock is months away from the emulator's, and must not be used."""
     world = a_world(100, arrivals_per_hour=30)
     with serve(world, Behaviour(page_cap=50, date_header=date_header)) as emulator:
         for hours in (0, 2):
@@ -181,8 +181,8 @@ def test_without_the_sources_clock_only_what_its_tasks_say_bounds_their_creation
     assert {row[0] for row in unstarted} == {None}
 
 
-def test_a_filter_that_lets_everything_through_bounds_no_creation(sqlite_url):
-    """Records without times of their own contradict nothing."""
+def test_ignored_date_filter_keeps_bounds_correct(sqlite_url):
+    """Records without times cannot contradict the filter."""
     world = a_world(100)
     with serve(world, Behaviour(record_shape="older")) as emulator:
         sync(emulator, sqlite_url)
@@ -202,7 +202,7 @@ def assert_bounds_hold(world: World, database_url: str) -> None:
         assert before is None or created <= as_instant(before)
 
 
-def test_bounds_are_as_narrow_as_what_was_observed(database_url):
+def test_creation_time_bounds_are_as_narrow_as_observed(database_url):
     world = a_world(100, arrivals_per_hour=30)
     with serve(world, Behaviour(page_cap=50)) as emulator:
         sync(emulator, database_url)
@@ -217,7 +217,7 @@ def test_bounds_are_as_narrow_as_what_was_observed(database_url):
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
-def test_a_count_that_is_less_than_what_a_page_shows_is_none(database_url, number):
+def test_count_below_page_length_is_ignored(database_url, number):
     world = a_world(number)
     with serve(
         world, Behaviour(page_cap=50, date_created="day", count_is="wrong", count_error=-3)
@@ -230,7 +230,7 @@ def test_a_count_that_is_less_than_what_a_page_shows_is_none(database_url, numbe
 
 
 @pytest.mark.parametrize("after", ["ignored", "lte"])
-def test_a_day_that_shows_everything_bounds_no_creation(database_url, after):
+def test_changed_day_filter_keeps_bounds_correct(database_url, after):
     world = a_world(0)
     world.finish(world.create(created_at=NOW - dt.timedelta(hours=2)))
     with serve(world, Behaviour(page_cap=50, date_created="day", unstarted="null")) as emulator:
@@ -244,8 +244,8 @@ def test_a_day_that_shows_everything_bounds_no_creation(database_url, after):
     assert_bounds_hold(world, database_url)
 
 
-def test_without_the_servers_clock_a_filter_that_keeps_out_none_bounds_no_creation(sqlite_url):
-    """A task that comes late and has not started comes first, and nothing before it contradicts."""
+def test_ignored_filter_without_date_header_keeps_bounds_correct(sqlite_url):
+    """A late task that has not started is listed first, so no earlier record contradicts the filter."""
     world = a_world(20)
     behaviour = Behaviour(page_cap=1, date_header="missing", nulls="first", unstarted="null")
     with serve(world, behaviour) as emulator:

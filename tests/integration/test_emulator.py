@@ -44,7 +44,7 @@ def read_all(client, limit=25, **params):
 # Addresses
 
 
-def test_the_list_is_the_world(emulator, client):
+def test_list_contains_every_task_of_the_world(emulator, client):
     answer = client.get(TASKS).json()
     assert answer["count"] == 60
     assert answer["next"] == "page=2"
@@ -88,7 +88,7 @@ def test_a_bad_parameter_is_400_with_the_documented_body(client, query):
     assert query.partition("=")[0] in answer.json()["error"]
 
 
-def test_writing_is_refused_and_counted(emulator, client):
+def test_write_requests_are_refused_and_counted(emulator, client):
     assert client.post(TASKS, json={}).status_code == 405
     assert client.post(f"{TASKS}/some/cancel").status_code == 405
     assert client.get(TASKS).status_code == 200
@@ -196,7 +196,7 @@ def test_an_unknown_status_is_refused_if_configured(emulator, client):
     "how, count, following",
     [("ok", 60, "page=2"), ("null", None, None), ("wrong", 67, "page=8"), ("string", "60", "page=2")],
 )
-def test_the_envelope_may_be_wrong(emulator, client, how, count, following):
+def test_count_and_next_can_be_wrong_or_absent(emulator, client, how, count, following):
     emulator.behaviour.count_is = emulator.behaviour.next_is = how
     answer = client.get(TASKS).json()
     assert (answer["count"], answer["next"]) == (count, following)
@@ -225,7 +225,7 @@ def test_records_may_be_duplicated(emulator, client):
 # Behaviour of records
 
 
-def test_the_older_shape_has_the_type_at_the_top_and_no_times_in_the_list(emulator, client):
+def test_older_shape_has_top_level_type_and_no_times_in_list(emulator, client):
     emulator.behaviour.record_shape = "older"
     for record in client.get(TASKS).json()["results"]:
         assert "processing_time" not in record

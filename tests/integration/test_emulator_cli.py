@@ -36,7 +36,7 @@ def running(*options):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_serves_the_configured_world_until_a_signal_and_ends_silently(number):
+def test_command_serves_the_world_and_ends_silently_on_signal(number):
     options = (
         "--tasks",
         "25",
@@ -88,7 +88,7 @@ def test_a_port_in_use_is_a_one_line_error():
 
 
 @pytest.mark.parametrize("package", ["starlette", "uvicorn", "httptools", "sortedcontainers"])
-def test_a_missing_extra_is_an_error_that_says_what_to_install(package):
+def test_missing_extra_error_says_what_to_install(package):
     program = f"import sys; sys.modules[{package!r}] = None; from etl.cli import cli; cli(['emulator'])"
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert ended.returncode == 3
@@ -96,7 +96,7 @@ def test_a_missing_extra_is_an_error_that_says_what_to_install(package):
     assert "pip install 'gcore-ai-tasks-etl[demo]'" in ended.stderr
 
 
-def test_help_needs_no_server():
+def test_importing_the_command_does_not_load_the_server():
     program = (
         "import sys, etl.cli.emulator; print({'starlette', 'uvicorn', 'etl.emulator'} & set(sys.modules))"
     )

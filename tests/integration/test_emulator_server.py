@@ -38,7 +38,7 @@ def client(emulator):
 # Behaviour of the server
 
 
-def test_the_date_header_is_the_time_of_the_world(emulator, client):
+def test_date_header_follows_the_clock_of_the_world(emulator, client):
     assert parsedate_to_datetime(client.get(TASKS).headers["date"]) == NOW
     emulator.world.advance(dt.timedelta(hours=5))
     emulator.behaviour.clock_skew = dt.timedelta(minutes=-3)
@@ -160,7 +160,7 @@ def test_invalid_control_requests_are_refused_and_change_nothing(emulator, path,
 # The server itself
 
 
-def test_it_starts_and_stops_at_once_and_leaves_nothing():
+def test_server_starts_and_stops_quickly_and_leaves_nothing():
     threads, world = threading.active_count(), World.seeded(5)
     start = time.perf_counter()
     with serve(world) as emulator, httpx.Client(verify=False) as client:

@@ -142,7 +142,7 @@ def rows_of(table: pa.Table, names: list[str]) -> list[str]:
 
 @pytest.mark.parametrize("period", ["day", "month"])
 @pytest.mark.parametrize("read", READERS)
-def test_every_reader_reads_the_same_rows_from_partitions_as_from_one_file(
+def test_partitions_have_the_same_rows_as_one_file_in_every_reader(
     filled_url, tmp_path, read: Callable[[Path], pa.Table], period
 ):
     for name in TIMED:
@@ -247,7 +247,7 @@ OF_SQLITE = {
 }
 
 
-def test_each_column_has_the_type_that_the_database_has(filled_url, tmp_path):
+def test_parquet_column_types_match_the_database(filled_url, tmp_path):
     with reading(filled_url) as connection:
         for name, selection in SELECTIONS.items():
             file = tmp_path / f"{name}.parquet"

@@ -103,7 +103,7 @@ def test_subrip_is_converted_from_webvtt_if_there_are_no_subtitles(engine, migra
     }
 
 
-def test_a_result_with_an_empty_webvtt_is_stored_with_one_of_its_subtitles(database_url):
+def test_empty_webvtt_is_replaced_by_generated_one_when_stored(database_url):
     world = a_world(0)
     world.create(task_id="t")
     world.start("t")

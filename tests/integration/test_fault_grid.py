@@ -1,9 +1,9 @@
 """
-Every fault, at every stage of every kind of sync: the data is complete, or the run has failed and says so.
+Every fault, at every stage of every kind of sync: the data is complete, or the run fails with an error.
 
-The world stands still, and all runs on SQLite share it. A run begins with nothing, or with a copy of what a
-sync of six hours ago had stored. Trouble strikes once, or from one moment on for ever; then all is well, and
-one more sync has to make everything good.
+The world does not change, and all runs on SQLite share it. A run starts with an empty database, or with a
+copy from six hours ago. Faults occur once, or permanently from one moment on; after they end, one more sync
+must complete the data.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ PASSING = (
     "truncated_json", "wrong_length", "slow", "html_200", "not_json", "trailing_garbage",
     "redirect_same_origin",
 )  # fmt: skip
-# How a run ends that cannot go on; where it can, it goes on.
+# The error of a run that cannot continue after the fault.
 ENDS: dict[str, type[EtlError]] = {
     "401": CredentialsRefused,
     "403": CredentialsRefused,
@@ -87,7 +87,7 @@ ODDITIES: dict[str, dict[str, Any]] = {
 
 
 class Trouble:
-    """What goes wrong, once at each of these stages, or from the first such request on for ever."""
+    """A fault or an oddity, once at each of these stages, or permanently from the first such request on."""
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class Trouble:
         self._fault, self._oddity, self.lasts = fault, oddity or {}, lasts
 
     def come_over(self, emulator: Emulator) -> None:
-        """Strike, or hold still, before each request is answered."""
+        """Apply the fault or oddity to each request for which it is due."""
 
         def strike(request: RequestInfo) -> None:
             due = next((stage for stage in self.to_come if STAGES[stage](request)), None)
@@ -119,7 +119,7 @@ class Trouble:
 
 @pytest.fixture(scope="module", autouse=True)
 def no_certificates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Spare each client to load a hundred certificates, of which there is no use here."""
+    """Let clients load one certificate instead of a hundred, because TLS is not used here."""
     first = Path(certifi.where()).read_text().split("-----END CERTIFICATE-----")[0]
     file = tmp_path_factory.mktemp("certificates") / "one.pem"
     file.write_text(f"{first}-----END CERTIFICATE-----\n")
@@ -138,7 +138,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Emulator,
 
 
 def prepare(emulator: Emulator, database_url: str) -> None:
-    """Sync, and let six hours pass; some that were in flight, and that no window shows, are finished then."""
+    """Sync, then advance six hours, during which some old in-flight tasks outside the window finish."""
     world = emulator.world
     old = [world.create(created_at=NOW - dt.timedelta(days=3)) for _ in range(8)]
     for task_id in old:
@@ -164,7 +164,7 @@ def grid_url(source: tuple[Emulator, Path], sqlite_databases: SqliteDatabases, m
         yield url
 
 
-# Retries follow at once; or never, because the next attempt would come too late.
+# Retries happen immediately, or never, because the next attempt would be too late.
 AT_ONCE, NEVER = Backoff(first=0.01), Backoff(first=1000, longest=1000)
 
 
@@ -187,7 +187,7 @@ def finished(world: World) -> set[str]:
 
 
 def check_failure(database_url: str, error: EtlError, before: dict[str, Any], true: dict[str, Any]) -> None:
-    """Check that a failed run says so, keeps what was there, and has stored nothing untrue."""
+    """Check that the run is recorded as failed, keeps all stored tasks, and has stored nothing wrong."""
     ((status, told, watermark_before, watermark_after),) = query(
         database_url,
         "SELECT status, error, watermark_before, watermark_after FROM sync_runs ORDER BY run_id DESC LIMIT 1",
@@ -208,7 +208,7 @@ def suffer(
     *,
     backoff: Backoff | None = None,
 ) -> EtlError | None:
-    """Let a sync meet the trouble; check that it leaves no hole, and that the next makes everything good."""
+    """Run a sync with this trouble; check that it leaves no gap, and that the next one completes the data."""
     true, before = true_states(emulator.world), stored_states(database_url)
     with_results = stage == "at a result"
     trouble.come_over(emulator)
@@ -230,7 +230,7 @@ def suffer(
 
 
 def check_end(error: EtlError | None, fault: str, stage: str) -> None:
-    """Check that a run that met the fault may end so; a result that is refused is asked for again."""
+    """Check that the fault allows this error; a refused result is requested again later."""
     if stage == "at a result" and fault in {"404", "quote_key"}:
         assert error is None or isinstance(error, Unreachable)
     else:
@@ -238,7 +238,7 @@ def check_end(error: EtlError | None, fault: str, stage: str) -> None:
 
 
 @one_in(2, "mode, fault", MODES, PASSING)
-def test_a_fault_that_passes_costs_only_time_wherever_it_strikes(emulator, grid_url, mode, fault):
+def test_transient_faults_at_any_stage_lose_no_data(emulator, grid_url, mode, fault):
     stages = [stage for each, stage in PLACES if each == mode]
     trouble = Trouble(*stages, fault=fault)
     trouble.come_over(emulator)
@@ -249,20 +249,20 @@ def test_a_fault_that_passes_costs_only_time_wherever_it_strikes(emulator, grid_
 
 
 @one_in(2, "mode, stage, fault", PLACES, LASTING)
-def test_a_fault_that_lasts_ends_the_run_or_leaves_it_whole(emulator, grid_url, mode, stage, fault):
+def test_permanent_fault_fails_the_run_or_loses_no_data(emulator, grid_url, mode, stage, fault):
     error = suffer(emulator, Trouble(stage, fault=fault, lasts=True), grid_url, mode, stage, backoff=NEVER)
     check_end(error, fault, stage)
     assert error is not None or stage not in {"at the first request", "between pages"}
 
 
 @one_in(2, "mode, stage, fault", PLACES, REFUSALS)
-def test_a_refusal_in_the_midst_of_a_run_leaves_no_hole(emulator, grid_url, mode, stage, fault):
+def test_refusal_during_a_run_leaves_no_gap(emulator, grid_url, mode, stage, fault):
     check_end(suffer(emulator, Trouble(stage, fault=fault), grid_url, mode, stage), fault, stage)
 
 
 @one_in(2, "mode, stage, oddity", PAGES, ODDITIES)
-def test_an_odd_page_hides_nothing(emulator, grid_url, mode, stage, oddity):
-    """From the first request on for ever, or once later: a page unlike the others is odder still."""
+def test_inconsistent_page_hides_no_tasks(emulator, grid_url, mode, stage, oddity):
+    """Permanently from the first request on, or once on a later page."""
     trouble = Trouble(stage, oddity=ODDITIES[oddity], lasts=stage == "at the first request")
     error = suffer(emulator, trouble, grid_url, mode, stage)
     assert error is None or isinstance(error, SourceError)
@@ -270,7 +270,7 @@ def test_an_odd_page_hides_nothing(emulator, grid_url, mode, stage, oddity):
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("fault", ["404", "503"])
-def test_where_pages_cannot_overlap_a_fault_leaves_no_hole_either(emulator, grid_url, mode, fault):
+def test_fault_without_page_overlap_leaves_no_gap(emulator, grid_url, mode, fault):
     emulator.behaviour.page_cap = 2
     suffer(emulator, Trouble("between pages", fault=fault), grid_url, mode, "between pages")
 
@@ -297,7 +297,7 @@ def postgres(postgres_databases: PostgresDatabases) -> Iterator[tuple[Emulator, 
         ("at a result", "reset", True),
     ],
 )
-def test_on_postgres_it_is_the_same(postgres, mode, stage, fault, lasts):
+def test_faults_on_postgres_leave_no_gap(postgres, mode, stage, fault, lasts):
     emulator, url = postgres
     error = suffer(emulator, Trouble(stage, fault=fault, lasts=lasts), url, mode, stage, backoff=NEVER)
     check_end(error, fault, stage)

@@ -1,4 +1,4 @@
-"""The lock on a copy on SQLite: who holds it is said, and what is in its place is named."""
+"""The lock file of an SQLite copy: errors name its holder, or whatever is in its place."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_the_message_names_what_is_known_about_the_holder(holder, said):
 
 
 def test_the_second_writer_is_told_who_holds_the_lock_and_since_when(database, start):
-    """Each of them: losing must not wipe out what the holder has written."""
+    """A refused writer must not overwrite what the holder has written."""
     before = dt.datetime.now(dt.UTC).replace(microsecond=0)
     process = start(HOLD, database)
     for _ in range(2):
@@ -105,7 +105,7 @@ def test_a_released_lock_names_nobody(database):
         pass
 
 
-def test_a_killed_process_leaves_no_lock_and_is_not_named_for_the_next(database, start):
+def test_killed_process_leaves_no_lock_and_is_not_named_later(database, start):
     first = start(HOLD, database)
     first.kill()
     first.wait()
@@ -131,7 +131,7 @@ def test_unreadable_notes_in_the_lock_file_are_ignored(database, start, note):
 
 
 def test_without_the_kernels_list_of_locks_the_note_names_the_holder(database, start, monkeypatch, tmp_path):
-    """In a container it hides the locks of others; so do systems without such a list."""
+    """In a container, the list hides the locks of others; some systems have no such list."""
     monkeypatch.setattr("etl.sync.file_lock.KERNEL_LOCKS", tmp_path / "none")
     process = start(HOLD, database)
     assert f"(process {process.pid} on {socket.gethostname()}, since " in refused(database)
@@ -146,7 +146,7 @@ def test_with_wait_the_second_writer_follows_the_first(database, start):
 
 @pytest.mark.parametrize("thing", ["symlink", "dangling symlink", "folder", "pipe"])
 def test_another_file_type_in_place_of_the_lock_file_is_reported(database, tmp_path, thing):
-    """A link could lead to anybody's file, which would be written."""
+    """A link could point to any file, which would be overwritten."""
     lock, target = database.with_name("tasks.db.lock"), tmp_path / "target"
     if "symlink" in thing:
         lock.symlink_to(target)

@@ -1,4 +1,4 @@
-"""Loading through a connection: what is written, what is left alone, and the history it causes."""
+"""Loading through a connection: what is written, what is left unchanged, and the resulting history."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def rows_written(connection: sa.Connection) -> int:
     return connection.scalar(sa.text(statement)) or 0
 
 
-def test_a_batch_of_nothing_asks_the_database_nothing(connection):
+def test_empty_batch_executes_no_statements(connection):
     asked = []
     sa.event.listen(connection, "before_cursor_execute", lambda *call: asked.append(call[2]))
     assert load(connection) == UpsertCounts()
@@ -79,7 +79,7 @@ def test_a_batch_of_nothing_asks_the_database_nothing(connection):
     assert asked
 
 
-def test_only_rows_that_changed_are_written(connection):
+def test_only_changed_rows_are_written(connection):
     tasks = {f"t{number}": {"status": "STARTED", "progress": number} for number in range(50)}
     load(connection, *(a_task(task_id, **fields) for task_id, fields in tasks.items()))
     before = rows_written(connection)
@@ -97,7 +97,7 @@ def test_only_rows_that_changed_are_written(connection):
     assert set(changed) == {"t7", "t8", "new"}
 
 
-def test_the_same_in_other_words_is_not_written(connection):
+def test_equivalent_json_is_not_written_again(connection):
     first = (
         b'{"task_id":"t","status":"STARTED","progress":50,"w":[1e23,1152921504606846976.0,true],'
         b'"task_data":{"url":"k\xc3\xa4se","client_id":5}}'
@@ -113,7 +113,7 @@ def test_the_same_in_other_words_is_not_written(connection):
 
 
 @pytest.mark.parametrize("removed", [None, NOON])
-def test_a_value_moves_from_extra_into_the_column_that_a_release_adds(connection, removed):
+def test_value_moves_from_extra_into_newly_added_column(connection, removed):
     """An older release stored the same record, with a fingerprint of its own."""
     record = a_task(status="PENDING", task_data={"category": "sport"}, other=1)
     load(connection, record)
@@ -125,7 +125,7 @@ def test_a_value_moves_from_extra_into_the_column_that_a_release_adds(connection
     assert load(connection, record, at=LATER).updated == 0
 
 
-def test_a_value_that_changes_its_type_has_changed(connection):
+def test_type_change_of_a_value_is_an_update(connection):
     pairs = [(True, 1), (0, False), (1, "1"), ({}, []), (None, {}), ([None], []), (1, 1.5)]
     for version, at in ((0, NOON), (1, LATER)):
         values = {f"t{number}": pair[version] for number, pair in enumerate(pairs)}
@@ -141,7 +141,7 @@ def test_a_value_that_changes_its_type_has_changed(connection):
             assert [event for event, *_ in history(connection, task_id)] == ["discovered"]
 
 
-def test_every_change_of_status_or_progress_is_an_event_and_nothing_else_is(connection):
+def test_only_status_and_progress_changes_cause_events(connection):
     pairs = {f"{before!r} {after!r}": (before, after) for before in STATUSES for after in STATUSES}
     load(connection, *(a_task(key, status=before, progress=10) for key, (before, _) in pairs.items()))
     load(connection, *(a_task(key, status=after, progress=10, w=1) for key, (_, after) in pairs.items()))
@@ -157,7 +157,7 @@ def test_every_change_of_status_or_progress_is_an_event_and_nothing_else_is(conn
         assert (row["status"], row["progress"], row["extra"]) == (after, None, {"w": 1})
 
 
-def test_an_event_says_in_which_run_and_when_it_was_seen(connection):
+def test_event_records_its_run_and_time(connection):
     load(connection, a_task(status="PENDING"), run_id=1)
     load(connection, a_task(status="STARTED"), run_id=2, at=LATER)
     rows = connection.execute(sa.select(HISTORY.c.run_id, HISTORY.c.observed_at).order_by(HISTORY.c.run_id))
@@ -166,7 +166,7 @@ def test_an_event_says_in_which_run_and_when_it_was_seen(connection):
     assert (row["first_seen_at"], row["changed_at"], row["removed_at"]) == (NOON, LATER, None)
 
 
-def test_of_several_sightings_in_one_batch_the_last_counts(connection):
+def test_last_record_of_a_task_in_a_batch_wins(connection):
     load(connection, a_task(status="PENDING"))
     states = (("STARTED", 10), ("PENDING", 10), ("STARTED", 80))
     sightings = [a_task(status=status, progress=progress) for status, progress in states]
@@ -178,7 +178,7 @@ def test_of_several_sightings_in_one_batch_the_last_counts(connection):
     assert rows_written(connection) == before
 
 
-def test_a_batch_of_ten_thousand_known_and_new_tasks_is_told_apart(connection):
+def test_large_batch_separates_new_and_known_tasks(connection):
     def batch(first: int, progress: int) -> list[TaskPayload]:
         numbers = range(first, first + 10_000)
         return [
@@ -197,7 +197,7 @@ def test_a_batch_of_ten_thousand_known_and_new_tasks_is_told_apart(connection):
     assert dict(states.all()) == {1: 5000, 2: 10_000}
 
 
-def test_a_sqlite_that_takes_few_values_in_a_statement_is_given_few(sqlite_databases):
+def test_sqlite_variable_limit_is_respected(sqlite_databases):
     with sqlite_databases.migrated() as url, writing(url) as connection, connection.begin():
         connection.connection.driver_connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 999)
         tasks = [a_task(f"{number:04d}") for number in range(1234)]
@@ -205,7 +205,7 @@ def test_a_sqlite_that_takes_few_values_in_a_statement_is_given_few(sqlite_datab
         assert connection.scalar(sa.select(sa.func.count()).select_from(HISTORY)) == 1234
 
 
-def test_a_dry_load_counts_as_a_real_one_and_writes_nothing(connection):
+def test_dry_run_counts_like_a_real_load_and_writes_nothing(connection):
     load(connection, a_task("known", status="PENDING"), a_task("gone"), a_task("same"))
     mark_removed(connection, ["gone"], seen())
     batch = [a_task("known", status="STARTED"), a_task("gone"), a_task("same"), a_task("new")]
@@ -216,14 +216,14 @@ def test_a_dry_load_counts_as_a_real_one_and_writes_nothing(connection):
     assert load(connection, *batch) == dry
 
 
-def test_an_empty_batch_is_no_work(connection):
+def test_empty_batch_writes_nothing(connection):
     before = rows_written(connection)
     assert load(connection) == UpsertCounts()
     mark_removed(connection, iter(()), seen())
     assert rows_written(connection) == before
 
 
-def test_the_caller_owns_the_transaction(engine):
+def test_caller_owns_the_transaction(engine):
     with engine.connect() as connection:
         transaction = connection.begin()
         load(connection, a_task())
@@ -233,7 +233,7 @@ def test_the_caller_owns_the_transaction(engine):
         assert connection.scalar(sa.select(sa.func.count()).select_from(HISTORY)) == 0
 
 
-def test_what_is_removed_is_marked_with_its_last_state_and_kept(connection):
+def test_removed_task_is_marked_and_keeps_last_state(connection):
     load(connection, a_task(status="STARTED", progress=30), a_task("other", status="STARTED"))
     kept = dict(stored(connection))
     mark_removed(connection, ["t", "never seen"], seen(LATER, run_id=2))
@@ -246,7 +246,7 @@ def test_what_is_removed_is_marked_with_its_last_state_and_kept(connection):
 
 
 @pytest.mark.parametrize("status", ["STARTED", "SUCCESS"])
-def test_what_reappears_is_noticed_even_if_it_is_the_same_to_the_byte(connection, status):
+def test_reappeared_task_is_recorded_even_if_unchanged(connection, status):
     load(connection, a_task(status="STARTED", progress=30))
     mark_removed(connection, ["t"], seen(LATER))
     counts = load(connection, a_task(status=status, progress=30), at=LATER + dt.timedelta(hours=1))
@@ -257,7 +257,7 @@ def test_what_reappears_is_noticed_even_if_it_is_the_same_to_the_byte(connection
     assert history(connection)[2:] == [("reappeared", "STARTED", 30, status, 30)]
 
 
-def test_a_record_is_stored_as_it_was_seen_only_while_it_is_there_and_the_same(connection):
+def test_are_stored_requires_present_and_identical_tasks(connection):
     task = a_task(status="PENDING")
     assert not are_stored(connection, [task])
     load(connection, task, a_task("other"))
@@ -269,7 +269,7 @@ def test_a_record_is_stored_as_it_was_seen_only_while_it_is_there_and_the_same(c
     assert are_stored(connection, [])
 
 
-def test_a_result_is_due_once_a_task_has_one_until_it_is_asked_for(connection):
+def test_result_is_due_from_final_status_until_requested(connection):
     def load_all(*, is_back: bool = False, **fields: Any) -> dict[str, bool]:
         statuses = {repr(status): "STARTED" if is_back else status for status in STATUSES}
         load(connection, *(a_task(key, status=status, **fields) for key, status in statuses.items()))
@@ -285,7 +285,7 @@ def test_a_result_is_due_once_a_task_has_one_until_it_is_asked_for(connection):
     assert load_all() == finished
 
 
-def test_bounds_on_the_creation_time_hold_and_never_widen(connection):
+def test_creation_time_bounds_never_widen(connection):
     second = dt.timedelta(seconds=1)
     listed_after = NOON - dt.timedelta(hours=3)
     started = NOON - dt.timedelta(hours=1)
@@ -298,7 +298,7 @@ def test_bounds_on_the_creation_time_hold_and_never_widen(connection):
     assert (row["created_after"], row["created_before"]) == (listed_after, started + second)
 
 
-def test_the_result_of_another_task_is_not_taken_for_the_one_asked_for(connection):
+def test_result_of_another_task_is_not_stored_for_requested_one(connection):
     load(connection, *(a_task(task_id, status="SUCCESS") for task_id in ("t", "other")))
     detail = {"task_id": "other", "status": "SUCCESS", "result": {"subtitles": [{"text": "a"}]}}
     found = parse_detail(json.dumps(detail).encode())
@@ -310,7 +310,7 @@ def test_the_result_of_another_task_is_not_taken_for_the_one_asked_for(connectio
 
 
 @pytest.mark.parametrize("is_start_known_first", [True, False])
-def test_a_list_that_contradicts_the_start_proves_nothing(connection, is_start_known_first):
+def test_created_after_contradicting_the_start_is_discarded(connection, is_start_known_first):
     started = {"processing_time": {"started_at": NOON.isoformat()}}
     load(connection, a_task(**(started if is_start_known_first else {})), created_after=LATER, at=LATER)
     load(connection, a_task(**started, progress=1), created_after=LATER, at=LATER)
@@ -318,7 +318,7 @@ def test_a_list_that_contradicts_the_start_proves_nothing(connection, is_start_k
     assert (row["created_after"], row["created_before"]) == (None, NOON + dt.timedelta(seconds=1))
 
 
-def test_every_id_finds_its_own_row(connection):
+def test_unusual_ids_match_only_their_own_row(connection):
     ids = ["a'b", 'a"b\\', "%", "_", "käse-🎬", "5", "05", "null", "x" * 255, "x" * 254, " a ", "a", "A"]
     load(connection, *(a_task(task_id, url=task_id) for task_id in ids))
     before = rows_written(connection)
@@ -333,7 +333,7 @@ def test_every_id_finds_its_own_row(connection):
         assert connection.scalar(present) == len(ids) - number
 
 
-def test_what_a_complete_read_did_not_show_is_missing(connection):
+def test_tasks_not_seen_by_a_complete_scan_are_missing(connection):
     load(connection, *(a_task(task_id, status="SUCCESS") for task_id in "abcd"))
     mark_removed(connection, ["d"], seen())
     read = SeenTasks(connection)
@@ -351,14 +351,14 @@ def test_what_a_complete_read_did_not_show_is_missing(connection):
     assert len(history(connection, "d")) == 2
 
 
-def test_whatever_came_into_an_empty_database_was_seen(connection):
+def test_tasks_loaded_into_empty_database_count_as_seen(connection):
     read = SeenTasks(connection, began_empty=True)
     load(connection, a_task("a", status="STARTED"), a_task("b"))
     read.add(["a"])
     assert (read.count_missing(), read.unseen_in_flight(10)) == (0, [])
 
 
-def test_unfinished_tasks_that_were_not_seen_come_in_the_order_of_their_ids(connection):
+def test_unseen_in_flight_tasks_are_returned_in_id_order(connection):
     tasks = {f"{number:03d}": STATUSES[number % len(STATUSES)] for number in range(100)}
     load(connection, *(a_task(task_id, status=status) for task_id, status in reversed(tasks.items())))
     load(connection, a_task("gone", status="STARTED"))
@@ -379,7 +379,7 @@ def test_unfinished_tasks_that_were_not_seen_come_in_the_order_of_their_ids(conn
     assert count_by_status(connection) == dict.fromkeys(STATUSES, 10)
 
 
-def test_what_a_run_has_seen_is_forgotten_by_the_next(connection):
+def test_seen_tasks_are_forgotten_by_the_next_run(connection):
     load(connection, a_task())
     SeenTasks(connection).add(["t"])
     read = SeenTasks(connection)

@@ -1,4 +1,4 @@
-"""Exit code 75 says who holds the lock on Postgres, as far as the role may see it."""
+"""The error with exit code 75 names the holder of the lock on Postgres, as far as the role may see it."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ SINCE = re.compile(r", since (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC\)")
 
 @pytest.fixture
 def url(postgres_databases) -> Iterator[str]:
-    """Name a database at head, as its superuser."""
+    """Yield the URL of a database at head, as its superuser."""
     with postgres_databases.migrated() as url:
         yield url
 
 
 def told(url: str) -> str:
-    """Return the line of whoever comes second."""
+    """Return the error of a second writer."""
     with pytest.raises(SyncRunning) as caught, writing(url):
         pass
     assert (caught.value.exit_code, "\n" in str(caught.value)) == (75, False)
@@ -58,7 +58,7 @@ KNOWN = {
 
 
 @pytest.mark.parametrize("name", KNOWN)
-def test_what_is_known_is_said(name):
+def test_message_names_what_is_known_about_the_holder(name):
     holder, facts = KNOWN[name]
     assert busy_message(holder) == (
         f"another sync is writing to this database{facts}: wait for it to finish, or use --wait"
@@ -75,15 +75,15 @@ def test_every_role_sees_process_host_and_time(url, is_superuser):
     assert before <= since <= dt.datetime.now(dt.UTC)
 
 
-def test_the_name_of_a_long_host_is_cut_and_not_the_time(url, monkeypatch):
+def test_long_host_name_is_truncated_but_the_time_is_kept(url, monkeypatch):
     monkeypatch.setattr(socket, "gethostname", lambda: "h" * 64)
     with a_role(url, *EVERYTHING) as own, writing(url):
         line = told(own)
     assert re.search(rf"\(process {os.getpid()} on h+, since ", line)
 
 
-def test_several_sessions_that_share_the_lock_are_waited_for(url):
-    """Anybody who may connect can take it; they are no sync of ours, but none of ours may write."""
+def test_shared_locks_of_other_sessions_block_the_writer(url):
+    """Any role that may connect can take the lock; while it is held, no sync may write."""
     with contextlib.ExitStack() as stack:
         for _ in range(2):
             other = stack.enter_context(psycopg.connect(url))
@@ -93,7 +93,7 @@ def test_several_sessions_that_share_the_lock_are_waited_for(url):
         pass
 
 
-def test_a_session_under_another_name_is_known_by_its_role_and_its_process_on_the_server(url):
+def test_session_with_custom_name_is_shown_by_role_and_server_pid(url):
     named = f"{url}{'&' if '?' in url else '?'}application_name=nightly"
     with a_role(url, *EVERYTHING) as own, writing(named) as connection:
         pid = connection.connection.driver_connection.info.backend_pid
@@ -101,7 +101,7 @@ def test_a_session_under_another_name_is_known_by_its_role_and_its_process_on_th
         assert f"(process {pid} of the server, role {role_of(url)}, since " in told(url)
 
 
-def test_a_lock_of_the_same_numbers_in_another_database_is_somebody_elses(url, postgres_databases):
+def test_same_lock_in_another_database_is_ignored(url, postgres_databases):
     with postgres_databases.migrated() as other, writing(other), writing(url):
         line = told(url)
     assert HERE in line
@@ -111,7 +111,7 @@ def test_a_lock_of_the_same_numbers_in_another_database_is_somebody_elses(url, p
             pass
 
 
-def test_other_locks_of_the_same_product_number_are_not_taken_for_it(url):
+def test_other_locks_with_the_same_product_number_are_ignored(url):
     with psycopg.connect(url) as other:
         other.execute("SELECT pg_advisory_lock(%s, hashtext('elsewhere'))", [WRITERS_LOCK])
         other.execute(

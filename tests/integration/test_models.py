@@ -28,7 +28,7 @@ def session(database_url):
     engine.dispose()
 
 
-def test_a_session_reads_tasks_with_what_belongs_to_them(session):
+def test_session_loads_tasks_with_related_rows(session):
     tasks = session.scalars(
         sa.select(Task).where(Task.status == TaskStatus.SUCCESS).order_by(Task.task_id)
     ).all()
@@ -53,7 +53,7 @@ def test_relationships_can_be_loaded_eagerly_and_joined(session):
     assert session.scalars(sa.select(SyncRun)).one().status == "succeeded"
 
 
-def test_no_constraint_ties_the_tables_together():
+def test_tables_have_no_foreign_keys():
     configure_mappers()
     assert not [key for table in Base.metadata.tables.values() for key in table.foreign_keys]
     assert all(each.viewonly for mapper in Base.registry.mappers for each in mapper.relationships)

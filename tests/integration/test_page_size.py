@@ -1,4 +1,4 @@
-"""The largest page is not documented: a sync finds it, whatever a server does with one it does not like."""
+"""The maximum page size is not documented: a sync detects it, however the server refuses larger pages."""
 
 from __future__ import annotations
 
@@ -29,9 +29,7 @@ REFUSALS = [400, 404, 413, 414, 422, 500, 503, "empty"]
 
 
 @one_in(3, "refusal, meaning", REFUSALS, ["gte", "day", "ignored"])
-def test_a_page_size_that_is_refused_is_halved_until_it_is_granted_and_remembered(
-    database_url, caplog, refusal, meaning
-):
+def test_refused_page_size_is_halved_and_remembered(database_url, caplog, refusal, meaning):
     world = a_world(150)
     behaviour = Behaviour(page_limit=40, page_refusal=refusal, date_created=meaning)
     with serve(world, behaviour) as emulator:
@@ -51,7 +49,7 @@ def test_a_page_size_that_is_refused_is_halved_until_it_is_granted_and_remembere
     assert query(database_url, "SELECT max_page_size FROM sync_state") == [(25,)]
 
 
-def test_a_limit_that_is_lowered_between_syncs_and_in_the_middle_of_one_is_found(database_url):
+def test_lowered_page_limit_is_detected_between_and_during_syncs(database_url):
     world = a_world(200)
     with serve(world, Behaviour(page_limit=100)) as emulator:
         settings = settings_for(emulator, database_url, page_size=100)
@@ -72,7 +70,7 @@ def test_a_limit_that_is_lowered_between_syncs_and_in_the_middle_of_one_is_found
         assert query(database_url, "SELECT max_page_size FROM sync_state") == [(6,)]
 
 
-def test_after_a_week_a_larger_page_is_tried_again(database_url):
+def test_larger_page_size_is_retried_after_a_week(database_url):
     world = a_world(150)
     with serve(world, Behaviour(page_limit=40)) as emulator:
         settings = settings_for(emulator, database_url, page_size=100)
@@ -86,7 +84,7 @@ def test_after_a_week_a_larger_page_is_tried_again(database_url):
         assert max(asked_sizes(emulator)) == 100
 
 
-def test_a_smaller_page_size_of_the_users_is_kept(database_url):
+def test_smaller_configured_page_size_is_kept(database_url):
     with serve(a_world(60), Behaviour(page_limit=40)) as emulator:
         run_sync(settings_for(emulator, database_url, page_size=100), TASKS_ALONE)
         emulator.reset_log()
@@ -94,7 +92,7 @@ def test_a_smaller_page_size_of_the_users_is_kept(database_url):
         assert max(asked_sizes(emulator)) == 10
 
 
-def test_a_page_that_fails_in_every_size_ends_the_run_with_the_servers_words(database_url):
+def test_page_failing_at_every_size_reports_the_server_error(database_url):
     with serve(a_world(60)) as emulator:
         emulator.behaviour.faults.append(Fault("500", times=10_000, after=1))
         with pytest.raises(Unreachable, match="500"):
@@ -102,8 +100,8 @@ def test_a_page_that_fails_in_every_size_ends_the_run_with_the_servers_words(dat
     assert query(database_url, "SELECT max_page_size FROM sync_state") == [(None,)]
 
 
-def test_a_filter_that_is_refused_is_not_taken_for_a_page_size(database_url):
-    """A list of unfinished tasks that the server does not know costs one more request, not ten."""
+def test_refused_filter_is_not_mistaken_for_a_page_size(database_url):
+    """A status that the server does not know costs one more request, not ten."""
     world = a_world(60)
     with serve(world, Behaviour(unknown_status_rejected=True)) as emulator:
         settings = settings_for(emulator, database_url)
@@ -116,7 +114,7 @@ def test_a_filter_that_is_refused_is_not_taken_for_a_page_size(database_url):
 
 
 @one_in(3, "size, past_end, count", [1, 3, 10, 30, 77], ["empty", "404"], ["ok", "null"])
-def test_pages_of_the_servers_own_size_are_read_in_it_twice(database_url, size, past_end, count):
+def test_pages_of_a_fixed_server_size_are_read_twice(database_url, size, past_end, count):
     world = a_world(75)
     behaviour = Behaviour(own_page_size=size, past_end=past_end, count_is=count)
     with serve(world, behaviour) as emulator:
@@ -132,7 +130,7 @@ def test_pages_of_the_servers_own_size_are_read_in_it_twice(database_url, size, 
 
 
 @one_in(2, "meaning, past_end", ["gte", "day", "lte", "exact", "ignored"], ["empty", "404"])
-def test_a_404_for_an_empty_list_is_an_empty_list(database_url, meaning, past_end):
+def test_404_for_an_empty_list_means_no_tasks(database_url, meaning, past_end):
     world = a_world(40)
     for task in list(world.tasks.values()):
         if task.status not in {"SUCCESS", "FAILURE", "REVOKED"}:
@@ -162,14 +160,14 @@ def test_a_404_for_an_empty_list_is_an_empty_list(database_url, meaning, past_en
         ({"own_page_size": 10}, "returns 10 tasks per page"),
     ],
 )
-def test_the_doctor_says_which_pages_are_granted(sqlite_databases, behaviour, words):
+def test_doctor_reports_the_accepted_page_size(sqlite_databases, behaviour, words):
     with sqlite_databases.empty() as url, serve(a_world(60), Behaviour(**behaviour)) as emulator:
         settings = settings_for(emulator, url, page_size=100)
         details = {finding.name: finding.detail for finding in examine(settings, now=utc_now)}
     assert words in details["pages"]
 
 
-def test_a_page_that_is_larger_than_is_read_is_halved_until_it_is_not(database_url, monkeypatch):
+def test_oversized_page_is_halved_until_it_fits(database_url, monkeypatch):
     monkeypatch.setattr("etl.extract.client.OF_PAGE", Ceiling(20_000, 1_000_000))
     world = a_world(400)
     with serve(world) as emulator:
@@ -182,7 +180,7 @@ def test_a_page_that_is_larger_than_is_read_is_halved_until_it_is_not(database_u
 
 
 @pytest.mark.parametrize("places", [(0,), (97,), (199,), (97, 98), (0, 1, 2, 150, 199)], ids=str)
-def test_a_record_that_is_larger_than_is_read_costs_itself_alone(database_url, monkeypatch, places):
+def test_oversized_record_is_rejected_alone(database_url, monkeypatch, places):
     monkeypatch.setattr("etl.extract.client.OF_PAGE", Ceiling(300_000, 1_000_000))
     world = a_world(200)
     large = [sorted(world.tasks)[place] for place in places]
@@ -195,14 +193,14 @@ def test_a_record_that_is_larger_than_is_read_costs_itself_alone(database_url, m
             summary = run_sync(settings, options)
             assert summary.rejected >= 1
             assert stored_states(database_url).keys() == world.tasks.keys() - set(large)
-            # Longer pages are read again behind it.
+            # After the record, larger pages are requested again.
             assert len(emulator.requests) < 150 + 70 * len(places)
     [(raw, reason)] = query(database_url, "SELECT raw, reason FROM rejected_records")
     assert raw == TOO_LARGE.decode()
     assert reason.startswith("the response is larger than")
 
 
-def test_a_server_that_sends_too_much_whatever_is_asked_for_is_to_blame_itself(database_url, monkeypatch):
+def test_oversized_response_at_any_page_size_fails_the_run(database_url, monkeypatch):
     monkeypatch.setattr("etl.extract.client.OF_PAGE", Ceiling(10, 1_000_000))
     with (
         serve(a_world(30)) as emulator,
@@ -214,8 +212,8 @@ def test_a_server_that_sends_too_much_whatever_is_asked_for_is_to_blame_itself(d
 
 
 @pytest.mark.parametrize("count", ["ok", "null", "absent"])
-def test_tasks_are_not_taken_for_gone_where_pages_come_empty(database_url, count):
-    """Neither by the first sync, nor by one that knows better."""
+def test_empty_pages_do_not_mark_tasks_as_removed(database_url, count):
+    """Neither by the first sync nor by later ones."""
     world = a_world(40)
     behaviour = Behaviour(page_limit=15, page_refusal="empty", count_is=count)
     with serve(world, behaviour) as emulator:
@@ -228,7 +226,7 @@ def test_tasks_are_not_taken_for_gone_where_pages_come_empty(database_url, count
         assert query(database_url, "SELECT count(*) FROM tasks WHERE removed_at IS NOT NULL") == [(0,)]
 
 
-def test_the_doctor_finds_pages_that_come_empty(database_url):
+def test_doctor_detects_empty_pages(database_url):
     with serve(a_world(40), Behaviour(page_limit=15, page_refusal="empty")) as emulator:
         settings = settings_for(emulator, database_url, page_size=100)
         (pages,) = [each for each in examine(settings, now=utc_now) if each.name == "pages"]
@@ -236,7 +234,7 @@ def test_the_doctor_finds_pages_that_come_empty(database_url):
     assert "syncs read 12 per page" in pages.detail
 
 
-def test_a_task_is_gone_where_the_list_answers_404_for_its_id(database_url):
+def test_404_for_a_task_id_marks_the_task_as_removed(database_url):
     world = a_world(20)
     task_id = world.create()
     with serve(world, Behaviour()) as emulator:

@@ -89,14 +89,14 @@ def test_transaction_mode_is_refused_whatever_other_clients_do(url, name, warmed
             assert (caught.value.exit_code, "\n" in str(caught.value)) == (4, False)
             assert "PgBouncer in transaction mode" in str(caught.value)
             assert "connect to Postgres directly" in str(caught.value)
-    # Nothing is left that would keep the next one out.
+    # No lock is left behind that would block the next writer.
     with writing(url):
         pass
 
 
 @pytest.mark.parametrize("warmed", [1, 2, 3, 6])
 @pytest.mark.parametrize("in_turn", [0, 1])
-def test_a_second_connection_is_enough_to_detect_it(url, in_turn, warmed):
+def test_second_connection_detects_transaction_mode(url, in_turn, warmed):
     """Detection does not depend on the lock or on later statements."""
     with pooled(url, "transaction", server_round_robin=in_turn) as through:
         warm(through, warmed)

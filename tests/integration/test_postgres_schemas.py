@@ -216,7 +216,7 @@ def test_an_upgrade_by_another_role_names_the_owner_of_the_tables(copied_url):
     assert relations(copied_url) == before
 
 
-def test_a_copy_spread_over_schemas_is_repaired_by_the_statements_in_the_error(copied_url):
+def test_statements_in_error_repair_copy_spread_over_schemas(copied_url):
     as_superuser(
         copied_url,
         "CREATE SCHEMA eu",
@@ -270,7 +270,7 @@ NOWHERE = {
 
 
 @pytest.mark.parametrize("name", NOWHERE)
-def test_if_no_schema_can_be_used_the_error_and_the_doctor_say_what_to_run(url, name):
+def test_unusable_schemas_are_reported_with_statement_to_run(url, name):
     """Case 14."""
     statements, words = NOWHERE[name]
     with a_role(url, *statements) as own, serve(a_world(5)) as emulator:
@@ -294,7 +294,7 @@ def test_the_statement_in_the_error_is_sufficient(url):
 
 
 @pytest.mark.parametrize("name", ["100%", "a%sb", "%(a)s", 'a"b', "a:b"])
-def test_special_characters_in_a_name_have_no_meaning(url, name):
+def test_special_characters_in_a_schema_name_are_escaped(url, name):
     as_superuser(url, f"CREATE SCHEMA {Identifier(name).as_string(None)}")
     own = with_path(url, name, "public")
     with serve(a_world(5)) as emulator:
@@ -304,7 +304,7 @@ def test_special_characters_in_a_name_have_no_meaning(url, name):
     assert len(frames.tasks(own)) == 5
 
 
-def test_a_schema_that_is_renamed_during_a_run_ends_it(url):
+def test_schema_renamed_during_a_run_fails_the_run(url):
     """Postgres would create the tables as temporary ones."""
     as_superuser(url, "CREATE SCHEMA eu")
     own, is_done = with_path(url, "eu", "public"), []
@@ -340,7 +340,7 @@ def test_a_schema_name_with_any_characters_is_found(url, way):
 
 
 @pytest.mark.parametrize("path", ['"$user", public', "$user,public", ' "$user" ,"public"'])
-def test_the_own_schema_of_a_role_is_recognized_however_it_is_written(copied_url, path):
+def test_user_placeholder_in_search_path_is_recognized(copied_url, path):
     with own_schema(copied_url, *EVERYTHING, name='O\'Neill "the" role') as own:
         options = quote(f"-csearch_path={path.replace(' ', chr(92) + ' ')}", safe="")
         chosen = f"{own}{'&' if '?' in own else '?'}options={options}"

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import psycopg
 
-# Each is another than the server's default.
+# Each differs from the server's default.
 STRANGE = {
     "array_nulls": "off",
     "bytea_output": "escape",
@@ -52,7 +52,7 @@ STRANGE = {
     "timezone": "Asia/Kolkata",
     "xmlbinary": "hex",
 }
-# What our statements rely on, and must find in each transaction.
+# What our statements rely on in each transaction.
 EXPECTED = {
     "bytea_output": "hex",
     "datestyle": "ISO, MDY",
@@ -121,7 +121,7 @@ def reference(postgres_databases) -> Iterator[tuple[Dump, dict[str, pd.DataFrame
         yield read_dump(url), {name: getattr(frames, name)(url) for name in FRAMES}
 
 
-def test_a_sync_stores_the_same_and_a_second_one_writes_nothing(reference, strange_url):
+def test_unusual_settings_do_not_change_what_is_stored(reference, strange_url):
     world = a_world(60)
     with serve(world) as emulator:
         run_sync(settings_for(emulator, strange_url))
@@ -145,9 +145,7 @@ def stored(dump: Dump) -> list[tuple[str, object]]:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_each_transaction_has_its_settings_and_leaves_the_session_unchanged(
-    postgres_databases, monkeypatch, way
-):
+def test_transaction_settings_leave_the_session_unchanged(postgres_databases, monkeypatch, way):
     """Read between transactions, as another client of a pooler would get the session."""
     with (
         postgres_databases.migrated() as url,
@@ -236,7 +234,7 @@ def test_numbers_keep_every_digit_over_a_callers_connection(postgres_databases):
             chunks = frames.tasks(connection, chunksize=2)
             for start in (0, 2, 4):
                 assert list(next(chunks)["total_time_sec"]) == list(VALUES[start : start + 2])
-                # In between, the connection is its owner's.
+                # Between chunks, the caller's own settings apply.
                 assert settings_in(connection) == ("-3", "nowhere, public")
             connection.commit()
             assert settings_in(connection) == ("-3", "nowhere, public")

@@ -214,7 +214,7 @@ def test_row_level_security_is_refused_before_a_sync(url, emulator):
     with a_role(url, *WRITER, *policy) as own:
         line = refused(settings_for(emulator, own))
         assert "row-level security may hide rows of table tasks" in line
-        # Whoever may only see some reads those.
+        # A role that may see only some rows reads those.
         as_superuser(
             url, "CREATE POLICY ended ON tasks USING (status = 'SUCCESS')", *READER, role=role_of(own)
         )
@@ -320,7 +320,7 @@ def test_other_sequences_are_not_changed(url, emulator):
     assert run_sync(settings_for(emulator, url)).run_id == 101
 
 
-def test_a_role_that_may_not_set_a_sequence_gets_the_statement_for_its_owner(url, emulator):
+def test_role_that_may_not_set_sequence_gets_statement_for_owner(url, emulator):
     run_sync(settings_for(emulator, url))
     put_sequences_back(url)
     with a_role(url, *WRITER) as own:
@@ -341,7 +341,7 @@ def test_the_doctor_rolls_everything_back(url, emulator):
     assert run_sync(settings_for(emulator, url)).run_id == 2
 
 
-def test_a_foreign_engine_has_no_location(url):
+def test_location_is_known_only_inside_a_transaction(url):
     engine = open_engine(url)
     with engine.connect() as connection:
         assert location_of(connection) is None

@@ -1,4 +1,4 @@
-"""P8: what an incremental sync costs depends on what changed, not on how much there is."""
+"""P8: the cost of an incremental sync depends on what changed, not on the number of tasks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _WRITE = re.compile(r"\s*(?:INSERT INTO|COPY|UPDATE|DELETE FROM) (\w+)")
 
 @contextlib.contextmanager
 def counting_rows() -> Iterator[Counter[str]]:
-    """Count the rows that are written to each table that lasts."""
+    """Count the rows written to each permanent table."""
     rows: Counter[str] = Counter()
 
     def count(_connection, cursor, statement, *_rest) -> None:
@@ -63,14 +63,14 @@ def costs(database_url: str, tasks: int, meaning: str) -> dict[str, tuple[int, C
 
 
 @pytest.mark.parametrize("meaning, most", [("gte", 4), ("day", 4), ("ignored", 5)])
-def test_nothing_new_costs_four_requests_and_writes_nothing(database_url, meaning, most):
+def test_sync_without_changes_needs_few_requests_and_no_writes(database_url, meaning, most):
     requests, rows = costs(database_url, 3000, meaning)["nothing"]
     assert requests <= most
     assert rows.keys() <= BOOKKEEPING
 
 
 @pytest.mark.parametrize("meaning, most", [("gte", 4), ("ignored", 5)])
-def test_a_window_without_any_task_costs_no_more(database_url, meaning, most):
+def test_empty_window_needs_no_more_requests(database_url, meaning, most):
     world = finished_world(300)
     world.advance(dt.timedelta(days=3))
     with serve(world, Behaviour(date_created=meaning)) as emulator:
@@ -79,7 +79,7 @@ def test_a_window_without_any_task_costs_no_more(database_url, meaning, most):
         assert run_sync(settings, TASKS_ALONE).requests <= most
 
 
-def test_the_cost_of_a_sync_does_not_depend_on_the_length_of_the_history(databases):
+def test_sync_cost_does_not_depend_on_history_size(databases):
     found = []
     for tasks in (1000, 10_000):
         with databases.empty() as url:
@@ -91,7 +91,7 @@ def test_the_cost_of_a_sync_does_not_depend_on_the_length_of_the_history(databas
 
 
 @pytest.mark.slow
-def test_the_cost_of_a_sync_is_that_of_a_small_one_on_a_hundred_thousand(databases):
+def test_sync_cost_is_the_same_with_100_000_tasks(databases):
     found = []
     for tasks in (1000, 100_000):
         with databases.empty() as url:
@@ -99,7 +99,7 @@ def test_the_cost_of_a_sync_is_that_of_a_small_one_on_a_hundred_thousand(databas
     assert found[0] == found[1]
 
 
-def test_results_that_expired_long_ago_cost_nothing_again(database_url):
+def test_expired_results_are_not_requested_again(database_url):
     world = finished_world(200)
     world.advance(dt.timedelta(days=60))
     with serve(world) as emulator:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 TASKS, RUNS = 800, 1600
 # Sorting takes a little more than twice as long for twice as many rows; comparing all with all, four times.
 MAX_GROWTH = 2.7
-# What is the same for any size, and would hide or feign growth where there is little else.
+# Constant work, which would distort the growth of small numbers.
 CONSTANT = 3000
 SINCE = NOW - dt.timedelta(days=30)
 # One pass over the history that compares each row with the one before: two to four seconds after a year, on
@@ -61,7 +61,7 @@ def work(engine: sa.Engine, query: str) -> int:
     """Return the work of a query: steps of SQLite's virtual machine, or rows that Postgres processes."""
     with engine.connect() as connection:
         if engine.dialect.name == "postgresql":
-            # Compiling a query is no work that grows, and takes seconds.
+            # Compiling a query takes seconds, but does not grow with the rows.
             connection.exec_driver_sql("SET LOCAL jit = off")
             explained = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {query}")
             return handled(explained.scalar_one()[0]["Plan"])
@@ -140,7 +140,7 @@ def test_the_queue_at_each_sync_matches_the_status_spans(request, kind):
             assert connection.exec_driver_sql(part).all() == [row for row in drawn if row[0] >= since]
 
 
-def test_a_panel_reads_only_the_history_of_tasks_in_flight_in_its_range(postgres_copies):
+def test_panel_reads_only_history_of_tasks_in_flight_in_its_range(postgres_copies):
     """A month of the dashboard must not take longer because the copy is a year old."""
     for title in ("Queue at each sync", "Time in each status"):
         spent = []
@@ -180,7 +180,7 @@ def test_many_progress_changes_of_one_task_do_not_slow_down_queries(databases, n
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_no_answer_takes_longer_than_five_passes_over_a_year_of_history(sqlite_databases):
+def test_no_query_takes_longer_than_five_passes_over_a_year(sqlite_databases):
     with sqlite_databases.empty() as url:
         fill_year(url, tasks=1_000_000, runs=105_120)
         passes = [seconds_for_a_pass(url)]

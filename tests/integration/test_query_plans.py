@@ -1,4 +1,4 @@
-"""P8 at its root: no statement of an incremental sync goes through a table that grows with the history."""
+"""P8 in query plans: no statement of an incremental sync scans a table that grows with the history."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 GROWING = {"tasks", "task_history", "task_results", "subtitles", "detections", "sync_runs"}
-# They hold what is unfinished, and what is due: not the history.
+# They contain only tasks in flight and results that are due, not the history.
 SMALL_INDEXES = {"ix_tasks_in_flight", "ix_tasks_result_due"}
 _EXPLAINED = re.compile(r"\s*(?:SELECT|WITH|INSERT|UPDATE|DELETE)\b")
 
-# One row of each, and what a person asks first. A window over one task must not be computed for all of them.
+# Typical lookups of single tasks. A window over one task must not be computed for all of them.
 LOOKUPS = [
     "SELECT * FROM in_flight",
     "SELECT * FROM task_timeline WHERE task_id = 'x'",
@@ -37,7 +37,7 @@ LOOKUPS = [
 
 @contextlib.contextmanager
 def collecting_scans() -> Iterator[tuple[list[str], list[str]]]:
-    """Explain every statement where it is about to run; give the statements, and those that scan."""
+    """Explain every statement before it runs; yield the statements, and those that scan."""
     explained: list[str] = []
     scans: list[str] = []
 
@@ -58,13 +58,13 @@ def collecting_scans() -> Iterator[tuple[list[str], list[str]]]:
 
 
 def scanned(connection: sa.Connection, statement: str, parameters: Any = ()) -> set[str]:
-    """Return the growing tables that a statement goes through from end to end."""
+    """Return the growing tables that a statement scans completely."""
     cursor = connection.connection.cursor()
     try:
         if connection.dialect.name == "sqlite":
             cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
             return {name for row in cursor.fetchall() for name in _scanned_by_sqlite(row[3])}
-        # What can be answered by an index is, whatever the planner thinks of small tables.
+        # Use indexes wherever possible, although the planner prefers to scan small tables.
         for other in ("seqscan", "hashjoin", "mergejoin"):
             cursor.execute(f"SET LOCAL enable_{other} = off")
         cursor.execute(f"EXPLAIN (FORMAT JSON) {statement}", parameters or None)
@@ -83,7 +83,7 @@ def _scanned_by_sqlite(detail: str) -> Iterator[str]:
 
 def _scanned_by_postgres(node: dict[str, Any], *, reads_one: bool = False) -> Iterator[str]:
     kind, is_filtered = node["Node Type"], "Filter" in node
-    # Of an index that is gone through for its first entry, one entry is read.
+    # A scan of an index for its first entry reads one entry.
     is_bounded = "Index Cond" in node or (reads_one and not is_filtered)
     is_whole = kind == "Seq Scan" or (kind.startswith("Index") and not is_bounded)
     name = node.get("Relation Name")
@@ -121,7 +121,7 @@ def test_no_lookup_in_a_view_scans_a_growing_table(database_url, query):
         engine.dispose()
 
 
-def test_a_scan_would_be_noticed(database_url):
+def test_table_scan_is_detected(database_url):
     with serve(finished_world(50)) as emulator:
         run_sync(settings_for(emulator, database_url))
     engine = open_engine(database_url, read_only=True)

@@ -23,7 +23,7 @@ LOADABLE = '{"task_id":"a","status":"SUCCESS","progress":100,"task_data":{"clien
 
 
 def set_aside(database_url: str, *texts: str) -> None:
-    """Put texts among the rejected records, as an older release may have done."""
+    """Insert these texts as rejected records, as an older release may have done."""
     with writing(database_url) as connection, connection.begin():
         for text in texts:
             row = {"run_id": 3, "received_at": NOON, "reason": "too new", "raw": text}
@@ -36,7 +36,7 @@ def run(*arguments: str) -> str:
     return result.stdout
 
 
-def test_records_that_cannot_be_loaded_fill_a_batch_as_well(migrated_url, monkeypatch):
+def test_rejected_records_count_towards_the_batch_size(migrated_url, monkeypatch):
     world = a_world(0)
     for number in range(40):
         world.add_raw(f"{number:08}-0000-4000-8000-000000000001", b'{"number":%d}' % number)
@@ -54,7 +54,7 @@ def test_records_that_cannot_be_loaded_fill_a_batch_as_well(migrated_url, monkey
     assert kept[0] < kept[-1] == 40
 
 
-def test_what_can_be_read_now_is_loaded_as_of_when_it_came(migrated_url):
+def test_retry_loads_readable_records_into_their_original_run(migrated_url):
     set_aside(migrated_url, LOADABLE, '{"status":"SUCCESS"}')
     assert json.loads(run("rejected", "retry", "-d", migrated_url, "--json")) == {
         "loaded": 1,
@@ -68,7 +68,7 @@ def test_what_can_be_read_now_is_loaded_as_of_when_it_came(migrated_url):
     assert query(migrated_url, "SELECT present_tasks FROM sync_state") == [(1,)]
 
 
-def test_what_is_stored_by_now_is_left_as_it_is(migrated_url):
+def test_retry_does_not_change_stored_tasks(migrated_url):
     set_aside(migrated_url, LOADABLE, LOADABLE.replace("100", "50"))
     outcome = json.loads(run("rejected", "retry", "-d", migrated_url, "--json"))
     assert outcome == {"loaded": 1, "known": 1, "still_rejected": 0}
@@ -85,7 +85,7 @@ def test_a_second_retry_changes_nothing(migrated_url):
 
 
 @pytest.mark.parametrize("raw", [b'{"status":"SUCCESS"}', b'{"task_id":7,"text":"\xc3\xa4\xff"}'])
-def test_a_record_that_is_set_aside_is_listed_with_its_whole_text(database_url, raw):
+def test_rejected_record_is_listed_with_its_full_text(database_url, raw):
     world = a_world(20)
     world.add_raw("00000000-0000-4000-8000-000000000001", raw)
     with serve(world) as emulator:
@@ -96,7 +96,7 @@ def test_a_record_that_is_set_aside_is_listed_with_its_whole_text(database_url, 
     assert "task_id" in run("rejected", "list", "-d", database_url)
 
 
-def test_a_retry_waits_for_no_sync_unless_told(migrated_url):
+def test_retry_is_refused_while_a_sync_is_running(migrated_url):
     with writing(migrated_url):
         result = CliRunner().invoke(cli, ["rejected", "retry", "-d", migrated_url])
     assert result.exit_code == 75

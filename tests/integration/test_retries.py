@@ -60,9 +60,7 @@ def hide(world: World, number: int = 1) -> list[str]:
     return hidden
 
 
-def test_an_unavailable_result_is_retried_after_a_minute_and_then_at_doubling_intervals(
-    world, emulator, database_url
-):
+def test_unavailable_result_is_retried_at_doubling_intervals(world, emulator, database_url):
     (hidden,) = hide(world)
     settings = settings_for(emulator, database_url)
     run_sync(settings)
@@ -82,9 +80,7 @@ def test_an_unavailable_result_is_retried_after_a_minute_and_then_at_doubling_in
 
 
 @pytest.mark.parametrize("answer", [{}, None])
-def test_a_full_sync_retries_all_unavailable_results_and_writes_nothing_for_those_that_still_are(
-    world, emulator, database_url, answer
-):
+def test_full_sync_retries_all_unavailable_results(world, emulator, database_url, answer):
     hidden = hide(world, 3)
     settings = settings_for(emulator, database_url)
     run_sync(settings)
@@ -100,9 +96,7 @@ def test_a_full_sync_retries_all_unavailable_results_and_writes_nothing_for_thos
 
 
 @one_in(3, "kind", ["500", "503", "truncated_json", "html_200", "reset"])
-def test_a_failed_request_is_retried_by_the_next_sync_and_from_the_third_failure_on_less_often(
-    world, emulator, database_url, kind
-):
+def test_result_is_retried_less_often_from_third_failure_on(world, emulator, database_url, kind):
     broken = min(world.tasks)
     emulator.inject(Fault(kind, times=10_000, match=broken))
     settings = settings_for(emulator, database_url, retry_for=SECOND)
@@ -124,9 +118,7 @@ def test_a_failed_request_is_retried_by_the_next_sync_and_from_the_third_failure
     assert states(database_url)[broken] == "archived"
 
 
-def test_after_a_failure_the_intervals_of_unavailable_results_begin_with_a_minute(
-    world, emulator, database_url
-):
+def test_failures_do_not_lengthen_intervals_of_unavailable_results(world, emulator, database_url):
     (hidden,) = hide(world)
     settings = settings_for(emulator, database_url, retry_for=SECOND)
     emulator.inject(Fault("500", times=10_000, match=hidden))
@@ -140,7 +132,7 @@ def test_after_a_failure_the_intervals_of_unavailable_results_begin_with_a_minut
     assert asked(emulator) == [hidden]
 
 
-def test_one_broken_result_costs_seconds_not_the_whole_retry_for(world, emulator, database_url):
+def test_broken_result_does_not_use_the_whole_retry_time(world, emulator, database_url):
     emulator.inject(Fault("500", times=10_000, match=min(world.tasks)))
     start = time.monotonic()
     summary = run_sync(settings_for(emulator, database_url, retry_for=dt.timedelta(seconds=60)))
@@ -148,7 +140,7 @@ def test_one_broken_result_costs_seconds_not_the_whole_retry_for(world, emulator
     assert summary.results_archived == len(world.tasks) - 1
 
 
-def test_many_broken_results_neither_prolong_the_sync_nor_delay_other_results(database_url):
+def test_broken_results_do_not_delay_the_sync_or_other_results(database_url):
     """The broken results are the first ones in the order of their deletion."""
     world = finished_world(60)
     finished = [task for task in world.tasks.values() if task.completed_at and task.status != "REVOKED"]
@@ -168,7 +160,7 @@ def test_many_broken_results_neither_prolong_the_sync_nor_delay_other_results(da
         } - broken
 
 
-def test_if_every_result_fails_the_sync_reports_it_and_keeps_its_tasks(world, emulator, database_url):
+def test_sync_fails_but_keeps_tasks_if_every_result_fails(world, emulator, database_url):
     emulator.inject(Fault("500", times=10_000, match="detail"))
     with pytest.raises(Unreachable, match="requests for results keep failing"):
         run_sync(settings_for(emulator, database_url, retry_for=SECOND))
@@ -186,7 +178,7 @@ def test_a_rate_limited_result_does_not_count_as_broken(emulator, database_url):
     assert query(database_url, "SELECT sum(failures) FROM task_results") == [(0,)]
 
 
-def test_the_old_result_is_kept_until_that_of_a_new_attempt_is_available(database_url):
+def test_old_result_is_kept_until_a_new_one_is_available(database_url):
     world = a_world(0)
     task_id = world.create()
     world.start(task_id)
@@ -208,7 +200,7 @@ def test_the_old_result_is_kept_until_that_of_a_new_attempt_is_available(databas
         assert asked(emulator) == []
 
 
-def test_errors_of_failed_tasks_come_first_unless_other_results_expire_soon(database_url):
+def test_errors_are_fetched_first_unless_results_expire_soon(database_url):
     world = finished_world(60)
     failed = {task.task_id for task in world.tasks.values() if task.status == "FAILURE"}
     assert 0 < len(failed) < 30

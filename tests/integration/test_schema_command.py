@@ -57,7 +57,7 @@ def test_postgres_has_the_types_and_comments_of_the_catalog(postgres_databases):
                 assert comments[each.name] == each.comment
 
 
-def test_a_day_is_text_for_a_query():
+def test_day_column_is_text_in_sql():
     assert ColumnType.DAY.sql_name == "text"
 
 

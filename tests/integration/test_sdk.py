@@ -1,7 +1,7 @@
 """
-The vendor's own SDK walks the emulator, checking every answer against the vendor's types.
+The vendor's own SDK reads from the emulator, and validates every response against the vendor's types.
 
-Emulator and client could share a misreading of the API; the SDK was made from the API's own description.
+Emulator and client could share a misunderstanding; the SDK was made from the API's own description.
 """
 
 import datetime as dt
@@ -39,7 +39,7 @@ def assert_true(task, truth):
     assert task.processing_time.total_time_sec == truth.total_time_sec
 
 
-def test_the_sdk_walks_the_list_to_its_end(emulator, client):
+def test_the_sdk_reads_the_whole_list(emulator, client):
     emulator.reset_log()
     tasks = list(client.streaming.ai_tasks.list(limit=100))
     assert sorted(task.task_id for task in tasks) == sorted(emulator.world.tasks)
@@ -48,7 +48,7 @@ def test_the_sdk_walks_the_list_to_its_end(emulator, client):
     assert [record.query.get("page", "1") for record in emulator.requests] == ["1", "2", "3", "4"]
 
 
-def test_the_sdk_walks_in_pages_of_ten_if_it_asks_for_nothing(emulator, client):
+def test_the_sdk_gets_pages_of_ten_by_default(emulator, client):
     emulator.reset_log()
     assert len(list(client.streaming.ai_tasks.list())) == 240
     assert len(emulator.requests) == 25
@@ -101,7 +101,7 @@ def test_the_sdk_searches(emulator, client, text):
     assert 0 < len(found) < 240
 
 
-def test_the_sdk_filters_by_creation(emulator, client):
+def test_the_sdk_filters_by_creation_time(emulator, client):
     since = emulator.world.now - dt.timedelta(days=20)
     found = {
         task.task_id for task in client.streaming.ai_tasks.list(date_created=since.isoformat(), limit=100)
@@ -133,13 +133,13 @@ def test_the_sdk_reads_every_kind_of_result(emulator, client):
     } <= kinds
 
 
-def test_the_sdk_is_told_of_languages(client):
+def test_the_sdk_reads_language_support(client):
     ask = client.streaming.ai_tasks.get_ai_settings
     assert ask(type="language_support", audio_language="jpn", subtitles_language="eng").supported is True
     assert ask(type="language_support", audio_language="xxx").supported is False
 
 
-def test_the_sdk_understands_the_errors(emulator, client):
+def test_the_sdk_recognizes_error_responses(emulator, client):
     with pytest.raises(gcore.NotFoundError):
         client.streaming.ai_tasks.get("00000000-0000-4000-8000-000000000000")
     with pytest.raises(gcore.BadRequestError, match="page"):
@@ -148,14 +148,14 @@ def test_the_sdk_understands_the_errors(emulator, client):
         stranger.with_options(api_key="wrong").streaming.ai_tasks.list()
 
 
-def test_the_sdk_is_told_that_the_feature_is_disabled():
+def test_the_sdk_reports_a_disabled_feature():
     with serve(World(), Behaviour(feature_disabled=True)) as emulator, connect(emulator) as client:
         page = client.streaming.ai_tasks.list
         with pytest.raises(gcore.UnprocessableEntityError, match="Contact support"):
             page()
 
 
-def test_the_sdk_gets_over_a_fault_by_waiting_as_long_as_it_is_told(emulator, client, monkeypatch):
+def test_the_sdk_obeys_retry_after(emulator, client, monkeypatch):
     waits = []
     monkeypatch.setattr("gcore._base_client.time.sleep", waits.append)
     emulator.reset_log()

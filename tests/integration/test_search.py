@@ -93,7 +93,7 @@ def test_a_transcript_without_subtitles_is_found_by_its_text(world, synced):
     assert (hit.task_id, hit.start_seconds, hit.snippet) == ("t", None, "nobody [noted] the time")
 
 
-def test_a_fuller_result_replaces_the_indexed_words_of_the_previous_one(world, synced):
+def test_fuller_result_replaces_previously_indexed_words(world, synced):
     transcript(world, "t", "first version")
     url = synced()
     task = world.tasks["t"]
@@ -216,7 +216,7 @@ def test_a_long_text_without_subtitles_is_read_once(world, synced, monkeypatch):
     assert len(looked_through) == 1
 
 
-def test_the_next_sync_indexes_again_what_an_older_release_tokenized(world, synced):
+def test_next_sync_reindexes_words_of_an_older_release(world, synced):
     transcript(world, "t", "l'homme")
     url = synced()
     engine = open_engine(url)
@@ -238,13 +238,13 @@ def test_the_next_sync_indexes_again_what_an_older_release_tokenized(world, sync
 
 
 @one_in(2, "text", ODD)
-def test_an_odd_query_is_still_a_query(world, synced, text):
+def test_special_syntax_in_a_query_is_harmless(world, synced, text):
     transcript(world, "t", "a b c x y and or not near drop table tasks")
     url = synced()
     assert found(url, text) in ([], [("t", 0.0)])
 
 
-def test_no_text_breaks_a_search(world, synced):
+def test_any_text_can_be_searched(world, synced):
     for language, (sentence, _) in SAID.items():
         transcript(world, language, sentence, languages=[language])
     url = synced()
@@ -257,7 +257,7 @@ def test_no_text_breaks_a_search(world, synced):
     attack()
 
 
-def test_results_archived_before_search_existed_are_found_after_the_next_sync(world, synced):
+def test_results_archived_before_search_are_indexed_by_next_sync(world, synced):
     transcript(world, "t", "said long ago")
     url = synced()
     engine = open_engine(url)

@@ -1,7 +1,7 @@
 """
-What loaders of any kind are tried with: shapes of records, and shapes that change from one sync to the next.
+Common test cases for loaders: shapes of records, and shapes that change from one sync to the next.
 
-The cases are those that a Singer target has to survive; the records are ours.
+The cases are those that a Singer target must handle; the records are our own.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from etl.sync.summary import RunSummary
 
 DATA_TABLES = ("tasks", "task_history", "task_results", "subtitles", "detections", "rejected_records")
-# Of no interest here: bounds on what the API does not say, and a hash.
+# Not compared here: the bounds of the creation time, and a hash.
 APART = {"created_after", "created_before", "payload_hash"}
 FULL = SyncOptions(is_full=True, with_results=False)
 ID = "00000000-0000-4000-8000-000000000001"
@@ -82,7 +82,7 @@ def deep(levels: int) -> dict[str, Any]:
     return value
 
 
-# By kind: the record beside its id, and the columns that are then not null.
+# By kind: the record without its id, and the columns that are then not null.
 SHAPES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "no optional attributes": ({}, {}),
     "every attribute null": (
@@ -125,7 +125,7 @@ SHAPES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         },
     ),
 }
-# The same, written as no tidy encoder would.
+# The same in valid JSON that encoders rarely write.
 ENCODED = {
     "escapes": (rb'"w":"\u0041\/\b\f\n\u00e9\ud83c\udfac"', {"w": "A/\b\f\né🎬"}),
     "escaped key": (rb'"\u0077\n":1', {"w\n": 1}),
@@ -148,12 +148,12 @@ def a_record(task_id: str, **fields: Any) -> bytes:
 
 
 def exact(value: Any) -> Any:
-    """Read a value as its JSON says it; Postgres gives a large double back as an integer."""
+    """Return the value with exact numbers; Postgres returns a large double as an integer."""
     return json.loads(json.dumps(value, default=str), parse_int=Decimal, parse_float=Decimal)
 
 
 def stored(url: str) -> dict[str, dict[str, Any]]:
-    """Return every stored task, whole."""
+    """Return every stored task with all compared columns."""
     columns = [column for column in TASKS.columns if column.name not in APART]
     with reading(url) as connection:
         rows = [dict(row) for row in connection.execute(sa.select(*columns)).mappings()]
@@ -161,7 +161,7 @@ def stored(url: str) -> dict[str, dict[str, Any]]:
 
 
 def a_row(task_id: str, *, first_seen_at: dt.datetime = NOW, **columns: Any) -> dict[str, Any]:
-    """Expect a row in which everything else is null; it last changed when it was first seen."""
+    """Return a row whose other columns are null, and which has not changed since it was first seen."""
     names = {column.name for column in TASKS.columns} - APART
     return {
         **dict.fromkeys(names),
@@ -193,18 +193,18 @@ class Source:
     url: str
 
     def show(self, task_id: str, **fields: Any) -> None:
-        """List this record, in place of the one that was shown under this id."""
+        """Serve this record, in place of an earlier one with this id."""
         world = self.emulator.world
         raw = a_record(fields.pop("new_id", task_id), **fields)
         world.replace_raw(task_id, raw) if task_id in world.tasks else world.add_raw(task_id, raw)
 
     def sync(self) -> RunSummary:
-        """Read everything, an hour after the last time."""
+        """Run a full sync, an hour after the last one."""
         self.emulator.world.advance(dt.timedelta(hours=1))
         return run_sync(settings_for(self.emulator, self.url), FULL)
 
     def check_settled(self) -> None:
-        """Check that there is nothing to write as long as the source stays as it is."""
+        """Check that another sync of the unchanged source writes nothing."""
         before = dump(self.url)
         summary = self.sync()
         assert (summary.inserted, summary.updated, summary.removed) == (0, 0, 0)
@@ -233,23 +233,23 @@ def shapes(request: pytest.FixtureRequest) -> Iterator[Source]:
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_every_shape_is_stored_whole(shapes, name):
+def test_every_shape_is_stored_completely(shapes, name):
     columns = SHAPES[name][1]
     assert exact(stored(shapes.url)[IDS[name]]) == exact(a_row(IDS[name], **columns))
     assert told(shapes.url, IDS[name]) == [("discovered", None, None, columns.get("status"), None)]
 
 
 @pytest.mark.parametrize("name", ENCODED)
-def test_every_spelling_is_stored_as_what_it_means(shapes, name):
+def test_unusual_json_encodings_are_decoded(shapes, name):
     assert exact(stored(shapes.url)[IDS[name]]) == exact(a_row(IDS[name], extra=ENCODED[name][1]))
 
 
-def test_every_shape_is_stored_once_and_for_all(shapes):
+def test_stored_shapes_are_not_written_again(shapes):
     assert stored(shapes.url).keys() == set(IDS.values())
     shapes.check_settled()
 
 
-def test_numbers_are_the_same_in_sql(shapes):
+def test_large_number_is_exact_in_sql(shapes):
     path = "extra -> '$.floats' -> 3" if shapes.url.startswith("sqlite") else "extra -> 'floats' -> 3"
     found = query(shapes.url, f"SELECT {path} FROM tasks WHERE task_id = :id", id=IDS["large numbers"])
     assert float(found[0][0]) == 1.7976931348623157e308
@@ -270,7 +270,7 @@ def test_both_types_of_tasks_share_one_table(source):
 
 
 @pytest.mark.parametrize("duplicates", ["page", "across"])
-def test_a_record_that_is_listed_twice_is_one_task(source, duplicates):
+def test_record_listed_twice_is_one_task(source, duplicates):
     source.emulator.behaviour = Behaviour(page_cap=3, duplicates=duplicates)
     for number in range(10):
         source.show(an_id(number), status="PENDING", progress=number)
@@ -284,7 +284,7 @@ def test_a_record_that_is_listed_twice_is_one_task(source, duplicates):
     source.check_settled()
 
 
-def test_of_two_records_with_one_id_the_last_one_counts(source):
+def test_last_of_two_records_with_the_same_id_wins(source):
     source.show(ID, status="STARTED", progress=10, w=1)
     source.show(OTHER_ID, new_id=ID, status="STARTED", progress=20)
     source.sync()
@@ -293,7 +293,7 @@ def test_of_two_records_with_one_id_the_last_one_counts(source):
     source.check_settled()
 
 
-def test_records_without_a_key_are_set_aside_and_the_others_loaded(source):
+def test_record_without_task_id_is_rejected_alone(source):
     source.show(ID, status="PENDING")
     source.emulator.world.add_raw(OTHER_ID, b'{"id":"x","status":"PENDING"}')
     assert source.sync().rejected == 1
@@ -303,7 +303,7 @@ def test_records_without_a_key_are_set_aside_and_the_others_loaded(source):
     source.check_settled()
 
 
-def test_new_fields_appear_in_the_task_its_data_and_its_times(source):
+def test_new_fields_of_one_record_are_stored_and_removed_again(source):
     start = {"started_at": "2026-06-26T10:00:00Z"}
     started_at = NOW - dt.timedelta(hours=2)
     row = a_row(ID, status="STARTED", task_data={"url": "u"}, url="u", started_at=started_at)
@@ -330,7 +330,7 @@ def test_new_fields_appear_in_the_task_its_data_and_its_times(source):
     source.check_settled()
 
 
-def test_new_fields_of_every_record_appear_in_every_row_and_cause_no_event(source):
+def test_new_fields_of_all_records_are_stored_without_events(source):
     world, behaviour = source.emulator.world, source.emulator.behaviour
     for _ in range(5):
         world.create()
@@ -344,7 +344,7 @@ def test_new_fields_of_every_record_appear_in_every_row_and_cause_no_event(sourc
     source.check_settled()
 
 
-def test_an_unknown_field_may_change_its_type_between_two_syncs(source):
+def test_unknown_field_can_change_its_type_between_syncs(source):
     kinds = [1, True, "1", 1.5, None, [1], {"a": 1}, {"a": True}, {"a": "1"}, [], {}, 0, False]
     for hours in range(2):
         values = {an_id(number): kinds[(number + hours) % len(kinds)] for number in range(len(kinds))}
@@ -361,7 +361,7 @@ def test_an_unknown_field_may_change_its_type_between_two_syncs(source):
     source.check_settled()
 
 
-def test_a_known_field_may_become_senseless_and_make_sense_again(source):
+def test_known_field_can_become_invalid_and_valid_again(source):
     sound = {
         "status": "STARTED",
         "progress": 50,
@@ -393,7 +393,7 @@ def test_a_known_field_may_become_senseless_and_make_sense_again(source):
     source.check_settled()
 
 
-def test_a_known_field_in_another_spelling_is_the_same(source):
+def test_known_field_in_another_notation_is_unchanged(source):
     source.show(ID, progress=50, processing_time={"started_at": "2026-06-26T10:00:00Z", "total_time_sec": 2})
     source.sync()
     before = dump(source.url)
@@ -404,7 +404,7 @@ def test_a_known_field_in_another_spelling_is_the_same(source):
     source.check_settled()
 
 
-def test_a_record_with_a_new_key_is_a_new_task_and_the_old_one_is_gone(source):
+def test_record_with_new_id_is_a_new_task_and_removes_the_old_one(source):
     source.show(ID, status="SUCCESS", progress=100)
     source.show(OTHER_ID, status="SUCCESS")
     source.sync()
@@ -420,7 +420,7 @@ def test_a_record_with_a_new_key_is_a_new_task_and_the_old_one_is_gone(source):
     source.check_settled()
 
 
-def test_keys_that_differ_in_case_or_blanks_are_different_tasks(source):
+def test_ids_that_differ_in_case_or_blanks_are_different_tasks(source):
     ids = ["abc", "ABC", "abc ", " abc", "äbc", "a\u0308bc"]
     for number, task_id in enumerate(ids):
         source.show(an_id(number), new_id=task_id, status="SUCCESS", progress=number)
@@ -431,7 +431,7 @@ def test_keys_that_differ_in_case_or_blanks_are_different_tasks(source):
     source.check_settled()
 
 
-def test_every_sync_leaves_one_state_and_a_run_of_its_own(source):
+def test_each_sync_adds_a_run_and_updates_the_single_state(source):
     source.show(ID, status="SUCCESS")
     for hours in range(3):
         source.sync()

@@ -1,7 +1,7 @@
 """
-A sync that is told to stop ends soon, whatever it is waiting for, and the next one continues from there.
+A stopped sync ends promptly, whatever it is waiting for, and the next one continues from there.
 
-By another thread, by a deadline, and, in `tests/e2e`, by a signal.
+It is stopped by another thread, by a deadline, or, in `tests/e2e`, by a signal.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from etl.emulator import Emulator
 
-# What a run may take, from the request to stop to its end.
+# Maximum seconds from the stop to the end of the run.
 PROMPT = 2.0
 DELAY = 0.3
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
@@ -46,7 +46,7 @@ def emulator() -> Iterator[Emulator]:
 
 @contextlib.contextmanager
 def stopped(stop: Stop) -> Iterator[None]:
-    """Ask to stop in a moment, and check that this ends the block in time."""
+    """Stop after a short delay, and check that the block ends in time."""
     timer = threading.Timer(DELAY, stop.set)
     start = time.monotonic()
     timer.start()
@@ -72,7 +72,7 @@ def drip_body(peer: socket.socket, is_over: threading.Event) -> None:
 
 
 @pytest.mark.parametrize("drip", [drip_head, drip_body])
-def test_a_request_ends(drip):
+def test_stop_ends_a_running_request(drip):
     with (
         raw_server(drip) as url,
         client_at(url, retry_for=60) as client,
@@ -81,14 +81,14 @@ def test_a_request_ends(drip):
         read(client)
 
 
-def test_a_tls_handshake_ends():
+def test_stop_ends_a_tls_handshake():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"https://127.0.0.1:{silent.getsockname()[1]}"
         with client_at(url, retry_for=60) as client, stopped(client.stop):
             read(client)
 
 
-def test_a_connection_attempt_ends():
+def test_stop_ends_a_connection_attempt():
     with (
         full_server() as (host, port),
         client_at(f"http://{host}:{port}", retry_for=60) as client,
@@ -97,7 +97,7 @@ def test_a_connection_attempt_ends():
         read(client)
 
 
-def test_the_resolution_of_a_name_ends(monkeypatch):
+def test_stop_ends_name_resolution(monkeypatch):
     resolve = socket.getaddrinfo
 
     def hang(*arguments: object, flags: int = 0, **options: object) -> object:
@@ -111,7 +111,7 @@ def test_the_resolution_of_a_name_ends(monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["429_seconds", "503"])
-def test_the_wait_for_the_next_attempt_ends(emulator, kind):
+def test_stop_ends_the_wait_before_a_retry(emulator, kind):
     emulator.inject(Fault(kind, times=9, seconds=20))
     with client_for(emulator, retry_for=60, backoff=Backoff(first=20)) as client:
         with stopped(client.stop):
@@ -119,7 +119,7 @@ def test_the_wait_for_the_next_attempt_ends(emulator, kind):
         assert client.requests == 1
 
 
-def test_the_wait_of_the_rate_limiter_ends_and_no_request_follows(emulator):
+def test_stop_ends_the_rate_limiter_wait_without_a_request(emulator):
     with client_for(emulator, max_rate=0.05) as client:
         read(client)
         with stopped(client.stop):
@@ -137,7 +137,7 @@ def test_a_closed_client_sends_no_request(emulator):
     assert client.requests == 0
 
 
-def test_the_wait_for_the_lock_ends(migrated_url):
+def test_stop_ends_the_wait_for_the_lock(migrated_url):
     stop = Stop()
     with held(migrated_url):
         with stopped(stop), writing(migrated_url, wait=True, stop=stop):
@@ -146,7 +146,7 @@ def test_the_wait_for_the_lock_ends(migrated_url):
             pytest.fail("two writers at once")
 
 
-def test_a_statement_is_cancelled_and_the_connection_can_be_used_after_it(migrated_url):
+def test_stop_cancels_statement_and_connection_stays_usable(migrated_url):
     stop = Stop()
     is_sqlite = migrated_url.startswith("sqlite")
     with writing(migrated_url) as connection:
@@ -157,7 +157,7 @@ def test_a_statement_is_cancelled_and_the_connection_can_be_used_after_it(migrat
             assert connection.scalar(text("SELECT present_tasks FROM sync_state")) == 0
 
 
-def test_what_was_cancelled_before_it_began_does_not_begin(migrated_url):
+def test_block_does_not_start_if_already_stopped(migrated_url):
     stop = Stop()
     stop.set()
     with (
@@ -189,7 +189,7 @@ def held(database_url: str) -> Iterator[None]:
 
 
 class Scene:
-    """A sync that is stopped when it has come so far, and the next."""
+    """A sync that is stopped at a chosen point, and the next one."""
 
     def __init__(self, emulator: Emulator, database_url: str) -> None:
         self.emulator, self.database_url = emulator, database_url
@@ -201,7 +201,7 @@ class Scene:
         run_sync(self.settings, summary=self.summary, **given)
 
     def stop_at(self, what: str, number: int) -> None:
-        """Sync, and ask to stop after so many pages or results."""
+        """Sync, and stop after this many pages or results."""
         stop, seen = Stop(), 0
 
         def observe(_summary: RunSummary, progress) -> None:
@@ -228,21 +228,21 @@ def scene(emulator, migrated_url) -> Scene:
     return Scene(emulator, migrated_url)
 
 
-def test_between_two_pages_a_run_ends_as_interrupted(scene):
+def test_run_stopped_between_pages_is_interrupted(scene):
     scene.stop_at("tasks", 3)
     assert scene.runs() == [("interrupted", "interrupted")]
     assert scene.summary.status == "interrupted"
     scene.check_next()
 
 
-def test_between_two_results_a_run_keeps_its_tasks(scene):
+def test_run_stopped_between_results_keeps_its_tasks(scene):
     scene.stop_at("results", 1)
     assert scene.runs() == [("interrupted", "interrupted")]
     assert stored_states(scene.database_url) == true_states(scene.emulator.world)
     scene.check_next()
 
 
-def test_a_run_that_is_stopped_before_it_begins_leaves_no_row(scene):
+def test_run_stopped_before_it_starts_leaves_no_row(scene):
     stop = Stop()
     stop.set()
     with pytest.raises(Interrupted):
@@ -251,7 +251,7 @@ def test_a_run_that_is_stopped_before_it_begins_leaves_no_row(scene):
     scene.check_next()
 
 
-def test_the_stop_of_a_caller_is_not_set_by_a_run_that_ends(scene):
+def test_finished_run_does_not_set_the_callers_stop(scene):
     stop = Stop()
     scene.sync(stop=stop)
     scene.sync(stop=stop)
@@ -277,12 +277,12 @@ def test_a_deadline_also_ends_the_wait_for_the_lock(scene):
     scene.check_next()
 
 
-def test_a_deadline_that_is_not_reached_changes_nothing(scene):
+def test_unreached_deadline_has_no_effect(scene):
     scene.sync(deadline=time.monotonic() + 600)
     scene.check_next()
 
 
-def test_a_stop_works_from_a_thread_of_its_own_on_a_run_in_another(scene):
+def test_run_can_be_stopped_from_another_thread(scene):
     """As in a server, whose main thread does something else."""
     stop, errors = Stop(), []
     scene.emulator.behaviour.latency = 30

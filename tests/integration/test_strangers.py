@@ -1,4 +1,4 @@
-"""Somebody who may read the file of a copy, and not write it, from Python."""
+"""Reading a copy from Python as a user who may read its file, but not write it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from etl.sync.api import comparing, writing
 
 @pytest.fixture(params=[0o755, 0o777])
 def url(request):
-    """Name a copy of 50 tasks that everybody may read, in a folder that everybody may read, or write."""
+    """Yield the URL of a world-readable copy of 50 tasks, in a world-readable or world-writable folder."""
     reason = missing()
     if reason is not None:
         give_up(reason)
@@ -46,14 +46,14 @@ def names(url):
     return sorted(path.name for path in file_of(url).parent.iterdir())
 
 
-def test_a_frame_is_read_and_nothing_is_left(url):
+def test_reading_frames_leaves_no_files(url):
     with as_user(STRANGER):
         assert len(frames.tasks(url)) == 50
         assert list(frames.view("task_daily", url)["tasks"]) == [50]
     assert names(url) == ["tasks.db", "tasks.db.lock"]
 
 
-def test_chunks_are_of_one_instant_while_the_owner_writes(url):
+def test_chunks_are_one_snapshot_while_the_owner_writes(url):
     with as_user(STRANGER):
         chunks = frames.tasks(url, chunksize=10)
         first = next(chunks)
@@ -69,8 +69,8 @@ def test_chunks_are_of_one_instant_while_the_owner_writes(url):
     assert names(url) == ["tasks.db", "tasks.db.lock"]
 
 
-def test_a_lock_file_of_somebody_elses_is_named_with_its_owner(url):
-    """As a sync leaves it that was once run as another user."""
+def test_lock_file_of_another_user_is_reported_with_its_owner(url):
+    """As left by a sync that ran as another user."""
     lock = file_of(url).with_name("tasks.db.lock")
     os.chown(lock, STRANGER, STRANGER)
     with (
@@ -84,8 +84,8 @@ def test_a_lock_file_of_somebody_elses_is_named_with_its_owner(url):
     assert caught.value.exit_code == 4
 
 
-def test_in_a_sticky_folder_a_lock_file_of_somebody_elses_is_refused(url):
-    """Its owner could take it away while it is held; which the line says is the folder's doing."""
+def test_lock_file_of_another_user_in_sticky_folder_is_refused(url):
+    """Its owner could delete it while it is locked; the error names the sticky bit of the folder."""
     folder = file_of(url).parent
     lock = folder / "tasks.db.lock"
     os.chown(lock, STRANGER, STRANGER)
@@ -100,7 +100,7 @@ def test_in_a_sticky_folder_a_lock_file_of_somebody_elses_is_refused(url):
         pass
 
 
-def test_a_reader_sees_the_changes_of_a_writer_that_is_at_work(url):
+def test_reader_sees_commits_of_an_active_writer(url):
     with as_user(OWNER), writing(url) as connection:
         with connection.begin():
             store_task(connection, "late")
@@ -109,7 +109,7 @@ def test_a_reader_sees_the_changes_of_a_writer_that_is_at_work(url):
     assert names(url) == ["tasks.db", "tasks.db.lock"]
 
 
-def test_a_dry_run_compares_and_leaves_nothing(url):
+def test_dry_run_leaves_no_files(url):
     with as_user(STRANGER), comparing(url) as connection:
         SeenTasks(connection).add(["task 001"])
         connection.commit()

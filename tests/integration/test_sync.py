@@ -50,7 +50,7 @@ def test_a_first_sync_stores_exactly_what_the_source_has(emulator, database_url)
 
 
 @pytest.mark.parametrize("options", [SyncOptions(), SyncOptions(is_full=True)])
-def test_a_second_sync_over_an_unchanged_source_writes_no_row(emulator, database_url, options):
+def test_second_sync_of_unchanged_source_writes_no_rows(emulator, database_url, options):
     settings = settings_for(emulator, database_url)
     run_sync(settings)
     before = dump(database_url)
@@ -59,7 +59,7 @@ def test_a_second_sync_over_an_unchanged_source_writes_no_row(emulator, database
     assert dump(database_url) == before
 
 
-def test_after_time_has_passed_just_what_changed_is_recorded(emulator, database_url):
+def test_incremental_sync_records_only_changes(emulator, database_url):
     settings = settings_for(emulator, database_url)
     run_sync(settings)
     before = stored_states(database_url)
@@ -77,7 +77,7 @@ def test_after_time_has_passed_just_what_changed_is_recorded(emulator, database_
     assert all(before[row[0]][0] == row[2] for row in rows if row[1] == "changed")
 
 
-def test_a_task_in_flight_is_followed_however_old_it_is(emulator, database_url):
+def test_in_flight_task_is_followed_at_any_age(emulator, database_url):
     task_id = emulator.world.create()
     emulator.world.start(task_id)
     settings = settings_for(emulator, database_url)
@@ -90,7 +90,7 @@ def test_a_task_in_flight_is_followed_however_old_it_is(emulator, database_url):
     assert stored_states(database_url)[task_id][0] == "SUCCESS"
 
 
-def test_a_full_sync_marks_what_is_gone_and_notices_what_comes_back(emulator, database_url):
+def test_full_sync_records_removed_and_reappeared_tasks(emulator, database_url):
     settings = settings_for(emulator, database_url)
     run_sync(settings)
     gone = next(task.task_id for task in emulator.world.tasks.values() if task.status == "SUCCESS")
@@ -106,7 +106,7 @@ def test_a_full_sync_marks_what_is_gone_and_notices_what_comes_back(emulator, da
     assert rows == [("discovered",), ("removed",), ("reappeared",)]
 
 
-def test_a_mass_removal_is_doubted_until_it_is_allowed(emulator, database_url):
+def test_mass_removal_is_refused_unless_allowed(emulator, database_url):
     settings = settings_for(emulator, database_url)
     run_sync(settings)
     for task in list(emulator.world.tasks.values())[:60]:
@@ -129,7 +129,7 @@ def test_another_account_is_refused_before_anything_is_stored(emulator, database
         assert true_states(other.world).items() <= stored_states(database_url).items()
 
 
-def test_a_new_client_of_the_same_account_is_welcome(emulator, database_url):
+def test_new_client_of_the_same_account_is_accepted(emulator, database_url):
     settings = settings_for(emulator, database_url)
     run_sync(settings)
     emulator.world.start(emulator.world.create(task_data={"task_name": "transcription", "client_id": 99}))
@@ -141,7 +141,7 @@ def test_a_new_client_of_the_same_account_is_welcome(emulator, database_url):
     ]
 
 
-def test_an_account_without_tasks_is_not_believed_to_have_lost_them_all(emulator, database_url):
+def test_empty_account_is_refused_as_a_mass_removal(emulator, database_url):
     run_sync(settings_for(emulator, database_url))
     before = dump(database_url)
     with serve(a_world(0)) as other, pytest.raises(MassRemoval, match="200 of 200"):
@@ -149,7 +149,7 @@ def test_an_account_without_tasks_is_not_believed_to_have_lost_them_all(emulator
     assert dump(database_url) == before
 
 
-def test_the_watermark_is_the_servers_time_and_never_falls(emulator, database_url):
+def test_watermark_is_server_time_and_never_decreases(emulator, database_url):
     settings = settings_for(emulator, database_url)
     start = emulator.world.now
     first = run_sync(settings)
@@ -158,7 +158,7 @@ def test_the_watermark_is_the_servers_time_and_never_falls(emulator, database_ur
     assert run_sync(settings).watermark == first.watermark
 
 
-def test_a_failed_sync_leaves_the_watermark_and_says_why(emulator, database_url):
+def test_failed_sync_keeps_the_watermark_and_records_the_error(emulator, database_url):
     settings = settings_for(emulator, database_url)
     first = run_sync(settings)
     emulator.behaviour.feature_disabled = True
@@ -174,7 +174,7 @@ def test_a_failed_sync_leaves_the_watermark_and_says_why(emulator, database_url)
     assert run_sync(settings).watermark_before == first.watermark
 
 
-def test_a_refused_key_is_not_tried_again(emulator, database_url):
+def test_refused_key_is_not_retried(emulator, database_url):
     settings = settings_for(emulator, database_url)
     emulator.behaviour.bad_key_status = 403
     emulator.api_key = "1$another"
@@ -183,7 +183,7 @@ def test_a_refused_key_is_not_tried_again(emulator, database_url):
     assert len(emulator.requests) == 1
 
 
-def test_two_writers_never_interleave(emulator, database_url):
+def test_sync_is_refused_while_another_writer_holds_the_lock(emulator, database_url):
     settings = settings_for(emulator, database_url)
     run_sync(settings)
     with writing(database_url), pytest.raises(SyncRunning):
@@ -217,7 +217,7 @@ BAD_FIELDS = {
 
 
 @one_in(2, "name", BAD_FIELDS)
-def test_a_strange_field_spoils_neither_its_record_nor_its_neighbours(emulator, database_url, name):
+def test_malformed_field_loses_no_records(emulator, database_url, name):
     task_id = "00000000-0000-4000-8000-000000000001"
     raw = b'{"task_id":"%s","status":"SUCCESS","task_data":{%s}}' % (task_id.encode(), BAD_FIELDS[name])
     emulator.world.add_raw(task_id, raw)
@@ -228,7 +228,7 @@ def test_a_strange_field_spoils_neither_its_record_nor_its_neighbours(emulator, 
 
 
 @pytest.mark.parametrize("raw", [b'{"status":"SUCCESS"}', b'{"task_id":7}', b"5", b'{"task_id":"a\\u0000"}'])
-def test_a_record_without_a_usable_id_is_set_aside_once(emulator, database_url, raw):
+def test_record_without_usable_id_is_rejected_once(emulator, database_url, raw):
     usable = true_states(emulator.world)
     emulator.world.add_raw("00000000-0000-4000-8000-000000000001", raw)
     settings = settings_for(emulator, database_url)
@@ -240,7 +240,7 @@ def test_a_record_without_a_usable_id_is_set_aside_once(emulator, database_url, 
 
 
 @one_in(2, "kind", ["500", "502_html", "429_seconds", "reset", "reset_mid_body", "truncated_json"])
-def test_a_passing_fault_costs_only_time(emulator, database_url, kind):
+def test_transient_fault_loses_no_tasks(emulator, database_url, kind):
     from etl.emulator import Fault  # noqa: PLC0415
 
     emulator.inject(Fault(kind, times=1, after=2))
@@ -248,7 +248,7 @@ def test_a_passing_fault_costs_only_time(emulator, database_url, kind):
     assert stored_states(database_url) == true_states(emulator.world)
 
 
-def test_a_fault_without_end_is_a_failure_and_no_hole(emulator, database_url):
+def test_permanent_fault_fails_the_run_without_a_watermark(emulator, database_url):
     from etl.emulator import Fault  # noqa: PLC0415
 
     emulator.inject(Fault("500", times=1000, after=2))

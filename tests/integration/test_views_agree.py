@@ -132,7 +132,7 @@ def test_both_databases_return_the_same_rows(connections, seed):
         assert on_sqlite == on_postgres, view
 
 
-def test_the_percentiles_are_those_of_numpy(connections):
+def test_percentiles_match_numpy(connections):
     fill(connections, random.Random(7))
     durations = {}
     timeline = read_view(connections[0], "task_timeline", "task_id", "duration_seconds")

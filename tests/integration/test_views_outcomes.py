@@ -66,7 +66,7 @@ def test_outcomes_are_counted_by_day_and_host(connection):
         (None, None),
     ],
 )
-def test_the_host_is_that_of_the_url_and_not_of_a_url_inside_it(connection, url, host):
+def test_host_is_not_taken_from_an_embedded_url(connection, url, host):
     store_task(connection, status="SUCCESS", completed_at=NOON, url=url)
     assert read_view(connection, "outcomes", "host") == [(host,)]
 

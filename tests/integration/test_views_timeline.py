@@ -27,7 +27,7 @@ def connection(engine):
         pytest.param({"created_after": 40, "created_before": 10}, 25, None, id="a-contradiction"),
     ],
 )
-def test_the_creation_time_is_the_best_that_is_known(connection, known, created, error):
+def test_creation_time_is_the_best_known_estimate(connection, known, created, error):
     store_task(connection, **{name: after(seconds) for name, seconds in known.items()})
     expected = (after(created) if created is not None else None, error)
     assert read_view(connection, "task_timeline", "created_at", "created_error_seconds") == [expected]

@@ -1,4 +1,4 @@
-"""Only a stop ends `watch`, whatever happens in a turn: the turns fail as a test says, and nobody waits."""
+"""Only a stop ends `watch`, whatever happens in a turn. The turns are simulated and do not wait."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 
 class Turns:
-    """What each sync does, instead of a sync; after the last comes SIGTERM."""
+    """Replaces each sync by a given outcome, and sends SIGTERM after the last one."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *turns: BaseException | Turn) -> None:
         self.left, self.done, self.waits = list(turns), 0, 0
@@ -91,7 +91,7 @@ def without_time(text: str) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def own_logging() -> Iterator[None]:
-    """Put back what the command changes in a process that is not its own."""
+    """Restore the logging configuration, which the command changes."""
     root, ours = logging.getLogger(), logging.getLogger("etl")
     before = (root.handlers, root.level, ours.level)
     yield
@@ -126,7 +126,7 @@ FAILURES: dict[str, Exception] = {
 
 @pytest.mark.parametrize("is_first", [True, False])
 @pytest.mark.parametrize("failure", FAILURES)
-def test_no_failure_ends_it_and_each_is_one_line_and_one_object(monkeypatch, failure, is_first):
+def test_failures_do_not_end_watch_and_are_each_reported_once(monkeypatch, failure, is_first):
     error = FAILURES[failure]
     turns = Turns(monkeypatch, *([] if is_first else [succeed]), error, succeed)
     ended = run("--json")
@@ -143,7 +143,7 @@ def test_no_failure_ends_it_and_each_is_one_line_and_one_object(monkeypatch, fai
     assert ("unexpected" in complaints[0]) == (not isinstance(error, (EtlError, OSError, MemoryError)))
 
 
-def test_every_line_for_a_person_carries_the_time(monkeypatch):
+def test_every_line_of_text_output_starts_with_the_time(monkeypatch):
     Turns(monkeypatch, succeed, ValueError("two\nlines"), succeed)
     ended = run("-v")
     out, err = without_time(ended.stdout), without_time(ended.stderr)
@@ -156,7 +156,7 @@ def test_every_line_for_a_person_carries_the_time(monkeypatch):
 @pytest.mark.parametrize(
     "error", [ConfigurationError("no such URL"), CredentialsRefused(401, "https://api.example")]
 )
-def test_only_a_first_turn_that_no_later_one_can_mend_ends_it(monkeypatch, error):
+def test_configuration_error_ends_watch_only_in_the_first_turn(monkeypatch, error):
     turns = Turns(monkeypatch, error, succeed)
     ended = run("--json")
     assert (ended.exit_code, turns.done) == (3, 1)
@@ -166,7 +166,7 @@ def test_only_a_first_turn_that_no_later_one_can_mend_ends_it(monkeypatch, error
 
 
 @pytest.mark.parametrize("environment", [{"GCORE_API_KEY": ""}, {"GCORE_ETL_LOOKBACK": "soon"}])
-def test_what_is_set_wrong_ends_it_before_it_begins_and_is_an_object_too(environment):
+def test_invalid_setting_ends_watch_with_a_json_error(environment):
     ended = run("--json", **environment)
     assert ended.exit_code == 3
     (line,) = ended.stderr.splitlines()
@@ -196,7 +196,7 @@ def fails_just_then(_summary: RunSummary, stop: Stop) -> None:
 
 @pytest.mark.parametrize("turn", [ends_in_order, ends_before_it_notices, fails_just_then])
 @pytest.mark.parametrize("is_first", [True, False])
-def test_a_stop_ends_it_whatever_a_turn_makes_of_it(monkeypatch, turn, is_first):
+def test_stop_ends_watch_however_the_turn_ends(monkeypatch, turn, is_first):
     turns = Turns(monkeypatch, *([] if is_first else [succeed]), turn, succeed)
     ended = run()
     assert (ended.exit_code, len(turns.left)) == (143, 1)
@@ -204,18 +204,18 @@ def test_a_stop_ends_it_whatever_a_turn_makes_of_it(monkeypatch, turn, is_first)
     assert line.startswith("Error: interrupted")
 
 
-def test_an_interrupt_of_the_keyboard_ends_it(monkeypatch):
+def test_keyboard_interrupt_ends_watch(monkeypatch):
     turns = Turns(monkeypatch, succeed, KeyboardInterrupt(), succeed)
     assert (run().exit_code, len(turns.left)) == (130, 1)
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGHUP, 129)])
-def test_each_way_to_stop_it_has_its_code(monkeypatch, number, code):
+def test_each_signal_has_its_exit_code(monkeypatch, number, code):
     turns = Turns(monkeypatch, lambda _summary, stop: send(number, stop), succeed)
     assert (run().exit_code, len(turns.left)) == (code, 1)
 
 
-def test_a_hang_up_that_is_ignored_stays_ignored(monkeypatch):
+def test_ignored_sighup_stays_ignored(monkeypatch):
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         turns = Turns(monkeypatch, lambda *_: signal.raise_signal(signal.SIGHUP), succeed)
@@ -225,7 +225,7 @@ def test_a_hang_up_that_is_ignored_stays_ignored(monkeypatch):
         signal.signal(signal.SIGHUP, before)
 
 
-def test_memory_too_short_to_say_so_does_not_end_it(monkeypatch):
+def test_out_of_memory_while_reporting_does_not_end_watch(monkeypatch):
     def fail(_error: Exception) -> None:
         raise MemoryError
 
@@ -235,7 +235,7 @@ def test_memory_too_short_to_say_so_does_not_end_it(monkeypatch):
 
 
 class FullDisk:
-    """What stdout is, for a while, when the disk behind it is full."""
+    """A stdout whose disk is full until it is cleared."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -250,7 +250,7 @@ class FullDisk:
         return getattr(self._stream, name)
 
 
-def test_what_cannot_be_printed_is_said_and_printing_goes_on_when_it_can(monkeypatch):
+def test_lost_output_is_reported_and_printing_resumes(monkeypatch):
     disks: list[FullDisk] = []
 
     def fill(summary: RunSummary, stop: Stop) -> None:
@@ -283,7 +283,7 @@ def reject(error: Exception | None) -> Turn:
 
 @pytest.mark.parametrize("error", [None, SourceError("cut short"), ZeroDivisionError()])
 @pytest.mark.parametrize("options", [[], ["--json"]])
-def test_each_turn_that_rejected_something_says_so(monkeypatch, error, options):
+def test_each_turn_warns_about_rejected_records(monkeypatch, error, options):
     Turns(monkeypatch, succeed, reject(error), reject(error))
     told = [line for line in without_time(run(*options).stderr) if "rejected" in line]
     warning = "1,200 records were rejected: run gcore-etl rejected list to see why"
@@ -295,7 +295,7 @@ CACHE = type(functools.lru_cache(len))
 
 
 def count_objects() -> int:
-    """Count what a collection leaves; caches of a limited size, such as SQLAlchemy's, are emptied first."""
+    """Count the objects after a garbage collection, with size-limited caches such as SQLAlchemy's cleared."""
     for each in gc.get_objects():
         if isinstance(each, CACHE) and each.cache_parameters()["maxsize"] is not None:
             each.cache_clear()

@@ -41,7 +41,7 @@ def watermark(database_url: str) -> dt.datetime | None:
 
 
 def replace_one(world: World, created_ago: dt.timedelta) -> str:
-    """Delete a finished task and add one that was created a while ago, so that the count tells nothing."""
+    """Delete a finished task and add one that was created a while ago, so that the count stays the same."""
     world.delete(next(task.task_id for task in world.tasks.values() if task.status == "SUCCESS"))
     task_id = world.create(created_at=world.now - created_ago)
     world.finish(task_id)
@@ -51,7 +51,7 @@ def replace_one(world: World, created_ago: dt.timedelta) -> str:
 @one_in(
     2, "skew, meaning", [YEARS, dt.timedelta(days=1, hours=3), 20 * HOUR, 2 * HOUR], ["gte", "day", "ignored"]
 )
-def test_a_run_that_read_a_clock_from_the_future_hides_nothing_from_the_next(database_url, skew, meaning):
+def test_clock_in_the_future_hides_no_tasks_from_the_next_run(database_url, skew, meaning):
     world = a_world(60)
     with serve(world, Behaviour(date_created=meaning)) as emulator:
         sync(emulator, database_url)
@@ -76,7 +76,7 @@ def test_a_run_that_read_a_clock_from_the_future_hides_nothing_from_the_next(dat
 
 @pytest.mark.parametrize("skew", [YEARS, 2 * HOUR, -2 * HOUR, dt.timedelta(days=-400)])
 @pytest.mark.parametrize("number", [1, 2, 3, 5])
-def test_one_answer_with_another_date_moves_nothing(database_url, number, skew):
+def test_single_wrong_date_header_has_no_lasting_effect(database_url, number, skew):
     world = a_world(60)
 
     def turn(_request: object) -> None:
@@ -100,8 +100,8 @@ def test_one_answer_with_another_date_moves_nothing(database_url, number, skew):
         assert new in stored_states(database_url)
 
 
-def test_a_copy_that_an_older_release_left_in_the_future_is_brought_back(database_url):
-    """The watermark of 2099 stands there for months, and the run that set it is in `sync_runs`."""
+def test_future_watermark_of_an_older_release_is_corrected(database_url):
+    """The watermark is in 2099, and the run that set it is in `sync_runs`."""
     import sqlalchemy as sa  # noqa: PLC0415
 
     from etl.database import ensure_schema, open_engine, schema  # noqa: PLC0415
@@ -130,9 +130,7 @@ def test_a_copy_that_an_older_release_left_in_the_future_is_brought_back(databas
 
 
 @pytest.mark.parametrize("header", ["missing", "garbage"])
-def test_a_run_without_the_servers_clock_between_others_changes_no_watermark_for_the_worse(
-    database_url, header
-):
+def test_run_without_valid_date_header_keeps_the_watermark(database_url, header):
     world = a_world(60)
     with serve(world) as emulator:
         first = sync(emulator, database_url).watermark
@@ -147,7 +145,7 @@ def test_a_run_without_the_servers_clock_between_others_changes_no_watermark_for
         assert true_states(world).items() <= stored_states(database_url).items()
 
 
-def test_a_full_sync_takes_a_watermark_back(database_url):
+def test_full_sync_corrects_a_future_watermark(database_url):
     world = a_world(60)
     with serve(world) as emulator:
         emulator.behaviour.clock_skew = 20 * HOUR

@@ -47,19 +47,19 @@ def refused(engine, error, **options):
     return str(caught.value)
 
 
-def test_an_empty_database_gets_everything(empty):
+def test_empty_database_gets_all_tables_and_views(empty):
     with empty.begin() as connection:
         database.ensure_schema(connection)
     assert names(empty) == {"alembic_version", *revisions.TABLES, *views.NAMES}
 
 
-def test_an_empty_database_stays_empty_without_migrate(empty):
+def test_empty_database_is_rejected_without_migrate(empty):
     message = refused(empty, NoTablesError, migrate=False)
     assert "gcore-etl sync" in message
 
 
 @pytest.mark.parametrize("revision", revisions.known_revisions()[:-1])
-def test_an_older_schema_is_upgraded(empty, revision):
+def test_older_schema_is_upgraded(empty, revision):
     with empty.begin() as connection:
         database.upgrade(connection, revision)
     with empty.begin() as connection:
@@ -67,7 +67,7 @@ def test_an_older_schema_is_upgraded(empty, revision):
         assert database.check(connection) == []
 
 
-def test_an_older_schema_is_refused_without_migrate(empty):
+def test_older_schema_is_rejected_without_migrate(empty):
     with empty.begin() as connection:
         database.upgrade(connection, "0001")
     message = refused(empty, SchemaOutdatedError, migrate=False)
@@ -75,7 +75,7 @@ def test_an_older_schema_is_refused_without_migrate(empty):
     assert "gcore-etl db upgrade" in message
 
 
-def test_a_newer_schema_is_refused(engine):
+def test_newer_schema_is_rejected(engine):
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     message = refused(engine, SchemaTooNewError)
@@ -88,7 +88,7 @@ def test_a_newer_schema_is_refused(engine):
 @pytest.mark.parametrize(
     "statement", ["CREATE TABLE tasks (id INTEGER)", "CREATE VIEW failures AS SELECT 1 AS one"]
 )
-def test_foreign_tables_with_our_names_are_refused(empty, statement):
+def test_foreign_objects_with_our_names_are_rejected(empty, statement):
     with empty.begin() as connection:
         connection.execute(text(statement))
     refused(empty, ForeignTablesError)
@@ -96,22 +96,22 @@ def test_foreign_tables_with_our_names_are_refused(empty, statement):
         database.upgrade(connection)
 
 
-def test_the_alembic_version_of_another_program_is_refused(empty):
-    """It would be overwritten: both programs keep theirs in a table of the same name."""
+def test_foreign_alembic_version_is_rejected(empty):
+    """Both programs use a table with this name, so ours would overwrite it."""
     with empty.begin() as connection:
         connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32))"))
         connection.execute(text("INSERT INTO alembic_version VALUES ('ae1027a6acf')"))
     refused(empty, ForeignTablesError)
 
 
-def test_other_tables_in_the_database_are_no_obstacle(empty):
+def test_unrelated_tables_are_allowed(empty):
     with empty.begin() as connection:
         connection.execute(text("CREATE TABLE my_notes (task_id TEXT)"))
         database.ensure_schema(connection)
     assert "my_notes" in names(empty)
 
 
-def test_an_unknown_target_is_refused_in_one_line(engine):
+def test_unknown_target_is_a_one_line_error(engine):
     with (
         pytest.raises(DatabaseError, match="cannot go to schema 0815") as caught,
         engine.begin() as connection,
@@ -121,7 +121,7 @@ def test_an_unknown_target_is_refused_in_one_line(engine):
     assert set(views.NAMES) <= names(engine)
 
 
-def test_a_database_at_head_is_not_written_to(engine):
+def test_database_at_head_is_not_written_to(engine):
     """A sync over an unchanged source must not write."""
     with engine.begin() as connection:
         database.ensure_schema(connection)
@@ -136,7 +136,7 @@ def test_a_database_at_head_is_not_written_to(engine):
     assert not path.with_name(f"{path.name}-wal").stat().st_size
 
 
-def test_alembic_is_not_even_imported_for_a_database_at_head(migrated_url):
+def test_alembic_is_not_imported_at_head(migrated_url):
     """Importing it would slow down every command."""
     program = (
         "import sys; from etl import database; engine = database.open_engine(sys.argv[1])\n"
@@ -146,11 +146,11 @@ def test_alembic_is_not_even_imported_for_a_database_at_head(migrated_url):
     subprocess.run([sys.executable, "-c", program, migrated_url], check=True)
 
 
-def test_an_upgrade_that_fails_at_any_statement_leaves_nothing(empty):
+def test_failed_upgrade_is_rolled_back(empty):
     """All or nothing, on both databases: DDL is part of the transaction."""
     done = 0
     last = None
-    with empty.begin() as connection:  # the first transaction of a session asks more than the others
+    with empty.begin() as connection:  # the first transaction of a session executes extra statements
         connection.execute(text("SELECT 1"))
 
     @event.listens_for(empty, "before_cursor_execute")
@@ -176,7 +176,7 @@ def test_an_upgrade_that_fails_at_any_statement_leaves_nothing(empty):
 
 
 @pytest.mark.parametrize("statements", [9, 30])
-def test_a_process_that_is_killed_during_the_upgrade_leaves_nothing(database_url, statements):
+def test_killed_upgrade_is_rolled_back(database_url, statements):
     program = (
         "import os, signal, sys\n"
         "from sqlalchemy import event\n"
@@ -199,7 +199,7 @@ def test_a_process_that_is_killed_during_the_upgrade_leaves_nothing(database_url
     engine.dispose()
 
 
-def test_the_plain_alembic_command_takes_the_writers_lock(migrated_url, monkeypatch):
+def test_plain_alembic_command_takes_the_writer_lock(migrated_url, monkeypatch):
     monkeypatch.setenv("GCORE_ETL_DATABASE_URL", migrated_url)
     with writing(migrated_url):
         ended = subprocess.run(
@@ -213,7 +213,7 @@ def test_the_plain_alembic_command_takes_the_writers_lock(migrated_url, monkeypa
     assert "another sync is writing to this database" in ended.stderr
 
 
-def test_the_plain_alembic_command_upgrades_too(database_url, monkeypatch):
+def test_plain_alembic_command_upgrades(database_url, monkeypatch):
     """In a checkout; it drops and recreates the views like our own command."""
     monkeypatch.setenv("GCORE_ETL_DATABASE_URL", database_url)
     root = database.migrations_dir().parent

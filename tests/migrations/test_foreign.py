@@ -99,13 +99,13 @@ def refused(engine, words="belongs to another program"):
 
 
 @pytest.mark.parametrize("situation", FOREIGN)
-def test_the_database_of_another_program_is_refused(engine, situation):
+def test_foreign_database_is_rejected(engine, situation):
     execute(engine, FOREIGN[situation])
     refused(engine)
 
 
 @pytest.mark.parametrize("name", ["Tasks", "TASK_DAILY", "Alembic_Version"])
-def test_names_are_case_insensitive_on_sqlite(sqlite_databases, name):
+def test_table_names_are_case_insensitive_on_sqlite(sqlite_databases, name):
     with sqlite_databases.empty() as url:
         engine = database.open_engine(url)
         execute(engine, [f"CREATE TABLE {name} (id INTEGER)"])
@@ -114,8 +114,8 @@ def test_names_are_case_insensitive_on_sqlite(sqlite_databases, name):
 
 
 @pytest.mark.parametrize("missing", OURS)
-def test_a_copy_that_lacks_a_table_is_refused(migrated_url, missing):
-    """It is no longer a copy of ours."""
+def test_database_with_missing_table_is_rejected(migrated_url, missing):
+    """It is no longer a complete copy."""
     engine = database.open_engine(migrated_url)
     execute(engine, [f"DROP VIEW {name}" for name in reversed(views.NAMES)] + [f"DROP TABLE {missing}"])
     refused(engine, missing)
@@ -123,13 +123,13 @@ def test_a_copy_that_lacks_a_table_is_refused(migrated_url, missing):
 
 
 @pytest.mark.parametrize("revision", REVISIONS)
-def test_every_revision_of_ours_is_recognized_by_its_tables(engine, revision):
+def test_every_known_revision_is_recognized(engine, revision):
     with engine.begin() as connection:
         database.upgrade(connection, revision)
         assert database.current_revision(connection) == revision
 
 
-def test_a_newer_release_may_have_changed_most_tables(engine):
+def test_newer_schema_with_changed_tables_is_recognized(engine):
     with engine.begin() as connection:
         database.upgrade(connection)
         for name in reversed(views.NAMES):
@@ -142,7 +142,7 @@ def test_a_newer_release_may_have_changed_most_tables(engine):
             database.ensure_schema(connection)
 
 
-def test_an_empty_database_with_a_table_of_revisions_counts_as_empty(engine):
+def test_database_with_only_alembic_version_counts_as_empty(engine):
     """An older release left this table after a downgrade to base."""
     execute(engine, [VERSIONS])
     with engine.begin() as connection:
@@ -151,7 +151,7 @@ def test_an_empty_database_with_a_table_of_revisions_counts_as_empty(engine):
         assert database.check(connection) == []
 
 
-def test_a_copy_can_be_recreated_beside_other_tables_after_a_downgrade_to_base(engine):
+def test_schema_can_be_recreated_after_downgrade_to_base(engine):
     execute(engine, ["CREATE TABLE notes (note TEXT)"])
     for _ in range(2):
         with engine.begin() as connection:

@@ -25,17 +25,17 @@ def directory():
     return ScriptDirectory.from_config(config)
 
 
-def test_there_is_one_head_and_it_matches_the_file_names(directory):
+def test_single_head_matches_file_names(directory):
     """`ensure_schema` relies on the names, to avoid importing Alembic."""
     assert directory.get_heads() == [database.head_revision()]
 
 
-def test_the_revisions_are_linear_without_gaps(directory):
+def test_revisions_are_linear_without_gaps(directory):
     line = [script.revision for script in directory.walk_revisions()][::-1]
     assert line == revisions.known_revisions() == [f"{number:04}" for number in range(1, len(SCRIPTS) + 1)]
 
 
-def test_no_number_is_used_twice_and_each_is_in_the_name_of_its_file():
+def test_revision_numbers_are_unique_and_match_file_names():
     numbers = [re.match(r"\d{4}(?=_[a-z0-9_]+\.py$)", script.name) for script in SCRIPTS]
     assert all(numbers)
     assert len({number[0] for number in numbers}) == len(SCRIPTS)
@@ -44,7 +44,7 @@ def test_no_number_is_used_twice_and_each_is_in_the_name_of_its_file():
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
-def test_a_script_imports_nothing_from_etl(script):
+def test_scripts_import_nothing_from_etl(script):
     """Models and views change; released migrations must not."""
     imported = set()
     for node in ast.walk(ast.parse(script.read_text())):
@@ -83,7 +83,7 @@ def conditions(index):
     return [f"{option}: {value}" for option, value in index["dialect_options"].items()]
 
 
-def test_the_migrations_create_exactly_the_schema_of_the_models(engine, database_url):
+def test_migrations_create_the_schema_of_the_models(engine, database_url):
     """Stricter than `alembic check`, which ignores check constraints and conditions of indexes."""
     modelled = database.open_engine(database_url)
     with modelled.begin() as connection:
@@ -99,7 +99,7 @@ def test_alembic_finds_no_drift(engine):
         assert database.check(connection) == []
 
 
-def test_a_session_that_may_only_read_can_check(migrated_url):
+def test_check_works_in_read_only_session(migrated_url):
     engine = database.open_engine(migrated_url, read_only=True)
     with engine.connect() as connection:
         assert database.check(connection) == []
@@ -115,14 +115,14 @@ def test_a_session_that_may_only_read_can_check(migrated_url):
         ("DROP VIEW freshness", "the view freshness is missing"),
     ],
 )
-def test_a_difference_is_found_and_named(engine, damage, complaint):
+def test_check_reports_differences(engine, damage, complaint):
     with engine.begin() as connection:
         connection.execute(text(damage))
         (difference,) = database.check(connection)
     assert difference.startswith(complaint)
 
 
-def test_additions_of_users_are_no_difference(engine):
+def test_check_ignores_user_additions(engine):
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE my_notes (task_id TEXT, note TEXT)"))
         connection.execute(text("CREATE INDEX my_index ON tasks (client_user_id)"))
@@ -135,7 +135,7 @@ def test_additions_of_users_are_no_difference(engine):
         assert database.check(connection) == []
 
 
-def test_an_added_not_null_column_without_default_is_reported(postgres_databases):
+def test_check_reports_not_null_column_without_default(postgres_databases):
     with postgres_databases.migrated() as url:
         engine = database.open_engine(url)
         with engine.begin() as connection:
@@ -145,5 +145,5 @@ def test_an_added_not_null_column_without_default_is_reported(postgres_databases
     assert difference == "remove_column: tasks, tasks.team"
 
 
-def test_the_list_of_our_tables_matches_the_models():
+def test_list_of_our_tables_matches_models():
     assert sorted(METADATA.tables) == list(revisions.TABLES)

@@ -10,7 +10,7 @@ from etl import database, views
 from etl.database import revisions
 
 REVISIONS = revisions.known_revisions()
-# One text for all: as good a time as any other text.
+# All text columns get this text, which is also a valid time.
 SAMPLES = {str: "2026-06-26 16:26:29.250000", int: 7, float: 0.5, bytes: b"16 bytes of hash", bool: True}
 
 
@@ -50,7 +50,7 @@ def sample(column):
 
 
 @pytest.mark.parametrize("revision", REVISIONS)
-def test_a_migration_runs_up_down_and_up_and_keeps_the_rows_of_other_tables(connection, revision):
+def test_each_migration_round_trips_and_keeps_existing_rows(connection, revision):
     place = REVISIONS.index(revision)
     below = REVISIONS[place - 1] if place else "base"
     if place:
@@ -69,7 +69,7 @@ def test_a_migration_runs_up_down_and_up_and_keeps_the_rows_of_other_tables(conn
     assert database.current_revision(connection) == revision
 
 
-def test_all_migrations_run_up_down_and_up_with_rows_in_every_table(connection):
+def test_all_migrations_round_trip_with_filled_tables(connection):
     for _ in range(2):
         database.upgrade(connection)
         fill(connection)
@@ -82,12 +82,12 @@ def test_all_migrations_run_up_down_and_up_with_rows_in_every_table(connection):
         assert inspect(connection).get_view_names() == []
 
 
-def test_sync_state_has_its_single_row_from_the_start(engine):
+def test_sync_state_is_created_with_its_single_row(engine):
     with engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT state_id, watermark FROM sync_state").all() == [(1, None)]
 
 
-def test_views_are_recreated_at_head_with_their_current_definition(engine):
+def test_upgrade_at_head_recreates_views(engine):
     """Every upgrade recreates them, so a changed view needs no migration."""
     with engine.begin() as connection:
         connection.exec_driver_sql("DROP VIEW freshness")

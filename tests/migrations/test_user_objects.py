@@ -1,4 +1,4 @@
-"""Users' objects on our tables and views survive a change of the schema, or it is refused."""
+"""Users' objects on our tables and views survive a migration, or the migration is rejected."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def add_trigger(engine, *, on="tasks", event="AFTER UPDATE", body="INSERT INTO l
 
 
 @pytest.mark.parametrize("revision", REVISIONS[:-1])
-def test_a_users_view_trigger_and_index_survive_an_upgrade_from_any_schema(engine, revision):
+def test_user_objects_survive_upgrade_from_any_revision(engine, revision):
     """Every migration changes the table in place."""
     migrate(engine, revision)
     run(
@@ -115,7 +115,7 @@ def test_a_users_view_trigger_and_index_survive_an_upgrade_from_any_schema(engin
 
 
 @pytest.mark.parametrize("revision", ["0008", "0004", "0003"])
-def test_a_users_view_and_trigger_on_remaining_tables_survive_a_downgrade(engine, revision):
+def test_user_objects_on_remaining_tables_survive_downgrade(engine, revision):
     migrate(engine)
     run(engine, "CREATE TABLE log (what TEXT)", ON_TASKS, "CREATE INDEX mine_lower ON tasks (lower(url))")
     add_trigger(engine)
@@ -133,7 +133,7 @@ def test_a_users_view_and_trigger_on_remaining_tables_survive_a_downgrade(engine
 
 
 @pytest.mark.parametrize("statements", [[ON_OURS], [ON_OURS, ON_MINE]])
-def test_a_users_view_on_a_view_of_ours_survives_an_upgrade(engine, statements):
+def test_user_view_on_our_view_survives_upgrade(engine, statements):
     migrate(engine)
     run(engine, *statements)
     migrate(engine)
@@ -141,14 +141,14 @@ def test_a_users_view_on_a_view_of_ours_survives_an_upgrade(engine, statements):
 
 
 @pytest.mark.parametrize("statements", [[ON_OURS], [ON_OURS, ON_MINE]])
-def test_a_users_view_on_a_dropped_view_is_named(engine, statements):
+def test_user_view_on_dropped_view_blocks_downgrade(engine, statements):
     migrate(engine)
     run(engine, *statements)
     refused(engine, "the view mine", "0008", down=True)
     refused(engine, "the view mine", "base", down=True)
 
 
-def test_a_users_view_that_an_upgrade_would_break_is_named(engine):
+def test_user_view_that_would_break_blocks_upgrade(engine):
     migrate(engine)
     outdate(engine)
     run(engine, "CREATE VIEW mine AS SELECT state FROM task_daily", ON_MINE.replace("status", "state"))
@@ -156,14 +156,14 @@ def test_a_users_view_that_an_upgrade_would_break_is_named(engine):
 
 
 @pytest.mark.parametrize("query", ["SELECT detail FROM tasks", "SELECT failures FROM task_results"])
-def test_a_users_view_of_a_dropped_column_is_named(engine, query):
+def test_user_view_on_dropped_column_blocks_downgrade(engine, query):
     migrate(engine)
     run(engine, f"CREATE VIEW mine AS {query}")
     refused(engine, "mine", "0008", down=True)
 
 
 @pytest.mark.parametrize("on, revision", [("sync_runs", "0002"), ("transcript_parts", "0005")])
-def test_a_trigger_on_a_dropped_table_is_named(engine, on, revision):
+def test_trigger_on_dropped_table_blocks_downgrade(engine, on, revision):
     """It would be dropped silently with the table."""
     migrate(engine)
     run(engine, "CREATE TABLE log (what TEXT)")
@@ -171,20 +171,20 @@ def test_a_trigger_on_a_dropped_table_is_named(engine, on, revision):
     refused(engine, f"the trigger note on {on} would be lost", revision, down=True)
 
 
-def test_an_index_on_a_dropped_column_is_named(engine):
+def test_index_on_dropped_column_blocks_downgrade(engine):
     migrate(engine)
     run(engine, "CREATE INDEX mine ON tasks (detail_due_at, url)")
     refused(engine, "the index mine", "0008", down=True)
 
 
-def test_a_foreign_key_to_a_dropped_table_is_named(engine):
+def test_foreign_key_to_dropped_table_blocks_downgrade(engine):
     migrate(engine)
     run(engine, "CREATE TABLE notes (run INTEGER REFERENCES sync_runs (run_id), note TEXT)")
     refused(engine, "notes", "0002", down=True)
     migrate(engine, "0008", down=True)
 
 
-def test_a_table_with_the_name_of_a_view_is_named(engine):
+def test_user_table_named_like_our_view_is_rejected(engine):
     migrate(engine, "0008")
     run(engine, "CREATE TABLE task_daily (day TEXT)")
     with (
@@ -196,7 +196,7 @@ def test_a_table_with_the_name_of_a_view_is_named(engine):
 
 
 @pytest.mark.parametrize("name", ["outcomes", "freshness"])
-def test_a_users_view_with_the_name_of_a_new_view_is_named(engine, name):
+def test_user_view_named_like_new_view_blocks_upgrade(engine, name):
     """It existed before ours, and could not be restored."""
     migrate(engine, "0006")
     run(engine, f"CREATE VIEW {name} AS SELECT status FROM tasks")
@@ -207,7 +207,7 @@ def test_a_users_view_with_the_name_of_a_new_view_is_named(engine, name):
     migrate(engine)
 
 
-def test_a_schema_that_does_not_match_its_revision_is_a_one_line_error(engine):
+def test_revision_mismatch_is_a_one_line_error(engine):
     migrate(engine)
     run(engine, "UPDATE alembic_version SET version_num = '0008'")
     with pytest.raises(DatabaseError, match="cannot go to schema head") as caught:
@@ -223,8 +223,8 @@ def sqlite(sqlite_databases):
         engine.dispose()
 
 
-def test_a_trigger_on_a_view_survives_a_change_of_the_view(sqlite):
-    """On SQLite it is dropped with the view, which cannot be changed in another way."""
+def test_trigger_on_changed_view_survives_upgrade(sqlite):
+    """SQLite can change a view only by dropping it, which also drops its triggers."""
     run(sqlite, "CREATE TABLE log (what TEXT)")
     outdate(sqlite)
     add_trigger(sqlite, on="task_daily", event="INSTEAD OF INSERT")
@@ -235,19 +235,19 @@ def test_a_trigger_on_a_view_survives_a_change_of_the_view(sqlite):
     refused(sqlite, "the trigger note on task_daily would be lost", "0008", down=True)
 
 
-def test_a_trigger_that_writes_to_a_dropped_table_is_named(sqlite):
+def test_trigger_using_dropped_column_blocks_downgrade(sqlite):
     run(sqlite, "CREATE TRIGGER note AFTER UPDATE ON tasks BEGIN SELECT NEW.detail; END")
     refused(sqlite, "the trigger note", "0008", down=True)
 
 
-def test_a_trigger_that_an_upgrade_would_break_is_named(sqlite):
+def test_trigger_that_would_break_blocks_upgrade(sqlite):
     """It would fail every later sync."""
     outdate(sqlite)
     run(sqlite, "CREATE TRIGGER note AFTER UPDATE ON tasks BEGIN SELECT state FROM task_daily; END")
     refused(sqlite, "the trigger note on tasks would no longer work")
 
 
-def test_an_object_that_is_already_broken_does_not_block_an_upgrade(sqlite):
+def test_already_broken_objects_do_not_block_upgrade(sqlite):
     migrate(sqlite, "0003", down=True)
     run(
         sqlite,
@@ -258,7 +258,7 @@ def test_an_object_that_is_already_broken_does_not_block_an_upgrade(sqlite):
     assert {"broken", "note"} <= {name for _, name, *_ in content(sqlite)}
 
 
-def test_names_that_need_quotes_are_handled(sqlite):
+def test_names_that_need_quoting_are_handled(sqlite):
     name = '"it\'s ""mine"""'
     run(sqlite, f'CREATE VIEW {name} AS SELECT status AS "a {{b}}" FROM tasks')
     run(sqlite, f'CREATE TRIGGER "a b" INSTEAD OF UPDATE ON {name} BEGIN SELECT 1; END')
@@ -268,7 +268,7 @@ def test_names_that_need_quotes_are_handled(sqlite):
 
 
 @pytest.mark.parametrize("legacy", ["ON", "OFF"])
-def test_neither_way_to_alter_tables_harms_a_view(sqlite, legacy):
+def test_user_view_survives_both_alter_table_modes(sqlite, legacy):
     run(sqlite, ON_TASKS, f"PRAGMA legacy_alter_table = {legacy}")
     for revision in ("0003", "0001"):
         migrate(sqlite, revision, down=True)
@@ -276,7 +276,7 @@ def test_neither_way_to_alter_tables_harms_a_view(sqlite, legacy):
     assert ask(sqlite, "SELECT * FROM mine") == []
 
 
-def test_a_trigger_that_refuses_the_change_is_quoted(sqlite):
+def test_error_quotes_user_trigger_that_aborts_upgrade(sqlite):
     migrate(sqlite, "0008", down=True)
     run(
         sqlite,
@@ -291,7 +291,7 @@ def test_a_trigger_that_refuses_the_change_is_quoted(sqlite):
         migrate(sqlite)
 
 
-def test_a_sqlite_that_cannot_drop_columns_is_an_error(sqlite, monkeypatch):
+def test_sqlite_without_drop_column_is_rejected(sqlite, monkeypatch):
     monkeypatch.setattr("sqlite3.sqlite_version_info", (3, 34, 1))
     with pytest.raises(DatabaseError, match=r"SQLite 3\.35 or newer"):
         migrate(sqlite, "0008", down=True)
@@ -372,7 +372,7 @@ def columns(engine, name):
     return [column for (column,) in ask(engine, query, name=name)]
 
 
-def test_only_views_that_must_be_dropped_are_dropped(postgres):
+def test_unchanged_views_are_not_dropped(postgres):
     """A view with dependent objects stays in place while another one is replaced."""
     run(postgres, "CREATE VIEW mine AS SELECT * FROM freshness")
     outdate(postgres, "retries")
@@ -403,7 +403,7 @@ def test_only_views_that_must_be_dropped_are_dropped(postgres):
         ),
     ],
 )
-def test_users_objects_on_a_view_that_must_be_dropped_are_named(postgres, role, statement, words):
+def test_user_objects_on_dropped_view_block_migration(postgres, role, statement, words):
     run(postgres, f"CREATE SCHEMA reporting AUTHORIZATION {role}", f"GRANT SELECT ON task_daily TO {role}")
     outdate(postgres)
     if "RULE" in statement:
@@ -414,7 +414,7 @@ def test_users_objects_on_a_view_that_must_be_dropped_are_named(postgres, role, 
     refused(postgres, words.format(role=role.strip('"')), "0008", down=True)
 
 
-def test_users_views_on_views_that_depend_on_a_dropped_view_are_named(postgres):
+def test_indirectly_dependent_user_views_block_upgrade(postgres):
     run(
         postgres,
         "CREATE VIEW mine AS SELECT day FROM task_daily",
@@ -424,12 +424,12 @@ def test_users_views_on_views_that_depend_on_a_dropped_view_are_named(postgres):
     refused(postgres, "the view mine of role postgres depends on task_daily")
 
 
-def test_a_comment_of_a_users_on_a_view_that_is_not_changed_stays(postgres):
+def test_comment_on_unchanged_view_is_kept(postgres):
     run(postgres, "COMMENT ON VIEW freshness IS 'mine'")
     migrate(postgres)
     assert ask(postgres, "SELECT obj_description('freshness'\\:\\:regclass)") == [("mine",)]
 
 
-def test_a_policy_on_a_table_that_goes_is_named(postgres):
+def test_policy_on_dropped_table_blocks_downgrade(postgres):
     run(postgres, "CREATE POLICY mine ON sync_runs USING (true)")
     refused(postgres, "the policy mine on sync_runs would be lost", "0002", down=True)

@@ -1,4 +1,4 @@
-"""Loading: however sightings are batched, the rows are the same, the history follows, and nothing is lost."""
+"""Loading: batching does not change the rows, the history is consistent, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ COLUMNS = {
     },
     "created_at": "date_created",
 }
-# They depend on every sighting, and not on the last alone; the hash, on the first that said the same.
+# These depend on all observations, not only on the last; the hash depends on the first equal one.
 PATHS = {"created_after", "created_before", "payload_hash"}
 
 
@@ -65,7 +65,7 @@ states = st.fixed_dictionaries(
 
 
 def with_times_at_the_end(fields: dict[str, Any]) -> dict[str, Any]:
-    """Let every record of a task that has ended show its times: those that one leaves out are kept."""
+    """Add its times to every record of a finished task, because times that a record omits are kept."""
     if fields["status"] != "SUCCESS":
         return fields
     return {**fields, "processing_time": {"started_at": "2026-06-26T11:00:00Z"}}
@@ -76,7 +76,7 @@ events = st.lists(sightings | st.builds(Removal, task_ids), max_size=12)
 
 
 def batches(happened: list, cuts: list[bool]) -> Iterator[list]:
-    """Cut what happened into batches; what is seen and what is gone never share one."""
+    """Split events into batches; observed tasks and removals are never in the same batch."""
     batch: list = []
     for event, is_cut in zip(happened, cuts, strict=True):
         if batch and (is_cut or type(batch[-1]) is not type(event)):
@@ -100,7 +100,7 @@ def read(connection: sa.Connection, table: sa.Table, order: str) -> list[dict[st
 
 
 def loaded(engine: sa.Engine, happened: list, cuts: list[bool]) -> tuple[list[dict], list[dict]]:
-    """Return the tasks and the history that loading leaves behind, and leave nothing behind."""
+    """Return the tasks and the history after loading, and roll back."""
     with engine.connect() as connection:
         transaction = connection.begin()
         load(connection, batches(happened, cuts))
@@ -110,7 +110,7 @@ def loaded(engine: sa.Engine, happened: list, cuts: list[bool]) -> tuple[list[di
 
 
 def unlike(row: dict[str, Any]) -> dict[str, Any]:
-    """Return what batching may not change, with JSON as text: `true` is not 1."""
+    """Return the columns that batching must not change, with JSON as text, because `true` is not 1."""
     return {
         name: json.dumps(value, sort_keys=True) if isinstance(value, dict) else value
         for name, value in row.items()
@@ -119,7 +119,7 @@ def unlike(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_present(tasks: list[dict], happened: list) -> None:
-    """Each task that was ever seen is as it was seen last, and there unless it went since."""
+    """Each task has its last observed state, and is marked as removed only if it was removed afterwards."""
     seen = {event.task_id: event for event in happened if not isinstance(event, Removal)}
     latest = {event.task_id: event for event in happened}
     assert [task["task_id"] for task in tasks] == sorted(seen)
@@ -129,7 +129,7 @@ def check_present(tasks: list[dict], happened: list) -> None:
 
 
 def check_history(tasks: list[dict], history: list[dict]) -> None:
-    """Each event follows from the one before, says what it claims, and the last one is the present state."""
+    """Each event follows from its predecessor, and the last one matches the current state."""
     by_task = defaultdict(list)
     for event in history:
         by_task[event["task_id"]].append(event)
@@ -154,7 +154,7 @@ def check_history(tasks: list[dict], history: list[dict]) -> None:
 
 @FEW
 @given(data=st.data(), happened=events)
-def test_batching_changes_no_task_and_breaks_no_history(engine, data, happened):
+def test_batching_does_not_change_tasks_or_break_history(engine, data, happened):
     cuts = data.draw(st.lists(st.booleans(), min_size=len(happened), max_size=len(happened)))
     one_by_one = loaded(engine, happened, [True] * len(happened))
     in_batches = loaded(engine, happened, cuts)
@@ -167,7 +167,7 @@ def test_batching_changes_no_task_and_breaks_no_history(engine, data, happened):
 
 @FEW
 @given(happened=events)
-def test_loading_the_present_state_again_writes_nothing(engine, happened):
+def test_reloading_current_state_writes_nothing(engine, happened):
     with engine.connect() as connection:
         transaction = connection.begin()
         load(connection, batches(happened, [True] * len(happened)))
@@ -212,12 +212,12 @@ unknown_fields = st.dictionaries(texts, values, max_size=3)
 
 
 def exact(value: Any) -> Any:
-    """Read a value as its JSON says it, with numbers that are not rounded."""
+    """Return a value as parsed from its JSON, with exact numbers."""
     return json.loads(json.dumps(value), parse_int=Decimal, parse_float=Decimal)
 
 
 def read_back(name: str, value: Any, row: dict[str, Any], extra: dict[str, Any]) -> Any:
-    """Return what is stored for a member of a record, as it was sent if its column says the same."""
+    """Return the stored value of a member of a record, as it was sent if its column has an equal value."""
     originals = extra.get(ORIGINALS, {})
     if (kept := originals.get(json.dumps(name)[1:-1])) is not None:
         return json.loads(kept)[name]
@@ -236,7 +236,7 @@ def read_back(name: str, value: Any, row: dict[str, Any], extra: dict[str, Any])
 
 @FEW
 @given(known=known_fields, unknown=unknown_fields)
-def test_what_a_record_says_is_all_there_when_it_is_read_back(engine, known, unknown):
+def test_every_member_of_a_record_can_be_read_back(engine, known, unknown):
     record = {**unknown, **known}
     payload = to_payload("t", record)
     with engine.connect() as connection:

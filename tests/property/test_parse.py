@@ -1,4 +1,4 @@
-"""Two readers of a record, one for plain ones and one for all, never disagree."""
+"""The strict and the lenient decoder never disagree about a record."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ LOOKED_AT = ("client_id", "started_at", "completed_at", "date_created")
 
 
 def in_order(payload: TaskPayload) -> str:
-    """Write a payload so that 1, 1.0 and True differ, and the order of names makes no difference."""
+    """Return a payload as text in which 1, 1.0 and True differ, and members are sorted by name."""
     looked_at = payload.client_id, payload.started_at, payload.completed_at, payload.date_created
     assert looked_at == tuple(payload.as_dict()[name] for name in LOOKED_AT)
     return repr((payload.task_id, sorted_deeply(payload.as_dict()), payload.fingerprint, payload.size))
@@ -99,7 +99,7 @@ def sorted_deeply(value: Any) -> Any:
 
 
 @given(RECORDS, st.booleans(), st.sampled_from([None, 1]))
-def test_what_is_read_as_plain_is_what_the_lenient_reader_reads(record, is_ascii, indent):
+def test_strict_and_lenient_decoders_agree(record, is_ascii, indent):
     raw = json.dumps(record, ensure_ascii=is_ascii, indent=indent).encode("utf-8", "surrogatepass")
     plain = None if is_suspect(raw) else decode_strict(raw)
     if plain is None:
@@ -108,7 +108,7 @@ def test_what_is_read_as_plain_is_what_the_lenient_reader_reads(record, is_ascii
 
 
 @pytest.mark.parametrize("text", [*EASY_TIMES, *ODD_TIMES])
-def test_both_readers_take_a_time_for_the_same(text):
+def test_strict_and_lenient_decoders_agree_on_times(text):
     times = {"started_at": text, "completed_at": text}
     for record in (
         *({"task_id": "a", "processing_time": {name: text}} for name in times),
@@ -121,7 +121,7 @@ def test_both_readers_take_a_time_for_the_same(text):
 
 
 @pytest.mark.parametrize("created", [None, "date_created"])
-def test_the_documented_records_are_plain(created):
+def test_strict_decoder_accepts_documented_records(created):
     world = World.seeded(200)
     for task in world.tasks.values():
         raw = dump(make_record(task, Behaviour(creation_field=created)))
@@ -131,7 +131,7 @@ def test_the_documented_records_are_plain(created):
 
 
 @pytest.mark.parametrize("name", ["task_id", "status", "task_data", "processing_time"])
-def test_a_name_that_comes_twice_counts_for_both_readers_as_the_last(name):
+def test_last_of_duplicate_members_wins(name):
     raw = b'{"task_id":"x","status":"SUCCESS","task_data":{"url":"a"},"processing_time":{"total_time_sec":1}}'
     value = msgspec.json.encode(json.loads(raw)[name])
     other = (
@@ -146,7 +146,7 @@ def test_a_name_that_comes_twice_counts_for_both_readers_as_the_last(name):
 
 
 @pytest.mark.parametrize("task_id", ["", ".", "..", "\x00", " ", "a" * 256, "\n"])
-def test_an_id_that_names_no_task_is_refused_by_both(task_id):
+def test_invalid_id_is_rejected_by_both_decoders(task_id):
     raw = msgspec.json.encode({"task_id": task_id})
     assert is_suspect(raw) or decode_strict(raw) is None
     with pytest.raises(RecordError):

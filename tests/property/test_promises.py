@@ -1,9 +1,9 @@
 """
-The promises of a sync, under every mixture of what may happen.
+The promises of a sync, under random sequences of events.
 
 A world creates, starts, stalls, finishes, deletes and revives tasks, between syncs and between the requests
-of one; a client syncs, is interrupted, and syncs again. After each sync the database is held against what the
-world really was.
+of one; a client syncs, is interrupted, and syncs again. After each sync the database is compared with the
+actual state of the world.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Promises(RuleBasedStateMachine):
 
     @initialize(tasks=st.sampled_from([0, 1, 7, 30, 60]), behaviour=behaviours, seed=st.integers(0, 2**32))
     def begin(self, tasks: int, behaviour: Behaviour, seed: int) -> None:
-        # Where the source tells no time, this machine's clock stands in: it may be behind, not months ahead.
+        # Without a Date header, the local clock is used: it may be behind, but not months ahead.
         now = dt.datetime.now(dt.UTC)
         self.world = a_world(tasks, seed=seed % 1000, now=now, arrivals_per_hour=seed % 4 / 50)
         self.mover = Mover(self.world, seed)
@@ -194,7 +194,7 @@ class Promises(RuleBasedStateMachine):
         throughout = (before & set(self.world.tasks)) - self.mover.absent - self.spoilt()
         missing = throughout - self.stored()
         is_full = options.is_full or is_first
-        # What docs/promises.md does not promise: hidden from every list of news, while another is deleted.
+        # Not promised by docs/promises.md: a task hidden from every filtered list while another is deleted.
         is_masked = not is_full and self.mover.deletions > 0
         may_miss = self.mover.hard - stored_before if is_masked else set()
         assert missing <= may_miss, (
@@ -291,7 +291,7 @@ class Promises(RuleBasedStateMachine):
         return {**self.world.deleted, **self.world.tasks}
 
     def check_archived(self) -> None:
-        """Whatever result the source still has is stored, or was asked for in vain and is asked for again."""
+        """Every result the source still has is archived, or was unavailable and will be requested again."""
         states = dict(query(self.url, "SELECT task_id, state FROM task_results"))
         known = self.stored()
         for task in self.world.tasks.values():
@@ -309,7 +309,7 @@ class Promises(RuleBasedStateMachine):
 
 @contextlib.contextmanager
 def interrupted_at_commit(number: int) -> Iterator[None]:
-    """Interrupt whoever is about to commit for the nth time, from 0."""
+    """Raise Interrupted at this commit, counted from 0."""
     left = [number]
 
     def interrupt(_connection: object) -> None:
@@ -343,7 +343,7 @@ def attack(databases: Databases, *, examples: int, steps: int, is_random: bool =
 
 
 @pytest.mark.parametrize("kind, examples", [("sqlite", 3), ("postgres", 2)])
-def test_the_promises_hold_whatever_happens(request, kind, examples):
+def test_promises_hold_under_random_events(request, kind, examples):
     attack(request.getfixturevalue(f"{kind}_databases"), examples=examples, steps=20)
 
 
@@ -352,7 +352,7 @@ def test_the_promises_hold_whatever_happens(request, kind, examples):
 @pytest.mark.parametrize(
     "kind, part", [*(("sqlite", part) for part in range(5)), *(("postgres", part) for part in range(2))]
 )
-def test_the_promises_hold_whatever_happens_for_long(request, kind, part):
-    """Each part is another fifty examples, so that several processes share in them."""
+def test_promises_hold_in_long_random_runs(request, kind, part):
+    """Each part runs fifty other examples, so that several processes can share the work."""
     del part
     attack(request.getfixturevalue(f"{kind}_databases"), examples=50, steps=40, is_random=True)

@@ -1,4 +1,4 @@
-"""The walk over a list that moves: nothing that was there throughout is missed."""
+"""Reading a list that changes meanwhile: no task present throughout is missed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class MovingList:
-    """A source that grants pages of at most `cap`, and may change before each answer."""
+    """A source that returns at most `cap` records per page, and may change before each response."""
 
     concurrency = 1
 
@@ -67,7 +67,7 @@ def walk(source: MovingList, page_size: int = 1000, granted: int | None = None, 
     return [int(record.task_id) for page in pages for record in page.records]
 
 
-# What a server may say of the length of the list, knowing that and how many records it shows.
+# The count that a server may report, given the length of the list and of the page.
 COUNTS: dict[str, Callable[[int, int], int | None]] = {
     "right": lambda count, _size: count,
     "none": lambda _count, _size: None,
@@ -86,9 +86,7 @@ COUNTS: dict[str, Callable[[int, int], int | None]] = {
     counts=st.sampled_from(sorted(COUNTS)),
     names_next=st.booleans(),
 )
-def test_a_list_that_does_not_change_is_read_completely(
-    ids, cap, page_size, *, concurrency, is_404, counts, names_next
-):
+def test_static_list_is_read_completely(ids, cap, page_size, *, concurrency, is_404, counts, names_next):
     source = MovingList(list(ids), cap)
     source.concurrency, source.is_404_past_the_end = concurrency, is_404
     source.counts, source.names_next = COUNTS[counts], names_next
@@ -96,7 +94,7 @@ def test_a_list_that_does_not_change_is_read_completely(
 
 
 @given(st.integers(0, 120), st.integers(1, 40), st.booleans())
-def test_once_the_page_size_is_known_a_list_needs_no_proof_of_its_end(count, cap, names_next):
+def test_known_page_size_makes_end_proof_unnecessary(count, cap, names_next):
     source = MovingList(list(range(count)), cap)
     source.counts, source.names_next = COUNTS["of the page"], names_next
     assert sorted(set(walk(source, granted=cap))) == list(range(count))
@@ -108,21 +106,21 @@ def test_once_the_page_size_is_known_a_list_needs_no_proof_of_its_end(count, cap
     st.sampled_from(sorted(COUNTS)),
     st.booleans(),
 )
-def test_a_page_size_that_changes_during_a_pass_does_not_end_it_early(count, caps, counts, names_next):
+def test_changing_page_size_does_not_end_pass_early(count, caps, counts, names_next):
     source = MovingList(list(range(count)), cap=0)
     source.caps = lambda request: caps[request % len(caps)]
     source.counts, source.names_next = COUNTS[counts], names_next
     assert sorted(set(walk(source, proves_end=True))) == list(range(count))
 
 
-def test_a_short_page_that_a_wrong_count_calls_the_last_does_not_end_the_list():
+def test_short_page_with_wrong_count_does_not_end_list():
     source = MovingList(list(range(60)), cap=0)
     source.caps = lambda request: (8, 46, 22)[request % 3]
     source.counts, source.names_next = COUNTS["high"], False
     assert sorted(set(walk(source, proves_end=True))) == list(range(60))
 
 
-def test_a_page_size_cut_during_a_pass_does_not_restart_it():
+def test_reduced_page_size_does_not_restart_pass():
     source = MovingList(list(range(2000)), cap=0)
     source.caps = lambda request: 100 if request < 10 else 20
     assert sorted(set(walk(source, proves_end=True))) == list(range(2000))
@@ -131,8 +129,8 @@ def test_a_page_size_cut_during_a_pass_does_not_restart_it():
     assert source.requests < 10 + 0.75 * alone.requests
 
 
-def test_identical_records_do_not_join_pages():
-    """Three of the same text, without an id, stand behind the tasks 1, 2 and 4; while it is read, 0 goes."""
+def test_identical_records_do_not_prove_overlap():
+    """Identical records without an id follow tasks 1, 2 and 4; tasks 0 and 1 are deleted during the read."""
     records = [task_payload(f"{number:06d}") for number in range(8)]
     for place in (2, 4, 7):
         records.insert(place, UnusableRecord(b"null", "not an object"))
@@ -159,10 +157,8 @@ def test_identical_records_do_not_join_pages():
     st.integers(1, 4),
     st.booleans(),
 )
-def test_a_page_size_that_is_refused_at_any_page_is_halved_until_it_is_granted(
-    count, page_size, limits, concurrency, is_failure
-):
-    """The server accepts no more than one number first, and a smaller one from some page on."""
+def test_rejected_page_size_is_halved_until_accepted(count, page_size, limits, concurrency, is_failure):
+    """The page size that the server accepts decreases during the read."""
     source = MovingList(list(range(count)), cap=1000)
     source.concurrency = concurrency
     falling = sorted(limits, reverse=True)
@@ -183,7 +179,7 @@ def test_a_page_size_that_is_refused_at_any_page_is_halved_until_it_is_granted(
     counts=st.sampled_from(sorted(COUNTS)),
     ends=st.tuples(st.booleans(), st.booleans()),
 )
-def test_pages_of_the_servers_own_size_are_read_completely(
+def test_server_that_ignores_limit_is_read_completely(
     count, own_size, page_size, concurrency, *, counts, ends
 ):
     source = MovingList(list(range(count)), cap=1000)
@@ -193,7 +189,7 @@ def test_pages_of_the_servers_own_size_are_read_completely(
     assert {int(task.task_id) for page in scan for task in page.tasks} == set(range(count))
 
 
-# From 8 on: shorter pages cannot overlap everywhere in a list as long as this one.
+# At least 8: shorter pages cannot overlap everywhere in a list of this length.
 @given(st.integers(8, 30), st.integers(0, 2**32), st.integers(1, 6))
 def test_tasks_present_throughout_are_never_missed(cap, seed, changes):
     chance = random.Random(seed)
@@ -213,7 +209,7 @@ def test_tasks_present_throughout_are_never_missed(cap, seed, changes):
     assert set(ids) & set(source.ids) <= seen
 
 
-def test_an_ordered_list_is_read_from_the_top_after_the_whole_last_slice_was_deleted():
+def test_ordered_read_restarts_after_last_slice_is_deleted():
     def purge(ids: list[int]) -> None:
         if source.requests == 4:
             ids[:] = [each for each in ids if not 250 < each < 400]
@@ -227,11 +223,11 @@ def test_an_ordered_list_is_read_from_the_top_after_the_whole_last_slice_was_del
 
 @pytest.mark.parametrize("at", range(4, 22))
 @pytest.mark.parametrize("in_order", [0, 60])
-def test_an_unordered_list_is_read_from_the_top_after_the_last_slice_moved_there(at, in_order):
+def test_unordered_read_restarts_after_last_slice_moves_to_top(at, in_order):
     ids = [*range(in_order), *reversed(range(in_order, 200))]
 
     def start_some(ids: list[int]) -> None:
-        # The tasks around the cursor start, in a list that shows the last to start first.
+        # The tasks around the cursor start; the list shows the most recently started tasks first.
         if source.requests == at:
             place = max(0, 9 * (at - 3))
             moved = ids[place : place + 30]
@@ -244,7 +240,7 @@ def test_an_unordered_list_is_read_from_the_top_after_the_last_slice_moved_there
     assert source.requests < 5 * 30
 
 
-def test_a_server_that_ignores_the_page_number_is_noticed():
+def test_server_that_ignores_page_number_is_detected():
     source = MovingList(list(range(100)), 10)
     honest = source.fetch_page
     source.fetch_page = lambda filters, *, page, limit: honest(filters, page=1, limit=limit)  # noqa: ARG005
@@ -254,8 +250,8 @@ def test_a_server_that_ignores_the_page_number_is_noticed():
 
 @pytest.mark.parametrize("clamped_to", ["the first page", "the deepest that is granted"])
 @pytest.mark.parametrize("is_sorted", [True, False])
-def test_a_server_that_returns_nothing_beyond_some_depth_is_noticed(clamped_to, is_sorted):
-    """Whatever lies further down is answered with an earlier page, and the walk would go on for ever."""
+def test_clamped_deep_pages_do_not_cause_endless_loop(clamped_to, is_sorted):
+    """Deeper requests return an earlier page, so a naive reader would never finish."""
     source = MovingList(list(range(200)), 400)
     if not is_sorted:
         random.Random(1).shuffle(source.ids)
@@ -272,7 +268,7 @@ def test_a_server_that_returns_nothing_beyond_some_depth_is_noticed(clamped_to, 
     assert source.requests < 2000
 
 
-def test_a_404_for_the_first_page_does_not_end_the_list():
+def test_404_for_first_page_is_an_error():
     source = MovingList([], 10)
 
     def refuse(_filters: Mapping[str, str], *, page: int, limit: int, patience: float | None = None) -> Page:
@@ -284,7 +280,7 @@ def test_a_404_for_the_first_page_does_not_end_the_list():
         walk(source)
 
 
-def test_overlapping_costs_little_where_pages_are_large():
+def test_overlap_overhead_is_low_for_large_pages():
     """The reasons for these figures are in the decision record on page drift."""
     costs = {}
     for granted, tasks in ((100, 20_000), (1000, 100_000), (2000, 200_000)):
@@ -297,7 +293,7 @@ def test_overlapping_costs_little_where_pages_are_large():
 
 
 @given(st.integers(1, 100_000), st.integers(2, 1000))
-def test_the_next_page_overlaps_the_last_one_and_extends_it(position, granted):
+def test_next_request_overlaps_and_extends_last_page(position, granted):
     span = overlapping_request(position, granted)
     can_overlap = any(position % limit for limit in range(2, granted + 1))
     assert (span.start < position) == can_overlap

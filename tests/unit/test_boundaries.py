@@ -1,4 +1,4 @@
-"""What the code may touch of the libraries that it stands on."""
+"""The code uses no private names of its libraries."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LIBRARIES = ("httpcore", "httpx", "socksio", "ssl", "zlib")
 
 
 def private_names(source: str) -> list[str]:
-    """Return what a module takes of these libraries although its name begins with an underscore."""
+    """Return the private names of these libraries that a module uses."""
     tree = ast.parse(source)
     found = []
     for node in ast.walk(tree):
@@ -58,7 +58,7 @@ def inherited_private_names(source: str) -> list[str]:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
-def test_no_private_part_of_a_library_is_touched(path):
+def test_no_private_library_names_are_used(path):
     source = path.read_text()
     assert private_names(source) == []
     assert inherited_private_names(source) == []
@@ -75,5 +75,5 @@ def test_no_private_part_of_a_library_is_touched(path):
         "class A(httpx.HTTPTransport):\n def f(self):\n  self._pool.close()",
     ],
 )
-def test_what_would_be_touched_is_found(source):
+def test_private_library_names_are_detected(source):
     assert private_names(source) + inherited_private_names(source)

@@ -1,4 +1,4 @@
-"""How durations are read, and how they are printed."""
+"""Parsing and formatting of durations."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MICROSECOND = dt.timedelta(microseconds=1)
         ("36500d", 3_153_600_000),
     ],
 )
-def test_a_duration_is_a_number_and_a_unit(text, seconds):
+def test_valid_durations_are_parsed(text, seconds):
     assert parse_duration(text).total_seconds() == seconds
 
 
@@ -34,19 +34,19 @@ def test_a_duration_is_a_number_and_a_unit(text, seconds):
     "text",
     ["", "5", "m", "5 minutes", "-5m", "+5m", "0s", "0.0000001s", "1e3s", "5M", "5m5s", ".5s", "5.s", "infs"],
 )
-def test_invalid_durations_are_rejected_with_an_example(text):
+def test_invalid_durations_are_rejected(text):
     with pytest.raises(ValueError, match=r"is not a duration"):
         parse_duration(text)
 
 
 @pytest.mark.parametrize("text", ["36501d", "99999999999h", "9" * 400 + "d"])
-def test_durations_of_more_than_a_hundred_years_are_rejected(text):
+def test_durations_over_100_years_are_rejected(text):
     with pytest.raises(ValueError, match="hundred years"):
         parse_duration(text)
 
 
 @given(st.timedeltas(min_value=MICROSECOND, max_value=dt.timedelta(days=36_500)))
-def test_an_option_value_parses_to_the_same_duration(span):
+def test_duration_as_option_round_trips(span):
     assert parse_duration(duration_as_option(span)) == span
 
 
@@ -54,7 +54,7 @@ def test_an_option_value_parses_to_the_same_duration(span):
     "seconds, text",
     [(60, "1m"), (90, "90s"), (3600, "1h"), (86_400, "1d"), (0.25, "0.25s"), (1_234_567, "1234567s")],
 )
-def test_an_option_value_has_the_largest_unit_that_fits_exactly(seconds, text):
+def test_duration_as_option_uses_largest_exact_unit(seconds, text):
     assert duration_as_option(dt.timedelta(seconds=seconds)) == text
 
 
@@ -81,6 +81,6 @@ def test_an_option_value_has_the_largest_unit_that_fits_exactly(seconds, text):
         (86_400 * 1234, "1,234 d"),
     ],
 )
-def test_a_duration_is_printed_in_at_most_two_units(seconds, text):
+def test_durations_are_formatted_with_at_most_two_units(seconds, text):
     assert format_duration(seconds) == text
     assert format_duration(dt.timedelta(seconds=seconds)) == text

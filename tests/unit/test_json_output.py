@@ -39,7 +39,7 @@ class Point:
         (dt.datetime(1, 1, 1, tzinfo=dt.UTC), "0001-01-01T00:00:00.000000Z"),
     ],
 )
-def test_a_timestamp_is_in_utc_with_all_digits(moment, written):
+def test_timestamps_are_utc_with_microseconds(moment, written):
     assert format_time(moment) == json.loads(to_json(moment)) == written
 
 
@@ -83,6 +83,6 @@ def test_each_type_is_converted_to_a_json_type(value, expected):
     assert "\n" not in written
 
 
-def test_an_unknown_type_raises_type_error():
+def test_unknown_type_raises_type_error():
     with pytest.raises(TypeError, match="object has no JSON representation"):
         to_json({"a": [object()]})

@@ -53,18 +53,18 @@ def required(extras: tuple[str, ...]) -> set[str]:
 
 
 @pytest.mark.parametrize("name, extras", [pair for pair in SETS.items() if pair[1]])
-def test_each_file_pins_everything_that_is_required(name, extras):
+def test_each_file_pins_all_requirements(name, extras):
     assert required(extras) - pins(name).keys() == set()
 
 
-def test_the_requirements_of_a_server_contain_nothing_else():
+def test_prod_pins_only_required_packages():
     assert pins("prod").keys() - required(SETS["prod"]) <= {"tzdata", "colorama"}, (
         "only packages for other platforms"
     )
 
 
 @pytest.mark.parametrize("name", ["prod", "demo"])
-def test_all_files_pin_the_versions_that_the_tests_run_with(name):
+def test_prod_and_demo_pin_same_versions_as_dev(name):
     dev = pins("dev")
     assert {
         package: versions for package, versions in pins(name).items() if dev.get(package) != versions
@@ -72,7 +72,7 @@ def test_all_files_pin_the_versions_that_the_tests_run_with(name):
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_every_pin_has_a_hash_and_no_file_names_a_registry(name):
+def test_every_pin_has_a_hash_and_no_file_names_an_index(name):
     text = (ROOT / "requirements" / f"{name}.txt").read_text()
     logical = text.replace("\\\n", " ").splitlines()
     assert [line for line in logical if "==" in line and "--hash=sha256:" not in line] == []

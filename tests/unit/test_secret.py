@@ -15,7 +15,7 @@ from etl import secret
 from etl.secret import MASK, MIN_PIECE_LENGTH, Secret, clean, clean_line, register_password, register_secret
 
 KEY = "1234$9f0c5be1d2a84f7793c6e0ab51d87f64c2e19a5b"
-# As keys are, but for the letter of the mask: with it, what is masked would show a piece of the key again.
+# The characters of keys, except the `*` of the mask: a mask could otherwise contain a piece of the key.
 CHARACTERS = st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="*")
 KEYS = st.text(CHARACTERS, min_size=MIN_PIECE_LENGTH, max_size=50) | st.text(
     "ab$", min_size=MIN_PIECE_LENGTH, max_size=50
@@ -27,19 +27,19 @@ def pieces(value: str, size: int = MIN_PIECE_LENGTH) -> set[str]:
 
 
 @pytest.mark.parametrize("show", [str, repr, "{}".format, "{!r}".format, "%s".__mod__, ascii])
-def test_a_secret_is_printed_as_stars(show):
+def test_secret_is_masked_when_printed(show):
     assert show(Secret(KEY)) == MASK
     assert show([Secret(KEY)]) == f"[{MASK}]"
 
 
-def test_a_secret_is_logged_as_stars(caplog):
+def test_secret_is_masked_in_logs(caplog):
     with caplog.at_level(logging.WARNING):
         logging.getLogger("test").warning("the key is %s", Secret(KEY))
     assert caplog.messages == [f"the key is {MASK}"]
 
 
 @pytest.mark.parametrize("leave", [pickle.dumps, copy.copy, copy.deepcopy, json.dumps, vars])
-def test_a_secret_cannot_be_copied_out_in_other_ways(leave):
+def test_secret_cannot_be_copied_or_serialized(leave):
     with pytest.raises(TypeError) as caught:
         leave(Secret(KEY))
     assert not any(piece in str(caught.value) for piece in pieces(KEY))
@@ -84,12 +84,12 @@ def test_pieces_of_at_least_six_characters_are_masked(text, clean):
         ("spwn 1pw", "spwn 1pw"),
     ],
 )
-def test_a_short_secret_is_masked_as_a_whole_word(text, clean):
+def test_short_secret_is_masked_as_whole_word(text, clean):
     assert Secret("pw").redact(text) == clean
 
 
 @pytest.mark.parametrize("value", ["e", "$", ".", "5", "etl", "gcore"])
-def test_a_short_secret_is_not_masked_inside_other_words(value):
+def test_short_secret_is_not_masked_inside_words(value):
     text = "the server refused the letter settle [etled] at 15.55: gcores"
     assert Secret(value).redact(text) == text
     assert Secret(value).redact(f"password is {value} there") == "password is *** there"
@@ -104,13 +104,13 @@ def test_a_short_secret_is_not_masked_inside_other_words(value):
         ("", ""),
     ],
 )
-def test_in_our_own_messages_only_unmistakable_pieces_are_masked(text, clean):
+def test_redact_unmistakable_keeps_ordinary_words(text, clean):
     assert Secret(KEY).redact_unmistakable(text) == clean
     assert Secret("postgres!2024").redact_unmistakable("needs postgres") == "needs postgres"
     assert Secret("postgres!2024").redact_unmistakable("is postgres!2024.") == "is ***."
 
 
-def test_an_empty_secret_masks_nothing():
+def test_empty_secret_masks_nothing():
     assert Secret("").redact("any text") == "any text"
 
 
@@ -125,7 +125,7 @@ def texts_with_pieces(draw: st.DrawFn) -> tuple[str, str]:
 
 
 @given(texts_with_pieces())
-def test_no_piece_of_six_characters_remains_in_any_text(drawn):
+def test_no_six_character_piece_survives_redaction(drawn):
     value, text = drawn
     clean = Secret(value).redact(text)
     for piece in pieces(value):
@@ -133,7 +133,7 @@ def test_no_piece_of_six_characters_remains_in_any_text(drawn):
 
 
 @given(KEYS, st.text(max_size=60))
-def test_text_without_a_piece_is_unchanged(value, text):
+def test_text_without_secret_pieces_is_unchanged(value, text):
     secret = Secret(value)
     if not any(piece.lower() in text.lower() for piece in pieces(value)):
         assert secret.redact(text) == text
@@ -158,7 +158,7 @@ def no_secrets(monkeypatch) -> None:
 )
 @pytest.mark.parametrize("password", ["s3cr3t-Zk9wQ", "a%40b9cdefg"])
 @pytest.mark.usefixtures("no_secrets")
-def test_a_password_in_a_url_is_masked_both_encoded_and_decoded(url, password):
+def test_url_password_is_masked_encoded_and_decoded(url, password):
     register_password(url.format(password))
     for shown in (password, password.replace("%40", "@"), url.format(password)):
         assert shown not in clean(f"the server says: {shown}.")
@@ -166,7 +166,7 @@ def test_a_password_in_a_url_is_masked_both_encoded_and_decoded(url, password):
 
 
 @pytest.mark.usefixtures("no_secrets")
-def test_a_password_in_any_url_is_masked_in_text_from_elsewhere():
+def test_clean_masks_passwords_of_unregistered_urls():
     assert (
         clean("proxy http://me:pw@host:1 and ftp://a@b/c") == f"proxy http://me:{MASK}@host:1 and ftp://a@b/c"
     )
@@ -179,13 +179,13 @@ def test_a_password_in_any_url_is_masked_in_text_from_elsewhere():
 @pytest.mark.parametrize(
     "url", ["sqlite:///a:b@c.db", "postgresql://user@host/d", "postgresql:///d", "", "x"]
 )
-def test_a_url_without_a_password_masks_nothing(url):
+def test_url_without_password_masks_nothing(url):
     register_password(url)
     assert clean(f"at {url}") == f"at {url}"
 
 
 @pytest.mark.usefixtures("no_secrets")
 @given(st.text(CHARACTERS, max_size=20), st.text(st.characters(categories=["L", "Zs"]), max_size=60))
-def test_words_without_digits_are_never_masked_in_our_own_messages(value, words):
+def test_clean_line_never_masks_words_without_digits(value, words):
     register_secret(Secret(value))
     assert clean_line(words) == words

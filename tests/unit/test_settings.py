@@ -22,7 +22,7 @@ from etl.settings import (
 
 
 @pytest.mark.parametrize("text", ["1234$abcdef", "  1234_abcdef\n", "!~", "a" * 5000])
-def test_surrounding_white_space_is_removed_from_a_key(text):
+def test_surrounding_whitespace_is_stripped_from_key(text):
     assert parse_api_key(text).reveal() == text.strip()
 
 
@@ -38,11 +38,11 @@ WRAPPED = (
 
 @pytest.mark.parametrize("wrapping", WRAPPED)
 @pytest.mark.parametrize("key", ["1234$abcdef", "1234_abcdef", "7711_eyJh.b-c_d=="])
-def test_quotes_and_names_copied_with_a_key_are_removed(wrapping, key):
+def test_quotes_and_prefixes_are_stripped_from_key(wrapping, key):
     assert parse_api_key(wrapping.format(key)).reveal() == key
 
 
-def test_zero_width_characters_are_removed_anywhere_in_a_key():
+def test_zero_width_characters_are_removed_from_key():
     assert parse_api_key("1234$\u200babc\ufeffde\u00adf").reveal() == "1234$abcdef"
 
 
@@ -55,7 +55,7 @@ def test_zero_width_characters_are_removed_anywhere_in_a_key():
         "canary key", "1234$can\nary", "Basic canary",
     ],
 )  # fmt: skip
-def test_text_that_cannot_be_a_key_is_rejected_without_being_quoted(text):
+def test_invalid_key_is_rejected_without_leaking_it(text):
     with pytest.raises(ValueError, match=r"^(is empty|contains )") as caught:
         parse_api_key(text)
     assert "canary" not in str(caught.value).lower()
@@ -68,7 +68,7 @@ def test_text_that_cannot_be_a_key_is_rejected_without_being_quoted(text):
     "key, is_fine",
     [("1234$abcdef", True), ("1234_abcdef", True), ("1234", False), ("1234$", False), ("abc$def", False)],
 )
-def test_a_key_is_well_formed_if_it_looks_like_a_key_from_the_portal(key, is_fine):
+def test_is_well_formed_recognizes_portal_keys(key, is_fine):
     assert is_well_formed(parse_api_key(key)) is is_fine
 
 
@@ -82,7 +82,7 @@ def test_a_key_is_well_formed_if_it_looks_like_a_key_from_the_portal(key, is_fin
         ({"GCORE_APIKEY": ""}, []),
     ],
 )
-def test_variables_of_gcores_own_command_line_are_pointed_out(environment, hints):
+def test_missing_key_error_mentions_gcore_cli_variables(environment, hints):
     with pytest.raises(ConfigurationError, match="no API key") as caught:
         Settings.load(environment).require_api_key(environment)
     told = str(caught.value)
@@ -94,7 +94,7 @@ def test_variables_of_gcores_own_command_line_are_pointed_out(environment, hints
 @pytest.mark.parametrize(
     "text", ["", " \n", "canary key", "canary\tkey", "canary\x00", "canaryé", "canary\u2028x"]
 )
-def test_a_key_that_cannot_be_sent_in_a_header_is_rejected_without_being_quoted(text):
+def test_key_invalid_in_a_header_is_rejected(text):
     with pytest.raises(ValueError, match=r"^(is empty|contains white space)") as caught:
         parse_api_key(text)
     assert "canary" not in str(caught.value)
@@ -113,7 +113,7 @@ def test_a_key_that_cannot_be_sent_in_a_header_is_rejected_without_being_quoted(
         ("https://köln.example", "https://köln.example"),
     ],
 )
-def test_a_base_url_may_have_a_path_and_loses_its_trailing_slash(text, url):
+def test_base_url_is_normalized(text, url):
     assert parse_base_url(text) == url
 
 
@@ -145,14 +145,14 @@ def test_a_base_url_may_have_a_path_and_loses_its_trailing_slash(text, url):
         "https://api.gcore.com/#canary",
     ],
 )
-def test_an_invalid_base_url_is_rejected_without_being_quoted(text):
+def test_invalid_base_url_is_rejected_without_leaking_it(text):
     with pytest.raises(ValueError, match=r"^(is not a URL such as|must )") as caught:
         parse_base_url(text)
     assert "canary" not in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "1.5", "", "many", "1e3", "1000000001", "9" * 5000])
-def test_a_count_is_a_whole_number_between_1_and_a_billion(text):
+def test_count_must_be_between_1_and_a_billion(text):
     with pytest.raises(ValueError, match=r"is not a whole number|must be between 1 and") as caught:
         parse_count(text)
     assert len(str(caught.value)) < 80
@@ -160,13 +160,13 @@ def test_a_count_is_a_whole_number_between_1_and_a_billion(text):
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "1e-10", "fast", ""])
-def test_a_rate_is_a_number_within_bounds(text):
+def test_rate_must_be_within_bounds(text):
     with pytest.raises(ValueError, match=r"is not a number|must be between 0\.001 and"):
         parse_rate(text)
     assert (parse_rate("0.001"), parse_rate("2.5")) == (0.001, 2.5)
 
 
-def test_date_filter_semantics_are_auto_or_one_of_the_known_ones():
+def test_date_filter_must_be_auto_or_known():
     assert parse_date_filter("auto") is None
     assert [parse_date_filter(name) for name in DATE_FILTERS] == list(DATE_FILTERS)
     with pytest.raises(ValueError, match="auto or one of gte, lte"):
@@ -205,13 +205,13 @@ def test_every_setting_is_read_from_its_variable():
     )
 
 
-def test_without_options_and_variables_the_defaults_apply(monkeypatch):
+def test_defaults_apply_without_options_and_variables(monkeypatch):
     monkeypatch.setenv("GCORE_ETL_PAGE_SIZE", "")
     assert Settings.load() == Settings.load({}) == Settings()
 
 
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Settings)])
-def test_an_option_overrides_its_variable_unless_it_is_none(name):
+def test_option_overrides_variable_unless_none(name):
     others = {**GIVEN, "GCORE_ETL_DATE_FILTER": "gte"}
     options = {
         "api_key": "5678$other",
@@ -227,16 +227,16 @@ def test_an_option_overrides_its_variable_unless_it_is_none(name):
     assert differing == {name}
 
 
-def test_an_option_may_be_an_already_parsed_value():
+def test_options_may_be_parsed_values():
     assert Settings.load({}, lookback=dt.timedelta(minutes=1), page_size=7).lookback.seconds == 60
 
 
-def test_an_unknown_option_raises_type_error():
+def test_unknown_option_raises_type_error():
     with pytest.raises(TypeError, match="pagesize"):
         Settings.load({}, pagesize="1")
 
 
-def test_all_invalid_values_are_reported_together_with_their_variables():
+def test_all_invalid_variables_are_reported_together():
     bad = {variable: "\n" if variable == "GCORE_API_KEY" else "canary ?" for variable in GIVEN}
     with pytest.raises(ConfigurationError) as caught:
         Settings.load(bad)
@@ -246,14 +246,14 @@ def test_all_invalid_values_are_reported_together_with_their_variables():
     assert caught.value.exit_code == 3
 
 
-def test_settings_show_neither_the_key_nor_the_password():
+def test_settings_repr_hides_key_and_password():
     settings = Settings.load({**GIVEN, "GCORE_ETL_DATABASE_URL": "postgresql://user:canary@host/tasks"})
     for shown in (repr(settings), str(settings), f"{settings}"):
         assert "abcdef" not in shown
         assert "canary" not in shown
 
 
-def test_a_missing_key_is_reported_with_where_to_get_one():
+def test_missing_key_error_says_where_to_get_one():
     with pytest.raises(ConfigurationError, match=r"portal.*GCORE_API_KEY"):
         Settings().require_api_key()
     assert Settings.load(GIVEN).require_api_key().reveal() == "1234$abcdef"

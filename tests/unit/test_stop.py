@@ -1,4 +1,4 @@
-"""A stop is asked for once, seen by every thread, and cancels what has registered for it."""
+"""A stop is set once, is visible to every thread, and calls the registered callbacks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from etl.stop import Stop, stop_of_run
 SLACK = 2.0
 
 
-def test_a_stop_that_nobody_asked_for_lets_everything_pass():
+def test_unset_stop_does_nothing():
     stop = Stop()
     stop.check()
     stop.wait(0.01)
@@ -21,7 +21,7 @@ def test_a_stop_that_nobody_asked_for_lets_everything_pass():
     assert stop.error is None
 
 
-def test_the_first_request_counts():
+def test_first_stop_reason_is_kept():
     stop = Stop()
     stop.set(Interrupted(15, "the first"))
     stop.set(Interrupted(2, "the second"))
@@ -29,7 +29,7 @@ def test_the_first_request_counts():
         stop.check()
 
 
-def test_a_wait_ends_as_soon_as_another_thread_asks_to_stop():
+def test_wait_ends_when_another_thread_sets_stop():
     stop = Stop()
     threading.Timer(0.05, stop.set).start()
     start = time.monotonic()
@@ -38,7 +38,7 @@ def test_a_wait_ends_as_soon_as_another_thread_asks_to_stop():
     assert time.monotonic() - start < SLACK
 
 
-def test_callbacks_are_called_once_and_only_while_they_are_registered():
+def test_callbacks_run_once_and_only_while_registered():
     stop, called = Stop(), []
     with stop.on_stop(lambda: called.append("left")):
         pass
@@ -50,7 +50,7 @@ def test_callbacks_are_called_once_and_only_while_they_are_registered():
     assert called == ["inside", "late"]
 
 
-def test_a_block_does_not_end_during_its_callback():
+def test_block_waits_for_its_running_callback():
     stop, events = Stop(), []
     is_called = threading.Event()
 
@@ -68,7 +68,7 @@ def test_a_block_does_not_end_during_its_callback():
     assert events == ["cancelled", "left"]
 
 
-def test_a_run_stops_when_its_caller_asks_and_not_the_other_way_round():
+def test_stop_propagates_from_caller_to_run_only():
     caller = Stop()
     with stop_of_run(caller, None) as stop:
         stop.set()
@@ -80,7 +80,7 @@ def test_a_run_stops_when_its_caller_asks_and_not_the_other_way_round():
         stop.check()
 
 
-def test_a_deadline_stops_a_run_and_cancels_what_it_does():
+def test_deadline_stops_run_and_calls_callbacks():
     is_cancelled = threading.Event()
     with stop_of_run(None, time.monotonic() + 0.05) as stop, stop.on_stop(is_cancelled.set):
         assert is_cancelled.wait(SLACK)
@@ -89,12 +89,12 @@ def test_a_deadline_stops_a_run_and_cancels_what_it_does():
     assert caught.value.exit_code == 1
 
 
-def test_a_deadline_that_has_passed_stops_at_once():
+def test_past_deadline_stops_immediately():
     with stop_of_run(None, time.monotonic() - 1) as stop, pytest.raises(TimedOut):
         stop.wait(SLACK)
 
 
-def test_a_deadline_ends_with_its_run():
+def test_deadline_is_cancelled_when_run_ends():
     with stop_of_run(None, time.monotonic() + 0.05) as stop:
         pass
     time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""What tests of networks share: a CA, an API behind everything, and an environment that says nothing."""
+"""Fixtures shared by the network tests: a CA, an emulator, and an environment without network variables."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def emulator() -> Iterator[Emulator]:
 
 @pytest.fixture(autouse=True)
 def no_network_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Remove everything about networks from the environment."""
+    """Remove all proxy and certificate variables from the environment."""
     for name in NETWORK_VARIABLES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)

@@ -1,4 +1,4 @@
-"""Certificates and versions of TLS: what is trusted, and what is refused at once, with the reason."""
+"""TLS certificates and versions: what is trusted, and what fails without a retry, with the reason."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CERTIFICATES = {
 
 @pytest.mark.parametrize("is_of_proxy", [False, True])
 @pytest.mark.parametrize("certificate", CERTIFICATES)
-def test_a_certificate_that_is_not_trusted_is_a_matter_of_configuration_at_once(
+def test_untrusted_certificate_is_configuration_error_without_retry(
     certificate, is_of_proxy, authority, monkeypatch
 ):
     options, is_ca_known, words = CERTIFICATES[certificate]
@@ -55,9 +55,7 @@ def test_a_certificate_that_is_not_trusted_is_a_matter_of_configuration_at_once(
 
 
 @pytest.mark.parametrize("kind", ["http", "https", "socks5"])
-def test_behind_a_proxy_it_is_the_api_whose_certificate_is_not_trusted(
-    kind, authority, tmp_path, monkeypatch
-):
+def test_untrusted_api_certificate_behind_proxy_names_the_api(kind, authority, tmp_path, monkeypatch):
     other = Authority.make(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.path))
     proxy = SocksProxy() if kind == "socks5" else HttpProxy()
@@ -71,7 +69,7 @@ def test_behind_a_proxy_it_is_the_api_whose_certificate_is_not_trusted(
     assert "proxy that" not in line
 
 
-def test_a_certificate_that_signed_itself_is_not_trusted(tmp_path):
+def test_self_signed_certificate_is_not_trusted(tmp_path):
     own = Authority.make(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     own.ca.private_key_pem.write_to_path(tmp_path / "key.pem")
@@ -80,7 +78,7 @@ def test_a_certificate_that_signed_itself_is_not_trusted(tmp_path):
         refused_once(client, CertificateNotTrusted, "self-signed", "SSL_CERT_FILE")
 
 
-def test_an_intermediate_authority_is_enough(authority, tmp_path, monkeypatch):
+def test_trusting_intermediate_ca_is_sufficient(authority, tmp_path, monkeypatch):
     middle = authority.ca.create_child_ca()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     middle.issue_cert("127.0.0.1").configure_cert(context)
@@ -93,7 +91,7 @@ def test_an_intermediate_authority_is_enough(authority, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "variable", ["SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"]
 )
-def test_the_companys_authority_is_trusted_whichever_variable_names_it(variable, authority, monkeypatch):
+def test_custom_ca_is_trusted_from_each_variable(variable, authority, monkeypatch):
     path = authority.path.parent if variable == "SSL_CERT_DIR" else authority.path
     monkeypatch.setenv(variable, str(path))
     with raw_server(says(), authority.context()) as url, client_at(url) as client:
@@ -101,7 +99,7 @@ def test_the_companys_authority_is_trusted_whichever_variable_names_it(variable,
         assert variable in str(client.route)
 
 
-def test_other_versions_of_tls_are_refused_at_once(authority, monkeypatch):
+def test_unsupported_tls_version_fails_without_retry(authority, monkeypatch):
     context = authority.context()
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.path))
     make = transport.load_trust
@@ -118,8 +116,8 @@ def test_other_versions_of_tls_are_refused_at_once(authority, monkeypatch):
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_a_server_that_wants_a_certificate_of_ours_is_told_at_once(version, authority, monkeypatch):
-    """In TLS 1.3 it says so only after the handshake."""
+def test_server_requiring_client_certificate_fails_without_retry(version, authority, monkeypatch):
+    """In TLS 1.3, the server reports this only after the handshake."""
     context = authority.context()
     context.maximum_version = version
     context.verify_mode = ssl.CERT_REQUIRED
@@ -129,20 +127,20 @@ def test_a_server_that_wants_a_certificate_of_ours_is_told_at_once(version, auth
         refused_once(client, TlsRefused, url, "the TLS handshake failed")
 
 
-def test_https_where_no_tls_is_spoken_is_told_at_once():
+def test_https_to_plain_http_port_fails_without_retry():
     with raw_server(says(status=400)) as url, client_at(url.replace("http", "https"), retry_for=60) as client:
         refused_once(client, TlsRefused, "no TLS on this port", "GCORE_BASE_URL")
 
 
-def test_a_connection_that_ends_while_tls_is_agreed_on_is_tried_again():
-    """As a server does that is being restarted, or that cannot make anything of it."""
+def test_connection_closed_during_tls_handshake_is_retried():
+    """For example, by a server that is being restarted."""
     with raw_server(lambda _peer, _is_over: None) as url, client_at(url.replace("http", "https")) as client:
         with pytest.raises(Unreachable, match=r"closed during the TLS handshake|reset by peer"):
             read(client)
         assert client.requests > 1
 
 
-def test_https_for_a_proxy_that_speaks_no_tls_is_told_at_once(monkeypatch):
+def test_https_proxy_url_to_plain_http_proxy_fails_without_retry(monkeypatch):
     with raw_server(says(status=400)) as url:
         monkeypatch.setenv("HTTPS_PROXY", url.replace("http", "https"))
         who = "the proxy that HTTPS_PROXY names"
@@ -162,12 +160,12 @@ ALERT = b"\x15\x03\x01\x00\x02\x02\x46"
         says(b"Reason: You're speaking plain HTTP to an SSL-enabled server port.", 400, kind="text/html"),
     ],
 )
-def test_http_where_tls_is_spoken_is_told_at_once(answer):
+def test_http_to_tls_port_fails_without_retry(answer):
     with raw_server(answer) as url, client_at(url, retry_for=60) as client:
         refused_once(client, TlsRefused, "expects TLS on this port", "https:// in GCORE_BASE_URL")
 
 
-def test_http_for_a_proxy_that_speaks_tls_is_told_at_once(monkeypatch):
+def test_http_proxy_url_to_tls_proxy_fails_without_retry(monkeypatch):
     with raw_server(lambda peer, _is_over: peer.sendall(ALERT)) as url:
         monkeypatch.setenv("HTTPS_PROXY", url)
         with client_at("https://api.corp.example", retry_for=60) as client:

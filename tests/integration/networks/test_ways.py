@@ -1,4 +1,4 @@
-"""The API is reached through every kind of proxy and by TLS, and a deadline holds on each of these ways."""
+"""The API is reachable through every kind of proxy and over TLS, and the deadline applies on each route."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-# What the environment says, and whether the API is then asked by TLS.
+# The environment variables, and whether the API is contacted over TLS.
 WAYS = {
     "directly": ({}, False),
     "by TLS": ({}, True),
@@ -39,7 +39,7 @@ WAYS = {
 
 @contextlib.contextmanager
 def way(name: str, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Iterator[ssl.SSLContext | None]:
-    """Set up the proxies and the environment; give the context of a server at the end of the way."""
+    """Set up proxies and environment; yield the TLS context of the server at the end of the route."""
     environment, is_tls = WAYS[name]
     with (
         HttpProxy().serve() as plain,
@@ -53,7 +53,7 @@ def way(name: str, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 
 @pytest.mark.parametrize("name", WAYS)
-def test_the_api_is_reached_on_every_way(name, authority, emulator, monkeypatch):
+def test_api_is_reachable_through_every_route(name, authority, emulator, monkeypatch):
     with contextlib.ExitStack() as stack:
         context = stack.enter_context(way(name, authority, monkeypatch))
         url = stack.enter_context(tls_front(emulator.port, context)) if context else emulator.base_url
@@ -64,7 +64,7 @@ def test_the_api_is_reached_on_every_way(name, authority, emulator, monkeypatch)
 
 
 @pytest.mark.parametrize("secure", [False, True])
-def test_a_tunnel_that_breaks_is_made_again(secure, authority, emulator, monkeypatch):
+def test_failed_proxy_tunnel_is_retried(secure, authority, emulator, monkeypatch):
     proxy = HttpProxy(fails=5)
     with (
         proxy.serve(authority.context() if secure else None) as port,
@@ -80,7 +80,7 @@ def test_a_tunnel_that_breaks_is_made_again(secure, authority, emulator, monkeyp
 
 @pytest.mark.parametrize("dripping", ["head", "body", "nothing"])
 @pytest.mark.parametrize("name", WAYS)
-def test_a_deadline_holds_on_every_way(name, dripping, authority, monkeypatch):
+def test_deadline_applies_on_every_route(name, dripping, authority, monkeypatch):
     def answer(peer: socket.socket, is_over: threading.Event) -> None:
         if dripping == "nothing":
             is_over.wait(8)
@@ -100,10 +100,8 @@ def test_a_deadline_holds_on_every_way(name, dripping, authority, monkeypatch):
 
 @pytest.mark.parametrize("kind", ["http", "https", "socks5"])
 @pytest.mark.parametrize("is_silent", [False, True])
-def test_a_proxy_that_drips_or_is_silent_keeps_nobody_beyond_the_deadline(
-    kind, is_silent, authority, monkeypatch
-):
-    """For a tunnel its answer comes before the API is reached at all; SOCKS, too, is spoken before."""
+def test_deadline_applies_to_slow_or_silent_proxy(kind, is_silent, authority, monkeypatch):
+    """The proxy answers CONNECT, or the SOCKS handshake, before the API is contacted."""
     monkeypatch.setenv("HTTPS_PROXY", f"{kind}://localhost:{{}}")
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.path))
     is_over = threading.Event()
@@ -124,7 +122,7 @@ def test_a_proxy_that_drips_or_is_silent_keeps_nobody_beyond_the_deadline(
         is_over.set()
 
 
-def test_a_server_that_never_agrees_on_tls_keeps_nobody_beyond_the_deadline():
+def test_deadline_applies_to_tls_handshake():
     is_over = threading.Event()
     with (
         listening(lambda _peer: is_over.wait(8) and None) as port,
@@ -149,7 +147,7 @@ def test_a_stop_ends_a_handshake_that_nobody_answers():
     is_over.set()
 
 
-def test_a_name_server_that_does_not_answer_keeps_nobody_beyond_the_deadline(monkeypatch):
+def test_deadline_applies_to_name_resolution(monkeypatch):
     is_over, resolve = threading.Event(), socket.getaddrinfo
 
     def hang(host: str, *arguments: object, **options: object) -> object:
@@ -166,8 +164,8 @@ def test_a_name_server_that_does_not_answer_keeps_nobody_beyond_the_deadline(mon
     is_over.set()
 
 
-def test_the_addresses_of_a_host_share_the_time_and_the_first_that_answers_is_used(monkeypatch):
-    """As where IPv6 is set up and leads nowhere, and two more hosts are down."""
+def test_connect_timeout_is_shared_by_all_addresses_of_host(monkeypatch):
+    """As with a broken IPv6 setup and two more addresses that do not answer."""
     with full_server() as full, raw_server(says()) as url:
         good = ("127.0.0.1", int(url.rpartition(":")[2]))
         found = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", each) for each in (full, full, full, good)]
@@ -183,7 +181,7 @@ def test_the_addresses_of_a_host_share_the_time_and_the_first_that_answers_is_us
             backend.connect_tcp("api.corp.example", 443, timeout=0.8).close()
 
 
-def test_a_host_of_which_only_the_last_address_answers_is_reached(emulator, monkeypatch):
+def test_host_is_reached_if_only_last_address_answers(emulator, monkeypatch):
     resolve = socket.getaddrinfo
 
     def several(host: str, port: int, *_arguments: object, **_options: object) -> object:

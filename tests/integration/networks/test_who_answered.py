@@ -1,4 +1,4 @@
-"""Proxies, firewalls and sign-in pages are told from the API, and called what they are."""
+"""Errors tell proxies, firewalls and sign-in pages apart from the API."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("kind", ["http", "socks5"])
-def test_a_proxy_that_refuses_the_connection_is_named(scheme, kind, monkeypatch):
+def test_unreachable_proxy_is_reported(scheme, kind, monkeypatch):
     monkeypatch.setenv("ALL_PROXY", f"{kind}://me:canary@127.0.0.1:9")
     with client_at(f"{scheme}://api.corp.example") as client, pytest.raises(Unreachable) as caught:
         read(client)
@@ -36,7 +36,7 @@ def test_a_proxy_that_refuses_the_connection_is_named(scheme, kind, monkeypatch)
     assert client.requests > 1
 
 
-def test_the_host_of_a_proxy_that_nobody_knows_is_named(monkeypatch):
+def test_unresolvable_proxy_host_is_named(monkeypatch):
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.invalid:3128")
     words = r"the proxy that HTTPS_PROXY names \(proxy.invalid:3128\): the host name cannot be resolved"
     with client_at("https://api.corp.example") as client, pytest.raises(Unreachable, match=words):
@@ -51,7 +51,7 @@ def test_the_host_of_a_proxy_that_nobody_knows_is_named(monkeypatch):
         ("me:canary@", "refused the user name and password in ALL_PROXY"),
     ],
 )
-def test_a_proxy_that_wants_a_password_is_told_at_once(scheme, login, words, monkeypatch):
+def test_proxy_authentication_failure_is_not_retried(scheme, login, words, monkeypatch):
     with HttpProxy(user="me:s%cret word").serve() as port:
         monkeypatch.setenv("ALL_PROXY", f"http://{login}127.0.0.1:{port}")
         with client_at(f"{scheme}://api.corp.example", retry_for=60) as client:
@@ -60,7 +60,7 @@ def test_a_proxy_that_wants_a_password_is_told_at_once(scheme, login, words, mon
 
 
 @pytest.mark.parametrize("name", ["through a proxy", "through a tunnel"])
-def test_a_proxys_password_is_sent_to_it_and_to_nobody_else(name, authority, emulator, monkeypatch):
+def test_proxy_gets_its_password_but_no_api_key_through_tunnel(name, authority, emulator, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.path))
     proxy = HttpProxy(user="me:s%cret word")
     with contextlib.ExitStack() as stack:
@@ -73,11 +73,11 @@ def test_a_proxys_password_is_sent_to_it_and_to_nobody_else(name, authority, emu
         assert len(read(client).records) == 30
     is_tunnel = name == "through a tunnel"
     assert any(b"Proxy-Authorization" in head for head in proxy.heads)
-    # What goes through a tunnel is for the API alone.
+    # The proxy cannot see what goes through a tunnel.
     assert any(emulator.api_key.encode() in head for head in proxy.heads) is not is_tunnel
 
 
-def test_a_407_without_a_proxy_of_ours_is_no_refused_key():
+def test_407_without_configured_proxy_is_not_a_refused_key():
     with raw_server(says(b"", 407)) as url, client_at(url, retry_for=60) as client:
         refused_once(client, ProxyRefused, "a proxy on the way requires a user name and password")
 
@@ -93,9 +93,7 @@ def test_a_407_without_a_proxy_of_ours_is_no_refused_key():
         ("429 Slow", False),
     ],
 )
-def test_a_proxy_that_connects_nobody_is_named_and_asked_again_only_if_that_may_help(
-    status, is_final, monkeypatch
-):
+def test_refused_connect_is_retried_only_for_transient_statuses(status, is_final, monkeypatch):
     with HttpProxy(refuses_with=status).serve() as port:
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
         with client_at("https://api.corp.example", retry_for=60 if is_final else 0.4) as client:
@@ -118,7 +116,7 @@ def test_a_proxy_that_connects_nobody_is_named_and_asked_again_only_if_that_may_
         (SocksProxy(reply=4), "", Unreachable, "connect to http://api.corp.example (Host unreachable)"),
     ],
 )
-def test_what_a_socks_proxy_refuses_is_told(proxy, login, error, words, monkeypatch):
+def test_socks_proxy_refusal_is_explained(proxy, login, error, words, monkeypatch):
     with proxy.serve() as port:
         monkeypatch.setenv("ALL_PROXY", f"socks5://{login}127.0.0.1:{port}")
         with client_at("http://api.corp.example") as client, pytest.raises(error) as caught:
@@ -128,7 +126,7 @@ def test_what_a_socks_proxy_refuses_is_told(proxy, login, error, words, monkeypa
     assert "canary" not in str(caught.value)
 
 
-def test_a_socks_proxy_is_logged_without_its_password(emulator, monkeypatch, caplog):
+def test_socks_proxy_password_is_not_logged(emulator, monkeypatch, caplog):
     caplog.set_level("DEBUG")
     with SocksProxy(user="me:canary-password").serve() as port:
         monkeypatch.setenv("ALL_PROXY", f"socks5://me:canary-password@127.0.0.1:{port}")
@@ -141,7 +139,7 @@ def test_a_socks_proxy_is_logged_without_its_password(emulator, monkeypatch, cap
 @pytest.mark.parametrize(
     "said", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x05", b"", b"\x05\x01\x02\x03\x04" * 99]
 )
-def test_a_socks_proxy_that_speaks_otherwise_is_named(said, monkeypatch):
+def test_invalid_socks_response_names_the_proxy(said, monkeypatch):
     with raw_server(lambda peer, _is_over: peer.sendall(said)) as url:
         monkeypatch.setenv("ALL_PROXY", url.replace("http", "socks5"))
         error = pytest.raises((Unreachable, ProxyRefused), match="the proxy that ALL_PROXY names")
@@ -158,7 +156,7 @@ def test_a_socks_proxy_that_speaks_otherwise_is_named(said, monkeypatch):
         (b"Blocked by policy", "text/html; charset=utf-8"),
     ],
 )
-def test_a_page_of_html_is_no_answer_of_the_api_and_no_refused_key(status, body, kind):
+def test_html_error_page_is_not_mistaken_for_the_api(status, body, kind):
     with raw_server(says(body, status, kind=kind)) as url, client_at(url, retry_for=60) as client:
         for fetch in (read, lambda client: client.fetch_detail("x")):
             with timed(0, SLACK), pytest.raises(NotTheApi) as caught:
@@ -169,7 +167,7 @@ def test_a_page_of_html_is_no_answer_of_the_api_and_no_refused_key(status, body,
 
 
 @pytest.mark.parametrize("status", [200, 429, 500, 502, 503, 511])
-def test_a_page_of_html_that_may_pass_is_asked_for_again_and_then_called_that(status):
+def test_html_page_with_transient_status_is_retried(status):
     page = says(b"<html>Sign in</html>", status, kind="text/html")
     with raw_server(page) as url, client_at(url) as client:
         words = rf"a proxy, firewall or sign-in page responded instead of the API \(HTML, HTTP {status}\)"
@@ -179,7 +177,7 @@ def test_a_page_of_html_that_may_pass_is_asked_for_again_and_then_called_that(st
         assert client.requests > 1
 
 
-def test_a_page_of_html_through_a_proxy_names_the_proxy(monkeypatch):
+def test_html_page_received_through_proxy_names_the_proxy(monkeypatch):
     with raw_server(says(b"<html>Blocked</html>", 403, kind="text/html")) as url:
         monkeypatch.setenv("HTTP_PROXY", url)
         error = pytest.raises(NotTheApi, match=r"HTTP 403, through the proxy that HTTP_PROXY names\)")
@@ -189,7 +187,7 @@ def test_a_page_of_html_through_a_proxy_names_the_proxy(monkeypatch):
 
 @pytest.mark.parametrize("status", [401, 403])
 @pytest.mark.parametrize("kind", ["application/json", "text/html"])
-def test_a_key_that_the_api_itself_refuses_stays_that(status, kind):
+def test_401_or_403_with_json_body_is_a_refused_key(status, kind):
     with raw_server(says(b'{"message":"no"}', status, kind=kind)) as url, client_at(url) as client:
         refused_once(client, CredentialsRefused, f"refused the API key (HTTP {status})")
 
@@ -209,7 +207,7 @@ def test_a_key_that_the_api_itself_refuses_stays_that(status, kind):
         f"/{'x' * 70_000}",
     ],
 )
-def test_a_redirect_elsewhere_is_named_and_never_followed(location):
+def test_foreign_or_invalid_redirect_is_not_followed(location):
     with (
         raw_server(says(b"", 302, f"Location: {location}")) as url,
         client_at(url) as client,
@@ -237,7 +235,7 @@ def test_a_redirect_elsewhere_is_named_and_never_followed(location):
         ("{url_with_user}/x", b"/x"),
     ],
 )
-def test_a_redirect_within_the_origin_is_followed_whatever_it_is_written_like(location, target):
+def test_same_origin_redirect_is_followed_in_any_notation(location, target):
     heads = []
 
     def answer(peer: socket.socket) -> None:
@@ -257,13 +255,13 @@ def test_a_redirect_within_the_origin_is_followed_whatever_it_is_written_like(lo
 
 
 @pytest.mark.parametrize("host", ["256.1.1.1", "\u2603.example", "xn--", "xn--a.example"])
-def test_a_host_that_no_url_can_have_is_refused_before_anything_is_asked(host):
+def test_invalid_host_is_refused_before_any_request(host):
     with pytest.raises(ConfigurationError, match="GCORE_BASE_URL") as caught:
         client_at(f"http://{host}")
     assert caught.value.exit_code == 3
 
 
-def test_a_connection_that_is_reset_or_closed_names_the_host():
+def test_closed_connection_names_the_host():
     with (
         raw_server(lambda _peer, _is_over: None) as url,
         client_at(url) as client,
@@ -288,14 +286,14 @@ def test_a_connection_that_is_reset_or_closed_names_the_host():
         ("http://nas.local:1", False),
     ],
 )
-def test_a_key_that_is_sent_unencrypted_to_a_distant_host_is_warned_of_once(url, is_warned, caplog):
+def test_unencrypted_key_to_remote_host_is_warned_about_once(url, is_warned, caplog):
     transport.warn_if_unencrypted.cache_clear()
     for _ in range(3):
         client_at(url).close()
     assert len([line for line in caplog.messages if "unencrypted" in line]) == is_warned
 
 
-def test_a_route_says_how_the_api_is_reached(authority):
+def test_route_describes_proxy_and_trusted_certificates(authority):
     assert str(Route.find("http://h", {})) == "http://h is reached directly, without a proxy"
     environment = {"HTTPS_PROXY": "http://me:canary@p:1", "SSL_CERT_FILE": str(authority.path)}
     assert str(Route.find("https://h", environment)) == (

@@ -68,18 +68,18 @@ def test_valid_text_is_converted(kind, text, value):
         (setting("--date-filter"), "maybe", "must be auto or one of gte"),
     ],
 )
-def test_invalid_text_is_rejected_with_what_to_write(kind, text, advice):
+def test_invalid_text_is_rejected_with_advice(kind, text, advice):
     with pytest.raises(click.BadParameter) as caught:
         kind.convert(text, None, None)
     assert advice in caught.value.message
 
 
 @pytest.mark.parametrize("kind", [params.DATE, params.DURATION, params.LATENCY])
-def test_a_default_that_is_not_text_is_kept(kind):
+def test_non_text_default_is_kept(kind):
     assert kind.convert(MIDNIGHT, None, None) is MIDNIGHT
 
 
-def test_known_values_are_completed():
+def test_shell_completion_offers_known_values():
     command = click.Command("sync", params=[click.Option(["--task-name"], type=params.TASK_NAME)])
     (option,) = command.params
     context = click.Context(command)

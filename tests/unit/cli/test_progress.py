@@ -27,7 +27,7 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize("is_gone", [False, True])
-def test_a_closed_terminal_does_not_fail_the_block(monkeypatch, is_gone):
+def test_closed_terminal_does_not_raise(monkeypatch, is_gone):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
@@ -39,7 +39,7 @@ def test_a_closed_terminal_does_not_fail_the_block(monkeypatch, is_gone):
     assert "tasks" in terminal.getvalue() or is_gone
 
 
-def test_an_exception_in_the_block_is_raised(monkeypatch):
+def test_exceptions_in_the_block_propagate(monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
     with pytest.raises(ZeroDivisionError), progress_bar():
         raise ZeroDivisionError

@@ -28,7 +28,7 @@ def lines(capsys: pytest.CaptureFixture[str], **facts: object) -> list[str]:
     return capsys.readouterr().out.splitlines()
 
 
-def test_a_report_has_title_counters_results_and_facts(capsys):
+def test_report_has_title_counters_results_and_facts(capsys):
     results = {"results_waiting": 1489, "results_syncs_left": 4, "results_seconds_left": 2.1}
     assert lines(capsys, **FULL, results_archived=400, audit="agrees", **results) == [
         "Full sync finished in 0.6 s: 2,000 tasks, 409 requests (run 1)",
@@ -47,12 +47,12 @@ def test_a_report_has_title_counters_results_and_facts(capsys):
         ("partial", "Partial sync"),
     ],
 )
-def test_the_title_names_the_mode(capsys, mode, title):
+def test_title_names_the_mode(capsys, mode, title):
     report = lines(capsys, mode=mode, run_id=3, tasks_seen=1, requests=1, duration_seconds=65)
     assert report[0] == f"{title} finished in 1 min 5 s: 1 task, 1 request (run 3)"
 
 
-def test_a_dry_run_says_that_nothing_was_written(capsys):
+def test_dry_run_report_says_nothing_was_written(capsys):
     report = lines(capsys, **{**FULL, "run_id": None, "dry_run": True})
     assert report[0] == (
         "Dry run (full sync) finished in 0.6 s: 2,000 tasks, 409 requests; nothing was written"
@@ -75,11 +75,11 @@ def test_pending_results_are_explained(capsys, facts, expected):
     assert f"  results: 0 archived, {expected}" in lines(capsys, **FULL, **facts)
 
 
-def test_without_results_there_is_no_line_about_them(capsys):
+def test_results_line_is_omitted_without_results(capsys):
     assert not any("results" in line for line in lines(capsys, **FULL))
 
 
-def test_an_audit_that_found_a_difference_is_shown(capsys):
+def test_audit_difference_is_shown(capsys):
     assert lines(capsys, **FULL, audit="3 missed, found by status")[-1].endswith(
         "count audit 3 missed, found by status"
     )

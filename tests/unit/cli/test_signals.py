@@ -19,7 +19,7 @@ ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELEC
 
 
 @pytest.mark.parametrize("number", NUMBERS)
-def test_the_first_signal_sets_the_stop_and_the_handlers_are_restored(number):
+def test_first_signal_sets_stop_and_handlers_are_restored(number):
     before = [signal.getsignal(each) for each in NUMBERS]
     with stop_on_signals("all is kept") as stop:
         signal.raise_signal(number)
@@ -30,7 +30,7 @@ def test_the_first_signal_sets_the_stop_and_the_handlers_are_restored(number):
     assert signal.set_wakeup_fd(-1) == -1
 
 
-def test_nothing_is_raised_where_the_signal_arrives():
+def test_signal_handler_does_not_raise():
     with stop_on_signals() as stop:
         signal.raise_signal(signal.SIGTERM)
         deadline = time.monotonic() + 10
@@ -39,8 +39,8 @@ def test_nothing_is_raised_where_the_signal_arrives():
     assert stop.is_set()
 
 
-def test_a_signal_cancels_what_keeps_the_main_thread_from_its_handlers():
-    """While the main thread is in the code of a database, Python runs no handler."""
+def test_signal_interrupts_running_statement():
+    """While the main thread executes a statement, Python runs no signal handlers."""
     connection = sqlite3.connect(":memory:")
     with stop_on_signals() as stop, stop.on_stop(connection.interrupt):
         threading.Timer(0.1, signal.raise_signal, [signal.SIGTERM]).start()
@@ -51,7 +51,7 @@ def test_a_signal_cancels_what_keeps_the_main_thread_from_its_handlers():
     connection.close()
 
 
-def test_two_signals_that_come_together_are_one_request():
+def test_simultaneous_signals_count_as_one():
     both = [signal.SIGINT, signal.SIGTERM]
     with stop_on_signals() as stop:
         signal.pthread_sigmask(signal.SIG_BLOCK, both)
@@ -62,7 +62,7 @@ def test_two_signals_that_come_together_are_one_request():
             stop.wait(10)
 
 
-def test_other_signals_do_not_stop():
+def test_other_signals_are_ignored():
     before = signal.signal(signal.SIGUSR1, lambda *_: None)
     try:
         with stop_on_signals() as stop:
@@ -72,7 +72,7 @@ def test_other_signals_do_not_stop():
         signal.signal(signal.SIGUSR1, before)
 
 
-def test_a_hang_up_that_is_ignored_stays_ignored():
+def test_ignored_sighup_stays_ignored():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with stop_on_signals() as stop:
@@ -82,7 +82,7 @@ def test_a_hang_up_that_is_ignored_stays_ignored():
         signal.signal(signal.SIGHUP, before)
 
 
-def test_in_another_thread_there_is_a_stop_that_no_signal_sets():
+def test_context_managers_work_outside_the_main_thread():
     stops = []
 
     def use() -> None:
@@ -114,8 +114,8 @@ with stop_on_signals() as stop:
 
 @pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("place", ["python", "C"])
-def test_a_second_signal_ends_the_process_at_once(place, second):
-    """By default action; where no handler can run, with the exit code that a shell shows for it."""
+def test_second_signal_terminates_immediately(place, second):
+    """By the default action or, where no handler can run, with the exit code that a shell would report."""
     start = time.monotonic()
     code = SECOND.format(endless=ENDLESS)
     done = subprocess.run(
@@ -138,7 +138,7 @@ def send_and_blame_something_else() -> None:
 
 
 @pytest.mark.parametrize("number", NUMBERS)
-def test_a_command_that_only_reads_is_interrupted_at_once(number):
+def test_read_only_command_is_interrupted_immediately(number):
     before = signal.getsignal(number)
     with pytest.raises(Interrupted, match=r"^interrupted$") as caught, interruptible():
         send_and_wait(number)
@@ -146,6 +146,6 @@ def test_a_command_that_only_reads_is_interrupted_at_once(number):
     assert signal.getsignal(number) is before
 
 
-def test_no_library_takes_an_interruption_for_an_error_of_its_own():
+def test_interruption_is_not_caught_by_except_exception():
     with pytest.raises(Interrupted), interruptible():
         send_and_blame_something_else()

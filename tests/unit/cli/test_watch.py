@@ -44,15 +44,15 @@ def test_late_wake_ups_do_not_accumulate():
     assert starts(clock, 10, [1] * 100)[-1] < 10 * 99 + 1
 
 
-def test_after_a_long_turn_one_turn_starts_immediately():
+def test_next_turn_starts_immediately_after_a_long_turn():
     assert starts(Clock(), 300, [1000, 1, 1, 1]) == [0, 1000, 1300, 1600]
 
 
-def test_turns_longer_than_the_interval_follow_each_other():
+def test_turns_longer_than_interval_run_back_to_back():
     assert starts(Clock(), 1, [5, 5, 5]) == [0, 5, 10]
 
 
-def test_after_a_suspension_there_is_one_turn_and_no_burst():
+def test_missed_turns_are_not_made_up_after_suspension():
     clock = Clock()
     suspensions = [8 * 3600, 0]
 
@@ -75,6 +75,6 @@ def test_long_waits_are_split_into_short_sleeps():
     assert max(clock.naps) <= 60
 
 
-def test_the_clock_is_monotonic():
+def test_clock_is_monotonic():
     before = seconds_since_boot()
     assert seconds_since_boot() >= before > 0

@@ -1,4 +1,4 @@
-"""Detection of whether a connection keeps its session, with poolers of every kind."""
+"""Detection of poolers that share server sessions between clients."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ MINE, OTHER = "mine", "other"
 
 class Pool:
     """
-    Sessions as a pooler in transaction mode hands them out, or in session mode to keep.
+    Sessions that a pooler hands out in transaction mode, or with `for_good` in session mode.
 
-    The one that was used last comes first, or with `in_turn` last. After its use each takes so many further
-    questions, of whomever, to be `cleaned`.
+    The session that was used last comes first, or with `in_turn` last. A used session is available again
+    after `cleaned` further requests of any client.
     """
 
     def __init__(self, size: int, *, most: int, in_turn: bool, cleaned: int, for_good: bool) -> None:
@@ -50,7 +50,7 @@ class Pool:
         if not self._idle and self._made < self._most:
             self._idle, self._made = [self._made], self._made + 1
         if not self._idle:
-            self.clean(float("inf"))  # whoever asks waits until one is free
+            self.clean(float("inf"))  # the client waits until a session is free
         return self._idle.pop(0) if self._idle else None
 
 
@@ -64,7 +64,7 @@ def is_kept(pool: Pool) -> bool:
 @pytest.mark.parametrize("cleaned", [0, 1, 2])
 @pytest.mark.parametrize("size", range(7))
 @pytest.mark.parametrize("most", [1, 2, 3, 20])
-def test_a_shared_session_is_detected(size, most, cleaned, in_turn):
+def test_shared_session_is_detected(size, most, cleaned, in_turn):
     pool = Pool(min(size, most), most=most, in_turn=in_turn, cleaned=cleaned, for_good=False)
     assert not is_kept(pool)
 
@@ -72,6 +72,6 @@ def test_a_shared_session_is_detected(size, most, cleaned, in_turn):
 @pytest.mark.parametrize("in_turn", [False, True])
 @pytest.mark.parametrize("size", range(7))
 @pytest.mark.parametrize("most", [1, 2, 20])
-def test_a_session_that_is_kept_is_never_reported_as_shared(size, most, in_turn):
+def test_dedicated_session_is_not_reported_as_shared(size, most, in_turn):
     pool = Pool(min(size, most), most=most, in_turn=in_turn, cleaned=0, for_good=True)
     assert is_kept(pool)

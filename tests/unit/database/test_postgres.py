@@ -65,12 +65,12 @@ def refused(url: str) -> str:
 
 @pytest.mark.usefixtures("silence")
 @pytest.mark.parametrize("query", UNKNOWN | WRONG)
-def test_options_unknown_to_libpq_are_named_with_the_replacement(query):
+def test_invalid_options_are_rejected_with_a_fix(query):
     assert (UNKNOWN | WRONG)[query] in refused(f"{HOST}?{query}")
 
 
 @pytest.mark.usefixtures("silence")
-def test_an_invalid_port_before_the_slash_is_refused():
+def test_invalid_port_in_authority_is_rejected():
     assert "port cannot be '99999'" in refused("postgresql://user:hunter2@127.0.0.1:99999/tasks")
 
 
@@ -89,7 +89,7 @@ GOOD = [
 
 
 @pytest.mark.parametrize("query", GOOD)
-def test_options_known_to_libpq_are_accepted(query):
+def test_valid_libpq_options_are_accepted(query):
     open_engine(f"postgresql://127.0.0.1:1/tasks?{query}").dispose()
 
 
@@ -103,16 +103,14 @@ def test_options_known_to_libpq_are_accepted(query):
         ("PGTARGETSESSIONATTRS", "leader", "target_session_attrs cannot be 'leader'"),
     ],
 )
-def test_environment_variables_of_libpq_are_checked_unless_the_url_overrides_them(
-    monkeypatch, name, value, words
-):
+def test_libpq_variables_are_checked_unless_overridden(monkeypatch, name, value, words):
     monkeypatch.setenv(name, value)
     assert words in refused("postgresql://user:hunter2@127.0.0.1/tasks")
     good = "sslmode=disable&port=1&connect_timeout=3&target_session_attrs=any"
     open_engine(f"postgresql://127.0.0.1/tasks?{good}").dispose()
 
 
-def test_a_service_file_is_checked(monkeypatch, tmp_path):
+def test_service_file_is_checked(monkeypatch, tmp_path):
     file = tmp_path / "services.conf"
     file.write_text("[prod]\nsslmode=bogus\npassword=hunter2\n")
     monkeypatch.setenv("PGSERVICEFILE", str(file))
@@ -120,17 +118,17 @@ def test_a_service_file_is_checked(monkeypatch, tmp_path):
     assert "sslmode cannot be 'bogus'" in refused("postgresql://127.0.0.1/tasks")
 
 
-# Each has a piece of the password where an option would stand, were it read as it is written.
+# Parsed as written, each has a piece of the password where an option is expected.
 LEAKING = ["hun@h/d?ter2=x", "hunter2@h?hunter2=x", "a@hunter2@h/d?ssl=true", "x@h/d?hunter2=1@y"]
 
 
 @pytest.mark.parametrize("written", LEAKING)
-def test_an_unescaped_password_is_not_repeated_in_the_error(written):
+def test_error_does_not_leak_unescaped_password(written):
     line = refused(f"postgresql://user:{written}@127.0.0.1/tasks")
     assert "more than one @" in line or "is malformed" in line
     assert "ter2" not in line
 
 
-def test_an_escaped_password_may_contain_anything():
+def test_escaped_password_may_contain_any_character():
     engine = open_engine(f"postgresql://user:{quote('a@b?ssl=true&x=/#', safe='')}@127.0.0.1:1/tasks")
     assert engine.url.password == "a@b?ssl=true&x=/#"

@@ -49,7 +49,7 @@ def test_each_error_code_has_a_remedy(tmp_path, name):
         ("SQLITE_MISUSE", "bad parameter"),
     ],
 )
-def test_a_bug_is_not_blamed_on_the_database(name, message):
+def test_programming_errors_get_no_advice(name, message):
     assert advise(error_of(name, message)) is None
 
 
@@ -57,5 +57,5 @@ def test_a_bug_is_not_blamed_on_the_database(name, message):
     "message",
     ["no such table: tasks", "no such column: status", "table tasks has no column named status"],
 )
-def test_altered_tables_are_not_reported_as_a_bug(message):
+def test_missing_table_or_column_is_reported_as_altered_schema(message):
     assert f"is not as gcore-etl made it ({message})" in advise(error_of("SQLITE_ERROR", message))

@@ -108,13 +108,13 @@ behaviours = st.builds(
 
 @settings(deadline=None, max_examples=300)
 @given(parameters(), behaviours)
-def test_every_filter_and_order_equals_a_naive_implementation(params, behaviour):
+def test_filters_and_ordering_match_naive_implementation(params, behaviour):
     assert listed(BASE, behaviour, params) == Naive(BASE, behaviour).ids(params)
 
 
 @settings(deadline=None)
 @given(parameters(), behaviours, st.integers(1, 120), st.integers(1, 60))
-def test_all_pages_together_are_the_list(params, behaviour, limit, cap):
+def test_pages_concatenate_to_the_full_list(params, behaviour, limit, cap):
     expected, found, page = Naive(BASE, behaviour).ids(params), [], 1
     while True:
         query = parse_query(params | {"page": str(page), "limit": str(limit)}, behaviour)
@@ -148,7 +148,7 @@ ACTS = (
 
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.tuples(st.sampled_from(ACTS), st.integers(0, 10**6)), max_size=25))
-def test_the_index_follows_every_change(acts):
+def test_index_stays_consistent_after_changes(acts):
     world, behaviour = World.seeded(30, seed=9, arrivals_per_hour=60), Behaviour()
     looks = [{"ordering": name} for name in ORDERINGS] + [{}, {"status": "STARTED"}, {"status": "REVOKED"}]
     looks += [{"task_name": "transcription"}, {"search": "STARTED"}, {"date_created": "2026-06-20"}]
@@ -174,7 +174,7 @@ def do(world, act, number):
             getattr(world, act)(ids[number % len(ids)])
 
 
-def test_random_ties_reorder_only_equal_tasks_and_lose_none():
+def test_random_ties_only_reorder_equal_tasks():
     behaviour = Behaviour(ties_at_random=True)
     orders = {tuple(listed(BASE, behaviour, {"ordering": "status"})) for _ in range(5)}
     assert len(orders) > 1
@@ -192,7 +192,7 @@ def test_descending_order_is_supported_if_enabled():
         listed(BASE, Behaviour(), {"ordering": "-started_at"})
 
 
-def test_an_ignored_ordering_is_the_default_order():
+def test_ignored_ordering_falls_back_to_default():
     behaviour = Behaviour(ordering_ignored=True)
     assert listed(BASE, behaviour, {"ordering": "task_id"}) == listed(BASE, Behaviour(), {})
     assert listed(BASE, behaviour, {"ordering": "task_id"}) != listed(
@@ -200,7 +200,7 @@ def test_an_ignored_ordering_is_the_default_order():
     )
 
 
-def test_an_ignored_task_id_filter_lists_all_tasks():
+def test_ignored_task_id_filter_lists_all_tasks():
     params = {"task_id": str(uuid.uuid4())}
     assert listed(BASE, Behaviour(task_id_ignored=True), params) == listed(BASE, Behaviour(), {})
     assert listed(BASE, Behaviour(), params) == []
@@ -215,18 +215,18 @@ def test_an_ignored_task_id_filter_lists_all_tasks():
     ],
     ids=str,
 )  # fmt: skip
-def test_an_invalid_parameter_is_refused(params):
+def test_invalid_parameter_is_rejected(params):
     with pytest.raises(BadParameter, match=next(iter(params))):
         parse_query(params, Behaviour())
 
 
-def test_an_unknown_status_is_refused_or_matches_nothing():
+def test_unknown_status_is_rejected_or_matches_nothing():
     assert listed(BASE, Behaviour(), {"status": "PAUSED"}) == []
     with pytest.raises(BadParameter, match="PAUSED"):
         parse_query({"status": "PAUSED"}, Behaviour(unknown_status_rejected=True))
 
 
-def test_a_page_past_the_end_is_empty_or_not_found():
+def test_page_past_the_end_is_empty_or_404():
     world, behaviour = World.seeded(20), Behaviour()
     past = parse_query({"page": "3", "limit": "10"}, behaviour)
     assert json.loads(render_page(past, world.index, behaviour, 1000))["results"] == []
@@ -236,7 +236,7 @@ def test_a_page_past_the_end_is_empty_or_not_found():
     assert json.loads(empty) == {"count": 0, "next": None, "previous": None, "results": []}
 
 
-def test_a_record_is_rendered_again_only_after_its_task_or_the_shape_changes():
+def test_rendered_records_are_cached_until_changed():
     world, behaviour = World.seeded(5), Behaviour()
     query = parse_query({"ordering": "task_id"}, behaviour)
 
@@ -253,7 +253,7 @@ def test_a_record_is_rendered_again_only_after_its_task_or_the_shape_changes():
     assert show().count(b'"colour":"blue"') == 5
 
 
-def test_raw_records_are_ordered_by_their_sort_key_and_can_be_removed_again():
+def test_raw_records_can_be_added_replaced_and_removed():
     world, behaviour = World.seeded(3), Behaviour()
     query = parse_query({"ordering": "task_id"}, behaviour)
     before = render_page(query, world.index, behaviour, 1000)

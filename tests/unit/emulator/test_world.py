@@ -39,7 +39,7 @@ def picture(world):
 
 
 @given(st.integers(0, 10**9))
-def test_every_planned_lifecycle_has_legal_transitions_and_an_end(seed):
+def test_planned_lifecycles_are_legal_and_terminate(seed):
     age, status, retries = 0.0, "RECEIVED", 0
     for step in plan_lifecycle(random.Random(seed)):
         assert step.status in MAY_FOLLOW[status]
@@ -52,7 +52,7 @@ def test_every_planned_lifecycle_has_legal_transitions_and_an_end(seed):
 
 
 @given(st.integers(0, 10**9), st.integers(0, 10**9), st.integers(0, 40))
-def test_applying_steps_at_once_equals_moving_step_by_step(seed, plan_seed, length):
+def test_apply_steps_equals_single_moves(seed, plan_seed, length):
     plan = plan_lifecycle(random.Random(plan_seed))[: length + 1]
     at_once, by_steps = (Task("id", "sport", seed, 1, NOW) for _ in range(2))
     at_once.apply_steps(plan)
@@ -62,7 +62,7 @@ def test_applying_steps_at_once_equals_moving_step_by_step(seed, plan_seed, leng
         assert getattr(at_once, field) == getattr(by_steps, field)
 
 
-def test_worlds_are_equal_only_for_equal_seeds():
+def test_seed_determines_the_world():
     assert picture(World.seeded(50, seed=3)) == picture(World.seeded(50, seed=3))
     assert not set(World.seeded(50, seed=3).tasks) & set(World.seeded(50, seed=4).tasks)
 
@@ -77,7 +77,7 @@ def test_one_long_advance_equals_many_short_ones(seconds, seed):
     assert picture(leap) == picture(walk)
 
 
-def test_a_task_keeps_its_first_start_and_its_completion():
+def test_start_and_completion_times_never_change():
     world = World.seeded(200, seed=11, arrivals_per_hour=20)
     seen: dict[str, tuple] = {}
     changes = set()
@@ -97,7 +97,7 @@ def test_a_task_keeps_its_first_start_and_its_completion():
     assert ("STARTED", "PENDING") in changes
 
 
-def test_a_seeded_world_has_every_status_and_transition():
+def test_seeded_world_covers_statuses_kinds_and_errors():
     world = World.seeded(1500, seed=7)
     tasks = world.tasks.values()
     assert {task.status for task in tasks} >= {"SUCCESS", "FAILURE", "REVOKED", "PENDING", "STARTED"}
@@ -109,7 +109,7 @@ def test_a_seeded_world_has_every_status_and_transition():
     assert old, "some tasks stay in flight for long"
 
 
-def test_the_task_data_varies_as_it_does_for_real_clients():
+def test_task_data_varies_realistically():
     data = [task.task_data for task in World.seeded(800).tasks.values()]
     hosts = {item["url"].split("/")[2] for item in data}
     assert len(hosts) >= 5
@@ -126,7 +126,7 @@ def test_the_task_data_varies_as_it_does_for_real_clients():
     assert all(item.get("audio_language") != item.get("subtitles_language", "") for item in data)
 
 
-def test_times_are_written_in_all_three_formats_and_parse_to_the_same_instant():
+def test_times_use_three_formats_and_parse_back():
     shown = {}
     for task in World.seeded(300).tasks.values():
         text = task.format_time(task.started_at)
@@ -137,14 +137,14 @@ def test_times_are_written_in_all_three_formats_and_parse_to_the_same_instant():
     assert World().tasks == {}
 
 
-def test_tasks_arrive_at_about_the_requested_rate():
+def test_tasks_arrive_at_the_configured_rate():
     world = World(arrivals_per_hour=100, seed=1)
     world.advance(10 * HOUR)
     assert 850 < len(world.tasks) < 1150
     assert all(NOW < task.created_at <= NOW + 10 * HOUR for task in world.tasks.values())
 
 
-def test_the_clock_runs_at_the_requested_speed():
+def test_clock_runs_at_the_configured_speed():
     clock = [0.0]
     world = World(NOW, speed=60, timer=lambda: clock[0])
     assert world.now == NOW
@@ -154,7 +154,7 @@ def test_the_clock_runs_at_the_requested_speed():
     assert world.now == NOW + dt.timedelta(seconds=150) + HOUR
 
 
-def test_the_time_spent_on_running_events_does_not_count():
+def test_time_spent_processing_events_is_not_counted():
     clock = [0.0]
 
     class SlowWorld(World):
@@ -170,12 +170,12 @@ def test_the_time_spent_on_running_events_does_not_count():
     assert world.now == NOW + dt.timedelta(seconds=1000)
 
 
-def test_time_does_not_go_back():
+def test_negative_advance_is_rejected():
     with pytest.raises(ValueError, match="back"):
         World().advance(-HOUR)
 
 
-def test_a_task_can_be_changed_by_hand_through_its_whole_lifecycle():
+def test_task_can_be_driven_manually_through_its_lifecycle():
     world = World(NOW)
     task_id = world.create(kind="sport")
     task = world.tasks[task_id]
@@ -198,7 +198,7 @@ def test_a_task_can_be_changed_by_hand_through_its_whole_lifecycle():
     assert task.result["sport_detected"] in {True, False}
 
 
-def test_a_task_changed_by_hand_no_longer_follows_its_plan():
+def test_manually_changed_task_stops_following_its_plan():
     world = World.seeded(0)
     left, touched = world.create(has_plan=True), world.create(has_plan=True)
     world.set_progress(touched, 1)
@@ -207,7 +207,7 @@ def test_a_task_changed_by_hand_no_longer_follows_its_plan():
     assert (world.tasks[touched].status, world.tasks[touched].progress) == ("RECEIVED", 1)
 
 
-def test_terminal_statuses_cannot_change():
+def test_terminal_tasks_reject_transitions():
     world = World()
     task_id = world.create()
     world.revoke(task_id)
@@ -219,7 +219,7 @@ def test_terminal_statuses_cannot_change():
     assert world.tasks[task_id].status == "PAUSED"
 
 
-def test_results_and_errors_can_be_given():
+def test_results_and_errors_can_be_specified():
     world = World()
     done, failed = world.create(), world.create()
     world.finish(done, {"speech_detected": False})
@@ -229,7 +229,7 @@ def test_results_and_errors_can_be_given():
     assert world.tasks[failed].started_at is not None
 
 
-def test_a_deleted_task_can_be_restored():
+def test_deleted_task_can_be_restored():
     world = World()
     task_id = world.create()
     world.start(task_id, 30)
@@ -242,7 +242,7 @@ def test_a_deleted_task_can_be_restored():
     assert not world.deleted
 
 
-def test_a_result_is_kept_for_a_month_unless_it_is_deleted_before():
+def test_results_expire_after_retention_or_on_demand():
     world = World(NOW)
     task_id, lost = world.create(), world.create()
     world.finish(task_id)
@@ -255,14 +255,14 @@ def test_a_result_is_kept_for_a_month_unless_it_is_deleted_before():
     assert not world.tasks[task_id].is_expired(world.now)
 
 
-def test_an_id_cannot_be_used_twice():
+def test_duplicate_id_is_rejected():
     world = World()
     world.create(task_id="one")
     with pytest.raises(ValueError, match="one"):
         world.create(task_id="one")
 
 
-def test_the_fields_of_a_transcript_are_consistent():
+def test_transcript_fields_are_consistent():
     world = World.seeded(400)
     spoken = silent = 0
     for task in world.tasks.values():

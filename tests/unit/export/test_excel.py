@@ -79,7 +79,7 @@ def test_text_remains_text(separator, decimal):
     assert opened(data, separator=separator, decimal=decimal) == KEPT
 
 
-def test_text_that_starts_like_a_formula_is_not_executed():
+def test_formula_like_text_is_escaped():
     for text in (
         "- Et toi ?",
         "=1+1",
@@ -98,13 +98,13 @@ def test_text_that_starts_like_a_formula_is_not_executed():
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)))
 @example(['"=', '="1"', '=""1""'])
-def test_no_text_is_executed_or_converted(texts):
+def test_arbitrary_text_is_never_executed_or_converted(texts):
     for text, cell in zip(texts, opened(written(texts, ColumnType.TEXT)), strict=True):
         plain = text.replace("\r\n", "\n").replace("\r", "\n")
         assert cell in (plain, f"'{plain}")
 
 
-def test_times_and_days_are_dates():
+def test_timestamps_and_days_open_as_dates():
     moments = pd.to_datetime(
         ["2026-11-18T14:57:22.957Z", None, "2026-01-01T00:00:00Z"], format="ISO8601", utc=True
     )
@@ -118,7 +118,7 @@ def test_times_and_days_are_dates():
     ]
 
 
-def test_numbers_use_the_decimal_sign_of_the_region():
+def test_numbers_use_regional_decimal_separator():
     numbers = [0.5, -12.25, None, 1e-07, 3.0]
     shown = [("number", "0.5"), ("number", "-12.25"), "", ("number", "1e-07"), ("number", "3.0")]
     assert opened(written(numbers, ColumnType.DOUBLE)) == shown
@@ -143,7 +143,7 @@ def test_json_and_booleans_are_readable():
     ]
 
 
-def test_a_cell_that_is_too_long_is_truncated_and_counted():
+def test_overlong_cells_are_truncated_and_counted():
     texts = ["x" * MAX_UNITS, "x" * (MAX_UNITS + 1), "🎬" * (MAX_UNITS // 2), "🎬" * 20_000, "-" * 40_000]
     losses = ExcelLosses()
     cells = opened(written(texts, ColumnType.TEXT, losses=losses))
@@ -158,7 +158,7 @@ def test_a_cell_that_is_too_long_is_truncated_and_counted():
         assert len(str(cells[place]).encode("utf-16-le")) // 2 in {MAX_UNITS, MAX_UNITS - 1}
 
 
-def test_rows_that_excel_does_not_read_are_counted(monkeypatch):
+def test_rows_beyond_excel_limit_are_counted(monkeypatch):
     monkeypatch.setattr(excel, "MAX_ROWS", 6)
     for number, lost in ((5, 0), (6, 1), (9, 4)):
         losses = ExcelLosses()

@@ -1,4 +1,4 @@
-"""Bodies, compressed in every way that was asked for, and none beyond the ceiling."""
+"""Reading bodies: all requested encodings, and limits on size and number of values."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def read(
 
 @given(st.binary(), st.sampled_from(list(CODINGS)), st.integers(1, 40))
 @example(b"123456", " gzip ", 1)
-def test_every_requested_encoding_is_decoded_from_chunks_of_any_size(data, coding, size):
+def test_requested_encodings_decode_for_any_chunk_size(data, coding, size):
     sent = CODINGS[coding](data)
     assert read([sent[start : start + size] for start in range(0, len(sent), size)], coding) == data
 
 
-def test_a_body_larger_than_a_chunk_is_read_completely():
+def test_body_larger_than_a_chunk_is_read_completely():
     data = bytes(3 * MIB) + b"end"
     assert read(gzip.compress(data), "gzip") == data
 
@@ -57,7 +57,7 @@ def test_a_body_larger_than_a_chunk_is_read_completely():
 @pytest.mark.parametrize(
     "coding", ["br", "zstd", "compress", "gzip, gzip", "deflate, gzip", "gzip,br", "x" * 999]
 )
-def test_an_encoding_that_was_not_requested_is_refused(coding):
+def test_unrequested_encoding_is_rejected(coding):
     with pytest.raises(TransientError, match="not requested") as caught:
         read(gzip.compress(gzip.compress(b"{}")), coding)
     assert len(str(caught.value)) < 200
@@ -67,25 +67,25 @@ def test_an_encoding_that_was_not_requested_is_refused(coding):
 @pytest.mark.parametrize(
     "sent", [b"{}", b'{"results":[]}', b"\x1f", b"\x1f\x8b\x08", b"\x78\x9c", b"\xff" * 99]
 )
-def test_a_body_with_a_wrong_encoding_or_cut_short_cannot_be_decompressed(coding, sent):
+def test_invalid_compressed_body_is_rejected(coding, sent):
     with pytest.raises(TransientError, match="cannot be decompressed"):
         read(sent, coding)
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", " gzip "])
-def test_a_compressed_body_without_its_end_is_incomplete(coding):
+def test_truncated_compressed_body_is_rejected(coding):
     sent = CODINGS[coding](bytes(range(256)) * 9)
     with pytest.raises(TransientError, match="its end is missing"):
         read(sent[: len(sent) // 2], coding)
 
 
 def bomb(coding: str) -> bytes:
-    """Make a body of twice what is allowed, in a few kilobytes."""
+    """Return a few kilobytes that decompress to twice the size limit."""
     return CODINGS[coding](bytes(2 * OF_RESULT.size)) if coding else b""
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "identity, deflate"])
-def test_reading_a_decompression_bomb_ends_at_the_ceiling(coding):
+def test_decompression_bomb_stops_at_size_limit(coding):
     sent = bomb(coding)
     tracemalloc.start()
     with pytest.raises(BodyTooLarge, match="larger than the 64 MiB"):
@@ -95,14 +95,14 @@ def test_reading_a_decompression_bomb_ends_at_the_ceiling(coding):
     assert peak < 1.5 * OF_RESULT.size
 
 
-def test_reading_endless_chunks_ends_at_the_ceiling():
+def test_endless_body_stops_at_size_limit():
     sent = iter(lambda: bytes(MIB), None)
     with pytest.raises(BodyTooLarge):
         read(sent)
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
-def test_reading_endless_compressed_chunks_ends_even_if_they_decompress_to_nothing(coding):
+def test_endless_body_that_decompresses_to_nothing_stops(coding):
     head = b"\x1f\x8b\x08\x08\0\0\0\0\0\x03" if coding == "gzip" else b""
     empty_blocks = b"\0\0\0\xff\xff" * 10_000
 
@@ -117,7 +117,7 @@ def test_reading_endless_compressed_chunks_ends_even_if_they_decompress_to_nothi
 
 @pytest.mark.parametrize("length", [str(OF_RESULT.size + 1), "9" * 15, "9" * 5000])
 @pytest.mark.parametrize("coding", ["", "gzip"])
-def test_a_length_beyond_the_ceiling_is_refused_before_anything_is_read(length, coding):
+def test_excessive_content_length_is_rejected_before_reading(length, coding):
     def sent():
         raise AssertionError("it was read")
         yield b""
@@ -131,7 +131,7 @@ def test_other_content_lengths_are_ignored(length):
     assert read(b"{}", **{"content-length": length}) == b"{}"
 
 
-def test_a_large_body_waits_for_its_turn_once_and_a_small_one_does_not():
+def test_only_large_bodies_wait_for_their_turn():
     waits = []
     for size, expected in ((LARGE, 0), (3 * LARGE, 1)):
         sent = iter([bytes(LARGE // 2)] * (2 * size // LARGE))
@@ -139,14 +139,14 @@ def test_a_large_body_waits_for_its_turn_once_and_a_small_one_does_not():
         assert len(waits) == expected
 
 
-def test_only_the_beginning_of_an_error_body_is_read():
+def test_only_start_of_error_body_is_read():
     assert len(read_error_body(iter(lambda: b"x" * 1000, None), {})) < MIB
     assert read_error_body([b"oops"], {"content-encoding": "gzip"}) == b""
     assert len(read_error_body([bomb("gzip")], {"content-encoding": "gzip"}))
 
 
 @pytest.mark.parametrize("piece", [b"[],", b"{},", b"0,", b"[[[[[", b'{"a":{},"b":[]},'])
-def test_a_body_with_too_many_values_is_refused_before_it_is_decoded(piece):
+def test_body_with_too_many_values_is_rejected(piece):
     sent = [piece * 10_000] * (10 * LARGE // len(piece) // 10_000)
     for start in ([], [b" " * 2 * LARGE]):
         with pytest.raises(BodyTooLarge, match="more than the 10,000 values"):
@@ -154,11 +154,11 @@ def test_a_body_with_too_many_values_is_refused_before_it_is_decoded(piece):
 
 
 @pytest.mark.parametrize("body", [b'"' + b"x" * 2 * LARGE + b'"', b"[]," * 10_000, b"[]," * 400_000])
-def test_a_body_of_few_values_or_a_small_one_passes(body):
+def test_body_within_value_limit_is_accepted(body):
     assert read(body, ceiling=Ceiling(64 * MIB, 800_000)) == body
 
 
-def test_a_refused_body_releases_its_memory_while_the_error_is_kept():
+def test_error_does_not_keep_rejected_body_in_memory():
     tracemalloc.start()
     with pytest.raises(BodyTooLarge) as kept:
         read(iter(lambda: bytes(MIB), None))

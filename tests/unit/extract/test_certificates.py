@@ -1,4 +1,4 @@
-"""Which certificates are trusted, by the variables that tools share, and which cannot be read."""
+"""Trusted certificates: the defaults, and the environment variables shared with other tools."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def names(trust) -> set[str]:
-    """Return who is trusted, as far as it is loaded already."""
+    """Return the subjects of the trusted certificates that are already loaded."""
     return {str(dict(pair[0] for pair in each["subject"])) for each in trust.context.get_ca_certs()}
 
 
@@ -30,25 +30,25 @@ def pem(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("variable", VARIABLES)
 @pytest.mark.parametrize("is_folder", [False, True])
-def test_certificates_named_by_a_variable_replace_the_defaults(variable, is_folder, pem):
+def test_certificates_from_variable_replace_defaults(variable, is_folder, pem):
     trust = load_trust({variable: str(pem.parent if is_folder else pem)})
     assert len(names(trust)) == 1
     assert "Company" in names(trust).pop()
     assert trust.source == f"the certificates of {variable} ({pem.parent if is_folder else pem})"
 
 
-def test_without_one_the_systems_and_certifis_certificates_are_trusted(monkeypatch):
+def test_system_and_certifi_are_trusted_by_default(monkeypatch):
     known = len(load_trust({"SSL_CERT_FILE": certifi.where()}).context.get_ca_certs())
     trust = load_trust({"SSL_CERT_FILE": "", "REQUESTS_CA_BUNDLE": ""})
     assert trust.source == DEFAULT
     assert len(trust.context.get_ca_certs()) >= known > 50
-    # OpenSSL's own defaults follow these two variables: so it is seen that they are loaded, too.
+    # OpenSSL's own defaults follow these two variables, which shows that they are loaded as well.
     monkeypatch.setenv("SSL_CERT_DIR", "/nowhere")
     monkeypatch.setenv("SSL_CERT_FILE", os.devnull)
     assert len(load_trust({}).context.get_ca_certs()) == known
 
 
-def test_the_systems_own_store_is_loaded_beside_certifi(monkeypatch, pem):
+def test_system_store_is_loaded_in_addition_to_certifi(monkeypatch, pem):
     monkeypatch.setenv("SSL_CERT_FILE", str(pem))
     assert any("Company" in name for name in names(load_trust({})))
 
@@ -62,7 +62,7 @@ def test_certificates_of_all_variables_are_trusted(pem):
     assert "REQUESTS_CA_BUNDLE" in trust.source
 
 
-def test_of_several_folders_some_may_be_missing(pem):
+def test_some_of_several_folders_may_be_missing(pem):
     trust = load_trust({"SSL_CERT_DIR": os.pathsep.join(["/nowhere", str(pem.parent), ""])})
     assert len(names(trust)) == 1
 
@@ -70,9 +70,7 @@ def test_of_several_folders_some_may_be_missing(pem):
 @pytest.mark.parametrize("variable", VARIABLES)
 @pytest.mark.parametrize("content", [None, b"", b"canary", b"-----BEGIN CERTIFICATE-----\ncanary"])
 @pytest.mark.parametrize("is_folder", [False, True])
-def test_certificates_that_cannot_be_read_are_refused_with_the_variable(
-    variable, content, is_folder, tmp_path
-):
+def test_unreadable_certificates_error_names_the_variable(variable, content, is_folder, tmp_path):
     folder = tmp_path / "canary"
     folder.mkdir()
     if content is not None:
@@ -83,6 +81,6 @@ def test_certificates_that_cannot_be_read_are_refused_with_the_variable(
     assert "canary" not in str(caught.value)
 
 
-def test_an_impossible_path_is_refused():
+def test_overlong_path_is_rejected():
     with pytest.raises(ConfigurationError, match=r"^SSL_CERT_FILE names a file or folder that"):
         load_trust({"SSL_CERT_FILE": "a" * 5000})

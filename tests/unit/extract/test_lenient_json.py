@@ -12,7 +12,7 @@ from etl.extract.result import parse_detail
 
 @pytest.mark.parametrize("levels", [5, 500, 100_000])
 @pytest.mark.parametrize("inner", ["1", '"]}"', '"\\\\"'])
-def test_elements_end_where_their_brackets_do_however_deep_they_are(levels, inner):
+def test_splitting_handles_any_nesting_depth(levels, inner):
     deep = "[" * levels + inner + "]" * levels
     assert split_array(f"[1, {deep} ,2]".encode()) == [b"1", deep.encode(), b"2"]
     assert split_object(f'{{"a" : {deep} , "b":2}}'.encode()) == {"a": deep.encode(), "b": b"2"}
@@ -22,7 +22,7 @@ def test_elements_end_where_their_brackets_do_however_deep_they_are(levels, inne
     "text",
     ["[1,]", "[1 2]", "[,1]", "[1", "[1]]", "[1}", '["a:1]', "{}", "", "[nope]", "[" * 100_000 + "1,2"],
 )
-def test_a_text_that_is_not_an_array_is_an_error(text):
+def test_split_array_rejects_malformed_arrays(text):
     with pytest.raises(ValueError):  # noqa: PT011 - any text
         split_array(text.encode())
 
@@ -30,12 +30,12 @@ def test_a_text_that_is_not_an_array_is_an_error(text):
 @pytest.mark.parametrize(
     "text", ['{"a":1,}', '{"a" 1}', "{a:1}", '{"a":1', '{"a":1}}', '{"a":1]', '{"a:1}', "[]", "", "{1:2}"]
 )
-def test_a_text_that_is_not_an_object_is_an_error(text):
+def test_split_object_rejects_malformed_objects(text):
     with pytest.raises(ValueError):  # noqa: PT011 - any text
         split_object(text.encode())
 
 
-def test_what_a_strict_parser_rejects_is_kept_byte_by_byte():
+def test_invalid_json_values_are_kept_verbatim():
     items = [b"NaN", b"-Infinity", b"1e999", b"9" * 5000, b'"\xff\xfe"', rb'"\ud800"', b'"\x00\n"']
     assert split_array(b"\xef\xbb\xbf [" + b" , ".join(items) + b"] ") == items
 
@@ -49,7 +49,7 @@ def nested(levels: int, innermost: object) -> object:
 
 @pytest.mark.parametrize("levels", [1, MAX_DEPTH - 1, MAX_DEPTH, MAX_DEPTH + 1, MAX_DEPTH + 50])
 @pytest.mark.parametrize("innermost", [1, [], {"a": 1}, "x"])
-def test_what_is_called_shallow_can_be_stored(levels, innermost):
+def test_shallow_values_are_storable(levels, innermost):
     value = nested(levels, innermost)
     if is_shallow({"member": value}):
         assert storable(value) == value
@@ -57,7 +57,7 @@ def test_what_is_called_shallow_can_be_stored(levels, innermost):
 
 
 @pytest.mark.parametrize("levels", [MAX_DEPTH - 2, MAX_DEPTH + 50, 5000])
-def test_a_value_that_is_nested_too_deeply_is_kept_as_text_however_clean_it_is(levels):
+def test_too_deeply_nested_value_is_kept_as_text(levels):
     body = b'{"task_id":"t","result":{"deep":%s,"more":1}}' % (b"[" * levels + b"]" * levels)
     result = parse_detail(body).unpacked().result
     assert isinstance(result, dict)
@@ -65,7 +65,7 @@ def test_a_value_that_is_nested_too_deeply_is_kept_as_text_however_clean_it_is(l
     assert result["more"] == 1
 
 
-def test_a_clean_result_and_a_doubtful_one_are_read_alike():
+def test_strict_and_lenient_result_parsing_agree():
     result = {"subtitles": [{"text": f"{number} ü"} for number in range(300)], "concatenated_text": "x"}
     body = json.dumps({"task_id": "t", "status": "SUCCESS", "result": result}).encode()
     doubtful = body.replace(b'"x"', b'"\\u0000"')

@@ -1,4 +1,4 @@
-"""Where a list ends, on a server whose count is wrong and that answers 404 behind the end."""
+"""The end of a list, on a server whose count is wrong and that returns 404 past the end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ GRANTED = 9
 
 
 class BlinkingList:
-    """Shows tasks in order; the first of them is gone during the requests of these numbers."""
+    """A sorted list whose first task is missing during the requests with these numbers."""
 
     concurrency = 1
 
@@ -36,7 +36,7 @@ class BlinkingList:
 @pytest.mark.parametrize(
     "tasks, gone_during", [(29, {3, 4, 6}), (27, {3, 4, 5, 7, 8, 10}), (29, {7, 8, 10, 12, 14, 15, 19})]
 )
-def test_no_task_is_missed_at_the_end_of_a_list_that_changes_and_changes_back(tasks, gone_during):
+def test_no_task_is_missed_when_list_shrinks_temporarily(tasks, gone_during):
     source = BlinkingList(tasks, gone_during)
     seen = {record.task_id for page in complete_scan(source, {}, PageSizes(1000)) for record in page.tasks}
     assert set(source.task_ids[1:]) <= seen

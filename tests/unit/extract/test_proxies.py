@@ -1,4 +1,4 @@
-"""Which proxy a request goes through, whatever the environment says of proxies."""
+"""Which proxy a request uses, given the environment and the system settings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ API = "https://api.corp.example"
         "https://corp.example", "all://corp.example", "https://api.corp.example/", "*corp.example", "api.*",
     ],
 )  # fmt: skip
-def test_a_host_is_exempt_in_every_form_that_other_tools_take(listed):
+def test_no_proxy_accepts_all_common_notations(listed):
     assert is_exempt(listed, "https", "api.corp.example", 443)
     assert choose_proxy(API, {"HTTPS_PROXY": "http://p:1", "NO_PROXY": listed}) is None
 
@@ -34,7 +34,7 @@ def test_a_host_is_exempt_in_every_form_that_other_tools_take(listed):
         "api.corp.example:x",
     ],
 )  # fmt: skip
-def test_no_other_host_is_exempt(listed):
+def test_no_proxy_does_not_match_other_hosts(listed):
     assert not is_exempt(listed, "https", "api.corp.example", 443)
 
 
@@ -69,7 +69,7 @@ def test_no_other_host_is_exempt(listed):
         ("köln.example", "www.köln.example", 80, True),
     ],
 )
-def test_addresses_are_compared_as_addresses_and_names_as_names(listed, host, port, is_covered):
+def test_no_proxy_matches_ip_ranges_and_host_names(listed, host, port, is_covered):
     assert is_exempt(listed, "http", host, port) is is_covered
 
 
@@ -94,12 +94,12 @@ def test_addresses_are_compared_as_addresses_and_names_as_names(listed, host, po
         ({"HTTPS_PROXY": "http://a:1", "REQUEST_METHOD": "GET"}, "a:1"),
     ],
 )
-def test_the_variable_of_the_scheme_is_used_and_lower_case_first(environment, used):
+def test_proxy_variable_precedence(environment, used):
     proxy = choose_proxy(API, environment)
     assert (proxy and proxy.address) == used
 
 
-def test_in_a_cgi_program_a_header_of_the_request_is_no_proxy():
+def test_http_proxy_variable_is_ignored_under_cgi():
     environment = {"HTTP_PROXY": "http://evil:1", "REQUEST_METHOD": "GET"}
     assert choose_proxy("http://api.corp.example", environment) is None
     environment["http_proxy"] = "http://a:1"
@@ -108,7 +108,7 @@ def test_in_a_cgi_program_a_header_of_the_request_is_no_proxy():
     assert proxy.address == "a:1"
 
 
-def test_the_systems_proxy_is_used_unless_the_environment_exempts_the_host():
+def test_environment_overrides_system_proxy():
     system = {"https": "a:1", "http": "http://b:1"}
     proxy = choose_proxy(API, {}, system)
     assert (str(proxy), proxy and proxy.address) == ("the proxy that the system's settings name", "a:1")
@@ -139,7 +139,7 @@ def test_the_systems_proxy_is_used_unless_the_environment_exempts_the_host():
         ("http://:pw@h:1", "http", "h:1", "", "pw"),
     ],
 )
-def test_a_proxy_url_is_parsed(value, scheme, address, user, password):
+def test_proxy_url_is_parsed(value, scheme, address, user, password):
     proxy = parse_proxy("X", value)
     assert (proxy.scheme, proxy.address, proxy.user) == (scheme, address, user)
     assert (proxy.password and proxy.password.reveal()) == password
@@ -155,7 +155,7 @@ def test_a_proxy_url_is_parsed(value, scheme, address, user, password):
         "http://canary..canary:1", "canary:canary",
     ],
 )  # fmt: skip
-def test_an_invalid_proxy_url_is_refused_with_its_variable_and_without_its_value(value):
+def test_invalid_proxy_url_is_rejected_without_leaking_it(value):
     with pytest.raises(ConfigurationError, match=r"^HTTPS_PROXY (is not the address|names a kind)") as caught:
         choose_proxy(API, {"HTTPS_PROXY": value})
     assert "canary" not in str(caught.value)

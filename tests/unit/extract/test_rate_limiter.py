@@ -1,4 +1,4 @@
-"""The pace of requests against servers that refuse what is too much, in simulated time."""
+"""The rate limiter with simulated servers that return 429 above their limit, in simulated time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from etl.stop import Stop
 
 
 class Clock:
-    """Time that moves when all threads sleep: to the end of the shortest sleep, and one goes on."""
+    """A simulated clock: when all threads sleep, it advances to the first wake-up and resumes that thread."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -53,7 +53,7 @@ class Clock:
 
 
 class Bucket:
-    """Takes what there are tokens for; so many come in a second, and at most `burst` are kept."""
+    """A token bucket: `limit` tokens per second, of which at most `burst` are kept."""
 
     def __init__(self, clock: Clock, limit: float, burst: float = 1.0) -> None:
         self.limit, self.burst = limit, burst
@@ -70,7 +70,7 @@ class Bucket:
 
 
 class SlidingWindow:
-    """Takes no more than `limit` in any second; with `counts_all` the refused ones count, too."""
+    """Accepts at most `limit` requests in any second; with `counts_all`, rejected requests count as well."""
 
     def __init__(self, clock: Clock, limit: int, *, counts_all: bool = False) -> None:
         self.limit = limit
@@ -87,7 +87,7 @@ class SlidingWindow:
 
 
 class FixedWindow:
-    """Takes no more than so many in each window of the clock, of so many seconds."""
+    """Accepts at most `limit` requests per second, counted in fixed windows of `seconds`."""
 
     def __init__(self, clock: Clock, limit: float, seconds: float = 1.0) -> None:
         self.limit = limit
@@ -103,7 +103,7 @@ class FixedWindow:
 
 
 class Simulation:
-    """Some threads that ask a server without a break, and come back after a refusal as the client does."""
+    """Threads that send requests continuously and, after a 429, retry with the back-off of the client."""
 
     def __init__(self, monkeypatch, make_server, *, threads: int = 4, max_rate: float | None = None) -> None:
         self.clock = Clock()
@@ -119,7 +119,7 @@ class Simulation:
             self.clock.start(self._ask_for_ever)
 
     def run(self, seconds: float) -> float:
-        """Return the part of the server's limit that was used."""
+        """Return the fraction of the server's limit that was used."""
         self.taken = self.refused = 0
         self.clock.run(seconds)
         return self.taken / (self.server.limit * seconds)
@@ -156,7 +156,7 @@ SERVERS = {
 
 
 @one_in(3, "kind, limit, threads", SERVERS, [5, 20, 50], [1, 4, 16])
-def test_a_limit_is_found_and_used_and_seldom_hit(monkeypatch, kind, limit, threads):
+def test_limit_is_reached_with_few_429s(monkeypatch, kind, limit, threads):
     simulation = Simulation(monkeypatch, lambda clock: SERVERS[kind](clock, limit), threads=threads)
     assert simulation.run(60) >= 0.75
     assert simulation.refused <= 0.05 * simulation.taken + 6 * threads + 15
@@ -165,20 +165,20 @@ def test_a_limit_is_found_and_used_and_seldom_hit(monkeypatch, kind, limit, thre
 
 
 @pytest.mark.parametrize("kind", SERVERS)
-def test_a_low_limit_is_found_too(monkeypatch, kind):
+def test_low_limit_is_reached(monkeypatch, kind):
     simulation = Simulation(monkeypatch, lambda clock: SERVERS[kind](clock, 2))
     assert simulation.run(100) >= 0.75
     assert simulation.run(100) >= 0.85
 
 
-def test_a_limit_per_minute_is_used_completely(monkeypatch):
+def test_per_minute_limit_is_fully_used(monkeypatch):
     simulation = Simulation(monkeypatch, lambda clock: FixedWindow(clock, 5, seconds=60))
     simulation.run(60)
     assert simulation.run(600) >= 0.85
     assert simulation.refused <= 0.15 * simulation.taken
 
 
-def test_a_pause_before_the_first_refusal_does_not_slow_down_what_follows(monkeypatch):
+def test_idle_time_before_first_429_does_not_lower_rate(monkeypatch):
     simulation = Simulation(monkeypatch, lambda clock: Bucket(clock, 40, burst=40), threads=0)
     for _ in range(40):
         simulation.rate_limiter.wait()
@@ -190,14 +190,14 @@ def test_a_pause_before_the_first_refusal_does_not_slow_down_what_follows(monkey
     assert simulation.rate_limiter.rate == 20
 
 
-def test_a_limit_that_rises_is_found_again(monkeypatch):
+def test_rate_recovers_when_limit_rises(monkeypatch):
     simulation = Simulation(monkeypatch, lambda clock: Bucket(clock, 5))
     simulation.run(30)
     simulation.server.limit = 50
     assert simulation.run(200) >= 0.7
 
 
-def test_a_limit_that_falls_is_found_in_few_tries(monkeypatch):
+def test_rate_adapts_quickly_when_limit_falls(monkeypatch):
     simulation = Simulation(monkeypatch, lambda clock: Bucket(clock, 100))
     simulation.run(30)
     simulation.server.limit = 4
@@ -205,13 +205,13 @@ def test_a_limit_that_falls_is_found_in_few_tries(monkeypatch):
     assert simulation.refused <= 60
 
 
-def test_without_a_refusal_nothing_is_held_back(monkeypatch):
+def test_requests_are_not_delayed_without_429s(monkeypatch):
     simulation = Simulation(monkeypatch, lambda clock: Bucket(clock, 10_000, burst=10_000), threads=1)
     simulation.run(1)
     assert simulation.taken == pytest.approx(1 / 0.0025, rel=0.05)
 
 
-def test_the_users_own_rate_is_never_exceeded(monkeypatch):
+def test_max_rate_is_never_exceeded(monkeypatch):
     simulation = Simulation(monkeypatch, lambda clock: Bucket(clock, 10), max_rate=4)
     simulation.run(50)
     assert (simulation.taken, simulation.refused) == (pytest.approx(200, abs=2), 0)
@@ -222,7 +222,7 @@ def test_the_users_own_rate_is_never_exceeded(monkeypatch):
     assert simulation.taken <= 4 * 200 + 1
 
 
-def test_a_very_low_rate_is_not_exceeded_after_a_429(monkeypatch):
+def test_very_low_max_rate_is_kept_after_429(monkeypatch):
     simulation = Simulation(monkeypatch, lambda clock: Bucket(clock, 0.01, burst=1), threads=1, max_rate=0.05)
     simulation.run(1000)
     assert simulation.refused
@@ -230,7 +230,7 @@ def test_a_very_low_rate_is_not_exceeded_after_a_429(monkeypatch):
     assert min(gaps) >= 1 / 0.05
 
 
-def test_threads_that_wait_during_a_429_are_postponed(monkeypatch):
+def test_waiting_threads_are_postponed_after_429(monkeypatch):
     simulation = Simulation(monkeypatch, lambda clock: Bucket(clock, math.inf, burst=math.inf), threads=0)
     ours, started = RateLimiter(10, simulation.stop), []
 
@@ -246,11 +246,11 @@ def test_threads_that_wait_during_a_429_are_postponed(monkeypatch):
         simulation.clock.start(ask)
     simulation.clock.run(10)
     assert ours.rate == 5
-    # They were to start after 0.1 and 0.2 seconds.
+    # Without the 429 they would have started after 0.1 and 0.2 seconds.
     assert started == [0, pytest.approx(0.21), pytest.approx(0.41)]
 
 
-def test_while_every_request_gets_a_429_all_threads_get_their_turns(monkeypatch):
+def test_threads_get_equal_turns_during_constant_429s(monkeypatch):
     simulation = Simulation(monkeypatch, lambda clock: Bucket(clock, 1, burst=0), threads=0)
     turns = [0, 0, 0, 0]
 
@@ -267,7 +267,7 @@ def test_while_every_request_gets_a_429_all_threads_get_their_turns(monkeypatch)
     assert min(turns) >= max(turns) / 2
 
 
-def test_429s_for_requests_sent_before_a_cut_do_not_cut_again(monkeypatch):
+def test_429s_of_requests_sent_before_a_cut_are_ignored(monkeypatch):
     simulation = Simulation(monkeypatch, lambda clock: Bucket(clock, 100), threads=0, max_rate=100)
     threads = [threading.Thread(target=simulation.rate_limiter.wait) for _ in range(3)]
     monkeypatch.setattr(simulation.stop, "wait", simulation.clock.skip)
@@ -282,7 +282,7 @@ def test_429s_for_requests_sent_before_a_cut_do_not_cut_again(monkeypatch):
     assert simulation.rate_limiter.rate == rate < 100
 
 
-def test_a_success_of_a_request_sent_before_a_429_does_not_end_the_pause(monkeypatch):
+def test_success_of_earlier_request_does_not_end_pause(monkeypatch):
     simulation = Simulation(monkeypatch, lambda clock: Bucket(clock, 100), threads=0, max_rate=100)
     ours, rates = simulation.rate_limiter, []
 
@@ -307,7 +307,7 @@ def test_a_success_of_a_request_sent_before_a_429_does_not_end_the_pause(monkeyp
     assert rates == [50, pytest.approx(50, abs=0.3)]
 
 
-def test_pauses_after_endless_429s_are_limited(monkeypatch):
+def test_pauses_are_capped_during_constant_429s(monkeypatch):
     simulation = Simulation(monkeypatch, lambda clock: Bucket(clock, 1, burst=0), threads=40)
     simulation.run(2000)
     assert simulation.refused > 1000

@@ -1,4 +1,4 @@
-"""Results, in every spelling and with every kind of nonsense in them."""
+"""Parsing of results: all known field names, and invalid values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def read(result: Any, *, status: str = "SUCCESS", task_data: dict[str, str] = MO
     )
 
 
-def test_a_transcript_gives_its_text_its_cues_and_its_languages():
+def test_transcript_is_parsed():
     found = read(
         {
             "speech_detected": True,
@@ -48,36 +48,36 @@ def test_a_transcript_gives_its_text_its_cues_and_its_languages():
     ],
 )
 @pytest.mark.parametrize("flag", ["nsfw_detected", "porn_detected", "weapon_detected"])
-def test_every_spelling_of_a_detection_is_read(frame, flag):
+def test_all_detection_field_names_are_accepted(frame, flag):
     found = read({flag: True, "detection_results": ["x"], "frames": [frame]})
     (detection,) = found.detections
     assert (detection.frame_number, detection.label, detection.confidence) == (7, "x", 0.5)
     assert (found.kind, found.detected) == ("nsfw", True)
 
 
-def test_the_error_of_a_failed_task_is_its_result():
+def test_error_of_failed_task_is_its_result():
     found = read({"error": "no video"}, status="FAILURE")
     assert (found.kind, found.error, found.result) == ("failure", "no video", {"error": "no video"})
 
 
 @pytest.mark.parametrize("empty", [None, {}, [], "", {"text": None, "frames": []}])
-def test_a_result_that_says_nothing_is_none(empty):
+def test_empty_result_is_none(empty):
     assert read(empty).result is None
 
 
-def test_nothing_found_is_something_said():
+def test_negative_detection_is_a_result():
     found = read({"nsfw_detected": False, "detection_results": [], "frames": []})
     assert (found.result is not None, found.detected) == (True, False)
 
 
 @pytest.mark.parametrize("result", [5, "text", [1], {"frames": "none", "subtitles": [3], "languages": 4}])
-def test_a_result_of_a_strange_shape_is_kept_whole(result):
+def test_result_of_unknown_shape_is_kept_whole(result):
     found = read(result)
     assert found.result == result
     assert (found.subtitles, found.detections, found.languages) == ((), (), None)
 
 
-def test_what_no_database_takes_is_replaced_and_kept_beside():
+def test_unstorable_values_are_replaced_and_originals_kept():
     raw = b'{"task_id":"t","status":"SUCCESS","result":{"concatenated_text":"a\\u0000b","deep":%s}}'
     found = parse_detail(raw % (b"[" * 3000 + b"]" * 3000))
     assert found.text == "a\ufffdb"
@@ -88,23 +88,23 @@ def test_what_no_database_takes_is_replaced_and_kept_beside():
 @pytest.mark.parametrize(
     "body", [b"", b"[]", b'{"status":"SUCCESS"}', b'{"task_id":"t","result":{"a"', b"<html>"]
 )
-def test_a_body_that_is_no_task_is_unreadable(body):
+def test_body_that_is_not_a_task_is_rejected(body):
     with pytest.raises(UnreadablePage):
         parse_detail(body)
 
 
 @given(st.integers(min_value=0, max_value=360_000_000))
-def test_times_are_exact_to_the_millisecond(milliseconds):
+def test_timecodes_are_exact_to_the_millisecond(milliseconds):
     minutes, rest = divmod(milliseconds, 60_000)
     shown = f"{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02}.{rest % 1000:03}"
     assert timecode(shown) == milliseconds / 1000
 
 
 @pytest.mark.parametrize("shown", ["", "12", "a:b:c", "00:00:00.1.2", "-1:00:00.0", 5])
-def test_a_senseless_time_is_refused(shown):
+def test_invalid_timecode_is_rejected(shown):
     with pytest.raises((ValueError, TypeError)):
         timecode(shown)
 
 
-def test_fullness_counts_what_is_said():
+def test_fullness_counts_non_empty_values():
     assert fullness({"a": [1, None, {"b": ""}], "c": False, "d": 0}) == 3

@@ -28,7 +28,7 @@ def path_of(url: str) -> Path:
 
 
 @pytest.mark.parametrize("started_in, place", [("", ""), ("notebooks", ""), ("notebooks", "notebooks")])
-def test_the_users_copy_is_found_before_the_demo(repository, monkeypatch, started_in, place):
+def test_synced_copy_takes_precedence_over_demo(repository, monkeypatch, started_in, place):
     monkeypatch.chdir(repository / started_in)
     for folder in (repository, repository / "notebooks"):
         (folder / "gcore_demo.db").touch()
@@ -39,14 +39,14 @@ def test_the_users_copy_is_found_before_the_demo(repository, monkeypatch, starte
     assert found.description == f"Reading {copy}."
 
 
-def test_the_demo_is_described_as_a_demo(repository):
+def test_demo_database_is_described_as_demo(repository):
     (repository / "gcore_demo.db").touch()
     found = frames.find_database()
     assert path_of(found.url) == repository / "gcore_demo.db"
     assert found.description == f"Reading the demo database, whose tasks are made up: {path_of(found.url)}."
 
 
-def test_a_relative_url_is_also_searched_for_in_the_parent_folder(repository, monkeypatch):
+def test_relative_url_is_also_resolved_in_parent_folder(repository, monkeypatch):
     (repository / "data").mkdir()
     (repository / "gcore_demo.db").touch()
     for name in ("mine.db", "data/mine.db", "my copy.db"):
@@ -65,7 +65,7 @@ def test_a_relative_url_is_also_searched_for_in_the_parent_folder(repository, mo
     assert path_of(frames.find_database(repository).url) == repository / "mine.db"
 
 
-def test_an_absolute_url_is_used_unchanged(repository, monkeypatch, tmp_path):
+def test_absolute_url_is_used_unchanged(repository, monkeypatch, tmp_path):
     file = tmp_path / "elsewhere.db"
     file.touch()
     (repository / "gcore_tasks.db").touch()
@@ -73,7 +73,7 @@ def test_an_absolute_url_is_used_unchanged(repository, monkeypatch, tmp_path):
     assert path_of(frames.find_database().url) == file
 
 
-def test_the_demo_does_not_replace_a_missing_database_that_was_named(repository, monkeypatch):
+def test_missing_configured_database_is_an_error(repository, monkeypatch):
     (repository / "gcore_demo.db").touch()
     (repository / "gcore_tasks.db").touch()
     for url in ("sqlite:///other.db", f"sqlite:///{repository}/notebooks/gcore_tasks.db"):
@@ -82,7 +82,7 @@ def test_the_demo_does_not_replace_a_missing_database_that_was_named(repository,
             frames.find_database()
 
 
-def test_without_a_database_the_error_says_what_to_do(repository):
+def test_missing_database_error_says_what_to_do(repository):
     with pytest.raises(NoTablesError) as error:
         frames.find_database()
     said = str(error.value)
@@ -96,7 +96,7 @@ def test_without_a_database_the_error_says_what_to_do(repository):
     assert "\n" not in said
 
 
-def test_the_password_is_in_no_description(monkeypatch):
+def test_description_omits_password(monkeypatch):
     url = "postgresql://me:sesame@db.example:5433/gcore"
     monkeypatch.setenv(VARIABLE, url)
     found = frames.find_database()
@@ -105,7 +105,7 @@ def test_the_password_is_in_no_description(monkeypatch):
     assert "sesame" not in repr(found)
 
 
-def test_an_invalid_url_is_refused(monkeypatch):
+def test_invalid_url_is_rejected(monkeypatch):
     for url in ("mysql://host/db", "no url"):
         monkeypatch.setenv(VARIABLE, url)
         with pytest.raises(ConfigurationError):

@@ -16,7 +16,7 @@ TABLES = ("tasks", "task_history", "results", "subtitles", "detections", "runs")
 
 
 @pytest.mark.parametrize("name", [*TABLES, "view"])
-def test_help_shows_the_arguments_and_documents_each(name):
+def test_help_documents_every_argument(name):
     function = getattr(frames, name)
     shown = pydoc.plain(pydoc.render_doc(function))
     assert f"{name}(" in shown
@@ -29,7 +29,7 @@ def test_help_shows_the_arguments_and_documents_each(name):
     assert "`since` and `until` compare" in shown
 
 
-def test_type_checkers_and_help_show_the_same_arguments():
+def test_frame_options_match_read_frame_signature():
     _, source, *options = inspect.signature(read_frame).parameters.values()
     annotations = {each.name: each.annotation for each in options}
     # chunksize is not among the options, because it decides which type is returned.
@@ -37,14 +37,14 @@ def test_type_checkers_and_help_show_the_same_arguments():
     assert {name: each.__forward_arg__ for name, each in FrameOptions.__annotations__.items()} == annotations
 
 
-def test_the_help_of_view_lists_the_views_with_their_times():
+def test_view_help_lists_views_and_their_time_columns():
     lines = frames.view.__doc__.splitlines()
     for name, view in VIEWS.items():
         time = view.time or ("the task's completed_at or changed_at" if view.has_task_time else "nothing")
         assert any(line.strip().startswith(f"{name} ({time}): One row") for line in lines), name
 
 
-def test_an_unknown_argument_is_a_type_error():
+def test_unknown_argument_raises_type_error():
     with pytest.raises(TypeError, match="unexpected keyword argument 'field_names'"):
         frames.tasks(field_names=["status"])
     with pytest.raises(TypeError, match="unexpected keyword argument 'field_names'"):

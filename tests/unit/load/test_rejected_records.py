@@ -35,14 +35,14 @@ def rejected(connection: sa.Connection, *columns: str) -> list[tuple]:
         (b"x" * 3_000_000, "x" * 3_000_000),
     ],
 )
-def test_the_text_is_stored_unchanged(engine, raw, text):
+def test_raw_text_is_stored_unchanged(engine, raw, text):
     with engine.begin() as connection:
         reject(connection, [a_record(raw, "why")], run_id=3, received_at=NOON)
     with engine.connect() as connection:
         assert rejected(connection, "run_id", "received_at", "reason", "raw") == [(3, NOON, "why", text)]
 
 
-def test_a_rejected_record_is_stored_once_however_often_it_is_seen(engine):
+def test_repeatedly_rejected_record_is_stored_once(engine):
     record = a_record(b'{"a":1}')
     with engine.begin() as connection:
         reject(connection, [record, record], run_id=1, received_at=NOON)
@@ -55,19 +55,19 @@ def test_a_rejected_record_is_stored_once_however_often_it_is_seen(engine):
         assert count_rejected(connection) == 2
 
 
-def test_records_with_different_bytes_are_stored_separately_even_if_their_text_is_equal(engine):
+def test_records_are_deduplicated_by_bytes_not_text(engine):
     with engine.begin() as connection:
         reject(connection, [a_record(b"\xff"), a_record(rb"\xff")], run_id=1, received_at=NOON)
         assert rejected(connection, "raw") == [(r"\xff",), (r"\xff",)]
 
 
-def test_without_records_nothing_is_written(engine):
+def test_rejecting_no_records_writes_nothing(engine):
     with engine.begin() as connection:
         reject(connection, iter(()), run_id=1, received_at=NOON)
         assert count_rejected(connection) == 0
 
 
-def test_the_caller_owns_the_transaction(engine):
+def test_caller_owns_the_transaction(engine):
     with engine.connect() as connection:
         transaction = connection.begin()
         reject(connection, [a_record(b"5")], run_id=1, received_at=NOON)

@@ -31,11 +31,11 @@ def test_webvtt_and_srt_have_the_same_content():
 
 
 @pytest.mark.parametrize("times", [(None, 2), (1, None), (-1, 2), (3, 2), (1, 1e12)])
-def test_a_subtitle_without_valid_times_is_left_out(times):
+def test_subtitles_without_valid_times_are_omitted(times):
     assert as_webvtt([a_subtitle(*times), a_subtitle(4, 5)]) == as_webvtt([a_subtitle(4, 5)])
 
 
-def test_text_that_looks_like_markup_stays_text():
+def test_webvtt_escapes_markup():
     written = as_webvtt([a_subtitle(1, 2, "a < b && c <i>x</i>")])
     assert "a &lt; b &amp;&amp; c &lt;i>x&lt;/i>" in written
 
@@ -61,7 +61,7 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_subrip_shows_the_text_unchanged(text):
+def test_srt_text_is_displayed_literally(text):
     written = as_srt([a_subtitle(0, 1, "before"), a_subtitle(1, 2, text), a_subtitle(2, 3, "behind")])
     assert shown(written) == [(0, 1000, "before"), (1000, 2000, TEXTS[text]), (2000, 3000, "behind")]
     assert [line for line in written.split("\n") if "-->" in line] == [
@@ -69,14 +69,14 @@ def test_subrip_shows_the_text_unchanged(text):
     ]
 
 
-def test_subrip_leaves_out_empty_subtitles_and_numbers_the_others():
+def test_srt_omits_empty_subtitles_and_renumbers():
     silent = [a_subtitle(0, 1, text) for text in (None, "", " \n\t")]
     assert as_srt(silent) == as_srt([]) == ""
     written = as_srt([*silent, a_subtitle(1, 2, "a"), a_subtitle(None, 3, "b"), a_subtitle(3, 4, "c")])
     assert written == "1\n00:00:01,000 --> 00:00:02,000\na\n\n2\n00:00:03,000 --> 00:00:04,000\nc\n"
 
 
-def test_subtitles_are_in_the_order_of_their_start_and_may_overlap():
+def test_subtitles_are_sorted_by_start_and_may_overlap():
     subtitles = [
         a_subtitle(5, 6, "last"),
         a_subtitle(1, 9, "long"),
@@ -90,12 +90,12 @@ def test_subtitles_are_in_the_order_of_their_start_and_may_overlap():
     ]
 
 
-def test_more_than_99_hours_are_written_in_full():
+def test_hours_may_exceed_two_digits():
     assert "\n123:00:00,000 --> 123:00:01,500\n" in as_srt([a_subtitle(442_800, 442_801.5)])
     assert "\n123:00:00.000 --> 123:00:01.500\n" in as_webvtt([a_subtitle(442_800, 442_801.5)])
 
 
-def test_webvtt_becomes_subrip_without_its_escapes_and_tags():
+def test_webvtt_to_srt_removes_escapes_and_tags():
     given = [a_subtitle(1, 2, "AT&T <3 -->"), a_subtitle(3, 4, "two\nlines")]
     assert srt_of_webvtt(as_webvtt(given)) == as_srt(given)
     marked = "WEBVTT\n\nid\n00:01.000 --> 00:02.000 align:start\n<v Bob>Hi, <b>you</b>&nbsp;&amp;\n"
@@ -104,7 +104,7 @@ def test_webvtt_becomes_subrip_without_its_escapes_and_tags():
         assert srt_of_webvtt(nothing) == ""
 
 
-def test_a_file_without_subtitles_is_recognized():
+def test_file_without_subtitles_is_detected():
     assert has_subtitles(as_webvtt([a_subtitle(1, 2)]))
     for nothing in (None, "", "WEBVTT", as_webvtt([]), as_webvtt([a_subtitle(None, None)])):
         assert not has_subtitles(nothing)
@@ -112,13 +112,13 @@ def test_a_file_without_subtitles_is_recognized():
 
 @given(st.lists(st.text(), max_size=8))
 @example(["-->", "a\n\n--->\n\n7"])
-def test_no_text_makes_a_file_invalid(texts):
+def test_files_are_valid_for_any_text(texts):
     subtitles = [a_subtitle(number, number + 0.5, text) for number, text in enumerate(texts)]
     for read, written in (
         (webvtt.WebVTT.from_string, as_webvtt(subtitles)),
         (lambda text: webvtt.from_buffer(io.StringIO(text), format="srt"), as_srt(subtitles)),
     ):
-        # A line without a word may be left out by whoever reads it.
+        # A parser may drop a subtitle that contains no word.
         said = {number for number, text in enumerate(texts) if any(map(str.isalnum, text))}
         starts = {caption.start_in_seconds for caption in read(written)} if said else set()
         assert said <= starts <= set(range(len(texts)))

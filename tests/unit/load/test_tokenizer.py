@@ -35,14 +35,14 @@ def test_text_is_tokenized_and_folded(text):
 
 
 @pytest.mark.parametrize("text", CUT)
-def test_each_token_has_its_span_in_the_text(text):
+def test_token_spans_match_the_text(text):
     found = [" ".join(tokenize(text[token.start : token.end])) for token in token_spans(text)]
     assert [token.text for token in token_spans(text)] == CUT[text].split()
-    # The characters of a pair, cut by themselves, are that pair and its second half.
+    # A pair of CJK characters, tokenized on its own, yields the pair and its second character.
     assert all(each.split(" ")[0] == word for each, word in zip(found, CUT[text].split(), strict=True))
 
 
-# What is left out, or typed in one way or another, makes no other word.
+# Spellings that must yield the same tokens.
 SAME = {
     "apostrophes": ["don't", "don’t", "donʼt", "don`t", "don´t", "don＇t", "don‘t", "don′t", "DON'T"],
     "French": ["c'est", "c’est", "C’EST"],
@@ -72,7 +72,7 @@ SAME = {
 
 
 @pytest.mark.parametrize("name", SAME)
-def test_characters_that_people_omit_make_no_different_token(name):
+def test_optional_characters_do_not_change_tokens(name):
     first, *others = SAME[name]
     for other in others:
         assert tokenize(other) == tokenize(first), ascii(other)
@@ -80,7 +80,7 @@ def test_characters_that_people_omit_make_no_different_token(name):
         assert [token.text for token in token_spans(other)] == tokenize(first), ascii(other)
 
 
-# What is said, what finds it, and what does not.
+# Texts with queries that match them, and texts with queries that do not.
 FOUND = {
     "Je crois que c’est là.": ("c'est là", "cest", "est", "là", "c'es*", '"que c\'est là"', '"est là"', "c"),
     "L'homme à l'eau froide": ("homme", "lhomme", "l'homme", '"eau froide"', '"à l\'eau froide"', "l'ea*"),
@@ -109,38 +109,38 @@ def is_found(query: str, text: str) -> bool:
 
 
 @pytest.mark.parametrize("text", FOUND)
-def test_a_word_with_an_apostrophe_is_found_whole_and_by_its_parts(text):
+def test_words_with_apostrophes_match_whole_or_in_parts(text):
     for query in FOUND[text]:
         assert is_found(query, text), query
 
 
 @pytest.mark.parametrize("text", NOT_FOUND)
-def test_punctuation_separates_words_as_in_writing(text):
+def test_fragments_and_joined_words_do_not_match(text):
     for query in NOT_FOUND[text]:
         assert not is_found(query, text), query
 
 
 @given(st.text())
-def test_tokenizing_is_idempotent(text):
+def test_tokens_are_not_empty_and_contain_no_spaces(text):
     words = tokenize(text)
     assert all(word and word.split() == [word] for word in words)
     assert tokenize(" ".join(word for word in words if len(word) > 1 or word.isascii())) is not None
 
 
-def test_a_query_has_words_phrases_and_prefixes():
+def test_query_supports_words_phrases_and_prefixes():
     terms = parse_query('Guten "ABEND schön" gro* 東京 東 "')
     assert as_fts5(terms) == '"guten" AND "abend schon" AND "gro" * AND "東京" AND "東" *'
     assert as_tsquery(terms) == "('guten') & ('abend' <-> 'schon') & ('gro':*) & ('東京') & ('東':*)"
 
 
-def test_query_operators_of_the_databases_have_no_meaning():
+def test_query_operators_have_no_special_meaning():
     assert as_fts5(parse_query("AND OR (x) NEAR/3 -y : ^z & | ! <-> ' \\")) == (
         '"and" AND "or" AND "x" AND "near 3" AND "y" AND "z"'
     )
 
 
 @given(st.text())
-def test_no_query_is_an_error_in_fts5(text):
+def test_any_query_is_valid_fts5(text):
     terms = parse_query(text)
     connection = sqlite3.connect(":memory:")
     connection.execute("CREATE VIRTUAL TABLE t USING fts5(words, tokenize = 'ascii', prefix = '1 2 3')")
@@ -151,7 +151,7 @@ def test_no_query_is_an_error_in_fts5(text):
 
 
 @given(st.text(alphabet="ab 東京都é\"*'김치", max_size=30))
-def test_a_text_is_found_by_its_own_words(text):
+def test_text_matches_its_own_words(text):
     words = tokenize(text)
     for term in parse_query(text.replace('"', " ")):
         assert any(term.starts_at(words, place) for place in range(len(words)))

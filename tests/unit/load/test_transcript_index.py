@@ -22,7 +22,7 @@ def expected(lines, most, overlap):
 
 
 @given(st.lists(TEXTS, max_size=12), st.integers(2, 9), st.integers(1, 20))
-def test_parts_are_the_same_as_when_all_tokens_are_split_at_once(texts, most, piece):
+def test_parts_match_splitting_all_tokens_at_once(texts, most, piece):
     lines = list(enumerate(texts))
     patched = {"MAX_TOKENS": most, "OVERLAP": 1, "MAX_PIECE_LENGTH": piece}
     before = {name: getattr(transcript_index, name) for name in patched}
@@ -33,7 +33,7 @@ def test_parts_are_the_same_as_when_all_tokens_are_split_at_once(texts, most, pi
         vars(transcript_index).update(before)
 
 
-def test_one_long_text_is_tokenized_piece_by_piece():
+def test_long_text_is_tokenized_in_bounded_memory():
     text = " ".join(f"{number * 7919 % 100_003:05}" for number in range(200_000))
     assert len(text) > 10 * MAX_PIECE_LENGTH
     tracemalloc.start()

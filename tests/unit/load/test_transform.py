@@ -22,12 +22,12 @@ def content(**fields: object) -> dict[str, object]:
     return task_payload("t", fields).as_dict()
 
 
-def test_the_content_is_all_that_the_api_fills():
+def test_content_covers_all_api_fields():
     assert set(CONTENT) == {field.name for field in API_FIELDS} | {"extra"}
     assert set(CONTENT) <= set(TASKS.c.keys())
 
 
-def test_the_content_is_what_the_payload_says():
+def test_payload_maps_to_content_columns():
     payload = decode_task(
         json.dumps(
             {
@@ -52,15 +52,15 @@ def test_the_content_is_what_the_payload_says():
     }
 
 
-def test_a_hash_tells_every_byte():
+def test_fingerprint_depends_on_every_byte():
     assert fingerprint(b'{"a":1}') == fingerprint(b'{"a":1}')
     texts = (b"", b'{"a":1}', b'{"a":2}', b'{"a": 1}', b'{"a":1}\n', b"\xff")
     assert len({fingerprint(text) for text in texts}) == len(texts)
     assert {len(fingerprint(text)) for text in texts} == {16}
 
 
-def test_a_fingerprint_is_that_of_the_decoder_too():
-    """A new field, another fallback or another kind: stored records must be read again."""
+def test_decoder_id_depends_on_fields_and_version():
+    """If the fields or the decoder change, stored records must be read again."""
     first, *others = API_FIELDS
     renamed = dataclasses.replace(first, fallbacks=("title",))
     ids = {decoder_id(fields) for fields in (API_FIELDS, (first,), tuple(others), (renamed, *others))}
@@ -90,7 +90,7 @@ def test_a_fingerprint_is_that_of_the_decoder_too():
         ("extra", {"a": 10**400}, {"a": 1e300}),
     ],
 )
-def test_another_value_is_a_difference(name, one, other):
+def test_different_values_differ(name, one, other):
     assert differs(content(**{name: one}), content(**{name: other}))
     assert differs(content(**{name: other}), content(**{name: one}))
 
@@ -107,7 +107,7 @@ def test_another_value_is_a_difference(name, one, other):
         ("extra", {"a": -0.0}, {"a": 0.0}),
     ],
 )
-def test_another_spelling_of_the_same_value_is_none(name, one, other):
+def test_equivalent_values_do_not_differ(name, one, other):
     assert not differs(content(**{name: one}), content(**{name: other}))
     assert not differs(content(**{name: other}), content(**{name: one}))
 
@@ -120,12 +120,12 @@ values = st.recursive(
 
 
 @given(values)
-def test_nothing_differs_from_its_own_json(value):
+def test_value_does_not_differ_from_its_json_round_trip(value):
     assert not differs(content(extra={"a": value}), content(extra={"a": json.loads(json.dumps(value))}))
 
 
 @given(values, values)
-def test_what_has_another_json_differs_but_for_the_spelling_of_numbers(one, other):
+def test_values_with_different_json_differ(one, other):
     def spelled(value: object) -> str:
         return json.dumps(json.loads(json.dumps(value), parse_int=float), sort_keys=True).replace(
             "-0.0", "0.0"

@@ -1,4 +1,4 @@
-"""What the column types make of a value, on either database."""
+"""Conversion of values by the column types, on SQLite and Postgres."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ POSTGRES = postgresql.dialect()
 BERLIN = dt.timezone(dt.timedelta(hours=2))
 
 
-def test_an_instant_without_a_zone_is_refused():
+def test_naive_datetime_is_rejected():
     with pytest.raises(ValueError, match="has no time zone"):
         UtcDateTime().process_bind_param(dt.datetime(2026, 6, 26, 12), SQLITE)  # noqa: DTZ001
 
@@ -28,33 +28,33 @@ def test_an_instant_without_a_zone_is_refused():
         (dt.datetime(999, 1, 1, tzinfo=dt.UTC), "0999-01-01 00:00:00.000000"),
     ],
 )
-def test_an_instant_is_sortable_text_in_utc_on_sqlite(instant, text):
-    """All six digits, always, or text would not sort as time does."""
+def test_sqlite_stores_datetimes_as_sortable_utc_text(instant, text):
+    """Always with six digits, so that text sorts like time."""
     assert UtcDateTime().process_bind_param(instant, SQLITE) == text
     assert UtcDateTime().process_result_value(text, SQLITE) == instant
     assert UtcDateTime().process_result_value(text, SQLITE).tzinfo is dt.UTC
 
 
-def test_an_instant_read_in_another_session_zone_comes_back_in_utc():
+def test_postgres_datetimes_are_converted_to_utc():
     read = UtcDateTime().process_result_value(dt.datetime(2026, 6, 26, 14, tzinfo=BERLIN), POSTGRES)
     assert (read.hour, read.tzinfo) == (12, dt.UTC)
 
 
-def test_a_document_is_compact_utf8_text_on_sqlite():
+def test_sqlite_stores_json_as_compact_utf8():
     assert Json().process_bind_param({"a": [1, "ß"], "b": None}, SQLITE) == '{"a":[1,"ß"],"b":null}'
 
 
-def test_no_document_is_null_and_not_the_text_null():
+def test_none_is_sql_null_not_json_null():
     assert Json().process_bind_param(None, SQLITE) is None
 
 
-def test_what_is_no_json_is_refused():
+def test_nan_in_json_is_rejected():
     with pytest.raises(ValueError, match="JSON"):
         Json().process_bind_param({"a": float("nan")}, SQLITE)
 
 
-def test_in_flight_excludes_exactly_the_terminal_statuses():
-    """The condition is spelt out for the sake of the index; this keeps it in step with the constant."""
+def test_in_flight_condition_excludes_terminal_statuses():
+    """The condition is a literal because an index uses it; this keeps it in sync with the constant."""
     listed = ", ".join(f"'{status}'" for status in sorted(TERMINAL_STATUSES))
     assert f"NOT IN ({listed})" in IN_FLIGHT.text
 

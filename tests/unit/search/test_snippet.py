@@ -32,7 +32,7 @@ CAMERA = (
 )
 
 
-def test_the_shortest_passage_wins():
+def test_shortest_passage_wins():
     assert found("turn the camera", *CAMERA) == (2, "Please [turn] [the] [camera] left.")
     assert found('"turn the camera"', *CAMERA) == (2, "Please [turn the camera] left.")
     assert found("c'est là", "À la semaine prochaine", "là, mais", "oui, c’est là")[0] == 2
@@ -65,7 +65,7 @@ def test_the_shortest_passage_wins():
         ("מים קרים", ["מים לא קרים", "מים קרים"], 1),
     ],
 )
-def test_the_passage_is_where_the_terms_are_closest_to_each_other(query, passages, first):
+def test_passage_is_where_terms_are_closest_together(query, passages, first):
     lines = []
     for second, passage in enumerate(passages):
         lines += [Subtitle(text, second, second + 1) for text in passage.split("|")]
@@ -77,7 +77,7 @@ def test_the_passage_is_where_the_terms_are_closest_to_each_other(query, passage
     st.lists(st.lists(st.sampled_from("abcx"), max_size=6), max_size=8),
     st.sets(st.sampled_from("abc"), min_size=1),
 )
-def test_no_passage_is_shorter(texts, asked):
+def test_passage_matches_brute_force_search(texts, asked):
     lines = subtitles_of(*map(" ".join, texts))
     passage = find_passage(lines, parse_query(" ".join(sorted(asked))))
     words = [(word, second) for second, text in enumerate(texts) for word in text]
@@ -94,7 +94,7 @@ def test_no_passage_is_shorter(texts, asked):
     assert (passage.width, passage.subtitle.start_seconds) == (width, words[start][1])
 
 
-def test_the_time_grows_linearly_with_the_words():
+def test_search_time_is_linear_in_words():
     def steps(words: int) -> int:
         """Count the lines of Python that are executed for terms that occur everywhere."""
         lines = subtitles_of("a " * words, "b " * words)
@@ -119,12 +119,12 @@ def test_the_time_grows_linearly_with_the_words():
     assert many < 5 * few
 
 
-def test_a_part_that_starts_inside_a_long_subtitle_is_searched_completely():
+def test_part_starting_inside_a_subtitle_is_searched_fully():
     texts = ["x " * 1500, "y " * 1800, "needle"]
     assert found("needle", *texts)[0] == 2
 
 
-def test_a_snippet_shows_the_surrounding_text():
+def test_snippet_shows_surrounding_text():
     text = f"{'before ' * 30}the needle {'after ' * 30}"
     shown = mark(text, parse_query("needle"))
     assert "[needle]" in shown
@@ -134,7 +134,7 @@ def test_a_snippet_shows_the_surrounding_text():
     assert mark("我们先看一下地图。", parse_query("地图")) == "我们先看一下[地图]。"
 
 
-def test_a_snippet_shows_every_term_and_omits_the_text_between():
+def test_snippet_omits_text_between_distant_terms():
     texts = ["alpha begins", *(f"line {number} of many" for number in range(200)), "and omega ends"]
     second, shown = found("alpha omega", *texts)
     assert second == 0
@@ -145,7 +145,7 @@ def test_a_snippet_shows_every_term_and_omits_the_text_between():
     assert len(shown) < 4 * CONTEXT
 
 
-def test_brackets_enclose_words_as_written():
+def test_matches_are_bracketed_as_written():
     for text, query, shown in (
         ("Mais c’est là.", "c'est", "Mais [c’est] là."),
         ("Mais c’est là.", "est", "Mais c’[est] là."),
@@ -158,7 +158,7 @@ def test_brackets_enclose_words_as_written():
 
 
 @given(st.text(max_size=60), st.text(max_size=10))
-def test_a_snippet_consists_of_text_from_the_transcript(text, query):
+def test_snippet_consists_of_original_text(text, query):
     terms = parse_query(query)
     shown = mark(text, terms)
     kept = shown.replace("[", "").replace("]", "")
@@ -168,7 +168,7 @@ def test_a_snippet_consists_of_text_from_the_transcript(text, query):
 
 
 @given(st.text(st.sampled_from("ab'’ŉ´·\"צ\u200d東京é\u0301＇ 1.")))
-def test_words_are_numbered_in_the_order_of_the_text(text):
+def test_token_numbers_follow_text_order(text):
     numbers = [number for _, number in tokenize_with_positions(text)]
     assert sorted(numbers) == numbers
     assert sorted(set(numbers)) == list(range(len(set(numbers))))

@@ -1,4 +1,4 @@
-"""The source's time: what most answers agree on, and no single one of them."""
+"""The source's clock: what most responses agree on; no single response is trusted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NEAR_OFF = [dt.timedelta(hours=hours) for hours in (-20, -1, 1, 20)]
 
 
 class Machine:
-    """This machine's clock, a second further on at each look."""
+    """The local clock, which advances one second per call."""
 
     def __init__(self, at: dt.datetime = NOON) -> None:
         self.at = at
@@ -30,7 +30,7 @@ class Machine:
 
 
 def hear(clock: SourceClock, machine: Machine, *skews: dt.timedelta | None, newest=None) -> None:
-    """Let the clock hear answers whose `Date` is so far off this machine's clock."""
+    """Pass responses to the clock whose `Date` differs from the local clock by these skews."""
     for skew in skews:
         served_at = None if skew is None else machine.at + SECOND + skew
         tasks = () if newest is None else (task_payload("t", {"started_at": newest}),)
@@ -43,7 +43,7 @@ def a_clock(newest: dt.datetime | None = None) -> tuple[SourceClock, Machine]:
 
 
 @pytest.mark.parametrize("skew", [*NEAR_OFF, dt.timedelta(0), dt.timedelta(days=-200)])
-def test_consistent_responses_are_trusted_however_far_behind_they_are(skew):
+def test_consistent_responses_are_trusted_despite_skew(skew):
     clock, machine = a_clock()
     hear(clock, machine, skew, skew, skew)
     assert clock.first_served_at == NOON + SECOND + skew
@@ -52,7 +52,7 @@ def test_consistent_responses_are_trusted_however_far_behind_they_are(skew):
 
 @pytest.mark.parametrize("wrong", [*FAR_OFF, *NEAR_OFF])
 @pytest.mark.parametrize("place", [0, 1, 2, 4])
-def test_one_wrong_date_among_several_is_ignored(wrong, place):
+def test_single_wrong_date_is_ignored(wrong, place):
     clock, machine = a_clock(newest=NOON - HOUR)
     skews = [dt.timedelta(0)] * 5
     skews[place] = wrong
@@ -65,7 +65,7 @@ def test_one_wrong_date_among_several_is_ignored(wrong, place):
 
 
 @pytest.mark.parametrize("skew", [dt.timedelta(days=2), dt.timedelta(days=27_000)])
-def test_a_server_that_is_days_ahead_needs_a_task_to_confirm_it(skew):
+def test_clock_days_ahead_must_be_confirmed_by_a_task(skew):
     clock, machine = a_clock(newest=NOON - HOUR)
     hear(clock, machine, skew, skew)
     assert clock.first_served_at is None
@@ -75,20 +75,20 @@ def test_a_server_that_is_days_ahead_needs_a_task_to_confirm_it(skew):
     assert clock.first_served_at == NOON + SECOND + skew
 
 
-def test_a_date_earlier_than_the_tasks_of_its_page_is_ignored():
+def test_date_earlier_than_tasks_of_its_page_is_ignored():
     clock, machine = a_clock()
     hear(clock, machine, -30 * DAY, newest=NOON - HOUR)
     assert clock.first_served_at is None
     assert clock.created_before() is None
 
 
-def test_a_task_from_the_far_future_discredits_no_server():
+def test_task_in_far_future_does_not_discredit_server():
     clock, machine = a_clock(newest=NOON + 9000 * DAY)
     hear(clock, machine, dt.timedelta(0), dt.timedelta(0))
     assert clock.first_served_at == NOON + SECOND
 
 
-def test_without_a_date_this_machines_clock_is_used_and_creation_has_no_bounds():
+def test_local_clock_is_used_without_date_headers():
     clock, machine = a_clock()
     hear(clock, machine, None, None)
     assert clock.first_served_at is None
@@ -96,7 +96,7 @@ def test_without_a_date_this_machines_clock_is_used_and_creation_has_no_bounds()
     assert clock.created_before() is None
 
 
-def test_a_response_processed_late_is_dated_by_its_arrival(monkeypatch):
+def test_delayed_response_is_dated_by_its_arrival(monkeypatch):
     """Pages are fetched ahead of time, and may wait for a long commit."""
     clock, machine = a_clock()
     hear(clock, machine, dt.timedelta(0), dt.timedelta(0))
@@ -111,8 +111,8 @@ passed = st.timedeltas(dt.timedelta(0), dt.timedelta(days=400))
 
 
 @given(instants, passed, st.timedeltas(-400 * DAY, 400 * DAY), st.timedeltas(-400 * DAY, 400 * DAY))
-def test_no_task_is_skipped_however_wrong_the_clock_of_the_last_run_was(start, between, skew, last_error):
-    """The last run began at `start` and read a `Date` that was off by `last_error`; this one a right one."""
+def test_wrong_clock_of_last_run_skips_no_tasks(start, between, skew, last_error):
+    """The `Date` of the last run, at `start`, was off by `last_error`; the one of this run is correct."""
     watermark, set_at = start + last_error, start - skew
     served_at, now = start + between, start + between - skew
     covered = covered_until(watermark, set_at, served_at=served_at, now=now, tolerance=TOLERATED_DRIFT)
@@ -124,14 +124,14 @@ def test_no_task_is_skipped_however_wrong_the_clock_of_the_last_run_was(start, b
 
 
 @given(instants, passed, st.timedeltas(dt.timedelta(0), 400 * DAY))
-def test_a_machine_whose_clock_jumps_back_skips_nothing(start, between, jump):
+def test_local_clock_jumping_back_skips_no_tasks(start, between, jump):
     now = start + between - jump
     covered = covered_until(start, start, served_at=start + between, now=now, tolerance=TOLERATED_DRIFT)
     assert covered == start
 
 
 @given(instants, instants, instants)
-def test_the_covered_time_is_never_ahead_of_the_servers_clock(watermark, served_at, now):
+def test_covered_until_never_exceeds_server_time(watermark, served_at, now):
     for set_at in (None, now, watermark):
         covered = covered_until(watermark, set_at, served_at=served_at, now=now, tolerance=TOLERATED_DRIFT)
         assert covered <= served_at

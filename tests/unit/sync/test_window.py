@@ -1,4 +1,4 @@
-"""What a run asks for, and what it leaves for the next: no gap, and never back."""
+"""Windows and watermarks: no gaps, and a watermark that never decreases."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from etl.sync.window import EVERYTHING, next_watermark, plan_window
 
-# hypothesis wants its bounds naive, and makes them aware itself.
+# Hypothesis requires naive bounds and makes them aware itself.
 FIRST, LAST = (dt.datetime(year, 1, 1, tzinfo=dt.UTC).replace(tzinfo=None) for year in (2020, 2040))
 instants = st.datetimes(FIRST, LAST, timezones=st.just(dt.UTC))
 spans = st.timedeltas(dt.timedelta(seconds=1), dt.timedelta(days=30))
@@ -27,14 +27,14 @@ def test_without_known_semantics_everything_is_read():
 
 
 @pytest.mark.parametrize("semantics", ["lte", "exact", "ignored", "rejected"])
-def test_a_filter_that_excludes_nothing_is_not_used(semantics):
+def test_unusable_date_filter_is_not_sent(semantics):
     watermark = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
     window = plan_window(watermark, lookback=HOUR, now=None, semantics=semantics)
     assert (window.queries, window.start) == ((), watermark - HOUR)
 
 
 @given(instants, spans, st.none() | instants)
-def test_a_window_begins_the_lookback_before_the_watermark_or_the_servers_time(watermark, lookback, now):
+def test_window_starts_lookback_before_watermark_or_server_time(watermark, lookback, now):
     window = plan_window(watermark, lookback=lookback, now=now, semantics="gte")
     latest = min(watermark, now or watermark) - lookback
     assert dt.timedelta(0) <= latest - window.start < dt.timedelta(seconds=1)
@@ -45,9 +45,7 @@ def test_a_window_begins_the_lookback_before_the_watermark_or_the_servers_time(w
 @given(
     instants, spans, st.timedeltas(dt.timedelta(0), dt.timedelta(days=40)), st.integers(-14, 14), st.data()
 )
-def test_day_by_day_no_instant_of_the_window_is_missed_in_any_time_zone(
-    watermark, lookback, passed, offset, data
-):
+def test_day_queries_cover_the_window_in_any_time_zone(watermark, lookback, passed, offset, data):
     now = watermark + passed
     window = plan_window(watermark, lookback=lookback, now=now, semantics="day")
     zone = dt.timezone(dt.timedelta(hours=offset))
@@ -61,12 +59,12 @@ def test_day_by_day_no_instant_of_the_window_is_missed_in_any_time_zone(
 
 
 @given(st.none() | instants, st.none() | instants, instants, st.none() | instants)
-def test_the_watermark_never_falls(watermark, served_at, now, newest):
+def test_watermark_never_decreases(watermark, served_at, now, newest):
     following = next_watermark(watermark, served_at=served_at, now=now, newest=newest)
     assert watermark is None or following >= watermark
 
 
 @given(instants, st.none() | instants)
-def test_without_the_servers_clock_the_watermark_stays_a_day_and_the_tasks_times_behind(now, newest):
+def test_watermark_lags_one_day_without_server_time(now, newest):
     reached = next_watermark(None, served_at=None, now=now, newest=newest)
     assert reached == min(now - dt.timedelta(days=1), newest or now)

@@ -40,20 +40,20 @@ TIMES = {
 }
 
 
-def test_every_view_is_a_file_and_an_entry():
+def test_every_view_has_a_file_and_an_entry():
     files = {path.stem for path in (ROOT / "etl" / "views").glob("*.sql")}
     assert files == {*VIEWS, *FRAGMENTS}
     assert tuple(VIEWS) == views.NAMES
 
 
-def test_a_view_reads_only_views_before_it():
+def test_views_depend_only_on_earlier_views():
     for place, name in enumerate(views.NAMES):
         query = views.definition(name, "sqlite")
         read = {each for each in views.NAMES if re.search(rf"\b(FROM|JOIN) {each}\b", query)}
         assert read <= set(views.NAMES[:place]), name
 
 
-def test_the_time_of_every_view_is_the_documented_one():
+def test_time_columns_of_views_are_as_documented():
     found = {
         name: view.time or ("the time of the task" if view.has_task_time else f"{view.unaggregated} instead")
         for name, view in VIEWS.items()
@@ -62,7 +62,7 @@ def test_the_time_of_every_view_is_the_documented_one():
 
 
 @pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
-def test_an_entry_is_consistent(view):
+def test_view_entry_is_consistent(view):
     columns = {each.name: each.columns for each in list_catalog()}[view.name]
     assert set(view.order) <= set(columns)
     assert view.row.startswith("One row")
@@ -77,7 +77,7 @@ def test_an_entry_is_consistent(view):
         assert VIEWS[view.unaggregated].time is not None
 
 
-def test_the_description_is_the_comment_above_the_query():
+def test_view_description_is_its_sql_comment():
     for name in views.NAMES:
         for dialect in ("sqlite", "postgresql"):
             lines = views.definition(name, dialect).splitlines()
@@ -98,6 +98,6 @@ def test_every_table_and_view_can_be_exported():
     assert [*TABLES, *views.NAMES] == list(SELECTIONS)
 
 
-def test_the_readme_lists_every_view():
+def test_readme_lists_every_view():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert [name for name in views.NAMES if f"`{name}`" not in readme] == []
