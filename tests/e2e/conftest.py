@@ -1,4 +1,4 @@
-"""What tests of the command share: an emulator, and the command pointed at it and at a database."""
+"""Fixtures for tests of the command: an emulator, and the command configured for it and a database."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def nursery() -> Iterator[Nursery]:
-    """Yield a place from which processes are forked that have loaded the program."""
+    """Yield a nursery, which forks processes that have already loaded the program."""
     with Nursery() as nursery:
         yield nursery
 
 
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[Sandboxed]:
-    """Yield a place from which processes of other users are forked; that takes the rights of root."""
+    """Yield a sandbox that runs commands as other users; requires root."""
     reason = missing()
     if reason is not None:
         give_up(reason)
@@ -47,7 +47,7 @@ def sandbox() -> Iterator[Sandboxed]:
 
 @pytest.fixture(scope="session")
 def bare_box() -> Iterator[Sandboxed]:
-    """Yield the like, in which only one folder can be written, and there is none for temporary files."""
+    """Yield a sandbox in which only one folder is writable, and there is no folder for temporary files."""
     reason = missing()
     if reason is not None:
         give_up(reason)
@@ -59,7 +59,7 @@ def bare_box() -> Iterator[Sandboxed]:
 
 @pytest.fixture
 def emulator() -> Iterator[Emulator]:
-    """Serve a small world whose clock stands still."""
+    """Serve a small world whose clock does not advance."""
     with serve(a_world(30), Behaviour(page_cap=20)) as emulator:
         yield emulator
 
@@ -72,7 +72,7 @@ def command(nursery: Nursery, emulator: Emulator, database_url: str) -> Command:
 
 @pytest.fixture
 def sqlite_command(nursery: Nursery, emulator: Emulator, tmp_path: object) -> Command:
-    """Return the command with a database on SQLite that is not there yet, in an empty folder."""
+    """Return the command with an SQLite database that does not exist yet, in an empty folder."""
     return Command(nursery, environment_for(emulator, f"sqlite:///{tmp_path}/tasks.db"))
 
 
@@ -110,12 +110,12 @@ def jupyter_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[py
         yield patch
 
 
-# What these are about is the same on both databases, and what differs between them is tried elsewhere.
+# These behave the same on both databases; the differences are tested elsewhere.
 ALIKE = {"test_cli_mistakes", "test_cli_export", "test_cli_reports", "test_cli_search", "test_cli_json"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run what is alike on SQLite always, and on Postgres with the slow tests."""
+    """Mark the Postgres cases of these modules as slow; their SQLite cases always run."""
     for item in items:
         case = getattr(item, "callspec", None)
         if item.path.stem in ALIKE and case is not None and "postgres" in case.params.values():

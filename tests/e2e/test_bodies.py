@@ -1,4 +1,4 @@
-"""P7: memory grows neither with the size of results nor with what a server sends."""
+"""P7: memory use is bounded, whatever the size of results and responses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from support.databases import Databases
 
 SMALL = Body(detail(0, b'{"speech_detected":true,"concatenated_text":"hello"}'))
-# MB: what the command takes for anything, beside the largest body that is read.
+# Peak memory in MB, including the largest response body that is read.
 MAX_FOR_ONE_BODY = 200
 MEGABYTE = 1_000_000
 WORDS = [f"{number * 7919 % 100_003:05}" for number in range(500)]
@@ -65,7 +65,7 @@ HONEST = {
 def test_memory_is_bounded_while_storing_large_results(
     megabytes: int, most: int, kind: str, databases: Databases
 ):
-    """Five of ten megabytes, all at once and as values, would take 440 to 570 MB."""
+    """Five results of 10 MB, decoded and held at the same time, would take 440 to 570 MB."""
     size = megabytes * MEGABYTE
     result = json.dumps(HONEST[kind](size)).encode()
     assert 0.9 * size < len(result) < 1.2 * size

@@ -1,4 +1,4 @@
-"""`gcore-etl export`: pipes, files, and what it says when it cannot."""
+"""`gcore-etl export`: pipes, files, and errors."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_excel_option_adds_bom_and_separator(synced, tmp_path):
     assert synced("export", "tasks", "-o", str(exact)).code == 0
     before = exact.read_bytes()
     assert before.startswith(b"task_id,")
-    # What --raw once asked for is what there is.
+    # --raw is still accepted, and has no effect.
     assert synced("export", "tasks", "-o", str(exact), "--raw").code == 0
     assert exact.read_bytes() == before
     assert synced("export", "tasks", "-o", str(excel), "--excel").code == 0
@@ -64,7 +64,7 @@ def test_excel_option_adds_bom_and_separator(synced, tmp_path):
         assert excel.read_bytes().startswith(b"\xef\xbb\xbftask_id;")
     assert "--excel" in synced("export", "--help").out
     assert "--raw" not in synced("export", "--help").out
-    # Without a name that says the format, it is CSV.
+    # --excel implies CSV if the format is not given.
     assert synced("export", "tasks", "--excel").out.lstrip("\ufeff").startswith("task_id,")
 
 
@@ -82,7 +82,7 @@ def test_skipped_transcripts_are_reported(command, emulator, tmp_path):
     assert all(path.stat().st_size for path in (tmp_path / "out").iterdir())
 
 
-def test_subtitle_files_are_written(synced, tmp_path):
+def test_srt_files_are_written_to_folder(synced, tmp_path):
     ended = synced("export", "subtitles", "--format", "srt", "-o", str(tmp_path / "out"))
     assert ended.code == 0
     assert len(list((tmp_path / "out").glob("*.srt"))) > 3

@@ -26,7 +26,7 @@ UNUSUAL_WORDS = (
     "believe", "anew", "gone", "mend", "mended", "under way", "set aside", "whoever", "looked at", "doubt",
     "vanished", "of theirs", "for ever",
 )  # fmt: skip
-# As a user's shell finds it.
+# The command is on the path, as in a user's shell.
 PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 

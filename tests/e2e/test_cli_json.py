@@ -63,7 +63,7 @@ def check_times(documents: list[dict[str, Any]], *names: str) -> None:
 
 @pytest.fixture
 def emulator() -> Iterator[Emulator]:
-    """Serve the present, so that results are not expired."""
+    """Serve a world at the current time, so that results are not expired."""
     with serve(a_world(10, now=dt.datetime.now(dt.UTC).replace(microsecond=0))) as emulator:
         yield emulator
 

@@ -1,4 +1,4 @@
-"""`gcore-etl search`: what a person and a program see."""
+"""`gcore-etl search`: text and JSON output, and errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CUES = [
 
 @pytest.fixture
 def said(command, emulator):
-    """Archive one more transcript, with a line that would colour a terminal; give the video's address."""
+    """Archive a transcript that contains an escape sequence; return the URL of its video."""
     emulator.world.create(task_id="t")
     emulator.world.start("t")
     emulator.world.finish("t", {"subtitles": CUES, "languages": ["eng"]})

@@ -125,7 +125,7 @@ def test_exit_codes_match_help_and_errors():
 
 @pytest.fixture
 def emulator() -> Iterator[Emulator]:
-    """Serve the present, so that results are not expired."""
+    """Serve a world at the current time, so that results are not expired."""
     with serve(a_world(10, now=dt.datetime.now(dt.UTC).replace(microsecond=0))) as emulator:
         yield emulator
 

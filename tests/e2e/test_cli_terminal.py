@@ -56,7 +56,7 @@ def read_terminal(command: Command, *words: str) -> tuple[str, str]:
         while True:
             try:
                 shown += terminal.read(65536)
-            except OSError:  # Linux's word for the end of a terminal
+            except OSError:  # On Linux, how the end of a terminal is reported.
                 break
         out = process.stdout.read()
     assert process.returncode == 0

@@ -1,4 +1,4 @@
-"""`gcore-etl watch` as a process: sync after sync, through failures, until a signal."""
+"""`gcore-etl watch` as a process: it repeats syncs, also after failures, until a signal."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from support.commands import Command
 
 CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
-# What the command is allowed to take, from the signal to its end.
+# Maximum seconds from the signal to the exit.
 PROMPT = 2
 
 
@@ -47,7 +47,7 @@ def read_object(process: subprocess.Popen[str]) -> dict[str, object]:
 
 
 def stop(process: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM) -> tuple[str, str]:
-    """Send a signal, check that it ends in time, and give what it printed until then."""
+    """Send a signal, check that the process exits promptly, and return its remaining output."""
     start = time.monotonic()
     said = end(process, number)
     assert time.monotonic() - start < PROMPT
@@ -55,7 +55,7 @@ def stop(process: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM
 
 
 def end(process: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM) -> tuple[str, str]:
-    """Send a signal, check how it ends, and give what it printed until then."""
+    """Send a signal, check the exit code, and return the remaining output."""
     process.send_signal(number)
     said = process.communicate(timeout=60)
     assert process.returncode == CODES[number]
@@ -173,7 +173,7 @@ def test_watch_survives_unwritable_stderr(sqlite_command, emulator, stderr):
 
 
 def test_watch_survives_full_database_disk(sqlite_command, nursery, tmp_path):
-    """The limit on the size of a file is as good as a small disk."""
+    """A limit on the file size simulates a full disk."""
     child = nursery.start(
         sqlite_command.environment, "watch", "--every", "0.2s", "--json", file_bytes=200_000
     )

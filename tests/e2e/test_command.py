@@ -1,4 +1,4 @@
-"""The installed command, a socket, a file: what a scheduler sees."""
+"""The command over a socket and with a real database, as a scheduler runs it."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def emulator() -> Iterator[Emulator]:
     [(" tasks (task_id, ", 2), (" task_results (task_id, ", 1), ("UPDATE sync_runs", 4), ("commit", 9)],
 )
 def test_sync_writes_nothing_after_session_is_terminated(postgres_scene, what, number):
-    """P6: the lock is gone with the session, so another sync may have come and gone since."""
+    """P6: the lock was released with the session, so another sync may have run in the meantime."""
     child = postgres_scene.halt_at(what, number)
     with psycopg.connect(postgres_scene.database_url) as connection:
         for pid in sessions(postgres_scene.database_url):
@@ -78,7 +78,7 @@ def test_sync_recovers_after_postgres_restart(nursery, emulator):
 
 @pytest.fixture
 def full(postgres_scene) -> Scene:
-    """Return a database that has room for ten results and no more."""
+    """Return a database that fails as if the disk were full after ten results."""
     message = "'could not extend file: No space left on device' USING ERRCODE = '53100'"
     body = f"IF (SELECT count(*) FROM task_results) > 10 THEN RAISE {message}; END IF"
     add_trigger(postgres_scene.database_url, "INSERT ON task_results", body)
@@ -95,7 +95,7 @@ def test_postgres_disk_full_leaves_consistent_state(full):
 
 
 def test_library_warnings_are_not_logged_by_default():
-    """Such as psycopg, of the statements that were under way: an error is one line."""
+    """For example, psycopg warns about interrupted statements, but an error is one line."""
     program = (
         "import logging; from etl.cli.console import set_up_logging; set_up_logging(0)\n"
         "logging.getLogger('psycopg').warning('error ignored terminating the pipeline')"
@@ -112,7 +112,7 @@ def test_database_error_is_stored_in_sync_runs(full):
 
 @pytest.mark.parametrize("kib", [20, 60, 150, 400])
 def test_sqlite_file_size_limit_leaves_database_intact(sqlite_scene, kib):
-    """A limit on the size of files stands in for a full disk, which takes the rights of root to make."""
+    """A limit on the file size simulates a full disk; creating a real one requires root."""
     check_end(sqlite_scene.run("sync", file_bytes=kib * 1024), 4, "the database")
     sqlite_scene.check_truth()
     sqlite_scene.check_that_the_next_sync_makes_it_whole()

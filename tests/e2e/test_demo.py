@@ -1,4 +1,4 @@
-"""`gcore-etl demo` replaces the database of an earlier demo, and never the copy of an account."""
+"""`gcore-etl demo` replaces only databases that an earlier demo created."""
 
 from __future__ import annotations
 

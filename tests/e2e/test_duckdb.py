@@ -1,4 +1,4 @@
-"""docs/duckdb.md: every query on the page runs, and gives what SQLite gives."""
+"""docs/duckdb.md: every query on the page runs, and returns the same rows as SQLite."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ATTACH, FROM_TABLE, FROM_VIEW, FROM_FILE = re.findall(r"```sql\n(.*?)```", PAGE,
 (EXPORT,) = re.findall(r"```console\ngcore-etl (.*?)\n```", PAGE)
 TABLES = [each.name for each in list_catalog() if each.kind == "table"]
 COLUMNS = {each.name: each.sql_types for each in list_catalog()}
-# These count from now.
+# Values relative to the current time.
 TIME_DEPENDENT = {"age_seconds", "unchanged_seconds", "days_left"}
 CASTS = {"integer": "BIGINT", "double precision": "DOUBLE"}
 

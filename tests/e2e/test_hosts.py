@@ -1,4 +1,4 @@
-"""What a web page in a browser on this machine gets from `explore` and the emulator: nothing."""
+"""`explore` and the emulator reject requests from web pages (DNS rebinding, cross-site requests)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def copy(tmp_path_factory) -> str:
 
 @contextlib.contextmanager
 def exploring(copy: str, *options: str) -> Iterator[tuple[int, Any]]:
-    """Run `explore`; give its port, and the process, of whose stderr the first line is read."""
+    """Run `explore`; yield its port and the process. The first line of stderr has been read."""
     words = ("explore", "--no-open", "--port", "0", "-d", copy, *options)
     with start_command({}, *words) as process:
         try:
@@ -50,7 +50,7 @@ def exploring(copy: str, *options: str) -> Iterator[tuple[int, Any]]:
 
 
 def talk(port: int, head: str, *, address: str = "127.0.0.1") -> tuple[int, str]:
-    """Send a head as it stands; give the status and the whole of the answer."""
+    """Send a raw request head; return the status and the full response."""
     with socket.create_connection((address, port), timeout=60) as peer:
         peer.sendall(head.encode("latin-1") + b"\r\n\r\n")
         answer = b""

@@ -1,8 +1,8 @@
 """
-P5 and P6: kill the command at any instant, and nothing that is stored is untrue or lost.
+P5 and P6: killing the command at any instant leaves no wrong rows, and loses none.
 
 The command is killed with SIGKILL: at random instants, and just before and after its statements and commits.
-The world stands still meanwhile, so what an unbroken run leaves is known to the last row.
+The world does not change meanwhile, so the rows that an uninterrupted run stores are known exactly.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def nursery() -> Iterator[Nursery]:
 
 
 def a_varied_world() -> World:
-    """Make a world with results that are there, expired and not there yet, and a record without an id."""
+    """Return a world with available, expired and pending results, and a record without an id."""
     world = World.seeded(60, seed=7, now=NOW, span=dt.timedelta(days=45), arrivals_per_hour=3)
     finished = sorted(task.task_id for task in world.tasks.values() if task.status == "SUCCESS")
     world.expire_result(finished[-1])
@@ -65,7 +65,7 @@ def a_varied_world() -> World:
 
 
 def known_states(world: World) -> dict[str, tuple[str, int | None]]:
-    """Return the truth about every task with a usable id."""
+    """Return the true state of every task with a usable id."""
     true = true_states(world)
     return {task_id: true[task_id] for task_id, task in world.tasks.items() if task.raw is None}
 
@@ -110,7 +110,7 @@ def prepare_older_schema(revision: str) -> Callable[[Emulator, str], None]:
 
 @dataclasses.dataclass(frozen=True)
 class Scenario:
-    """What is there, and which command is killed, at some moments in any case; a sync makes it good."""
+    """The initial state, the command to kill, and moments that are always tested; a sync then recovers."""
 
     prepare: Callable[[Emulator, str], None]
     command: tuple[str, ...] = ("sync",)
@@ -140,8 +140,8 @@ class Victim:
     """
     One scenario on one database; the command runs on copies of it.
 
-    `before` is what is there, `done` what the command leaves when undisturbed, `after` what there is when
-    a sync has followed; `passed` counts the statements and commits of the command, which takes `seconds`.
+    `before` is the initial state, `done` the state after an uninterrupted command, `after` the state after a
+    following sync; `passed` counts the statements and commits of the command, which takes `seconds`.
     """
 
     def __init__(self, nursery: Nursery, emulator: Emulator, database_url: str, scenario: Scenario) -> None:
@@ -162,7 +162,7 @@ class Victim:
 
     def kill(self, *moments: Moment | float) -> bool:
         """
-        Kill the command then, or after so many seconds, check what it leaves, and let a sync make it good.
+        Kill the command at this moment, or after this many seconds; check the state, and recover with a sync.
 
         With several moments, one command after the other is killed before that. False if one had ended.
         """
@@ -175,7 +175,7 @@ class Victim:
         return set(codes) == {-signal.SIGKILL}
 
     def kill_cold(self, seconds: float) -> bool:
-        """Do the same to a process that a shell would start."""
+        """Do the same with a process started from scratch, as a shell does."""
         with copy_of(self._database_url) as copy:
             process = start_command(self._environment(copy), *self.scenario.command)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -225,7 +225,7 @@ class Victim:
 
 
 def choose_moments(victim: Victim, number: int) -> list[Moment | float]:
-    """Choose so many: most around commits, each of them before any twice, the others at any time."""
+    """Return this many moments: most around commits, covering each commit once before any twice."""
     dice = random.Random(number)
     last = victim.passed["commit"]
     order = dice.sample(range(1, last + 1), last)

@@ -1,4 +1,4 @@
-"""Each promise relies on mechanisms. Without one of them, the test of its promise must fail."""
+"""Each promise relies on mechanisms; if one is disabled, the tests of its promise must fail."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ QUICK = {
 }
 
 
-def test_each_promise_has_a_mechanism():
-    """The page lists no promise without one."""
+def test_every_promise_has_a_mechanism():
+    """docs/promises.md and the table of mechanisms list the same promises."""
     headings = re.findall(r"^## (P\d.*)", (ROOT / "docs/promises.md").read_text("utf-8"), re.MULTILINE)
     promised = [number for heading in headings for number in re.findall(r"P\d+", heading)]
     assert set(promised) == {mechanism.promise for mechanism in MECHANISMS}
 
 
 @pytest.mark.parametrize("mechanism", MECHANISMS, ids=lambda each: re.sub(r"\W+", "-", each.title))
-def test_each_mechanism_is_switched_off_at_public_names_and_has_tests(mechanism):
+def test_mechanisms_have_public_seams_and_existing_tests(mechanism):
     for seam in mechanism.seams:
         assert not re.search(r"[.:]_", seam)
         owner, name = owner_of(seam)

@@ -1,4 +1,4 @@
-"""What the command says, and how it ends, where a network is in the way: one of each kind, the whole line."""
+"""Network problems (TLS, proxies, block pages, malformed keys): exit code and full error line of each."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ def test_variables_of_gcore_cli_are_pointed_out(sqlite_command):
 
 
 def test_sending_key_unencrypted_warns_once(sqlite_command, emulator):
-    """The emulator stands in for a proxy, which knows every host."""
+    """The emulator acts as a proxy, which accepts every host."""
     ended = sqlite_command("sync", GCORE_BASE_URL="http://api.corp.example", HTTP_PROXY=emulator.base_url)
     assert ended.code == 0
     (line,) = [line for line in ended.err.splitlines() if "unencrypted" in line]

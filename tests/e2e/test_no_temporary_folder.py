@@ -1,4 +1,4 @@
-"""A read-only root, one folder that can be written, and none for temporary files: as in a container."""
+"""A read-only root file system with one writable folder and no temporary folder, as in a container."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GROUP = 54322
 
 @pytest.fixture
 def big():
-    """Serve results that are larger than what SQLite keeps in memory of a statement."""
+    """Serve results that are too large for the memory that SQLite uses for a statement."""
     with serve(a_world(400), Behaviour(page_cap=1000)) as emulator:
         yield emulator
 
@@ -36,7 +36,7 @@ def person(bare_box, big, data):
 
 
 def test_commands_work_if_only_database_folder_is_writable(person, big, data):
-    """And nothing temporary stays in it."""
+    """No temporary files are left behind."""
     assert person("sync", "--dry-run").code == 0
     assert list(data.iterdir()) == []
     assert person("doctor").code == 0
@@ -63,7 +63,7 @@ def test_commands_work_if_only_database_folder_is_writable(person, big, data):
 
 
 def test_read_commands_work_without_writable_folder(person, data):
-    """And is told of TMPDIR where one is needed."""
+    """Commands that need a temporary folder fail, and name TMPDIR."""
     assert person("sync").code == 0
     data.chmod(0o555)
     (data / "tasks.db").chmod(0o444)
@@ -75,7 +75,7 @@ def test_read_commands_work_without_writable_folder(person, data):
 
 
 def test_dry_run_on_empty_postgres_error_names_tmpdir(bare_box, big, postgres_databases):
-    """It compares with a new database, for which there is no place."""
+    """The dry run needs a temporary database, and there is no folder for it."""
     with postgres_databases.empty() as url:
         person = Person(bare_box, environment_for(big, url), 0, 0)
         assert "TMPDIR" in error_of(person("sync", "--dry-run"), 4)

@@ -1,4 +1,4 @@
-"""Mistakes with files: each ends in one line that says what it is, and with the code of its kind."""
+"""Problems with files: each is reported in one line, with the right exit code."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ ODD = {
 
 @pytest.fixture
 def at(nursery, emulator):
-    """Return the command with the database of a path."""
+    """Return a function that returns the command for the database at a path."""
     return lambda path: Command(nursery, environment_for(emulator, f"sqlite:///{quote(os.fsencode(path))}"))
 
 
@@ -94,7 +94,7 @@ def test_device_file_is_identified(at):
 
 
 def test_empty_file_is_database_without_tables(at, tmp_path):
-    """As mktemp or touch make it; it keeps its mode."""
+    """Created by mktemp or touch, for example; it keeps its mode."""
     path = tmp_path / "tasks.db"
     path.touch(0o640)
     for command in ("status", "db check", "export tasks"):
@@ -157,7 +157,7 @@ def test_commands_support_unusual_file_names(at, tmp_path, name):
 @pytest.mark.parametrize("is_replaced", [False, True])
 @pytest.mark.parametrize("what", [" tasks (task_id, ", " task_results (task_id, "])
 def test_database_replaced_during_sync_is_detected(nursery, at, tmp_path, what, is_replaced):
-    """SQLite would write on into a file without a name, and all of it would be lost without a word."""
+    """SQLite would continue to write to the unlinked file, and the data would be lost silently."""
     path = tmp_path / "tasks.db"
     command = at(path)
     child = nursery.start(command.environment, "sync", moment=Moment(what=what, signal=signal.SIGSTOP))

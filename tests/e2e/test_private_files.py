@@ -1,4 +1,4 @@
-"""What is created is for its owner alone, from its first instant, whatever the umask allows."""
+"""Created files are accessible only to their owner, from the moment of creation and with any umask."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def umask(request):
 
 
 def modes(folder: Path) -> dict[str, int]:
-    """Return the permissions of all that is in a folder, by its path there."""
+    """Return the permissions of everything in a folder, by relative path."""
     return {
         str(path.relative_to(folder)): stat.S_IMODE(path.lstat().st_mode)
         for path in sorted(folder.rglob("*"))
@@ -62,7 +62,7 @@ def test_created_files_are_private_with_any_umask(nursery, sqlite_command, tmp_p
 
 
 def test_wal_and_shm_are_private_during_sync(nursery, sqlite_command, tmp_path):
-    """The log and its index hold what the database does."""
+    """The WAL and its index contain the same data as the database."""
     for what in ("statement", "CREATE VIEW", " tasks (task_id, ", " task_results (task_id, "):
         moment = Moment(what=what, signal=signal.SIGSTOP)
         child = nursery.start(sqlite_command.environment, "sync", umask=0, moment=moment)
@@ -75,7 +75,7 @@ def test_wal_and_shm_are_private_during_sync(nursery, sqlite_command, tmp_path):
 
 @pytest.mark.usefixtures("umask")
 def test_files_are_private_from_creation_without_chmod(tmp_path, monkeypatch):
-    """Between a creation and a change of mode anybody could open the file, and go on reading."""
+    """Otherwise anyone could open the file before its mode is changed, and continue to read."""
     monkeypatch.setattr(os, "chmod", lambda *_, **__: None)
     monkeypatch.setattr(os, "fchmod", lambda *_: None)
     url = f"sqlite:///{tmp_path}/tasks.db"
@@ -95,7 +95,7 @@ def test_files_are_private_from_creation_without_chmod(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o666])
 def test_existing_files_keep_their_mode(nursery, sqlite_command, tmp_path, mode):
-    """Whoever published a file, or let a group read it, had a reason."""
+    """A user may have published a file, or shared it with a group, on purpose."""
     for words in COMMANDS:
         nursery.run(sqlite_command.environment, *words.format(folder=tmp_path).split())
     shutil.rmtree(tmp_path / "deep")
@@ -134,7 +134,7 @@ def test_replaced_file_keeps_owner_group_and_mode(nursery, sqlite_command, tmp_p
 
 @pytest.mark.parametrize("mode", [0o660, 0o664, 0o666, 0o600, 0o644])
 def test_lock_file_mode_follows_database_write_permission(tmp_path, mode):
-    """Whoever may read the lock could hold it for ever; whoever syncs has to."""
+    """Anyone who can open the lock file can block syncs, so only users who may write can open it."""
     path = tmp_path / "tasks.db"
     with writing(f"sqlite:///{path}"):
         pass

@@ -1,4 +1,4 @@
-"""The query book: every query runs on both databases, and the page shows what it answers."""
+"""docs/queries.md: every query runs on both databases, and the page shows its result."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def demo_url(request) -> Iterator[str]:
 def test_page_shows_each_query_with_its_result(demo_url, question):
     number = QUESTIONS.index(question) + 1
     expected = chapter(number, question, demo_url)
-    assert expected.count("\n| ") > 2, "a question that the demo answers with nothing"
-    assert expected in PAGE.read_text(encoding="utf-8"), "make docs writes the page anew"
+    assert expected.count("\n| ") > 2, "the query returns no rows on the demo data"
+    assert expected in PAGE.read_text(encoding="utf-8"), "run make docs to regenerate the page"
 
 
 def test_outliers_include_tasks_of_unknown_type(engine):

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 HOSTILE = "https://h.example/</td><script>hacked=1</script><img src=x onerror=hacked=1>?a=$1$&b={{7*7}}"
 
-# What rings a bell, colours a terminal, feeds a page, or turns what follows.
+# A bell, an escape sequence, a form feed, a C1 control character, and bidirectional overrides.
 ILLEGIBLE = "\x07\x1b[31m\x0c\x9b\u202e\u2066"
 
 DAY = dt.timedelta(days=1)
@@ -55,7 +55,7 @@ def url(request) -> Iterator[str]:
         with engine.begin() as connection:
             hostile = {"url": HOSTILE, "task_name": HOSTILE, "audio_language": HOSTILE}
             store_task(connection, HOSTILE, status="FAILURE", completed_at=world.now, **hostile)
-            # Created no later than that, and perhaps long before: how long it waited is not known.
+            # Only the latest possible creation time is known, so the wait is unknown.
             times = {"created_before": world.now - 5 * DAY, "started_at": world.now - 4 * DAY}
             store_task(connection, "waited", status="STARTED", **times)
             connection.execute(sa.insert(RESULTS).values(task_id=HOSTILE, state="archived", error=HOSTILE))
@@ -306,7 +306,7 @@ def test_hostile_text_is_escaped(page, bounds, days):
         assert [cell for row in table(page, "failures") for cell in row].count(HOSTILE) == 3
 
 
-# How a page is laid out does not depend on where its figures come from.
+# The layout does not depend on the database.
 @pytest.mark.parametrize("url, bounds", [("sqlite", "whole")], indirect=True)
 @one_in(2, "scheme, width", ["light", "dark"], [320, 375, 1200])
 def test_report_is_accessible_at_all_widths_and_color_schemes(browser, file, width, scheme):

@@ -1,4 +1,4 @@
-"""P10: no piece of the key or of a database password is ever seen, whoever repeats it, wherever one looks."""
+"""P10: no part of the API key or of a password appears in output, logs, errors or the database."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from etl.emulator import Emulator
 
 
-# Whoever sets these wants to see more. None of them may show more than they should.
+# Debug settings, which must not reveal secrets either.
 DEBUG = {
     "HTTPX_LOG_LEVEL": "trace",
     "HTTPCORE_LOG_LEVEL": "trace",
@@ -64,7 +64,7 @@ EVERY_COMMAND = (
 
 
 def test_verbose_output_contains_no_secrets(command):
-    """The test server lets everybody in, with whatever password."""
+    """The test server accepts any password."""
     url = command.database_url.replace("postgres:@", f"postgres:{quote(PASSWORD, safe='')}@")
     for words in EVERY_COMMAND:
         ended = command(*words.split(), "-vv", GCORE_ETL_DATABASE_URL=url)

@@ -31,9 +31,9 @@ READERS = (
     "export subtitles --format vtt -o {out}/subtitles",
     "report -o {out}/report.html",
 )
-# One that looks, one that sorts and one that writes a file.
+# A command that reads, one that sorts and one that writes files.
 FEW = ("status --json", "search guten", "export tasks --format ndjson --partition-by month -o {out}/months")
-# By so many commits, a sync of a copy that is there has stored what is new.
+# After this many commits, a sync of an existing copy has stored the new tasks.
 LOADED = 4
 REST = {"tasks.db", "tasks.db.lock"}
 
@@ -58,7 +58,7 @@ class Scene:
         return Person(self.sandbox, environment_for(self.emulator, url or self.url), user, GROUP)
 
     def listed(self):
-        """Describe what lies in the folder: names, owners, modes, sizes, times of change."""
+        """Return owner, mode, size and modification time of each file in the folder, by name."""
         return {
             path.name: (found.st_uid, found.st_mode, found.st_size, found.st_mtime_ns)
             for path in self.folder.iterdir()
@@ -74,7 +74,7 @@ class Scene:
         return ended
 
     def read(self, reader, person):
-        """Run a command that reads, and see that it has changed nothing."""
+        """Run a command that only reads, and check that it changes nothing."""
         before = self.listed()
         ended = self.run(reader, person)
         assert self.listed() == before

@@ -1,4 +1,4 @@
-"""Databases that users share with other programs, or have built upon, as the commands treat them."""
+"""Databases of other programs are refused, and views that users created are kept."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_database_of_another_program_is_refused(command, revision):
 
 
 def query_raw(url, statement):
-    """Ask a database that is none of ours."""
+    """Query a database that this program did not create."""
     with reading(url, any_schema=True) as connection:
         return [tuple(row) for row in connection.execute(text(statement))]
 
@@ -52,7 +52,7 @@ def test_user_view_survives_downgrade_and_upgrade(command, emulator):
 
 
 def test_user_view_blocking_upgrade_is_named(command):
-    """Here it reads a column of a view that an older release had."""
+    """The view selects a column that a view of an older release had."""
     command("sync")
     if command.database_url.startswith("sqlite"):
         execute(command.database_url, "DROP VIEW retries")

@@ -1,4 +1,4 @@
-"""The built wheel, in an empty environment outside the checkout: an unpackaged file cannot hide."""
+"""The built wheel, installed in a new environment outside the checkout, contains all necessary files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ UV = Path(sys.executable).with_name("uv")
 
 @pytest.fixture(scope="module")
 def command(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Build the wheel, install it with its pinned dependencies, and give a way to run its command."""
+    """Build the wheel, install it with pinned dependencies, and return a function that runs its command."""
     folder = tmp_path_factory.mktemp("wheel")
 
     def uv(*arguments: str | Path) -> None:
@@ -38,7 +38,7 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subproces
     uv("venv", "--quiet", "--python", sys.executable, folder / "venv")
     python = folder / "venv" / "bin" / "python"
     pins = ROOT / "requirements" / "dev.txt"
-    # The pins carry hashes, which a wheel built just now has not; as constraints they only name versions.
+    # The pins include hashes, which the new wheel does not have; constraints need only the versions.
     versions = folder / "versions.txt"
     versions.write_text(
         "\n".join(line.split(" \\")[0] for line in pins.read_text().splitlines() if "==" in line)

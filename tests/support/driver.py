@@ -1,8 +1,8 @@
 """
 The process from which `support.processes` forks its children.
 
-It has loaded the program. For each line on its stdin, an order, it forks a keeper. The keeper forks the
-child, and reports on stdout when that starts, stops and ends. The child runs as `python -m etl` would.
+It has loaded the program. For each order, a line on its stdin, it forks a keeper process. The keeper forks
+the child, which runs like `python -m etl`, and reports on stdout when the child starts, stops and ends.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """
 Dumps of a database, to compare with those of another one, or with those before and after a command.
 
-Copies of one world may differ only in the numbers of their runs and rows.
+Copies of the same world may differ only in the ids of runs and rows.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """
 The mechanisms behind the promises, how each is switched off, and the test that must then fail.
 
-A mechanism is switched off at its seam: a public name that is replaced by something which works but does not
-protect. A function that another module imports is replaced where it is used. After a rename in `etl`, this
-table is the only place to follow it.
+A mechanism is switched off at its seam: a public name, replaced by something that works but does not
+protect. A function that another module imports is replaced where it is used. After a rename in `etl`, only
+this table needs an update.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Mechanism:
     """
     A mechanism of a promise, and the `tests` that need it.
 
-    `seams` are public names, as `module:name` or `module:class.name`. `off` returns what takes the place of
-    the original, which it is given.
+    `seams` are public names, as `module:name` or `module:class.name`. `off` takes the original and returns
+    its replacement.
     """
 
     promise: str
@@ -65,7 +65,7 @@ def owner_of(seam: str) -> tuple[Any, str]:
 
 
 def switch_off_as_told() -> None:
-    """Switch off the mechanism that the environment names; a process that cannot do that ends."""
+    """Switch off the mechanism that the environment names; exit if that fails."""
     title = os.environ.get(VARIABLE)
     if title is None:
         return
@@ -102,7 +102,7 @@ def reads_everything(_window_since: object) -> object:
 
 
 def finds_nothing_missing(_settle: object) -> object:
-    """Let the count audit end without a comparison."""
+    """Let the count audit return without a comparison."""
     from etl.sync.count_audit import AuditOutcome  # noqa: PLC0415
 
     return lambda *_arguments, **_options: AuditOutcome()
@@ -199,7 +199,7 @@ def any_empty_or_full(_is_removed: object) -> object:
 
 
 def trusts_every_page(_check: object) -> object:
-    """Take every page for one of this account."""
+    """Accept every page as one of this account."""
 
     def check(self: Any, page: Any) -> None:
         self.client_ids |= {task.client_id for task in page.tasks if task.client_id is not None}
@@ -213,7 +213,7 @@ def takes_machines_time(next_watermark: Any) -> object:
 
 
 def believes_watermark(_covered_until: object) -> object:
-    """Take everything before the stored watermark as read, whatever clock it came from."""
+    """Treat everything before the stored watermark as read, regardless of the clock it came from."""
     return lambda watermark, *_arguments, **_options: watermark
 
 

@@ -211,7 +211,7 @@ def drip(
 
 
 def relay(one: socket.socket, other: socket.socket) -> None:
-    """Copy data between two connections, in both directions, until one of them ends."""
+    """Copy data between two connections, in both directions, until one of them is closed."""
 
     def pump(source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):
