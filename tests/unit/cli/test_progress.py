@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from etl.cli.progress import progress_bar
+from etl.cli.run_report import progress_bar
 from etl.sync.summary import Progress, RunSummary
 
 
