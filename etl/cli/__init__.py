@@ -69,14 +69,12 @@ class LazyGroup(click.Group):
         "completion": "Print a shell completion script.",
     }
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, _ctx: click.Context) -> list[str]:
         """Return the names of the commands."""
-        del ctx
         return list(self.short_helps)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command, after importing its module; None if there is no such command."""
-        del ctx
         if cmd_name not in self.short_helps:
             return None
         module = importlib.import_module(f"etl.cli.{cmd_name}")
@@ -85,9 +83,8 @@ class LazyGroup(click.Group):
         _add_verbosity(command)
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands without importing any of them."""
-        del ctx
         with formatter.section("Commands"):
             formatter.write_dl(list(self.short_helps.items()))
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import click
-from click.shell_completion import get_completion_class
+from click.shell_completion import BashComplete, FishComplete, ZshComplete
 
 from etl.cli.console import show
 
+_SHELLS = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}
+
 
 @click.command()
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.argument("shell", type=click.Choice(list(_SHELLS)))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
     """
@@ -17,8 +19,5 @@ def completion(context: click.Context, shell: str) -> None:
 
     For bash: gcore-etl completion bash >> ~/.bashrc
     """
-    completer = get_completion_class(shell)
-    if completer is None:
-        raise click.UsageError(f"no completion for {shell}")
     root = context.find_root().command
-    show(completer(root, {}, "gcore-etl", "_GCORE_ETL_COMPLETE").source())
+    show(_SHELLS[shell](root, {}, "gcore-etl", "_GCORE_ETL_COMPLETE").source())

@@ -22,7 +22,7 @@ from etl.json_output import to_json
 from etl.secret import clean, clean_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
 logger = logging.getLogger(__name__)
 
@@ -78,19 +78,10 @@ def show(text: str) -> None:
         click.echo(_encodable(text, sys.stdout))
 
 
-def say(text: str) -> None:
-    """Print a report on stdout; if that fails, log a warning and go on."""
-    _report(_stamped(text))
-
-
-def say_json(value: object) -> None:
-    """Print a report on stdout as one line of JSON; if that fails, log a warning and go on."""
-    _report(to_json(value))
-
-
-def _report(text: str) -> None:
+def say(report: object) -> None:
+    """Print a report on stdout, text or else as one line of JSON; if that fails, log a warning and go on."""
     try:
-        show(text)
+        show(_stamped(report) if isinstance(report, str) else to_json(report))
     except (ExportError, BrokenPipeError) as error:
         reason = "the reader of standard output has exited" if isinstance(error, BrokenPipeError) else error
         logger.warning("the report could not be printed: %s", reason)
@@ -158,28 +149,18 @@ def _stamped(text: str) -> str:
     return "\n".join(f"{now}  {line}" for line in text.splitlines())
 
 
-def print_table(
-    columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None
-) -> None:
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print a table with numbers aligned to the right; plain text unless stdout is a terminal."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    listed = [list(row) for row in rows]
-    table = Table(
-        box=SIMPLE_HEAD,
-        show_edge=False,
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        pad_edge=False,
-    )
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for index, name in enumerate(columns):
-        is_number = any(isinstance(row[index], (int, float)) for row in listed)
+        is_number = any(isinstance(row[index], (int, float)) for row in rows)
         table.add_column(name, justify="right" if is_number else "left", overflow="fold")
-    for row in listed:
+    for row in rows:
         table.add_row(*(Text(_encodable(format_cell(value), sys.stdout)) for value in row))
     with _to_stdout():
         width = None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL

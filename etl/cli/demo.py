@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import importlib.util
-import itertools
 import shlex
 import shutil
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,12 +25,9 @@ from etl.settings import Settings, parse_api_key
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-    from etl.emulator import World
-
 # The client of the demo's account.
 CLIENT_ID = 2_675
-TASKS, SPAN, SEED = 2000, dt.timedelta(days=30), 7
-ARRIVALS_PER_HOUR = 60.0
+TASKS, SPAN = 2000, dt.timedelta(days=30)
 SEARCH_TEXT = "grosse mussen"  # finds "größe" and "müssen": accents are ignored
 SYNCS, STEP = 4, dt.timedelta(minutes=10)
 DELETED_TASKS = 3  # before the last sync
@@ -83,29 +80,33 @@ def demo(*, output: Path) -> None:
     Starts an emulator of the API, syncs a few times while tasks progress, runs queries and a search, and
     writes a report.
     """
+    from etl.database import reading
+
     reporting = import_report(output)
     import_emulator()
-    _clear(output)
+    url = f"sqlite:///{output}"
+    _clear(output, url)
     show(f"Starting a local emulator of the API, with {TASKS:,} tasks of the last {SPAN.days} days.\n")
     with interruptible():
         # The emulator's clock starts in the past and reaches the present with the last sync.
-        fill(f"sqlite:///{output}", now=dt.datetime.now(dt.UTC) - (SYNCS - 1) * STEP)
+        fill(url, now=dt.datetime.now(dt.UTC) - (SYNCS - 1) * STEP)
     command = _command()
-    _answer(f"sqlite:///{output}")
-    _search(f"sqlite:///{output}", command)
+    with reading(url) as connection:
+        _answer(connection)
+        _search(connection, f"{command} search '{SEARCH_TEXT}' --limit 2 -d {url}")
     page = output.with_name(f"{output.stem}_report.html")
     _heading("How was the last month?")
-    show(f"  {command} report -o {page} -d sqlite:///{output}")
-    write(page, lambda: reporting.report(f"sqlite:///{output}"))
+    show(f"  {command} report -o {page} -d {url}")
+    write(page, lambda: reporting.report(url))
     show(f"  Open {page} in a browser. It is one self-contained file.")
     _heading("What next?")
-    show(f"  {command} status -d sqlite:///{output}")
-    show(f"  {command} export subtitles --format srt -o demo_subtitles -d sqlite:///{output}")
-    show(f"  {command} runs -d sqlite:///{output}")
+    show(f"  {command} status -d {url}")
+    show(f"  {command} export subtitles --format srt -o demo_subtitles -d {url}")
+    show(f"  {command} runs -d {url}")
     show(f"  {command} emulator                # in another terminal: an API to sync from")
     show(f"  GCORE_API_KEY='…' {command} sync  # your own account")
     if importlib.util.find_spec("datasette"):
-        show(f"  {command} explore -d sqlite:///{output}")
+        show(f"  {command} explore -d {url}")
     show("  notebooks/00_start_here.ipynb shows this and more in pandas, with plots.")
 
 
@@ -119,7 +120,7 @@ def _command() -> str:
     return "gcore-etl" if shutil.which("gcore-etl") or typed.name != "gcore-etl" else shlex.quote(str(typed))
 
 
-def _clear(output: Path) -> None:
+def _clear(output: Path, url: str) -> None:
     """Delete the database of an earlier demo. Raises UsageError if the file is anything else."""
     from etl.database import reading
     from etl.sync.state import read_state
@@ -127,7 +128,7 @@ def _clear(output: Path) -> None:
 
     if not output.exists():
         return
-    with reading(f"sqlite:///{output}", any_schema=True) as connection:
+    with reading(url, any_schema=True) as connection:
         is_of_demo = (
             read_state(connection).client_ids <= {CLIENT_ID}
             and len(list(recent_runs(connection, limit=SYNCS + 1))) <= SYNCS
@@ -148,12 +149,7 @@ def fill(database_url: str, *, now: dt.datetime) -> None:
 
     package = import_emulator()
     world = package.World.seeded(
-        TASKS,
-        seed=SEED,
-        client_id=CLIENT_ID,
-        now=now,
-        span=SPAN,
-        arrivals_per_hour=ARRIVALS_PER_HOUR,
+        TASKS, seed=7, client_id=CLIENT_ID, now=now, span=SPAN, arrivals_per_hour=60.0
     )
     with package.serve(world) as server:
         settings = Settings(
@@ -173,44 +169,31 @@ def fill(database_url: str, *, now: dt.datetime) -> None:
             f"\n{format_duration(STEP)} later, {DELETED_TASKS} tasks have been deleted at the source; "
             "a full sync finds them:"
         )
-        for task_id in _oldest_successes(world, DELETED_TASKS):
+        succeeded = [each.task_id for each in world.tasks.values() if each.status == TaskStatus.SUCCESS]
+        for task_id in succeeded[:DELETED_TASKS]:  # the oldest ones
             world.delete(task_id)
         print_summary(run_sync(settings, SyncOptions(is_full=True)))
 
 
-def _oldest_successes(world: World, number: int) -> list[str]:
-    succeeded = (task.task_id for task in world.tasks.values() if task.status == TaskStatus.SUCCESS)
-    return list(itertools.islice(succeeded, number))
+def _answer(connection: sa.Connection) -> None:
+    for question, query in QUESTIONS.items():
+        _heading(question)
+        show(textwrap.indent(query, "  "))
+        rows = connection.exec_driver_sql(query)
+        print_table(list(rows.keys()), rows.all())
 
 
-def _search(database_url: str, command: str) -> None:
-    import sqlalchemy
-
+def _search(connection: sa.Connection, command: str) -> None:
     from etl.cli.search import shown
-    from etl.database import reading
     from etl.search import search
 
     _heading("In which videos was this said?")
-    show(f"  {command} search '{SEARCH_TEXT}' --limit 2 -d {database_url}")
-    with reading(database_url) as connection:
-        hits = search(connection, SEARCH_TEXT, limit=2)
-        for hit in hits:
-            show(shown(hit))
-        _heading("What do its subtitles look like?")
-        query = "SELECT vtt FROM task_results WHERE task_id = :task_id"
-        show(f"  {query}")
-        vtt = connection.scalar(sqlalchemy.text(query), {"task_id": hits[0].task_id})
-        show("\n".join(f"  {line}" for line in str(vtt).splitlines()[:SHOWN_SUBTITLE_LINES]))
-
-
-def _answer(database_url: str) -> None:
-    import sqlalchemy
-
-    from etl.database import reading
-
-    with reading(database_url) as connection:
-        for question, query in QUESTIONS.items():
-            _heading(question)
-            show("\n".join(f"  {line}" for line in query.splitlines()))
-            rows: sa.CursorResult[tuple[object, ...]] = connection.execute(sqlalchemy.text(query))
-            print_table(list(rows.keys()), [tuple(row) for row in rows])
+    show(f"  {command}")
+    hits = search(connection, SEARCH_TEXT, limit=2)
+    for hit in hits:
+        show(shown(hit))
+    _heading("What do its subtitles look like?")
+    query = "SELECT vtt FROM task_results WHERE task_id = :task_id"
+    show(f"  {query}")
+    vtt = connection.exec_driver_sql(query, {"task_id": hits[0].task_id}).scalar_one()
+    show("\n".join(f"  {line}" for line in vtt.splitlines()[:SHOWN_SUBTITLE_LINES]))

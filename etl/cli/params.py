@@ -51,10 +51,9 @@ class Parsed(click.ParamType[T]):
         return f"[{'|'.join(self._known)}]" if self._known else super().get_metavar(param, ctx)
 
     def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
+        self, _ctx: click.Context, _param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         """Return the known values that start like this."""
-        del ctx, param
         return [CompletionItem(value) for value in self._known if value.startswith(incomplete)]
 
 

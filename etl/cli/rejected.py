@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from etl.cli.console import print_table, say, say_json, show
+from etl.cli.console import print_table, say, show
 from etl.cli.options import database_option, json_option, limit_option, wait_option
 from etl.json_output import to_json
 
@@ -65,13 +65,11 @@ def retry(*, database_url: str, wait: bool, as_json: bool) -> None:
     with writing(database_url, wait=wait) as connection, connection.begin():
         ensure_writable(connection, migrate=False)
         outcome = retry_rejected(connection)
-    if as_json:
-        say_json(outcome)
-    else:
-        say(
-            f"{outcome.loaded:,} loaded, {outcome.known:,} already stored, "
-            f"{outcome.still_rejected:,} still rejected"
-        )
+    text = (
+        f"{outcome.loaded:,} loaded, {outcome.known:,} already stored, "
+        f"{outcome.still_rejected:,} still rejected"
+    )
+    say(outcome if as_json else text)
 
 
 def _shorten(raw: str) -> str:

@@ -1,14 +1,14 @@
-"""What `sync`, `watch` and `demo` print about one run."""
+"""What `sync`, `watch` and `demo` print about one run: its progress, and its summary."""
 
 from __future__ import annotations
 
 import contextlib
 import datetime as dt
 import logging
+import sys
 from typing import TYPE_CHECKING
 
-from etl.cli.console import message_of, say, say_json
-from etl.cli.progress import progress_bar
+from etl.cli.console import message_of, say
 from etl.durations import format_duration
 from etl.enums import RunMode, RunStatus
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from etl.sync.summary import Observer, RunSummary
+    from etl.sync.summary import Progress as SyncProgress
 
 logger = logging.getLogger(__name__)
 
@@ -45,14 +46,57 @@ def reported(summary: RunSummary, *, as_json: bool) -> Iterator[Observer]:
         if summary.status == RunStatus.RUNNING:
             summary.status = RunStatus.FAILED
         if as_json:
-            say_json(summary)
+            say(summary)
         raise
     else:
-        (say_json if as_json else print_summary)(summary)
+        (say if as_json else print_summary)(summary)
     finally:
         if summary.rejected:
             when = "after a sync, run" if summary.dry_run else "run"
             logger.warning("%s: %s gcore-etl rejected list to see why", count_rejected(summary), when)
+
+
+@contextlib.contextmanager
+def progress_bar() -> Iterator[Observer]:
+    """Yield an observer that shows pages, tasks, their rate and the time left, if stderr is a terminal."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield lambda _summary, _progress: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.fields[pages]:,} pages"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[what]}, {task.fields[rate]:,.0f}/s{task.fields[time_left]}"),
+    )
+    progress = Progress(*columns, console=Console(stderr=True), transient=True)
+    bars: dict[str, TaskID] = {}
+
+    def observe(summary: RunSummary, update: SyncProgress) -> None:
+        what, done, total = update
+        if what not in bars:
+            bars[what] = progress.add_task("", total=None, what=what, pages=0, rate=0.0, time_left="")
+        seconds_left = progress.tasks[bars[what]].time_remaining
+        progress.update(
+            bars[what],
+            completed=done,
+            total=max(total, done) if total is not None else None,
+            pages=summary.pages,
+            rate=progress.tasks[bars[what]].speed or 0.0,
+            time_left="" if seconds_left is None else f", {format_duration(seconds_left)} left",
+        )
+
+    # The terminal may close at any time, which must not fail the sync.
+    with contextlib.suppress(OSError):
+        progress.start()
+    try:
+        yield observe
+    finally:
+        with contextlib.suppress(OSError):
+            progress.stop()
 
 
 def print_summary(summary: RunSummary) -> None:
@@ -63,7 +107,7 @@ def print_summary(summary: RunSummary) -> None:
 def count_rejected(summary: RunSummary) -> str:
     """Return how many records were rejected, as the start of a sentence."""
     verb = "would be" if summary.dry_run else "was" if summary.rejected == 1 else "were"
-    return f"{summary.rejected:,} record{'' if summary.rejected == 1 else 's'} {verb} rejected"
+    return f"{_counted(summary.rejected, 'record')} {verb} rejected"
 
 
 def _lines(summary: RunSummary) -> Iterator[str]:
@@ -98,7 +142,7 @@ def _facts(summary: RunSummary) -> Iterator[str]:
 def _pending(summary: RunSummary) -> str:
     pending = f"{summary.results_waiting:,} pending"
     if summary.results_syncs_left:
-        syncs = f"{summary.results_syncs_left:,} more sync{'' if summary.results_syncs_left == 1 else 's'}"
+        syncs = _counted(summary.results_syncs_left, "more sync")
         if summary.results_seconds_left is not None:
             syncs += f", about {format_duration(max(1, round(summary.results_seconds_left)))}"
         return f"{pending} ({syncs})"

@@ -1,13 +1,16 @@
-"""The report that `sync`, `watch` and `demo` print about one run."""
+"""The progress and the report that `sync`, `watch` and `demo` print about one run."""
 
 from __future__ import annotations
 
 import datetime as dt
+import errno
+import io
+import sys
 
 import pytest
 
-from etl.cli.run_report import count_rejected, print_summary
-from etl.sync.summary import RunSummary
+from etl.cli.run_report import count_rejected, print_summary, progress_bar
+from etl.sync.summary import Progress, RunSummary
 
 WATERMARK = dt.datetime(2026, 12, 1, 14, 39, 57, 123_456, dt.UTC)
 FULL = {
@@ -95,3 +98,36 @@ def test_audit_difference_is_shown(capsys):
 )
 def test_rejected_records_are_counted_in_a_sentence(facts, expected):
     assert count_rejected(RunSummary(**facts)) == expected
+
+
+class Terminal(io.StringIO):
+    """A terminal that may hang up."""
+
+    has_hung_up = False
+
+    def isatty(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        if self.has_hung_up:
+            raise OSError(errno.EIO, "Input/output error")
+        return super().write(text)
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_closed_terminal_does_not_raise(monkeypatch, is_gone):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("threading.excepthook", lambda _what: None)  # of the thread that draws
+    with progress_bar() as observe:
+        observe(RunSummary(), Progress("tasks", 1, 10))
+        terminal.has_hung_up = is_gone
+        observe(RunSummary(), Progress("tasks", 10, 10))
+    assert "tasks" in terminal.getvalue() or is_gone
+
+
+def test_exceptions_in_the_block_propagate(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with pytest.raises(ZeroDivisionError), progress_bar():
+        raise ZeroDivisionError
