@@ -110,17 +110,21 @@ def _command() -> str:
 
 def _clear(output: Path) -> None:
     """Take an earlier demo away; anything else with that name is not ours to remove."""
+    from sqlalchemy import select
+
     from etl.database import reading
+    from etl.models import TASKS
     from etl.sync.status import recent_runs
     from etl.sync.watermark import read_state
 
     if not output.exists():
         return
     with reading(f"sqlite:///{output}", any_schema=True) as connection:
-        is_of_demo = (
-            read_state(connection).client_ids <= {CLIENT_ID}
-            and len(list(recent_runs(connection, limit=SYNCS + 1))) <= SYNCS
-        )
+        # Records of an account may name no client. Of a demo that was killed at its start, no task is there.
+        is_known = read_state(connection).client_ids == {CLIENT_ID}
+        is_empty = connection.execute(select(TASKS.c.task_id).limit(1)).first() is None
+        has_few_runs = len(list(recent_runs(connection, limit=SYNCS + 1))) <= SYNCS
+        is_of_demo = has_few_runs and (is_known or is_empty)
     # The copy of an account cannot be made again: the API has deleted its older results.
     if not is_of_demo:
         raise click.UsageError(f"{output} is no database of a demo: name another with --output")
