@@ -6,7 +6,12 @@ SELECT
     count(*) AS stretches,
     avg(seconds) / 60 AS mean_minutes,
     max(seconds) / 60 AS longest_minutes
-FROM status_spans
-WHERE valid_to IS NOT NULL
+FROM (
+    SELECT status, seconds
+    FROM status_spans
+    WHERE valid_to IS NOT NULL
+    -- All of them. Without a limit SQLite would work out `seconds` for each use.
+    LIMIT 9223372036854775807
+) AS ended
 GROUP BY status
 ORDER BY stretches DESC, status

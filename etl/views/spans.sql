@@ -7,6 +7,7 @@ SELECT
     status,
     valid_from,
     substr(following, 1, 26) AS valid_to,
+    micros(following) - micros(valid_from) AS stayed,
     substr(following, 27, 1) = '-' AS is_gone,
     CASE substr(following, 27, 1) WHEN '=' THEN substr(following, 28) END AS next_status
 FROM (
@@ -25,40 +26,33 @@ FROM (
             WHERE
                 later.task_id = opened.task_id
                 AND later.history_id > opened.history_id
-                AND (
-                    later.event = 'removed'
-                    OR later.status <> opened.status
-                    OR (later.status IS NULL) <> (opened.status IS NULL)
-                )
+                AND (later.event = 'removed' OR later.status IS NOT opened.status)
             ORDER BY later.history_id
             LIMIT 1
         ) AS following
     FROM task_history AS opened
     WHERE
         opened.event <> 'removed'
-        AND coalesce(
-            (
-                SELECT
-                    CASE
-                        WHEN
-                            earlier.event = 'removed'
-                            OR earlier.status <> opened.status
-                            OR (earlier.status IS NULL) <> (opened.status IS NULL)
-                        THEN 1
-                        ELSE 0
-                    END
-                FROM task_history AS earlier
-                WHERE earlier.task_id = opened.task_id AND earlier.history_id < opened.history_id
-                ORDER BY earlier.history_id DESC
-                LIMIT 1
-            ),
-            1
-        ) = 1
+        AND (
+            SELECT earlier.event = 'removed' OR earlier.status IS NOT opened.status
+            FROM task_history AS earlier
+            WHERE earlier.task_id = opened.task_id AND earlier.history_id < opened.history_id
+            ORDER BY earlier.history_id DESC
+            LIMIT 1
+        ) IS NOT 0
     -- Each group is one row. Without them SQLite would look `following` up again at every use.
     GROUP BY opened.task_id, opened.history_id
 ) AS opening
 -- Postgres:
-SELECT task_id, history_id, status, valid_from, valid_to, is_gone, next_status
+SELECT
+    task_id,
+    history_id,
+    status,
+    valid_from,
+    valid_to,
+    micros(valid_to) - micros(valid_from) AS stayed,
+    is_gone,
+    next_status
 FROM (
     SELECT
         task_id,
