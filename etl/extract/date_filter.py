@@ -41,7 +41,8 @@ def probe_date_filter(source: PageSource, shown: Page) -> str:
 
     `shown` is a page of the unfiltered list.
     """
-    if not shown.records and not shown.count:
+    if not shown.records:
+        # Whatever is counted: a count may be wrong.
         return "unknown"
     try:
         after_past = _finds(source, LONG_AGO)
@@ -50,10 +51,12 @@ def probe_date_filter(source: PageSource, shown: Page) -> str:
             return "ignored"
         if after_past or after_future:
             return "gte" if after_past else "lte"
-        is_day = any(_finds(source, noon) for noon in _days_with_tasks(source, shown))
+        if any(_finds(source, noon) for noon in _days_with_tasks(source, shown)):
+            return "day"
     except RequestRefused:
         return "rejected"
-    return "day" if is_day else "exact"
+    # What was shown may have been deleted since: then no date finds anything, whatever it means.
+    return "exact" if shows_any(source, {}) else "unknown"
 
 
 def still_holds(source: PageSource, shown: Page, verdict: str | None) -> bool:

@@ -102,13 +102,29 @@ def test_a_verdict_that_no_longer_holds_is_noticed_within_one_run(sqlite_url, be
         assert stored_states(sqlite_url) == true_states(world)
 
 
-def test_an_empty_account_leaves_the_question_open_until_there_are_tasks(database_url):
+@pytest.mark.parametrize("counted", [{}, {"count_is": "wrong", "count_error": 7}, {"count_is": "null"}])
+def test_an_empty_account_leaves_the_question_open_until_there_are_tasks(database_url, counted):
     world = a_world(0)
-    with serve(world) as emulator:
+    with serve(world, Behaviour(**counted)) as emulator:
         assert sync(emulator, database_url).date_filter == "unknown"
         world.finish(world.create())
         assert sync(emulator, database_url).date_filter == "gte"
         assert stored_states(database_url) == true_states(world)
+
+
+def test_tasks_that_vanish_during_the_probe_leave_the_question_open(sqlite_url):
+    world = a_world(1)
+
+    def vanish(request: RequestInfo) -> None:
+        if "date_created" in request.query and world.tasks:
+            world.delete(next(iter(world.tasks)))
+
+    with serve(world) as emulator:
+        emulator.behaviour.before_request = vanish
+        assert sync(emulator, sqlite_url).date_filter == "unknown"
+        emulator.behaviour.before_request = None
+        world.finish(world.create())
+        assert sync(emulator, sqlite_url).date_filter == "gte"
 
 
 @pytest.mark.parametrize("meaning", MEANINGS)

@@ -144,6 +144,17 @@ def test_bounds_on_the_creation_time_hold_though_clocks_disagree(sqlite_url, hou
     assert_bounds_hold(world, sqlite_url)
 
 
+def test_the_first_task_of_an_account_with_a_wrong_count_is_not_dated_by_a_clock_that_is_behind(sqlite_url):
+    world = a_world(0)
+    behaviour = Behaviour(clock_skew=dt.timedelta(hours=-3), count_is="wrong", count_error=7)
+    with serve(world, behaviour) as emulator:
+        sync(emulator, sqlite_url)
+        world.create(created_at=world.now)
+        sync(emulator, sqlite_url)
+        assert stored_states(sqlite_url) == true_states(world)
+    assert_bounds_hold(world, sqlite_url)
+
+
 @pytest.mark.parametrize("is_known", [False, True])
 def test_a_part_that_is_synced_alone_is_not_dated_by_a_clock_that_is_behind(sqlite_url, is_known):
     """Whether the filter's meaning was found out before, or the account was empty until now."""
