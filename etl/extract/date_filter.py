@@ -76,10 +76,10 @@ def still_holds(source: PageSource, shown: Page, verdict: str | None) -> bool:
         return False
 
 
-def shows_later_than(source: PageSource, moment: dt.datetime) -> bool:
-    """Tell whether a filter that means `gte` shows tasks created after `moment`, a second spared."""
+def shows_since(source: PageSource, moment: dt.datetime) -> bool:
+    """Tell whether a filter that means `gte` shows tasks created at `moment` or later."""
     try:
-        return _finds(source, moment + dt.timedelta(seconds=1))
+        return _finds(source, moment)
     except RequestRefused:
         return True
 

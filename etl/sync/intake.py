@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime as dt
 import time
 from typing import TYPE_CHECKING
 
@@ -11,11 +13,12 @@ from etl.load.seen import SeenTasks
 from etl.load.task_rows import Sighting
 from etl.load.transform import CLOCK_GRAIN
 from etl.load.upsert import upsert_tasks
+from etl.sync.clock import TOLERATED_DRIFT
 from etl.sync.runs import save_counters
 from etl.sync.watermark import add_present, save_client_ids
 
 if TYPE_CHECKING:
-    import datetime as dt
+    from collections.abc import Callable
 
     import sqlalchemy as sa
 
@@ -36,7 +39,8 @@ class Intake:
     Collects the pages of one run and loads them in batches.
 
     `present` counts the tasks that are here and not marked as removed. `is_contradicted` if a list held what
-    its filter should have kept out.
+    its filter should have kept out. `shows_since` asks the source for tasks created at a time or later, where
+    its filter can tell.
     """
 
     def __init__(
@@ -50,6 +54,7 @@ class Intake:
     ) -> None:
         self.present = present
         self.is_contradicted = False
+        self.shows_since: Callable[[dt.datetime], bool] | None = None
         self.seen = SeenTasks(connection, began_empty=present == 0)
         self._connection, self._summary = connection, summary
         self._account, self._clock = account, clock
@@ -99,8 +104,9 @@ class Intake:
 
     def flush(self) -> None:
         """Load and commit what is queued, with the counters of the run."""
+        sighting = dataclasses.replace(self.sighting(), created_before=self._created_before())
         with self._summary.uncounted_on_failure(), self._connection.begin():
-            self.load()
+            self._load(sighting)
             if self._summary.dry_run:
                 return
             save_counters(self._connection, self._summary)
@@ -109,13 +115,11 @@ class Intake:
                 self._stored_client_ids = self._account.client_ids
                 save_client_ids(self._connection, self._stored_client_ids)
 
-    def load(self) -> None:
-        """Load what is queued inside the caller's transaction."""
+    def _load(self, sighting: Sighting) -> None:
         summary = self._summary
         payloads, rejected = self._pending, self._pending_rejected
         self._pending, self._pending_rejected, self._pending_bytes = [], [], 0
         self._flushed_at = time.monotonic()
-        sighting = self.sighting()
         if payloads and self._may_defer:
             defer_indexes(self._connection)
             self._may_defer = False
@@ -137,14 +141,32 @@ class Intake:
             add_present(self._connection, number)
 
     def sighting(self) -> Sighting:
-        """Say when and in which run the queued records were seen, and when they were created."""
+        """Say when and in which run the queued records were seen, and how old they are at the most."""
         return Sighting(
             run_id=self._summary.run_id or 0,
             observed_at=self._clock.observed_at(),
             created_after=self._created_after,
-            created_before=self._clock.created_before(),
             is_dry=self._summary.dry_run,
         )
+
+    def _created_before(self) -> dt.datetime | None:
+        """
+        Give a time before which all that is queued was created, None if nobody knows.
+
+        The source's clock may be behind the one by which it dates its tasks. Where the filter can tell, the
+        time is taken only if no task is shown that was created later, with a minute for those of just now.
+        A task that has started was created before that, and needs no such time.
+        """
+        moment = self._clock.created_before()
+        if moment is None or self.shows_since is None or self._summary.dry_run:
+            return moment
+        if all(task.started_at is not None for task in self._pending):
+            return moment
+        for spare in (dt.timedelta(0), TOLERATED_DRIFT):
+            if not self.shows_since(moment + spare):
+                return moment + spare
+        self._clock.doubt()
+        return None
 
     def _doubt(self, page: Page) -> None:
         """Notice a list that holds what its filter should have kept out."""

@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import functools
 import logging
 from typing import TYPE_CHECKING
 
 from etl.errors import Interrupted, MassRemoval, SourceError
-from etl.extract.date_filter import shows_later_than
+from etl.extract.date_filter import shows_since
 from etl.load.indexes import build_indexes
 from etl.load.seen import mark_all_removed, mark_removed, newest_start
 from etl.load.task_rows import Sighting
+from etl.load.transform import CLOCK_GRAIN
 from etl.sync.account import Account
 from etl.sync.archive import archive_results
 from etl.sync.audit import Audit
@@ -204,16 +206,15 @@ class Run:
         )
 
     def _check_clock(self) -> None:
-        """Ask for tasks from after now, where the filter can tell: the source's clock may be behind."""
+        """Let the filter confirm the clock, where it can; one that shows tasks of the future is suspect."""
         served_at, verdict = self._clock.first_served_at, self._plan.verdict
         if verdict.value in {None, "unknown"}:
             self._clock.doubt()
         elif verdict.value == "gte":
-            if served_at is not None:
-                if not shows_later_than(self._client, served_at):
-                    return
-                self._clock.doubt()
-            if not self._options.filters:
+            self._intake.shows_since = functools.partial(shows_since, self._client)
+            if self._options.filters:
+                return
+            if served_at is None or shows_since(self._client, served_at + CLOCK_GRAIN):
                 verdict.suspect(served_at or self._now())
 
     def _read(self) -> Window:
@@ -242,7 +243,6 @@ class Run:
             missing = self._intake.seen.count_missing() if is_complete else len(self._reader.gone)
         state = self._audit.close(missing)
         with summary.uncounted_on_failure(), connection.begin():
-            self._intake.load()
             self._remove(missing)
             after = self._advance(window, state)
             self._count()
@@ -351,6 +351,8 @@ class Run:
         abandon_transaction(self._connection)
         # Whoever interrupts does not want to wait for one more batch.
         if isinstance(error, SourceError):
+            self._intake.shows_since = None
+            self._clock.doubt()
             self._intake.flush()
         with self._connection.begin():
             if isinstance(error, SourceError):

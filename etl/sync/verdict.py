@@ -6,7 +6,7 @@ import datetime as dt
 import logging
 from typing import TYPE_CHECKING
 
-from etl.extract.date_filter import FAR_AHEAD, probe_date_filter, shows_later_than, still_holds
+from etl.extract.date_filter import FAR_AHEAD, probe_date_filter, shows_since, still_holds
 
 if TYPE_CHECKING:
     from etl.extract.pages import PageSource
@@ -49,7 +49,7 @@ class Verdict:
 
     def suspect(self, now: dt.datetime) -> None:
         """Look whether a filter that shows tasks from after now keeps any out; else ask anew."""
-        if shows_later_than(self._source, FAR_AHEAD):
+        if shows_since(self._source, FAR_AHEAD):
             self.recheck(now, is_disproved=True)
 
     def recheck(self, now: dt.datetime, *, is_disproved: bool = False) -> None:
