@@ -122,17 +122,21 @@ def _command() -> str:
 
 def _clear(output: Path, url: str) -> None:
     """Delete the database of an earlier demo. Raises UsageError if the file is anything else."""
+    from sqlalchemy import select
+
     from etl.database import reading
+    from etl.models import TASKS
     from etl.sync.state import read_state
     from etl.sync.status import recent_runs
 
     if not output.exists():
         return
     with reading(url, any_schema=True) as connection:
-        is_of_demo = (
-            read_state(connection).client_ids <= {CLIENT_ID}
-            and len(list(recent_runs(connection, limit=SYNCS + 1))) <= SYNCS
-        )
+        # An account's records may contain no client id. A demo that was killed at its start has no tasks.
+        is_known = read_state(connection).client_ids == {CLIENT_ID}
+        is_empty = connection.execute(select(TASKS.c.task_id).limit(1)).first() is None
+        has_few_runs = len(list(recent_runs(connection, limit=SYNCS + 1))) <= SYNCS
+        is_of_demo = has_few_runs and (is_known or is_empty)
     # A copy of a real account cannot be made again: the API has deleted its older results.
     if not is_of_demo:
         raise click.UsageError(

@@ -76,10 +76,10 @@ def still_holds(source: PageSource, shown: Page, semantics: str | None) -> bool:
         return False
 
 
-def shows_later_than(source: PageSource, moment: dt.datetime) -> bool:
-    """Return whether a filter that means `gte` includes tasks from more than a second after `moment`."""
+def shows_since(source: PageSource, moment: dt.datetime) -> bool:
+    """Return whether a filter that means `gte` includes tasks created at `moment` or later."""
     try:
-        return _finds(source, moment + dt.timedelta(seconds=1))
+        return _finds(source, moment)
     except RequestRefused:
         return True
 

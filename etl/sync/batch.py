@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime as dt
 import time
 from typing import TYPE_CHECKING
 
@@ -11,11 +13,12 @@ from etl.load.removals import SeenTasks
 from etl.load.task_rows import Observation
 from etl.load.transform import CLOCK_RESOLUTION
 from etl.load.upsert import upsert_tasks
+from etl.sync.clock import TOLERATED_DRIFT
 from etl.sync.run_record import save_counters
 from etl.sync.state import add_present, save_values
 
 if TYPE_CHECKING:
-    import datetime as dt
+    from collections.abc import Callable
 
     import sqlalchemy as sa
 
@@ -36,7 +39,7 @@ class BatchLoader:
     Collects the pages of one run and loads them in batches.
 
     `present` is the number of stored tasks that are not marked as removed; `seen` contains the tasks of all
-    pages.
+    pages. `shows_since` asks the source for tasks created at a time or later, if its filter supports that.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class BatchLoader:
         present: int,
     ) -> None:
         self.present = present
+        self.shows_since: Callable[[dt.datetime], bool] | None = None
         self.seen = SeenTasks(connection, began_empty=present == 0)
         self._connection, self._summary = connection, summary
         self._account, self._clock = account, clock
@@ -103,8 +107,9 @@ class BatchLoader:
 
     def flush(self) -> None:
         """Load and commit the queued records, with the counters of the run."""
+        observation = dataclasses.replace(self.observation(), created_before=self._created_before())
         with self._summary.uncounted_on_failure(), self._connection.begin():
-            self.load()
+            self._load(observation)
             if self._summary.dry_run:
                 return
             save_counters(self._connection, self._summary)
@@ -117,17 +122,18 @@ class BatchLoader:
         """Load and commit the queued records after the source has failed, and build missing indexes."""
         if self._summary.dry_run:
             return
+        # Nothing can confirm the clock now.
+        self.shows_since = None
+        self._clock.distrust()
         self.flush()
         with self._connection.begin():
             build_indexes(self._connection)
 
-    def load(self) -> None:
-        """Load the queued records inside the caller's transaction."""
+    def _load(self, observation: Observation) -> None:
         summary = self._summary
         payloads, rejected = self._pending, self._pending_rejected
         self._pending, self._pending_rejected, self._pending_bytes = [], [], 0
         self._flushed_at = time.monotonic()
-        observation = self.observation()
         if payloads and self._may_defer:
             defer_indexes(self._connection)
             self._may_defer = False
@@ -149,14 +155,32 @@ class BatchLoader:
             add_present(self._connection, number)
 
     def observation(self) -> Observation:
-        """Return when and in which run the queued records were seen, and bounds on their creation."""
+        """Return when and in which run the queued records were seen, and after what they were created."""
         return Observation(
             run_id=self._summary.run_id or 0,
             observed_at=self._clock.observed_at(),
             created_after=self._created_after,
-            created_before=self._clock.created_before(),
             dry_run=self._summary.dry_run,
         )
+
+    def _created_before(self) -> dt.datetime | None:
+        """
+        Return a time before which all queued tasks were created; None if it is unknown.
+
+        The clock of the responses may be behind the clock that sets the times of tasks. If the filter can
+        tell, it must confirm that no task is newer; the second try allows for tasks created just now. A task
+        that has started was created before that, and needs no such bound.
+        """
+        moment = self._clock.created_before()
+        if moment is None or self.shows_since is None or self._summary.dry_run:
+            return moment
+        if all(task.started_at is not None for task in self._pending):
+            return moment
+        for allowance in (dt.timedelta(0), TOLERATED_DRIFT):
+            if not self.shows_since(moment + allowance):
+                return moment + allowance
+        self._clock.distrust()
+        return None
 
 
 def _starts_before(page: Page, instant: dt.datetime) -> bool:

@@ -6,7 +6,7 @@ import datetime as dt
 import logging
 from typing import TYPE_CHECKING
 
-from etl.extract.date_filter import FAR_AHEAD, probe_date_filter, shows_later_than, still_holds
+from etl.extract.date_filter import FAR_AHEAD, probe_date_filter, shows_since, still_holds
 
 if TYPE_CHECKING:
     from etl.extract.page_source import PageSource
@@ -49,7 +49,7 @@ class DateFilterSemantics:
 
     def suspect(self, now: dt.datetime) -> None:
         """Check that the filter, which returned tasks from the future, excludes any at all; if not, probe."""
-        if shows_later_than(self._source, FAR_AHEAD):
+        if shows_since(self._source, FAR_AHEAD):
             self.recheck(now, is_disproved=True)
 
     def recheck(self, now: dt.datetime, *, is_disproved: bool = False) -> None:

@@ -196,7 +196,6 @@ class Run:
             missing = loader.seen.count_missing() if read.audit.is_complete else len(read.removed)
         state = parts.audit.close(missing, is_complete=read.audit.is_complete)
         with summary.uncounted_on_failure(), connection.begin():
-            loader.load()
             self._remove(parts, read, missing)
             after = self._advance(parts, read, state)
             self._record.count()

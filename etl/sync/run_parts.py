@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import TYPE_CHECKING
 
+from etl.extract.date_filter import shows_since
 from etl.sync.count_audit import CountAudit
 from etl.sync.date_filter_semantics import CHECKED_EVERY
 from etl.sync.list_reader import ListReader
@@ -76,6 +78,8 @@ def build_parts(  # noqa: PLR0913
         shown=shown,
         now=clock.first_served_at or now,
     )
+    if plan.semantics.value == "gte":
+        loader.shows_since = functools.partial(shows_since, client)
     check_clock(client, clock, plan.semantics, may_change=not options.filters, now=now)
     audit = CountAudit(
         connection, client, loader, reader, state, shown=shown, audit_every=settings.audit_every

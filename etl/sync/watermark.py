@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from etl.extract.date_filter import shows_later_than
+from etl.extract.date_filter import shows_since
+from etl.load.transform import CLOCK_RESOLUTION
 from etl.sync.clock import TOLERATED_DRIFT
 from etl.sync.window import covered_until, next_watermark
 
@@ -72,18 +73,13 @@ def check_clock(
     now: dt.datetime,
 ) -> None:
     """
-    Check, if the filter allows it, that no task was created after the server's current time.
+    Distrust the clock if the filter is unknown; check a filter that returns tasks created after its time.
 
-    If one was, the server's clock is behind and gives no bounds on creation times; or, if the filter
-    `may_change`, the filter may return too many tasks, which is then checked.
+    Such a filter may return too many tasks, or the clock is behind. It is checked if it `may_change`.
     """
     if semantics.value in {None, "unknown"}:
         clock.distrust()
     elif semantics.value == "gte":
         served_at = clock.first_served_at
-        if served_at is not None:
-            if not shows_later_than(source, served_at):
-                return
-            clock.distrust()
-        if may_change:
+        if may_change and (served_at is None or shows_since(source, served_at + CLOCK_RESOLUTION)):
             semantics.suspect(served_at or now)

@@ -17,11 +17,16 @@ from etl.sync.api import run_sync
 
 
 @pytest.mark.parametrize(
-    "client_id, syncs", [(99, 1), (CLIENT_ID, SYNCS + 1)], ids=["another client", "more syncs"]
+    "client_id, syncs",
+    [(99, 1), (None, 1), (CLIENT_ID, SYNCS + 1)],
+    ids=["another client", "no client", "more syncs"],
 )
 def test_demo_does_not_overwrite_non_demo_database(tmp_path, client_id, syncs):
     file = tmp_path / "gcore_tasks.db"
-    with serve(a_world(20, client_id=client_id)) as emulator:
+    world = a_world(20 if client_id else 0, client_id=client_id or CLIENT_ID)
+    for number in range(0 if client_id else 20):
+        world.add_raw(f"{number}", b'{"task_id":"%d","status":"PENDING"}' % number)
+    with serve(world) as emulator:
         for _ in range(syncs):
             run_sync(settings_for(emulator, f"sqlite:///{file}"))
     refused = CliRunner().invoke(cli, ["demo", "-o", str(file)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,8 @@ from support.grids import one_in
 from support.stored import as_instant
 from support.worlds import NOW, a_world, query, settings_for, stored_states, true_states
 
-from etl.emulator import Behaviour, serve
+from etl.emulator import Behaviour, Fault, serve
+from etl.errors import SourceError
 from etl.sync.api import run_sync
 from etl.sync.options import SyncOptions
 
@@ -165,6 +167,61 @@ def test_partial_sync_with_slow_clock_keeps_bounds_correct(sqlite_url, is_known)
             world.create(created_at=world.now)
         sync(emulator, sqlite_url, SyncOptions(status="RECEIVED", with_results=False))
     assert_bounds_hold(world, sqlite_url)
+
+
+POSITIONS = range(1, 10)
+
+
+def sync_while_a_task_is_created(
+    emulator: Emulator, world: World, database_url: str, options: SyncOptions, *, position: int, fails: bool
+) -> str | None:
+    """Sync; create a task before the request at `position`, and if `fails`, let all later ones fail."""
+    asked, created = 0, []
+
+    def create(_: object) -> None:
+        nonlocal asked
+        asked += 1
+        if asked == position:
+            created.append(world.create(created_at=world.now))
+            if fails:
+                emulator.behaviour.faults = [Fault("500", times=1000)]
+
+    emulator.behaviour.before_request = create
+    with contextlib.suppress(SourceError):
+        sync(emulator, database_url, options, page_size=10, retry_for=dt.timedelta(seconds=0.2))
+    emulator.behaviour.before_request, emulator.behaviour.faults = None, []
+    return created[0] if created else None
+
+
+@one_in(4, "position, hours, is_full, fails", POSITIONS, [-3, 3], [False, True], [False, True])
+def test_slow_clock_gives_no_false_bound_for_task_created_during_sync(
+    sqlite_url, position, hours, is_full, fails
+):
+    world = a_world(30)
+    with serve(world, Behaviour(page_cap=10, clock_skew=dt.timedelta(hours=hours))) as emulator:
+        sync(emulator, sqlite_url)
+        world.advance(dt.timedelta(hours=10))
+        options = SyncOptions(is_full=is_full, with_results=False)
+        sync_while_a_task_is_created(emulator, world, sqlite_url, options, position=position, fails=fails)
+        assert_bounds_hold(world, sqlite_url)
+        sync(emulator, sqlite_url, options)
+        assert stored_states(sqlite_url) == true_states(world)
+    assert_bounds_hold(world, sqlite_url)
+
+
+def test_recent_task_has_upper_bound_while_others_are_created(database_url):
+    world = a_world(30)
+    with serve(world) as emulator:
+        sync(emulator, database_url)
+        world.advance(dt.timedelta(hours=10))
+        waiting = world.create(created_at=world.now)
+        emulator.behaviour.before_request = lambda _: world.create(
+            created_at=world.now + dt.timedelta(seconds=20)
+        )
+        sync(emulator, database_url)
+    assert_bounds_hold(world, database_url)
+    ((before,),) = query(database_url, "SELECT created_before FROM tasks WHERE task_id = :id", id=waiting)
+    assert as_instant(before) <= world.now + dt.timedelta(minutes=2)
 
 
 @pytest.mark.parametrize("date_header", ["missing", "garbage"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import time
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
@@ -25,14 +24,7 @@ MAX_GROWTH = 2.7
 # Constant work, which would distort the growth of small numbers.
 CONSTANT = 3000
 SINCE = NOW - dt.timedelta(days=30)
-# One pass over the history that compares each row with the one before: two to four seconds after a year, on
-# the cores at hand. What takes five times as long takes ten or more; a faster machine shortens both.
-PASS = """
-    SELECT count(was) FROM (
-        SELECT lag(status) OVER (PARTITION BY task_id ORDER BY history_id) AS was FROM task_history
-    ) AS compared
-"""
-MAX_PASSES = 5
+MAX_SECONDS = 10
 NAMES = {dialect: list(queries(dialect, since=SINCE)) for dialect in ("sqlite", "postgresql")}
 
 
@@ -180,19 +172,8 @@ def test_many_progress_changes_of_one_task_do_not_slow_down_queries(databases, n
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_no_query_takes_longer_than_five_passes_over_a_year(sqlite_databases):
+def test_no_query_takes_longer_than_ten_seconds_after_a_year(sqlite_databases):
     with sqlite_databases.empty() as url:
         fill_year(url, tasks=1_000_000, runs=105_120)
-        passes = [seconds_for_a_pass(url)]
         taken = {name: seconds for name, _, seconds in measure_queries(url, since=SINCE)}
-        passes.append(seconds_for_a_pass(url))
-    assert {name: seconds for name, seconds in taken.items() if seconds > MAX_PASSES * max(passes)} == {}
-
-
-def seconds_for_a_pass(url: str) -> float:
-    engine = open_engine(url, read_only=True)
-    started = time.process_time()
-    with engine.connect() as connection:
-        connection.exec_driver_sql(PASS).fetchall()
-    engine.dispose()
-    return time.process_time() - started
+    assert {name: seconds for name, seconds in taken.items() if seconds > MAX_SECONDS} == {}
