@@ -22,6 +22,9 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _SUSPECT = re.compile(rb"\\u0000|\\u[dD][89a-fA-F]")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _BLANKS = re.compile(r"[ \t\n\r]*")
+# A string, in which a backslash may stand before any character, or the leading zeros of a number.
+_STRING_OR_ZEROS = re.compile(r'("[^"\\]*+(?:\\.[^"\\]*+)*+")|\b0+(?=\d)', re.DOTALL)
+_ESCAPE = re.compile(r"\\.", re.DOTALL)
 # Strings first, so that brackets inside them do not count.
 _STRING_OR_BRACKET = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}]', re.DOTALL)
 
@@ -46,7 +49,7 @@ def trimmed(body: bytes) -> bytes:
 def split_array(body: bytes) -> list[bytes]:
     """Return the texts of the elements of an array. Raises ValueError if the body is not an array."""
     text = _decode(trimmed(body))
-    return [_encode(text[start:end]) for _, start, end in _iter_items(text, "[", "]")]
+    return [_encode(text[start:end]) for _, start, end in _items(text, "[", "]")]
 
 
 def split_object(body: bytes) -> dict[str, bytes]:
@@ -56,11 +59,28 @@ def split_object(body: bytes) -> dict[str, bytes]:
     Raises ValueError if the body is not an object.
     """
     text = _decode(trimmed(body))
-    return {name: _encode(text[start:end]) for name, start, end in _iter_items(text, "{", "}")}
+    return {name: _encode(text[start:end]) for name, start, end in _items(text, "{", "}")}
 
 
-def _iter_items(text: str, opening: str, closing: str) -> Iterator[tuple[str, int, int]]:
-    """Yield the name of each member of an object, empty for elements of an array, and where its value is."""
+def _items(text: str, opening: str, closing: str) -> list[tuple[str, int, int]]:
+    """Return the name of each member of an object, empty for elements of an array, and where its value is."""
+    try:
+        return list(_iter_items(text, text, opening, closing))
+    except ValueError:
+        return list(_iter_items(text, _with_valid_scalars(text), opening, closing))
+
+
+def _with_valid_scalars(text: str) -> str:
+    """Return a text of the same length and structure, without invalid escapes and leading zeros."""
+
+    def valid(match: re.Match[str]) -> str:
+        return _ESCAPE.sub(r"\\n", match[1]) if match[1] else "1" * len(match[0])
+
+    return _STRING_OR_ZEROS.sub(valid, text)
+
+
+def _iter_items(text: str, valid: str, opening: str, closing: str) -> Iterator[tuple[str, int, int]]:
+    """Yield the items of `text`, which are in the same places as those of `valid`."""
     if text[:1] != opening:
         raise ValueError(f"expected {opening} at the start")
     position = _skip_blanks(text, 1)
@@ -72,7 +92,7 @@ def _iter_items(text: str, opening: str, closing: str) -> Iterator[tuple[str, in
                 raise ValueError(f"expected the name of a member at character {position}")
             name, position = _LENIENT.raw_decode(text, position)
             position = _skip_mark(text, position, ":")
-        end = _end_of(text, position)
+        end = _end_of(valid, position)
         yield name, position, end
         position = _skip_blanks(text, end)
         if text[position : position + 1] == closing:

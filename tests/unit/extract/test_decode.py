@@ -117,8 +117,20 @@ def test_page_with_deep_and_malformed_records_is_corrupt(order):
     """The deep record is delimited without parsing, so the malformed one is detected only later."""
     deep = b'{"task_id":"a","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
     with pytest.raises(CorruptPage) as caught:
-        decode_page(a_page(*[deep, rb'{"task_id":"a\qb"}'][::order], count=2))
+        decode_page(a_page(*[deep, b"{oops}"][::order], count=2))
     assert caught.value.page.count == 2
+
+
+@pytest.mark.parametrize("value", [r'"a\qb"', "007", "[-00.5e1]", r'"\u12"', r'{"a":"\x]\\"}'])
+@pytest.mark.parametrize("is_deep", [False, True])
+def test_invalid_escape_or_number_costs_its_value_alone(value, is_deep):
+    odd = b'{"task_id":"b","w":' + value.encode() + b"}"
+    other = b'{"task_id":"a","x":' + (b"[" * 100_000 + b"]" * 100_000 if is_deep else b"NaN") + b"}"
+    for records in ([other, odd], [odd, other]):
+        tasks = decode_page(a_page(*records)).tasks
+        extra = {task.task_id: task.as_dict()["extra"] for task in tasks}
+        assert extra["b"] == {"w": value}
+        assert "x" in extra["a"]
 
 
 @pytest.mark.parametrize(
