@@ -118,6 +118,11 @@ def current_revision(connection: Connection) -> str | None:
     return revision
 
 
+def stored_revision(connection: Connection) -> str | None:
+    """Return the stored revision, even if tables of ours are missing or damaged."""
+    return _stored_revision(connection, _find_relations(connection))
+
+
 def drop_empty_revision_table(connection: Connection) -> None:
     """Drop the table of revisions if it is empty and there are other relations: it would count as foreign."""
     is_empty = not connection.scalar(text(f"SELECT count(*) FROM {_VERSIONS}"))

@@ -26,6 +26,7 @@ from etl.database.revisions import (
     head_revision,
     known_revisions,
     migrations_dir,
+    stored_revision,
 )
 from etl.database.session_settings import location_of
 from etl.database.user_objects import preserve_user_objects
@@ -81,7 +82,7 @@ def downgrade(connection: Connection, revision: str) -> None:
 
 def check(connection: Connection) -> list[str]:
     """Return descriptions of the differences between the database and this release's schema."""
-    current = current_revision(connection)
+    current = stored_revision(connection)
     if current != head_revision():
         return [f"the schema is at {current or 'no revision'}, not at {head_revision()}"]
     from alembic import command, util  # noqa: PLC0415

@@ -10,7 +10,7 @@ FROM (
     SELECT status, seconds
     FROM status_spans
     WHERE valid_to IS NOT NULL
-    -- The limit is no limit: without one, SQLite would calculate `seconds` for each use.
+    -- All rows. Without a limit SQLite would calculate `seconds` for each use.
     LIMIT 9223372036854775807
 ) AS ended
 GROUP BY status

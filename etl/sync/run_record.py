@@ -77,6 +77,9 @@ class RunRecord:
             return
         closing = {"status": summary.status, "finished_at": self._now(), "error": summary.error}
         try:
+            if error is not None:
+                # An exception in the middle of a commit, such as KeyboardInterrupt, leaves it open.
+                connection.connection.rollback()
             with connection.begin():
                 save_counters(connection, summary, watermark_after=summary.watermark, **closing)
         except Exception as second:
