@@ -63,8 +63,7 @@ class World(Timeline):
         """Change the progress alone."""
         with self.lock:
             task = self._take_over(task_id)
-            task.progress = progress
-            self.index.touch(task)
+            task.progress, task.rendered = progress, None
 
     def send_back(self, task_id: str) -> None:
         """Change a STARTED task back to PENDING, as between two stages."""
