@@ -7,7 +7,8 @@ import hmac
 import time
 from email.utils import format_datetime
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl
+
+from starlette.datastructures import Headers, QueryParams
 
 from etl.emulator import raw_protocol
 from etl.emulator.behaviour import Fault, RequestInfo
@@ -56,7 +57,8 @@ class App:
             raise
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = _request_info(scope)
+        query, headers = QueryParams(scope["query_string"]), Headers(scope=scope)
+        request = RequestInfo(scope["method"], scope["path"], dict(query), dict(headers))
         self._emulator.log_request(request)
         behaviour = self._emulator.behaviour
         if behaviour.before_request is not None:
@@ -118,12 +120,3 @@ class App:
             response.headers["date"] = format_datetime(date, usegmt=True)
         elif behaviour.date_header == "garbage":
             response.headers["date"] = "the day after tomorrow"
-
-
-def _request_info(scope: Scope) -> RequestInfo:
-    return RequestInfo(
-        method=scope["method"],
-        path=scope["path"],
-        query=dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)),
-        headers={name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
-    )

@@ -10,7 +10,7 @@ from sortedcontainers import SortedKeyList
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Sequence
 
     from etl.emulator.task import Task
 
@@ -79,10 +79,6 @@ class Index:
             found = self._cache[key] = find()
         return found
 
-    def load(self, tasks: Iterable[Task]) -> None:
-        """Add many tasks at once, to an index that has not been used yet."""
-        self.tasks.update((task.task_id, task) for task in tasks)
-
     def add(self, task: Task) -> None:
         """Add a task to all listings that it matches."""
         self.tasks[task.task_id] = task
@@ -96,15 +92,12 @@ class Index:
     @contextlib.contextmanager
     def updating(self, task: Task) -> Iterator[None]:
         """Remove the task from the listings while it changes, because they locate it by its sort key."""
-        is_listed = task.task_id in self.tasks
-        if is_listed:
-            self._leave(task)
+        self._leave(task)
         try:
             yield
         finally:
             task.rendered = task.search_text = None
-            if is_listed:
-                self._enter(task)
+            self._enter(task)
 
     def _enter(self, task: Task) -> None:
         self._cache.clear()

@@ -71,9 +71,9 @@ class Timeline:
         # Collecting garbage takes long while a million objects are created that will all be kept.
         gc.disable()
         try:
-            world.index.load(
-                world._create_task(now - dt.timedelta(seconds=_make_age(rng, seconds))) for _ in range(tasks)
-            )
+            for _ in range(tasks):
+                age = dt.timedelta(seconds=_make_age(rng, seconds))
+                world.index.add(world._create_task(now - age))
         finally:
             gc.enable()
         world._last_tick = world._timer()  # excludes the time that this method took
