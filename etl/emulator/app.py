@@ -6,8 +6,9 @@ import asyncio
 import hmac
 import time
 from email.utils import format_datetime
-from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
+from typing import TYPE_CHECKING
+
+from starlette.datastructures import Headers, QueryParams
 
 from etl.emulator import raw_protocol
 from etl.emulator.behaviour import Fault, RequestInfo
@@ -19,6 +20,7 @@ from etl.host_guard import HostGuard
 if TYPE_CHECKING:
     import datetime as dt
 
+    from starlette.responses import Response
     from starlette.types import Receive, Scope, Send
 
     from etl.emulator.state import Emulator
@@ -55,7 +57,8 @@ class App:
             raise
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = _request_info(scope)
+        query, headers = QueryParams(scope["query_string"]), Headers(scope=scope)
+        request = RequestInfo(scope["method"], scope["path"], dict(query), dict(headers))
         self._emulator.log_request(request)
         behaviour = self._emulator.behaviour
         if behaviour.before_request is not None:
@@ -64,16 +67,21 @@ class App:
         with self._emulator.world.lock:
             fault = behaviour.take_fault(request)
         await asyncio.sleep(behaviour.latency + (fault.seconds if fault and fault.kind == "slow" else 0))
-        if fault is not None and fault.kind == "reset":
-            raw_protocol.reset(scope["state"]["transport"])
-            await _wait_for_disconnect(receive)
+        kind = fault.kind if fault else None
+        if kind == "reset":
+            await raw_protocol.reset(None, scope, receive, send)
             return
         response = self._respond(request, fault)
         self._set_date(response)
-        request.status = response.status
-        await _send(response, fault, scope, receive, send)
+        request.status = response.status_code
+        if kind == "reset_mid_body":
+            await raw_protocol.reset(response, scope, receive, send)
+        elif kind == "wrong_length":
+            await raw_protocol.send_short(response, scope, receive, send)
+        else:
+            await response(scope, receive, send)
 
-    def _respond(self, request: RequestInfo, fault: Fault | None) -> raw_protocol.RawResponse:
+    def _respond(self, request: RequestInfo, fault: Fault | None) -> Response:
         now = self._emulator.world.now
         if fault is not None and fault.kind not in DAMAGING:
             return fault_response(fault, request, now, self._emulator.port)
@@ -82,7 +90,7 @@ class App:
             damage(fault, response)
         return response
 
-    def _refuse(self, request: RequestInfo, now: dt.datetime) -> raw_protocol.RawResponse | None:
+    def _refuse(self, request: RequestInfo, now: dt.datetime) -> Response | None:
         behaviour = self._emulator.behaviour
         wait = self._wait_for_token(behaviour.rate_limit)
         if wait > 0:
@@ -105,42 +113,10 @@ class App:
         self._tokens -= 1
         return 0
 
-    def _set_date(self, response: raw_protocol.RawResponse) -> None:
+    def _set_date(self, response: Response) -> None:
         behaviour = self._emulator.behaviour
         if behaviour.date_header == "ok":
             date = self._emulator.world.now + behaviour.clock_skew
             response.headers["date"] = format_datetime(date, usegmt=True)
         elif behaviour.date_header == "garbage":
             response.headers["date"] = "the day after tomorrow"
-
-
-def _request_info(scope: Scope) -> RequestInfo:
-    return RequestInfo(
-        method=scope["method"],
-        path=scope["path"],
-        query=dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)),
-        headers={name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
-    )
-
-
-async def _send(
-    response: raw_protocol.RawResponse, fault: Fault | None, scope: Scope, receive: Receive, send: Send
-) -> None:
-    transport: Any = scope["state"]["transport"]
-    if fault is not None and fault.kind == "reset_mid_body":
-        await raw_protocol.reset_mid_body(transport, response)
-        await _wait_for_disconnect(receive)
-    elif fault is not None and fault.kind == "wrong_length":
-        raw_protocol.send_short(transport, response)
-        await _wait_for_disconnect(receive)
-    else:
-        headers = response.headers | {"content-length": str(len(response.body))}
-        lines = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-        await send({"type": "http.response.start", "status": response.status, "headers": lines})
-        await send({"type": "http.response.body", "body": response.body})
-
-
-async def _wait_for_disconnect(receive: Receive) -> None:
-    """Wait for the end of the connection: uvicorn logs an error if the application returns before it."""
-    while (await receive())["type"] != "http.disconnect":
-        pass

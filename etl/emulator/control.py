@@ -7,7 +7,6 @@ They need no API key, and are served only under the emulator's own host names (`
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections import Counter
 from typing import TYPE_CHECKING, get_type_hints
 
@@ -19,34 +18,31 @@ from starlette.routing import Route
 from etl.emulator.behaviour import Behaviour, Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from starlette.requests import Request
 
-    from etl.emulator.content import Json
     from etl.emulator.state import Emulator
+    from etl.emulator.world import World
 
 
 def control_app(emulator: Emulator) -> Starlette:
     """Return the application that serves the routes; a ValueError is answered with 400 and its text."""
-
-    def route(method: str, name: str, change: Callable[[Emulator, Request, bytes], Json]) -> Route:
-        async def endpoint(request: Request) -> JSONResponse:
-            try:
-                return JSONResponse(change(emulator, request, await request.body()))
-            except (TypeError, ValueError) as wrong:
-                return JSONResponse({"error": str(wrong)}, 400)
-
-        return Route(f"/_emulator/{name}", endpoint, methods=[method])
-
-    return Starlette(
+    app = Starlette(
         routes=[
-            route("POST", "advance", _advance),
-            route("GET", "stats", _stats),
-            route("POST", "fault", _inject),
-            route("POST", "behaviour", _behave),
-        ]
+            Route("/_emulator/advance", _advance, methods=["POST"]),
+            Route("/_emulator/stats", _stats, methods=["GET"]),
+            Route("/_emulator/fault", _inject, methods=["POST"]),
+            Route("/_emulator/behaviour", _behave, methods=["POST"]),
+        ],
+        exception_handlers={TypeError: _refuse, ValueError: _refuse},
     )
+    app.state.emulator = emulator
+    return app
+
+
+async def _refuse(_request: Request, wrong: Exception) -> JSONResponse:
+    return JSONResponse({"error": str(wrong)}, 400)
 
 
 def parse_fields(kind: type, given: Mapping[str, object]) -> dict[str, object]:
@@ -63,37 +59,41 @@ def parse_fields(kind: type, given: Mapping[str, object]) -> dict[str, object]:
     return values
 
 
-def _advance(emulator: Emulator, request: Request, _body: bytes) -> Json:
+async def _advance(request: Request) -> JSONResponse:
+    world = request.app.state.emulator.world
     try:
-        emulator.world.advance(dt.timedelta(seconds=float(request.query_params.get("seconds", ""))))
+        world.advance(dt.timedelta(seconds=float(request.query_params.get("seconds", ""))))
     except (ValueError, OverflowError):
         raise ValueError("seconds: a number of at least 0 is required") from None
-    return {"now": _now(emulator)}
+    return JSONResponse({"now": _now(world)})
 
 
-def _stats(emulator: Emulator, _request: Request, _body: bytes) -> Json:
+async def _stats(request: Request) -> JSONResponse:
+    emulator = request.app.state.emulator
     with emulator.world.lock:
         tasks = emulator.world.tasks
-        return {
-            "now": _now(emulator),
+        stats = {
+            "now": _now(emulator.world),
             "tasks": len(tasks),
             "by_status": Counter(task.status for task in tasks.values()),
             "requests": emulator.served,
             "writes": emulator.writes,
         }
+    return JSONResponse(stats)
 
 
-def _inject(emulator: Emulator, request: Request, _body: bytes) -> Json:
+async def _inject(request: Request) -> JSONResponse:
+    emulator = request.app.state.emulator
     emulator.inject(Fault(**parse_fields(Fault, request.query_params)))  # type: ignore[arg-type]
-    return {"faults": len(emulator.behaviour.faults)}
+    return JSONResponse({"faults": len(emulator.behaviour.faults)})
 
 
-def _behave(emulator: Emulator, _request: Request, body: bytes) -> Json:
-    settings = parse_fields(Behaviour, json.loads(body))
+async def _behave(request: Request) -> JSONResponse:
+    settings = parse_fields(Behaviour, await request.json())
     for name, value in settings.items():
-        setattr(emulator.behaviour, name, value)
-    return {"changed": sorted(settings)}
+        setattr(request.app.state.emulator.behaviour, name, value)
+    return JSONResponse({"changed": sorted(settings)})
 
 
-def _now(emulator: Emulator) -> str:
-    return f"{emulator.world.now:%Y-%m-%dT%H:%M:%S.%fZ}"
+def _now(world: World) -> str:
+    return f"{world.now:%Y-%m-%dT%H:%M:%S.%fZ}"

@@ -13,12 +13,13 @@ from etl.emulator.render import render_detail
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from starlette.responses import Response
+
     from etl.emulator.behaviour import RequestInfo
-    from etl.emulator.raw_protocol import RawResponse
     from etl.emulator.state import Emulator
 
 
-def respond(request: RequestInfo, emulator: Emulator) -> RawResponse:
+def respond(request: RequestInfo, emulator: Emulator) -> Response:
     """Return the right response to a request."""
     is_read = request.method in {"GET", "HEAD"}
     response = error_response(404)
@@ -39,14 +40,14 @@ def respond(request: RequestInfo, emulator: Emulator) -> RawResponse:
     return response
 
 
-def _list_tasks(params: Mapping[str, str], emulator: Emulator) -> RawResponse:
+def _list_tasks(params: Mapping[str, str], emulator: Emulator) -> Response:
     cap = emulator.next_page_cap()
     query = parse_query(params, emulator.behaviour)
     with emulator.world.lock:
         return json_response(render_page(query, emulator.world.index, emulator.behaviour, cap))
 
 
-def _task_details(task_id: str, emulator: Emulator) -> RawResponse:
+def _task_details(task_id: str, emulator: Emulator) -> Response:
     with emulator.world.lock:
         task = emulator.world.tasks.get(task_id)
         if task is None:
@@ -55,7 +56,7 @@ def _task_details(task_id: str, emulator: Emulator) -> RawResponse:
     return error_response(int(emulator.behaviour.expired_result)) if body is None else json_response(body)
 
 
-def _language_support(params: Mapping[str, str]) -> RawResponse:
+def _language_support(params: Mapping[str, str]) -> Response:
     if params.get("type") != "language_support":
         return json_response({"error": "Invalid config type"}, 400)
     audio, subtitles = params.get("audio_language"), params.get("subtitles_language")

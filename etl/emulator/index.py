@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import operator
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from sortedcontainers import SortedKeyList
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Sequence
 
     from etl.emulator.task import Task
 
@@ -34,15 +35,8 @@ class Listing(NamedTuple):
 
     def key(self) -> Callable[[Task], Any]:
         """Return the sort key; ties are ordered by id."""
-        match self.ordering:
-            case "task_id":
-                return lambda task: task.task_id
-            case "status":
-                return lambda task: (task.status, task.task_id)
-            case "task_name":
-                return lambda task: (task.task_name, task.task_id)
-            case "created_at":
-                return lambda task: (task.created_at, task.task_id)
+        if self.ordering in {"task_id", "status", "task_name", "created_at"}:
+            return operator.attrgetter(self.ordering, "task_id")
         sign = -1 if self.ordering.startswith("-") else 1
         null = (-1, 0.0) if self.nulls == "first" else (1, 0.0)
         return lambda task: (
@@ -58,11 +52,8 @@ class Index:
         self.tasks: dict[str, Task] = {}
         self.rendered_shape: object = None
         """The record shape in which tasks were last rendered."""
-        self.version = 0
-        """Increases with every change."""
         self._listings: dict[Listing, Any] = {}
         self._cache: dict[Hashable, Sequence[Task]] = {}
-        self._cache_version = 0
 
     def list_tasks(self, listing: Listing) -> Sequence[Task]:
         """Return the tasks of a listing; slicing it does not sort again."""
@@ -81,19 +72,12 @@ class Index:
 
     def cached(self, key: Hashable, find: Callable[[], Sequence[Task]]) -> Sequence[Task]:
         """Return the cached result for this key, or that of `find` if a task has changed since."""
-        if self._cache_version != self.version or len(self._cache) > _MAX_CACHED:
+        if len(self._cache) > _MAX_CACHED:
             self._cache.clear()
-            self._cache_version = self.version
         found = self._cache.get(key)
         if found is None:
             found = self._cache[key] = find()
         return found
-
-    def load(self, tasks: Iterable[Task]) -> None:
-        """Add many tasks at once, to an index that has not been used yet."""
-        self.tasks.update((task.task_id, task) for task in tasks)
-        self._listings.clear()
-        self.version += 1
 
     def add(self, task: Task) -> None:
         """Add a task to all listings that it matches."""
@@ -108,29 +92,21 @@ class Index:
     @contextlib.contextmanager
     def updating(self, task: Task) -> Iterator[None]:
         """Remove the task from the listings while it changes, because they locate it by its sort key."""
-        is_listed = task.task_id in self.tasks
-        if is_listed:
-            self._leave(task)
+        self._leave(task)
         try:
             yield
         finally:
             task.rendered = task.search_text = None
-            if is_listed:
-                self._enter(task)
-
-    def touch(self, task: Task) -> None:
-        """Record a change that affects no order and no filter."""
-        task.rendered = None
-        self.version += 1
+            self._enter(task)
 
     def _enter(self, task: Task) -> None:
-        self.version += 1
+        self._cache.clear()
         for listing, members in self._listings.items():
             if listing.matches(task):
                 members.add(task)
 
     def _leave(self, task: Task) -> None:
-        self.version += 1
+        self._cache.clear()
         for listing, members in self._listings.items():
             if listing.matches(task):
                 members.remove(task)

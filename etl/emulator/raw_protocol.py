@@ -1,14 +1,17 @@
-"""Responses written to the socket directly, to emulate broken connections."""
+"""Uvicorn's protocol with access to the socket, to emulate broken connections."""
 
 from __future__ import annotations
 
 import asyncio
-import http
 import socket
 import struct
-from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+    from starlette.types import Receive, Scope, Send
 
 
 class RawProtocol(HttpToolsProtocol):
@@ -25,39 +28,38 @@ class RawProtocol(HttpToolsProtocol):
         self.scope["raw_path"] = self.url.partition(b"?")[0]
 
 
-@dataclass(slots=True)
-class RawResponse:
-    """A complete response, before it is sent."""
+async def reset(response: Response | None, scope: Scope, receive: Receive, send: Send) -> None:
+    """
+    Send half of the response, if there is one, and close the connection with an RST.
 
-    status: int
-    body: bytes
-    headers: dict[str, str] = field(default_factory=dict)
-
-    def head(self, length: int) -> bytes:
-        """Return the status line and headers, with any Content-Length."""
-        lines = [f"HTTP/1.1 {self.status} {http.HTTPStatus(self.status).phrase}"]
-        headers = self.headers | {"content-length": str(length)}
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
-
-
-def reset(transport: asyncio.Transport) -> None:
-    """Close the connection with an RST: the client sees `connection reset by peer`."""
-    if transport.is_closing():  # the client closed it first
-        return
-    peer = transport.get_extra_info("socket")
-    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    transport.abort()
+    The client sees `connection reset by peer`.
+    """
+    transport = scope["state"]["transport"]
+    if response is not None:
+        await _send(response, response.body[: len(response.body) // 2], send)
+        await asyncio.sleep(0.01)
+    if not transport.is_closing():  # otherwise the client closed it first
+        peer = transport.get_extra_info("socket")
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
+    await _wait_for_disconnect(receive)
 
 
-async def reset_mid_body(transport: asyncio.Transport, response: RawResponse) -> None:
-    """Send half of the body, then reset the connection."""
-    transport.write(response.head(len(response.body)) + response.body[: len(response.body) // 2])
-    await asyncio.sleep(0.01)
-    reset(transport)
-
-
-def send_short(transport: asyncio.Transport, response: RawResponse) -> None:
+async def send_short(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
     """Send fewer bytes than Content-Length says, and close the connection."""
-    transport.write(response.head(len(response.body) + 100) + response.body)
-    transport.close()
+    response.headers["content-length"] = str(len(response.body) + 100)
+    await _send(response, response.body, send)
+    scope["state"]["transport"].close()
+    await _wait_for_disconnect(receive)
+
+
+async def _send(response: Response, part: bytes | memoryview, send: Send) -> None:
+    head = {"status": response.status_code, "headers": response.raw_headers}
+    await send({"type": "http.response.start", **head})
+    await send({"type": "http.response.body", "body": part, "more_body": True})
+
+
+async def _wait_for_disconnect(receive: Receive) -> None:
+    """Wait for the end of the connection: uvicorn logs an error if the application returns before it."""
+    while (await receive())["type"] != "http.disconnect":
+        pass

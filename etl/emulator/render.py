@@ -21,7 +21,7 @@ def dump(value: object) -> bytes:
     return msgspec.json.encode(value)
 
 
-def render_records(tasks: Iterable[Task], index: Index, behaviour: Behaviour) -> list[bytes]:
+def render_records(tasks: Iterable[Task], index: Index, behaviour: Behaviour) -> list[msgspec.Raw]:
     """Return the record of each task, from the cache if the shape has not changed."""
     shape = (
         behaviour.record_shape, behaviour.creation_field, behaviour.unstarted,
@@ -34,8 +34,9 @@ def render_records(tasks: Iterable[Task], index: Index, behaviour: Behaviour) ->
     return [task.rendered or _render(task, behaviour) for task in tasks]
 
 
-def _render(task: Task, behaviour: Behaviour) -> bytes:
-    task.rendered = dump(make_record(task, behaviour)) if task.raw is None else task.raw
+def _render(task: Task, behaviour: Behaviour) -> msgspec.Raw:
+    raw = dump(make_record(task, behaviour)) if task.raw is None else task.raw
+    task.rendered = msgspec.Raw(raw)
     return task.rendered
 
 

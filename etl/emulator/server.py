@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import socket
 import threading
+from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 import uvicorn
+from uvicorn.server import ServerState
 
 from etl.emulator.app import App
 from etl.emulator.behaviour import Behaviour
@@ -16,49 +18,32 @@ from etl.emulator.raw_protocol import RawProtocol
 from etl.emulator.state import API_KEY, Emulator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from etl.emulator.world import World
 
-
-class _Server(uvicorn.Server):
-    """Uvicorn without polling: it stops at once, and drops open connections."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.ready = threading.Event()
-
-    async def main_loop(self) -> None:
-        self.loop, self.stop = asyncio.get_running_loop(), asyncio.Event()
-        self.ready.set()
-        await self.stop.wait()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002
-        for server in self.servers:
-            server.close()
-        # Connections first: uvicorn logs an error for a request that ends without a response on an open one.
-        for connection in list(self.server_state.connections):
-            connection.transport.abort()
-        for task in list(self.server_state.tasks):
-            task.cancel()
-        await asyncio.gather(*self.server_state.tasks, return_exceptions=True)
-        for server in self.servers:
-            await server.wait_closed()
+_BACKLOG = 2048
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    # asyncio disables Nagle's algorithm only if the protocol is given. Otherwise each response, which is
-    # written in two parts, waits 40 ms for the client's delayed acknowledgement.
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(2048)
-    except BaseException:
-        listener.close()
-        raise
-    return listener
+async def _serve(app: App, listener: socket.socket, started: Future[Callable[[], object]]) -> None:
+    """
+    Serve with uvicorn's protocol, and publish the function that ends it, which any thread may call.
+
+    Uvicorn's own server would end later: it polls, and waits for open connections.
+    """
+    config = uvicorn.Config(app, ws="none", log_config=None, access_log=False, proxy_headers=False)
+    loop, stop, state = asyncio.get_running_loop(), asyncio.Event(), ServerState()
+    server = await loop.create_server(lambda: RawProtocol(config, state, {}), sock=listener, backlog=_BACKLOG)
+    started.set_result(lambda: loop.call_soon_threadsafe(stop.set))
+    await stop.wait()
+    server.close()
+    # Connections first: uvicorn logs an error for a request that ends without a response on an open one.
+    for connection in list(state.connections):
+        connection.transport.abort()
+    for task in list(state.tasks):
+        task.cancel()
+    await asyncio.gather(*state.tasks, return_exceptions=True)
+    await server.wait_closed()
 
 
 @contextlib.contextmanager
@@ -77,30 +62,24 @@ def serve(  # noqa: PLR0913
     `allowed` are additional host names under which `/_emulator/` is served. The first exception in the
     server's thread, such as a failed assertion in the hook, is raised at the end of the block.
     """
-    with _listen(host, port) as listener:
+    # asyncio disables Nagle's algorithm only if the protocol is given. Otherwise each response, which is
+    # written in two parts, waits 40 ms for the client's delayed acknowledgement.
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
         address, bound_port, *_ = listener.getsockname()
         emulator = Emulator(world, behaviour or Behaviour(), host, address, bound_port, api_key, allowed)
-        config = uvicorn.Config(
-            App(emulator),
-            http=RawProtocol,
-            ws="none",
-            loop="asyncio",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            date_header=False,
-            proxy_headers=False,
-        )
-        server = _Server(config)
-        thread = threading.Thread(target=server.run, args=([listener],), name="emulator", daemon=True)
+        started: Future[Callable[[], object]] = Future()
+        serving = _serve(App(emulator), listener, started)
+        thread = threading.Thread(target=asyncio.run, args=(serving,), name="emulator", daemon=True)
         thread.start()
-        if not server.ready.wait(timeout=30):
-            raise RuntimeError("the emulator did not start")
+        stop = started.result(timeout=30)
         try:
             yield emulator
         finally:
-            server.loop.call_soon_threadsafe(server.stop.set)
+            stop()
             thread.join()
     if emulator.failure is not None:
         raise emulator.failure

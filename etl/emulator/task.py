@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ from etl.emulator.content import Json, make_error, make_result, make_task_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from msgspec import Raw
 
     from etl.emulator.lifecycle import Step
 
@@ -60,7 +63,7 @@ class Task:
     """A record that is served verbatim in place of the real one."""
     own_data: Json | None = None
     own_result: Json | None = None
-    rendered: bytes | None = field(default=None, repr=False)
+    rendered: Raw | None = field(default=None, repr=False)
     """The record as last rendered; every change clears it."""
     search_text: str | None = field(default=None, repr=False)
 
@@ -113,13 +116,10 @@ class Task:
             self.completed_at = max(self._truncate(at), self.started_at)
 
     def apply_steps(self, steps: Sequence[Step]) -> None:
-        """Apply the first steps of a lifecycle; equal to a `move` for each, but faster."""
-        start = next((step.age for step in steps if step.status == "STARTED"), None)
-        end, self.status, self.progress = steps[-1]
-        if start is not None:
-            self.started_at = self._truncate(self.created_at + dt.timedelta(seconds=start))
-            if self.status in TERMINAL:
-                self.completed_at = self._truncate(self.created_at + dt.timedelta(seconds=end))
+        """Apply the first steps of a lifecycle, of which only the first start and the last leave a trace."""
+        starts = (step for step in steps if step.status == "STARTED")
+        for step in (*itertools.islice(starts, 1), steps[-1]):
+            self.move(step.status, self.created_at + dt.timedelta(seconds=step.age), step.progress)
 
     def _truncate(self, at: dt.datetime) -> dt.datetime:
         return at - _MICROSECOND * (at.microsecond % _RESOLUTIONS[self.seed % 3])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bisect
-import contextlib
 import datetime as dt
 import gc
 import heapq
@@ -20,7 +19,7 @@ from etl.emulator.lifecycle import Step, plan_lifecycle
 from etl.emulator.task import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 NOON = dt.datetime(2026, 7, 1, 12, tzinfo=dt.UTC)
 _KIND_SHARES = (0.56, 0.68, 0.78, 0.88)  # cumulative; the last kind has the rest
@@ -69,10 +68,14 @@ class Timeline:
         """Return a world with `tasks` created in the last `span`, each in the state of its age."""
         world = cls(**options)
         now, rng, seconds = world._now, world._rng, span.total_seconds()
-        with _no_collection():
-            world.index.load(
-                world._create_task(now - dt.timedelta(seconds=_make_age(rng, seconds))) for _ in range(tasks)
-            )
+        # Collecting garbage takes long while a million objects are created that will all be kept.
+        gc.disable()
+        try:
+            for _ in range(tasks):
+                age = dt.timedelta(seconds=_make_age(rng, seconds))
+                world.index.add(world._create_task(now - age))
+        finally:
+            gc.enable()
         world._last_tick = world._timer()  # excludes the time that this method took
         return world
 
@@ -152,7 +155,6 @@ class Timeline:
         """Change a task now. Most changes are of progress alone, which affects no order."""
         if status == task.status and task.started_at is not None:
             task.move(status, self._now, progress)
-            self.index.touch(task)
         else:
             with self.index.updating(task):
                 task.move(status, self._now, progress)
@@ -169,15 +171,3 @@ def _make_age(rng: random.Random, span: float) -> float:
     if rng.random() < _RECENT:
         return min(span, rng.expovariate(1 / _RECENT_SECONDS))
     return rng.uniform(0, span)
-
-
-@contextlib.contextmanager
-def _no_collection() -> Iterator[None]:
-    """Disable the garbage collector while a million objects are created that will all be kept."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()

@@ -47,11 +47,11 @@ class World(Timeline):
     ) -> str:
         """Add a task, and return its id. It stays RECEIVED unless it `has_plan`."""
         with self.lock:
+            if task_id in self.index.tasks:
+                raise ValueError(f"the task {task_id} exists already")
             task = self._create_task(created_at or self.now, kind, has_plan=has_plan)
             task.task_id = task_id or task.task_id
             task.own_data = task_data
-            if task.task_id in self.index.tasks:
-                raise ValueError(f"the task {task.task_id} exists already")
             self.index.add(task)
             return task.task_id
 
@@ -63,8 +63,7 @@ class World(Timeline):
         """Change the progress alone."""
         with self.lock:
             task = self._take_over(task_id)
-            task.progress = progress
-            self.index.touch(task)
+            task.progress, task.rendered = progress, None
 
     def send_back(self, task_id: str) -> None:
         """Change a STARTED task back to PENDING, as between two stages."""

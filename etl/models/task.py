@@ -34,6 +34,15 @@ def _only_on(dialect: str, index: Index) -> Index:
     return index.ddl_if(dialect=dialect)
 
 
+def _related(model: str, order_by: str | None = None) -> Any:  # noqa: ANN401
+    """Return the relationship to rows with the same `task_id`: read-only, and without a foreign key."""
+    return relationship(
+        primaryjoin=f"Task.task_id == foreign({model}.task_id)",
+        order_by=f"{model}.{order_by}" if order_by else False,
+        viewonly=True,
+    )
+
+
 class Task(Base):
     """One row per task: its current state."""
 
@@ -74,25 +83,10 @@ class Task(Base):
     # When to request the task by id, if no list has shown its times.
     detail_due_at: Mapped[dt.datetime | None] = mapped_column(info=INTERNAL)
 
-    # Read-only, and not backed by foreign keys.
-    result: Mapped[TaskResult | None] = relationship(
-        primaryjoin="Task.task_id == foreign(TaskResult.task_id)", viewonly=True
-    )
-    history: Mapped[list[TaskHistory]] = relationship(
-        primaryjoin="Task.task_id == foreign(TaskHistory.task_id)",
-        order_by="TaskHistory.history_id",
-        viewonly=True,
-    )
-    subtitles: Mapped[list[Subtitle]] = relationship(
-        primaryjoin="Task.task_id == foreign(Subtitle.task_id)",
-        order_by="Subtitle.position",
-        viewonly=True,
-    )
-    detections: Mapped[list[Detection]] = relationship(
-        primaryjoin="Task.task_id == foreign(Detection.task_id)",
-        order_by="Detection.position",
-        viewonly=True,
-    )
+    result: Mapped[TaskResult | None] = _related("TaskResult")
+    history: Mapped[list[TaskHistory]] = _related("TaskHistory", order_by="history_id")
+    subtitles: Mapped[list[Subtitle]] = _related("Subtitle", order_by="position")
+    detections: Mapped[list[Detection]] = _related("Detection", order_by="position")
 
 
 class TaskHistory(Base):

@@ -56,19 +56,18 @@ def saved_queries() -> list[SavedQuery]:
     return [_read(name) for name in NAMES]
 
 
-def by_dialect(source: str) -> dict[str, str]:
-    """Return the query in a file for each database: those under `-- SQLite:` and `-- Postgres:`, if any."""
+def read_sql(path: Path) -> tuple[list[str], dict[str, str]]:
+    """Return the lines of the comment at the top of a file, and its query for each database."""
+    source = path.read_text(encoding="utf-8")
+    lines = source.splitlines(keepends=True)
+    comment = list(itertools.takewhile(lambda line: line.startswith("-- ") and line != "-- SQLite:\n", lines))
     two = _TWO_QUERIES.fullmatch(source)
-    return two.groupdict() if two else {"sqlite": source, "postgresql": source}
+    one = "".join(lines[len(comment) :])
+    queries = two.groupdict() if two else {"sqlite": one, "postgresql": one}
+    return [line.removeprefix("-- ").rstrip("\n") for line in comment], queries
 
 
 def _read(name: str) -> SavedQuery:
-    title, *lines = Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8").splitlines()
-    notes = list(itertools.takewhile(lambda line: line.startswith("-- ") and line != "-- SQLite:", lines))
-    sql = by_dialect("\n".join(lines[len(notes) :]))
-    return SavedQuery(
-        name=name,
-        title=title.removeprefix("-- "),
-        note=" ".join(line.removeprefix("-- ") for line in notes),
-        sql={dialect: each.strip() for dialect, each in sql.items()},
-    )
+    (title, *note), queries = read_sql(Path(__file__).with_name(f"{name}.sql"))
+    sql = {dialect: query.strip() for dialect, query in queries.items()}
+    return SavedQuery(name=name, title=title, note=" ".join(note), sql=sql)

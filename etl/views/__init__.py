@@ -1,7 +1,8 @@
 """
 The views for analysts: each is an entry in the catalog and a `.sql` file, the same on both databases.
 
-The files are SQL that both databases read, apart from a few functions that only one of them has or neither.
+A file begins with the description of the view, as a comment, which is also stored in the database. The rest
+is SQL that both databases read, apart from a few functions that only one of them has or neither.
 Those are written like calls, `micros(started_at)`, and expanded here. Timestamps are compared as whole
 microseconds since 1970, which both databases count exactly. Seconds are divided last, in double precision,
 so that both give the same digits.
@@ -12,11 +13,8 @@ from __future__ import annotations
 import functools
 import re
 import string
-import textwrap
-from pathlib import Path
 
-from etl.queries import by_dialect
-from etl.views.definitions import VIEWS
+from etl.views.definitions import VIEWS, read_file
 
 # In the order of creation.
 NAMES = tuple(VIEWS)
@@ -80,19 +78,15 @@ def names_at(revision: str | None) -> tuple[str, ...]:
 
 def definition(name: str, dialect: str) -> str:
     """Return the query of a view for one database, with its description as a comment."""
-    fragments = {each: _query(each, dialect) for each in _FRAGMENTS}
-    functions = {**_FUNCTIONS, **_FUNCTIONS_OF[dialect], **fragments}
-    query = _query(name, dialect)
+    functions = {**_FUNCTIONS, **_FUNCTIONS_OF[dialect]}
+    functions |= {each: read_file(each)[1][dialect] for each in _FRAGMENTS}
+    comment, queries = read_file(name)
+    query = queries[dialect]
     while _CALL.search(query):
         query = _CALL.sub(lambda call: functions[call[1]].format(call[2]), query)
-    comment = textwrap.wrap(comment_of(name), width=110, initial_indent="-- ", subsequent_indent="-- ")
-    return "\n".join([*comment, query])
+    return "\n".join([*(f"-- {line}" for line in comment), query])
 
 
 def comment_of(name: str) -> str:
     """Return the description of a view: what a row is, and the units of its columns."""
     return VIEWS[name].description
-
-
-def _query(name: str, dialect: str) -> str:
-    return by_dialect(Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8"))[dialect]

@@ -1,3 +1,7 @@
+-- One row: how fresh the copy is. Timestamps are in UTC, spans in seconds until now. synced_at is the start
+-- of the last incremental or full sync that succeeded; all tasks up to watermark are stored; last_full_at is
+-- the time of the last complete scan, which finds removed tasks. failed_since is the number of syncs that
+-- failed after synced_at.
 SELECT
     last_sync.started_at AS synced_at,
     seconds(now_micros() - micros(last_sync.started_at)) AS age_seconds,

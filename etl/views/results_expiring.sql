@@ -1,3 +1,6 @@
+-- One row per task in SUCCESS or FAILURE, including removed ones, whose result is neither archived nor
+-- expired. The API keeps a result for 30 days after completed_at, until expires_at. days_left counts from now
+-- and is negative once that has passed. state is null if the result was never requested.
 SELECT
     task_id,
     task_name,

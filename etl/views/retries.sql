@@ -1,3 +1,6 @@
+-- One row per task that was restarted, as observed by the syncs. retried is how often it changed to RETRY;
+-- fell_back how often it returned to PENDING or RECEIVED from STARTED or RETRY. last_at (UTC) is when the
+-- last of these was observed; status is the present status.
 SELECT
     task_history.task_id,
     tasks.task_name,

@@ -1,3 +1,6 @@
+-- One row per pair of statuses: how often tasks changed from one to the other, how many tasks did, and how
+-- long they had kept the first on average, in seconds. If a task was removed at the source and reappeared,
+-- that is not a transition.
 SELECT
     status AS from_status,
     next_status AS to_status,
