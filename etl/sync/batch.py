@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from etl.load.indexes import build_indexes, defer_indexes
 from etl.load.rejected_records import reject
 from etl.load.removals import SeenTasks
-from etl.load.task_rows import Observation
-from etl.load.transform import CLOCK_RESOLUTION
+from etl.load.task_rows import CLOCK_RESOLUTION, Observation
 from etl.load.upsert import upsert_tasks
 from etl.sync.clock import TOLERATED_DRIFT
 from etl.sync.run_record import save_counters

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from etl.errors import BodyTooLarge, NotFound, RequestRefused, UndecodableResult
 from etl.extract.daemon_pool import DaemonPool, await_result
 from etl.extract.payload import CorruptPage, Page
+from etl.models import OPEN_STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# In the order of a task's life cycle: a task that changes its status meanwhile is found in a later list.
-WAITING_STATUSES = ("RECEIVED", "PENDING")
-OPEN_STATUSES = (*WAITING_STATUSES, "STARTED", "RETRY")
 # Up to this many tasks are requested one by one, because the four lists would take as many requests.
 MAX_BY_ID = len(OPEN_STATUSES)
 BATCH = 500

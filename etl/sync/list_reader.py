@@ -6,29 +6,21 @@ import dataclasses
 import logging
 from typing import TYPE_CHECKING
 
+import sqlalchemy as sa
+
 from etl.errors import RequestRefused
 from etl.extract.complete_scan import complete_scan
 from etl.extract.page_size import PageSizes
 from etl.extract.paginator import Paginator
-from etl.load.stored_tasks import read_state
+from etl.load.dialect import is_any_of
 from etl.load.upsert import are_stored
-from etl.models import TERMINAL_STATUSES
-from etl.sync.in_flight import (
-    BATCH,
-    MAX_BY_ID,
-    OPEN_STATUSES,
-    WAITING_STATUSES,
-    is_removed,
-    is_shown,
-    iter_by_id,
-)
+from etl.models import OPEN_STATUSES, TASKS, TERMINAL_STATUSES, WAITING_STATUSES
+from etl.sync.in_flight import BATCH, MAX_BY_ID, is_removed, is_shown, iter_by_id
 from etl.sync.state import save_values
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable, Iterable, Iterator, Mapping
-
-    import sqlalchemy as sa
 
     from etl.extract.payload import Page
     from etl.sync.batch import BatchLoader
@@ -115,11 +107,11 @@ class ListReader:
 
     def _is_in_another_state(self, response: Page) -> bool:
         """Return whether the task has changed its state; only then is the response stored."""
+        query = sa.select(TASKS.c.task_id, TASKS.c.status, TASKS.c.progress)
+        query = query.where(is_any_of(self._connection, TASKS.c.task_id, response.ids))
         with self._connection.begin():
-            return any(
-                read_state(self._connection, task.task_id) != (task.status, task.progress)
-                for task in response.tasks
-            )
+            stored = set(map(tuple, self._connection.execute(query)))
+        return stored != {(task.task_id, task.status, task.progress) for task in response.tasks}
 
     def _read_lists(self, statuses: Iterable[str]) -> None:
         """Read the lists of these statuses, except those that the server refuses."""

@@ -15,14 +15,15 @@ import dataclasses
 import datetime as dt
 from typing import TYPE_CHECKING
 
+import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from etl.database import cancelled_on_stop
 from etl.errors import DatabaseError, MassRemoval, SourceError
 from etl.load.indexes import build_indexes
 from etl.load.removals import mark_all_removed, mark_removed
-from etl.load.stored_tasks import newest_start
 from etl.load.task_rows import Observation
+from etl.models import TASKS
 from etl.sync.account import Account
 from etl.sync.archive import archive_results
 from etl.sync.batch import BatchLoader
@@ -36,8 +37,6 @@ from etl.sync.watermark import advance, read_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import sqlalchemy as sa
 
     from etl.extract.client import Client
     from etl.extract.payload import Page
@@ -119,7 +118,8 @@ class Run:
         with connection.begin():
             state = read_state(connection)
             self._record.open(state, self._options)
-            clock = SourceClock(self._now, newest=newest_start(connection))
+            newest = connection.scalar(sa.select(sa.func.max(TASKS.c.started_at)))
+            clock = SourceClock(self._now, newest=newest)
             account = Account(
                 connection,
                 self._client,

@@ -8,8 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from etl.load.stored_tasks import count_in_flight
-from etl.models import REJECTED, RUNS, TASKS, RunStatus
+from etl.models import IN_FLIGHT, REJECTED, RUNS, TASKS, RunStatus
 from etl.sync.state import read_state
 
 SOON = dt.timedelta(days=7)
@@ -66,7 +65,7 @@ def read_status(connection: sa.Connection) -> Status:
         by_status=dict(sorted(by_status.items())),
         removed=sum(number for _, is_present, number in counts if not is_present),
         deleted_waiting=state.surplus,
-        in_flight=count_in_flight(connection),
+        in_flight=connection.scalar(sa.select(sa.func.count()).select_from(TASKS).where(IN_FLIGHT)) or 0,
         rejected=connection.scalar(sa.select(sa.func.count()).select_from(REJECTED)) or 0,
         results_waiting=expiring[0],
         results_expiring_soon=int(expiring[1]),

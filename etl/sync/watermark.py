@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from etl.extract.date_filter import shows_since
-from etl.load.transform import CLOCK_RESOLUTION
+from etl.load.task_rows import CLOCK_RESOLUTION
 from etl.sync.clock import TOLERATED_DRIFT
 from etl.sync.window import covered_until, next_watermark
 
