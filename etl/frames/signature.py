@@ -64,26 +64,25 @@ def reads(selection: Selection) -> Callable[[Callable[[], None]], FrameFunction]
     """Return a decorator that turns a function with only a docstring into one that reads a frame."""
 
     def decorate(documented: Callable[[], None]) -> FrameFunction:
-        def function(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 (FrameFunction has the types)
-            bound = signature.bind(*arguments, **options)
-            return read_frame(selection, *bound.args, **bound.kwargs)
+        @functools.wraps(documented)
+        def function(source: Source = None, **options: Any) -> Any:  # noqa: ANN401 (FrameFunction has the types)
+            return read_frame(selection, source, **options)
 
-        functools.update_wrapper(function, documented)
-        signature = describe(function)
+        describe(function)
         return cast("FrameFunction", function)
 
     return decorate
 
 
-def describe(function: Callable[..., Any], *first: inspect.Parameter, more: str = "") -> inspect.Signature:
+def describe(function: Callable[..., Any], *first: inspect.Parameter, more: str = "") -> None:
     """
     Set the signature of `read_frame`, with other first parameters, and the common documentation.
 
     `help()`, Jupyter and IPython show these; type checkers and editors read `FrameFunction`.
     """
-    _, *common = inspect.signature(read_frame).parameters.values()
-    signature = inspect.signature(read_frame).replace(parameters=[*first, *common])
+    signature = inspect.signature(read_frame)
+    _, *common = signature.parameters.values()
     parts = (inspect.getdoc(function), more, inspect.getdoc(FrameFunction))
     function.__doc__ = "\n\n".join(part for part in parts if part)
-    function.__signature__ = signature  # type: ignore[attr-defined] # inspect looks for it
-    return signature
+    # inspect looks for it.
+    function.__signature__ = signature.replace(parameters=[*first, *common])  # type: ignore[attr-defined]

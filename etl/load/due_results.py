@@ -70,12 +70,11 @@ def due_results(
     )
     found = {row[0]: row for query in queries for row in connection.execute(query.limit(limit))}
 
-    def rank(due: DueResult) -> tuple[bool, bool, int, dt.datetime, str]:
-        row = found[due.task_id]
-        place = 1 if row.status == TaskStatus.FAILURE else 2
-        if due.finished_at < now - MIN_RETENTION + _URGENT_WITHIN:
-            place = 0
-        return due.is_expired(now), row.failures > 0, place, due.finished_at, due.task_id
+    def rank(row: sa.Row[Any]) -> tuple[bool, bool, bool, bool, dt.datetime, str]:
+        age = now - row.finished_at
+        is_urgent = age > MIN_RETENTION - _URGENT_WITHIN
+        is_late = not (is_urgent or row.status == TaskStatus.FAILURE)
+        return age > MAX_RETENTION, row.failures > 0, not is_urgent, is_late, row.finished_at, row.task_id
 
     due = [
         DueResult(
@@ -84,9 +83,8 @@ def due_results(
             is_retry=row.next_attempt_at is not None,
             is_early=row.next_attempt_at is not None and row.next_attempt_at >= now,
         )
-        for row in found.values()
+        for row in sorted(found.values(), key=rank)[:limit]
     ]
-    due = sorted(due, key=rank)[:limit]
     return [*due, *_due_details(connection, now, limit - len(due))]
 
 

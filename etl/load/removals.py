@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from etl.load.dialect import as_rows, insert, is_any_of
+from etl.load.task_rows import EVENT_NAMES
 from etl.models import DETAIL_DUE, HISTORY, IN_FLIGHT, RESULT_DUE, RESULTS, TASKS, HistoryEvent
 
 if TYPE_CHECKING:
-    import datetime as dt
     from collections.abc import Iterable
 
     from etl.load.task_rows import Observation
@@ -75,10 +75,6 @@ class SeenTasks:
         """Mark the tasks that the run has not seen as removed. Valid only after a complete scan."""
         _mark(self._connection, sa.and_(_IS_PRESENT, _IS_UNSEEN), observation)
 
-    def drop(self) -> None:
-        """Drop the temporary table."""
-        _SEEN.drop(self._connection)
-
 
 def mark_removed(connection: sa.Connection, task_ids: Iterable[str], observation: Observation) -> None:
     """Mark these tasks as removed, with a history event for each."""
@@ -103,7 +99,7 @@ def mark_all_removed(connection: sa.Connection, observation: Observation) -> int
 
 
 def _mark(connection: sa.Connection, condition: sa.ColumnElement[bool], observation: Observation) -> None:
-    at: dt.datetime = observation.observed_at
+    at = observation.observed_at
     state = (TASKS.c.status, TASKS.c.progress)
     events = sa.select(
         TASKS.c.task_id,
@@ -113,7 +109,5 @@ def _mark(connection: sa.Connection, condition: sa.ColumnElement[bool], observat
         *state,
         *state,
     ).where(condition)
-    names = ["task_id", "run_id", "observed_at", "event"]
-    names += ["status", "progress", "previous_status", "previous_progress"]
-    connection.execute(sa.insert(HISTORY).from_select(names, events))
+    connection.execute(sa.insert(HISTORY).from_select(EVENT_NAMES, events))
     connection.execute(sa.update(TASKS).where(condition).values(removed_at=at, changed_at=at))

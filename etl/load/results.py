@@ -14,8 +14,8 @@ from etl.load.bulk import encoder_for, insert_rows, update_rows
 from etl.load.details import add_details
 from etl.load.dialect import is_any_of
 from etl.load.subtitle_formats import as_webvtt, has_subtitles
+from etl.load.task_rows import CLOCK_RESOLUTION
 from etl.load.transcript_index import index_transcripts
-from etl.load.transform import CLOCK_RESOLUTION
 from etl.models import DETAIL_DUE, DETECTIONS, RESULT_DUE, RESULTS, SUBTITLES, TASKS, ResultState
 
 if TYPE_CHECKING:

@@ -11,26 +11,12 @@ from __future__ import annotations
 import dataclasses
 import html
 import re
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    class Subtitle(Protocol):
-        """A subtitle from the API or from the table `subtitles`."""
-
-        @property
-        def start_seconds(self) -> float | None:
-            """The start."""
-
-        @property
-        def end_seconds(self) -> float | None:
-            """The end."""
-
-        @property
-        def text(self) -> str | None:
-            """The text."""
-
+    from etl.extract.result import Subtitle
 
 # What the timestamps of both formats can express; far longer than any video.
 _MAX_SECONDS = 359_999_999.0

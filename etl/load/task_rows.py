@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -11,7 +12,6 @@ from etl.extract.payload import CONTENT
 from etl.load.bulk import encoder_for, insert_rows, update_rows
 from etl.load.details import completed, detail_after, detail_of
 from etl.load.dialect import is_any_of
-from etl.load.transform import creation_bounds, encode_content
 from etl.models import (
     HISTORY,
     RESULTS,
@@ -19,33 +19,36 @@ from etl.models import (
     TASKS,
     TERMINAL_STATUSES,
     HistoryEvent,
+    Json,
     ResultState,
+    UtcDateTime,
 )
 
 if TYPE_CHECKING:
-    import datetime as dt
     from collections.abc import Iterable, Mapping
 
     from etl.extract.payload import TaskPayload
-    from etl.load.bulk import Row
+    from etl.load.bulk import Encoder, Row
 
+# The API shows some times in whole seconds, truncated.
+CLOCK_RESOLUTION = dt.timedelta(seconds=1)
+
+_INSTANTS = tuple(place for place, name in enumerate(CONTENT) if isinstance(TASKS.c[name].type, UtcDateTime))
+_DOCUMENTS = tuple(place for place, name in enumerate(CONTENT) if isinstance(TASKS.c[name].type, Json))
 # The order of the values in a row.
 _CHANGES = (
     *("task_id", *CONTENT, "created_after", "created_before"),
     *("payload_hash", "is_result_due", "detail", "detail_due_at", "removed_at", "changed_at"),
 )
 _NAMES = (*_CHANGES, "first_seen_at")
-_EVENT_NAMES = (
-    *("task_id", "run_id", "observed_at", "event"),
-    *("status", "progress", "previous_status", "previous_progress"),
-)
-
+# The database numbers the events.
+EVENT_NAMES = tuple(HISTORY.c.keys())[1:]
 
 # SQLite numbers rows in the order of insertion, and copies them faster than Python can send them again.
 _ROW = sa.literal_column("rowid", sa.Integer)
 _LAST_ROW = sa.select(sa.func.coalesce(sa.func.max(_ROW), 0)).select_from(TASKS)
 _DISCOVERED = sa.insert(HISTORY).from_select(
-    ["task_id", "run_id", "observed_at", "event", "status", "progress"],
+    EVENT_NAMES[:6],
     sa.select(
         TASKS.c.task_id,
         sa.bindparam("seen_in", type_=sa.Integer),
@@ -109,10 +112,10 @@ class TaskWriter:
 
     def _new_row(self, payload: TaskPayload) -> Row:
         observation = self._observation
-        bounds = creation_bounds(payload.started_at, observation.created_after, observation.created_before)
+        bounds = _creation_bounds(payload.started_at, observation.created_after, observation.created_before)
         row = self._row(
             payload,
-            encode_content(payload.content(), self._encoder),
+            _encoded(payload.content(), self._encoder),
             bounds,
             is_result_due=_has_result(payload.status),
             detail=detail_of(payload) if payload.is_detail else None,
@@ -135,8 +138,8 @@ class TaskWriter:
             due_at = observation.observed_at
         return self._row(
             payload,
-            encode_content([content[name] for name in CONTENT], self._encoder),
-            creation_bounds(content["started_at"], after, before),
+            _encoded([content[name] for name in CONTENT], self._encoder),
+            _creation_bounds(content["started_at"], after, before),
             is_result_due=is_due and _has_result(payload.status),
             detail=detail,
             detail_due_at=None if due_at is None else instant(due_at),
@@ -177,7 +180,36 @@ class TaskWriter:
         )
 
     def _record(self, events: Iterable[Row]) -> None:
-        insert_rows(self._connection, HISTORY, _EVENT_NAMES, events)
+        insert_rows(self._connection, HISTORY, EVENT_NAMES, events)
+
+
+def _encoded(content: Iterable[Any], encoder: Encoder) -> list[Any]:
+    """Return the values of CONTENT, in its order, as the driver accepts them."""
+    values = list(content)
+    for places, encode in ((_INSTANTS, encoder.instant), (_DOCUMENTS, encoder.document)):
+        for place in places:
+            if values[place] is not None:
+                values[place] = encode(values[place])
+    return values
+
+
+def _creation_bounds(
+    started_at: dt.datetime | None, created_after: dt.datetime | None, created_before: dt.datetime | None
+) -> tuple[dt.datetime | None, dt.datetime | None]:
+    """
+    Return the narrowest bounds on the creation time that are certain.
+
+    `created_after` is the filter of the list that showed the task, `created_before` a time at which it
+    existed already; and a task is created before it starts. If the two contradict each other, only the upper
+    one counts.
+    """
+    if started_at is not None:
+        started_by = started_at + CLOCK_RESOLUTION
+        if created_before is None or started_by < created_before:
+            created_before = started_by
+    if created_after is not None and created_before is not None and created_after >= created_before:
+        created_after = None
+    return created_after, created_before
 
 
 def _has_result(status: str | None) -> bool:

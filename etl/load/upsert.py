@@ -8,15 +8,16 @@ commit. Only rows that differ are written.
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from etl.extract.payload import CONTENT
 from etl.load.bulk import fetch_pairs
 from etl.load.details import completed, detail_after
 from etl.load.dialect import is_any_of
 from etl.load.task_rows import Observation, TaskWriter
-from etl.load.transform import differs
 from etl.models import TASKS
 
 if TYPE_CHECKING:
@@ -107,3 +108,26 @@ def _rows(connection: sa.Connection, task_ids: list[str]) -> dict[str, sa.RowMap
 def _differs(latest: Mapping[str, TaskPayload], row: sa.RowMapping) -> bool:
     payload = latest[row["task_id"]]
     return differs(completed(payload.as_dict(), detail_after(payload, row)), row)
+
+
+def differs(content: Mapping[str, Any], stored: Mapping[Any, Any]) -> bool:
+    """Return whether the content of a record differs from that of the stored row."""
+    return not all(_is_same(content[name], stored[name]) for name in CONTENT)
+
+
+def _is_same(one: Any, other: Any) -> bool:  # noqa: ANN401
+    """
+    Return whether two values are the same, JSON or not.
+
+    Unlike in Python, `true` is not 1; and 1e23 is 10 to the 23rd, as Postgres returns it, not the nearest
+    double.
+    """
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_is_same(one[name], other[name]) for name in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_is_same, one, other))
+    if isinstance(one, bool) != isinstance(other, bool):
+        return False
+    if {type(one), type(other)} == {int, float}:
+        return Decimal(repr(one)) == Decimal(repr(other))
+    return bool(one == other)

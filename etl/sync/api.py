@@ -110,7 +110,9 @@ def writing(database_url: str, *, wait: bool = False, stop: Stop | None = None) 
     Raises SyncRunning if another process holds the lock; with `wait`, waits for it until `stop` is set.
     """
     stop = stop or Stop()
-    with database_errors(), _engine(database_url) as engine, contextlib.ExitStack() as stack:
+    with database_errors(), contextlib.ExitStack() as stack:
+        engine = open_engine(database_url)
+        stack.callback(engine.dispose)
         if engine.dialect.name == "sqlite":
             stack.enter_context(file_lock(Path(engine.url.database or ""), wait=wait, stop=stop))
         connection = stack.enter_context(engine.connect())
@@ -127,11 +129,9 @@ def comparing(database_url: str) -> Iterator[sa.Connection]:
 
     If there are no tables yet, the connection is to an empty database in a temporary folder.
     """
-    # Postgres does not allow temporary tables in a read-only session.
-    may_read_only = database_url.startswith("sqlite")
     with database_errors(), contextlib.ExitStack() as stack:
         try:
-            yield stack.enter_context(_existing(database_url, read_only=may_read_only))
+            yield stack.enter_context(_existing(database_url))
         except NoTablesError:
             folder = stack.enter_context(_temporary_folder(database_url))
             connection = stack.enter_context(writing(f"sqlite:///{quote(os.fsencode(folder))}/empty.db"))
@@ -155,22 +155,14 @@ def _temporary_folder(database_url: str) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _existing(database_url: str, *, read_only: bool) -> Iterator[sa.Connection]:
-    with (
-        _engine(database_url, read_only=read_only) as engine,
-        engine.connect() as connection,
-        explain_missing_privileges(connection, is_writer=True),
-    ):
+def _existing(database_url: str) -> Iterator[sa.Connection]:
+    # Postgres does not allow temporary tables in a read-only session.
+    engine = open_engine(database_url, read_only=database_url.startswith("sqlite"))
+    with contextlib.ExitStack() as stack:
+        stack.callback(engine.dispose)
+        connection = stack.enter_context(engine.connect())
+        stack.enter_context(explain_missing_privileges(connection, is_writer=True))
         with connection.begin():
             ensure_schema(connection, migrate=False)
-        with pinned_session(connection):
-            yield connection
-
-
-@contextlib.contextmanager
-def _engine(database_url: str, *, read_only: bool = False) -> Iterator[sa.Engine]:
-    engine = open_engine(database_url, read_only=read_only)
-    try:
-        yield engine
-    finally:
-        engine.dispose()
+        stack.enter_context(pinned_session(connection))
+        yield connection

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import time
@@ -21,24 +22,14 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from concurrent.futures import Future
-    from typing import Protocol
 
     import sqlalchemy as sa
 
-    from etl.extract.result import ResultPayload
     from etl.load.due_results import DueResult
-    from etl.load.results import ArchiveCounts
+    from etl.settings import Settings
+    from etl.sync.in_flight import TaskSource
+    from etl.sync.options import SyncOptions
     from etl.sync.summary import RunSummary
-
-    class DetailSource(Protocol):
-        """The part of a client that archiving needs."""
-
-        concurrency: int
-
-        def fetch_detail(self, task_id: str) -> ResultPayload:
-            """Return one task with its result."""
-            ...
-
 
 logger = logging.getLogger(__name__)
 
@@ -52,41 +43,34 @@ ALLOWED_FAILURES = 4
 
 def archive_results(  # noqa: PLR0913
     connection: sa.Connection,
-    source: DetailSource,
+    source: TaskSource,
     summary: RunSummary,
+    settings: Settings,
+    options: SyncOptions,
     *,
-    max_results: int,
-    retry_all: bool,
-    patience: dt.timedelta,
-    next_run_in: dt.timedelta | None,
     now: Callable[[], dt.datetime],
     report: Callable[[Progress], None],
 ) -> None:
     """
     Fetch the results that are due, and add to the summary how many were archived and how many are pending.
 
-    With `retry_all`, results that were not available yet are due as well. Once failed requests have taken
-    `patience`, the other results are left to the next sync. Each batch is committed separately, with the
+    In a full run, results that were not available yet are due as well. Once failed requests have taken
+    `retry_for`, the other results are left to the next sync. Each batch is committed separately, with the
     counters of the run. `report` is called after each result.
     """
-
-    def save(stored: ArchiveCounts) -> None:
-        summary.results_archived += stored.archived
-        summary.unreadable_times += stored.unreadable_times
-        save_counters(connection, summary)
-
+    max_results = settings.max_results
     for done in reindex_transcripts(connection):
         report(Progress("transcripts", done, None))
     done, began = 0, time.monotonic()
     with connection.begin():
-        due = due_results(connection, now(), max_results, is_all=retry_all)
+        due = due_results(connection, now(), max_results, is_all=options.is_full)
         witness = any_archived_result(connection, now())
-    responses = _iter_responses(source, due, patience.total_seconds(), witness=witness)
-    for done in iter_archived(connection, responses, now=now, save=save):
+    responses = _iter_responses(source, due, settings.retry_for.total_seconds(), witness=witness)
+    for done in _iter_archived(connection, responses, summary, now):
         report(Progress("results", done, len(due)))
     seconds_each = (time.monotonic() - began) / done if done else None
     with connection.begin():
-        forecast = read_forecast(connection, now(), per_run=max_results, interval=next_run_in)
+        forecast = read_forecast(connection, now(), per_run=max_results, interval=options.next_run_in)
     summary.results_waiting, summary.results_at_risk = forecast.waiting, forecast.at_risk
     summary.first_result_lost_at = forecast.first_lost_at
     summary.results_syncs_left = -(-forecast.never_asked // max_results)
@@ -96,18 +80,21 @@ def archive_results(  # noqa: PLR0913
         logger.warning("%s", forecast.warning(max_results))
 
 
-def iter_archived(
+def _iter_archived(
     connection: sa.Connection,
     responses: Iterable[FetchedResult],
-    *,
+    summary: RunSummary,
     now: Callable[[], dt.datetime],
-    save: Callable[[ArchiveCounts], None],
 ) -> Iterator[int]:
-    """
-    Store results in batches, and yield the number so far after each result.
+    """Store results in batches, and yield the number so far after each result."""
 
-    `save` is called with the counts of each batch inside its transaction.
-    """
+    def store() -> None:
+        with connection.begin():
+            stored = store_results(connection, batch, now())
+            summary.results_archived += stored.archived
+            summary.unreadable_times += stored.unreadable_times
+            save_counters(connection, summary)
+
     batch: list[FetchedResult] = []
     size, began = 0, time.monotonic()
     for done, response in enumerate(responses, start=1):
@@ -115,17 +102,15 @@ def iter_archived(
         size += response.size
         is_large = len(batch) >= BATCH_RESULTS or size >= BATCH_BYTES
         if is_large or time.monotonic() - began >= BATCH_SECONDS:
-            with connection.begin():
-                save(store_results(connection, batch, now()))
+            store()
             batch, size, began = [], 0, time.monotonic()
         yield done
     if batch:
-        with connection.begin():
-            save(store_results(connection, batch, now()))
+        store()
 
 
 def _iter_responses(
-    source: DetailSource, due: Sequence[DueResult], patience: float, *, witness: DueResult | None
+    source: TaskSource, due: Sequence[DueResult], patience: float, *, witness: DueResult | None
 ) -> Iterator[FetchedResult]:
     """
     Yield the results that are due, until failed requests have occupied all threads for `patience` seconds.
@@ -142,7 +127,7 @@ def _iter_responses(
                 failures += 1
                 seconds_lost += response.seconds / source.concurrency
             is_suspicious = failures == responses == ALLOWED_FAILURES
-            if is_suspicious and _fetcher(source, witness or due[-1])().is_failure:
+            if is_suspicious and _fetch(source, witness or due[-1]).is_failure:
                 raise Unreachable("requests for results keep failing; the tasks themselves are stored")
             yield response
             if seconds_lost > patience:
@@ -157,7 +142,7 @@ class _ResultPrefetcher:
     Requesting threads do not wait for the storing thread: each response triggers the next request.
     """
 
-    def __init__(self, source: DetailSource, due: Iterable[DueResult], pool: DaemonPool) -> None:
+    def __init__(self, source: TaskSource, due: Iterable[DueResult], pool: DaemonPool) -> None:
         self._source, self._due, self._pool = source, iter(due), pool
         self._futures: deque[Future[FetchedResult]] = deque()
         self._pending = self._unstored_bytes = 0
@@ -184,7 +169,7 @@ class _ResultPrefetcher:
             and (following := next(self._due, None)) is not None
         ):
             self._pending += 1
-            future = self._pool.submit(_fetcher(self._source, following))
+            future = self._pool.submit(functools.partial(_fetch, self._source, following))
             self._futures.append(future)
             future.add_done_callback(self._on_done)
 
@@ -195,17 +180,12 @@ class _ResultPrefetcher:
             self._request_more()
 
 
-def _fetcher(source: DetailSource, due: DueResult) -> Callable[[], FetchedResult]:
-    def fetch() -> FetchedResult:
-        began = time.monotonic()
-        try:
-            return FetchedResult(due=due, found=source.fetch_detail(due.task_id))
-        except NotFound:
-            return FetchedResult(due=due)
-        except (RequestRefused, Unreachable, BodyTooLarge, NotTheApi) as error:
-            logger.warning(
-                "the result of task %s is skipped, and requested again later: %s", due.task_id, error
-            )
-            return FetchedResult(due=due, is_failure=True, seconds=time.monotonic() - began)
-
-    return fetch
+def _fetch(source: TaskSource, due: DueResult) -> FetchedResult:
+    began = time.monotonic()
+    try:
+        return FetchedResult(due=due, found=source.fetch_detail(due.task_id))
+    except NotFound:
+        return FetchedResult(due=due)
+    except (RequestRefused, Unreachable, BodyTooLarge, NotTheApi) as error:
+        logger.warning("the result of task %s is skipped, and requested again later: %s", due.task_id, error)
+        return FetchedResult(due=due, is_failure=True, seconds=time.monotonic() - began)

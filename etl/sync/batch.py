@@ -9,22 +9,23 @@ from typing import TYPE_CHECKING
 
 from etl.load.indexes import build_indexes, defer_indexes
 from etl.load.rejected_records import reject
-from etl.load.removals import SeenTasks
-from etl.load.task_rows import Observation
-from etl.load.transform import CLOCK_RESOLUTION
+from etl.load.task_rows import CLOCK_RESOLUTION, Observation
 from etl.load.upsert import upsert_tasks
 from etl.sync.clock import TOLERATED_DRIFT
 from etl.sync.run_record import save_counters
-from etl.sync.state import add_present, save_values
+from etl.sync.state import add_present, write_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import sqlalchemy as sa
 
+    from etl.extract.page_size import PageSizes
     from etl.extract.payload import Page, TaskPayload, UnusableRecord
+    from etl.load.removals import SeenTasks
     from etl.sync.account import Account
     from etl.sync.clock import SourceClock
+    from etl.sync.state import SyncState
     from etl.sync.summary import RunSummary
 
 # Larger batches would use more memory, and lose more work when a run ends early.
@@ -40,45 +41,36 @@ class BatchLoader:
 
     `present` is the number of stored tasks that are not marked as removed; `seen` contains the tasks of all
     pages. `shows_since` asks the source for tasks created at a time or later, if its filter supports that.
+    Each batch also stores the clients of the account, and the page `sizes`, that the run has learnt.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         connection: sa.Connection,
         summary: RunSummary,
+        state: SyncState,
         *,
         account: Account,
         clock: SourceClock,
-        present: int,
+        seen: SeenTasks,
+        sizes: PageSizes,
+        shows_since: Callable[[dt.datetime], bool] | None,
     ) -> None:
-        self.present = present
-        self.shows_since: Callable[[dt.datetime], bool] | None = None
-        self.seen = SeenTasks(connection, began_empty=present == 0)
-        self._connection, self._summary = connection, summary
-        self._account, self._clock = account, clock
-        self._stored_client_ids = account.client_ids
+        self.summary, self.seen, self.present = summary, seen, state.present_tasks
+        self._connection, self._state, self._shows_since = connection, state, shows_since
+        self._account, self._clock, self._sizes = account, clock, sizes
         self._created_after: dt.datetime | None = None
         self._pending: list[TaskPayload] = []
         self._pending_rejected: list[UnusableRecord] = []
         self._pending_bytes = 0
         self._flushed_at = time.monotonic()
-        self._may_defer = present == 0 and not summary.dry_run
+        self._may_defer = self.present == 0 and not summary.dry_run
         self._rejected_texts: set[int] = set()
-
-    @property
-    def dry_run(self) -> bool:
-        """Whether nothing should be stored."""
-        return self._summary.dry_run
-
-    @property
-    def tasks_read(self) -> int:
-        """The number of tasks added so far."""
-        return self._summary.tasks_seen
 
     def observe(self, page: Page) -> None:
         """Update the clock and the account from a page that is not loaded."""
         self._clock.observe(page)
-        self._summary.pages += 1
+        self.summary.pages += 1
         self._account.check(page)
 
     def add(self, page: Page, created_after: dt.datetime | None = None) -> bool:
@@ -97,7 +89,7 @@ class BatchLoader:
             self._created_after = None
         self._pending.extend(page.tasks)
         self._pending_rejected.extend(page.unusable)
-        self._summary.tasks_seen += len(page.tasks)
+        self.summary.tasks_seen += len(page.tasks)
         self._pending_bytes += sum(record.size for record in page.records)
         records = len(self._pending) + len(self._pending_rejected)
         is_large = records >= BATCH_ROWS or self._pending_bytes >= BATCH_BYTES
@@ -108,29 +100,34 @@ class BatchLoader:
     def flush(self) -> None:
         """Load and commit the queued records, with the counters of the run."""
         observation = dataclasses.replace(self.observation(), created_before=self._created_before())
-        with self._summary.uncounted_on_failure(), self._connection.begin():
+        with self.summary.uncounted_on_failure(), self._connection.begin():
             self._load(observation)
-            if self._summary.dry_run:
+            if self.summary.dry_run:
                 return
-            save_counters(self._connection, self._summary)
+            save_counters(self._connection, self.summary)
             # Together with the first rows: a killed run must not leave rows of an unknown account.
-            if self._account.client_ids != self._stored_client_ids:
-                self._stored_client_ids = self._account.client_ids
-                save_values(self._connection, client_ids=sorted(self._stored_client_ids))
+            learnt = dataclasses.replace(
+                self._state,
+                client_ids=self._account.client_ids,
+                granted_page_size=self._sizes.granted,
+                max_page_size=self._sizes.accepted or self._state.max_page_size,
+            )
+            write_state(self._connection, self._state, learnt)
+            self._state = learnt
 
     def keep(self) -> None:
         """Load and commit the queued records after the source has failed, and build missing indexes."""
-        if self._summary.dry_run:
+        if self.summary.dry_run:
             return
         # Nothing can confirm the clock now.
-        self.shows_since = None
+        self._shows_since = None
         self._clock.distrust()
         self.flush()
         with self._connection.begin():
             build_indexes(self._connection)
 
     def _load(self, observation: Observation) -> None:
-        summary = self._summary
+        summary = self.summary
         payloads, rejected = self._pending, self._pending_rejected
         self._pending, self._pending_rejected, self._pending_bytes = [], [], 0
         self._flushed_at = time.monotonic()
@@ -151,16 +148,16 @@ class BatchLoader:
     def add_present(self, number: int) -> None:
         """Add to the number of present tasks, inside the transaction that stores or removes them."""
         self.present += number
-        if not self._summary.dry_run:
+        if not self.summary.dry_run:
             add_present(self._connection, number)
 
     def observation(self) -> Observation:
         """Return when and in which run the queued records were seen, and after what they were created."""
         return Observation(
-            run_id=self._summary.run_id or 0,
+            run_id=self.summary.run_id or 0,
             observed_at=self._clock.observed_at(),
             created_after=self._created_after,
-            dry_run=self._summary.dry_run,
+            dry_run=self.summary.dry_run,
         )
 
     def _created_before(self) -> dt.datetime | None:
@@ -172,12 +169,12 @@ class BatchLoader:
         that has started was created before that, and needs no such bound.
         """
         moment = self._clock.created_before()
-        if moment is None or self.shows_since is None or self._summary.dry_run:
+        if moment is None or self._shows_since is None or self.summary.dry_run:
             return moment
         if all(task.started_at is not None for task in self._pending):
             return moment
         for allowance in (dt.timedelta(0), TOLERATED_DRIFT):
-            if not self.shows_since(moment + allowance):
+            if not self._shows_since(moment + allowance):
                 return moment + allowance
         self._clock.distrust()
         return None

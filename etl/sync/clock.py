@@ -17,7 +17,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from etl.load.transform import CLOCK_RESOLUTION
+from etl.load.task_rows import CLOCK_RESOLUTION
 
 if TYPE_CHECKING:
     from collections.abc import Callable

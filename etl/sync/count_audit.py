@@ -16,16 +16,14 @@ import dataclasses
 import logging
 from typing import TYPE_CHECKING
 
+import sqlalchemy as sa
+
 from etl.errors import NotFound, RequestRefused
 from etl.load.rejected_records import count_rejected
-from etl.load.stored_tasks import count_by_status
-from etl.models import TERMINAL_STATUSES
-from etl.sync.in_flight import OPEN_STATUSES
+from etl.models import OPEN_STATUSES, TASKS, TERMINAL_STATUSES
 
 if TYPE_CHECKING:
     import datetime as dt
-
-    import sqlalchemy as sa
 
     from etl.extract.client import Client
     from etl.extract.payload import Page
@@ -168,8 +166,9 @@ class CountAudit:
     def _read_missed(self, comparison: CountComparison, removed: int) -> AuditOutcome:
         """Read the lists of statuses with more tasks at the source; read everything if that is not enough."""
         logger.warning("%d tasks of the source are not stored; reading more lists", comparison.missed)
+        query = sa.select(TASKS.c.status, sa.func.count()).where(TASKS.c.removed_at.is_(None))
         with self._connection.begin():
-            here = count_by_status(self._connection)
+            here = {row[0]: row[1] for row in self._connection.execute(query.group_by(TASKS.c.status))}
         for status in (*OPEN_STATUSES, *TERMINAL_STATUSES):
             there = self._ask_count({"status": status})
             if there is not None and there > here.get(status, 0):

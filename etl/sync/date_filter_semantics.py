@@ -7,10 +7,12 @@ import logging
 from typing import TYPE_CHECKING
 
 from etl.extract.date_filter import FAR_AHEAD, probe_date_filter, shows_since, still_holds
+from etl.load.task_rows import CLOCK_RESOLUTION
 
 if TYPE_CHECKING:
     from etl.extract.page_source import PageSource
     from etl.extract.payload import Page
+    from etl.sync.clock import SourceClock
     from etl.sync.state import SyncState
 
 logger = logging.getLogger(__name__)
@@ -24,45 +26,61 @@ class DateFilterSemantics:
     The semantics assumed for `date_created`.
 
     `value` is used by this run; `found` is stored for later runs; `checked_at` is when they were probed.
-    `shown` is an unfiltered page. Forced semantics are dropped if the server proves them wrong.
+    `shown` is an unfiltered page, served at `now`. Forced semantics are dropped if the server proves them
+    wrong.
     """
 
-    def __init__(self, source: PageSource, shown: Page, state: SyncState, *, forced: str | None) -> None:
+    def __init__(
+        self, source: PageSource, shown: Page, state: SyncState, *, forced: str | None, now: dt.datetime
+    ) -> None:
         self.found, self.checked_at = state.date_filter, state.date_filter_checked_at
-        self._source, self._shown, self._forced = source, shown, forced
+        self._source, self._shown, self._forced, self._now = source, shown, forced, now
 
     @property
     def value(self) -> str | None:
         """The semantics to use; None if they were never probed."""
         return self._forced or self.found
 
-    def find_out(self, now: dt.datetime) -> None:
+    def find_out(self) -> None:
         """Probe, unless the semantics are forced, or known and recent."""
-        is_fresh = self.checked_at is not None and now - self.checked_at < CHECKED_EVERY
+        is_fresh = self.checked_at is not None and self._now - self.checked_at < CHECKED_EVERY
         if self._forced is None and not (is_fresh and self.found not in {None, "unknown"}):
-            self._probe(now)
+            self._probe()
 
-    def verify(self, now: dt.datetime) -> None:
+    def verify(self) -> None:
         """Check with a few requests (one for `gte`) that the filter finds new tasks; if not, probe."""
-        if self.checked_at != now and not still_holds(self._source, self._shown, self.value):
-            self.recheck(now, is_disproved=True)
+        if self.checked_at != self._now and not still_holds(self._source, self._shown, self.value):
+            self.recheck(is_disproved=True)
 
-    def suspect(self, now: dt.datetime) -> None:
+    def suspect(self) -> None:
         """Check that the filter, which returned tasks from the future, excludes any at all; if not, probe."""
         if shows_since(self._source, FAR_AHEAD):
-            self.recheck(now, is_disproved=True)
+            self.recheck(is_disproved=True)
 
-    def recheck(self, now: dt.datetime, *, is_disproved: bool = False) -> None:
+    def check_clock(self, clock: SourceClock, *, may_change: bool) -> None:
+        """
+        Distrust the clock if the filter is unknown; check a filter that returns tasks created after its time.
+
+        Such a filter may return too many tasks, or the clock is behind. It is checked if it `may_change`.
+        """
+        if self.value in {None, "unknown"}:
+            clock.distrust()
+        elif self.value == "gte" and may_change:
+            served_at = clock.first_served_at
+            if served_at is None or shows_since(self._source, served_at + CLOCK_RESOLUTION):
+                self.suspect()
+
+    def recheck(self, *, is_disproved: bool = False) -> None:
         """Probe again after a contradiction; forced semantics are only replaced if they are disproved."""
         before = self.value
         if is_disproved:
             self._forced = None
         if self._forced is None:
-            self._probe(now)
+            self._probe()
         if self.value != before:
             logger.warning(
                 "the date_created filter was assumed to work as %r, but works as %r", before, self.value
             )
 
-    def _probe(self, now: dt.datetime) -> None:
-        self.found, self.checked_at = probe_date_filter(self._source, self._shown), now
+    def _probe(self) -> None:
+        self.found, self.checked_at = probe_date_filter(self._source, self._shown), self._now

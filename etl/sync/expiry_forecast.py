@@ -105,11 +105,7 @@ def _count_by_day(connection: sa.Connection) -> list[Counter[str | None]]:
     never_asked = sa.select(day, sa.func.count()).select_from(TASKS).where(RESULT_DUE).group_by(day)
     again = sa.select(day, sa.func.count()).join_from(RESULTS, TASKS, RESULTS.c.task_id == TASKS.c.task_id)
     again = again.where(RESULTS.c.state == ResultState.UNAVAILABLE, ~TASKS.c.is_result_due).group_by(day)
-    counts: list[Counter[str | None]] = []
-    for query in (never_asked, again):
-        counts.append(Counter())
-        counts[-1].update({row[0]: row[1] for row in connection.execute(query)})
-    return counts
+    return [Counter({row[0]: row[1] for row in connection.execute(query)}) for query in (never_asked, again)]
 
 
 def _recent_interval(connection: sa.Connection) -> dt.timedelta:

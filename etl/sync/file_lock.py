@@ -48,14 +48,14 @@ def file_lock(database: Path, *, wait: bool, stop: Stop | None = None) -> Iterat
     path = Path(f"{database}.lock")
     _refuse_other_things(path)
     mode = _mode_beside(database)
-    held = _HeldLock(database, mode)
+    descriptors: list[int] = []
     lock = filelock.FileLock(
         path,
         timeout=-1 if wait else 0,
         mode=mode,
         fallback_to_soft=False,  # a file that a killed process leaves would block every other
         preserve_lock_file=True,
-        on_acquired=held.take,
+        on_acquired=descriptors.append,
     )
     try:
         lock.acquire(poll_interval=_POLL_SECONDS, cancel_check=stop.is_set)
@@ -65,49 +65,40 @@ def file_lock(database: Path, *, wait: bool, stop: Stop | None = None) -> Iterat
     except OSError as error:
         raise DatabaseError(_explain(path, error)) from error
     try:
+        # Nothing depends on permissions or note, and the disk may be full.
+        with contextlib.suppress(OSError):
+            _share(descriptors[0], database, mode)
+        with contextlib.suppress(OSError):
+            _write_note(descriptors[0])
         yield
     finally:
-        held.leave()
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptors[0], 0)
         lock.release()
 
 
-class _HeldLock:
-    """The lock file while it is held."""
+def _write_note(descriptor: int) -> None:
+    """Write the holder, this process, into the lock file."""
+    now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    note = {"process": str(os.getpid()), "host": socket.gethostname(), "since": now}
+    os.ftruncate(descriptor, 0)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    os.write(descriptor, json.dumps(note).encode()[:_MAX_BYTES])
 
-    def __init__(self, database: Path, mode: int) -> None:
-        self._database, self._mode = database, mode
 
-    def take(self, descriptor: int) -> None:
-        """Set the permissions of the database on the file, and write the holder into it."""
-        self._descriptor = descriptor
-        # Nothing depends on either, and the disk may be full.
-        with contextlib.suppress(OSError):
-            self._share()
-        with contextlib.suppress(OSError):
-            now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-            note = {"process": str(os.getpid()), "host": socket.gethostname(), "since": now}
-            os.ftruncate(descriptor, 0)
-            os.lseek(descriptor, 0, os.SEEK_SET)
-            os.write(descriptor, json.dumps(note).encode()[:_MAX_BYTES])
-
-    def leave(self) -> None:
-        """Remove the holder's note."""
-        with contextlib.suppress(OSError):
-            os.ftruncate(self._descriptor, 0)
-
-    def _share(self) -> None:
-        """Copy owner, group and write permission of the database to a lock file of this user."""
-        if not exists(self._database) or not hasattr(os, "fchown"):
-            return
-        database, found = self._database.stat(), os.fstat(self._descriptor)
-        if found.st_uid != os.geteuid():
-            return
-        if os.geteuid() == 0 and found.st_uid != database.st_uid:
-            os.fchown(self._descriptor, database.st_uid, database.st_gid)
-        elif self._mode != PRIVATE_FILE and found.st_gid != database.st_gid:
-            os.fchown(self._descriptor, -1, database.st_gid)
-        if found.st_mode & self._mode != self._mode:
-            os.fchmod(self._descriptor, stat.S_IMODE(found.st_mode) | self._mode)
+def _share(descriptor: int, database: Path, mode: int) -> None:
+    """Copy owner, group and write permission of the database to a lock file of this user."""
+    if not exists(database) or not hasattr(os, "fchown"):
+        return
+    owned, found = database.stat(), os.fstat(descriptor)
+    if found.st_uid != os.geteuid():
+        return
+    if os.geteuid() == 0 and found.st_uid != owned.st_uid:
+        os.fchown(descriptor, owned.st_uid, owned.st_gid)
+    elif mode != PRIVATE_FILE and found.st_gid != owned.st_gid:
+        os.fchown(descriptor, -1, owned.st_gid)
+    if found.st_mode & mode != mode:
+        os.fchmod(descriptor, stat.S_IMODE(found.st_mode) | mode)
 
 
 def _mode_beside(database: Path) -> int:

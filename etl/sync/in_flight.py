@@ -8,15 +8,17 @@ was removed.
 
 from __future__ import annotations
 
+import functools
 import logging
 from typing import TYPE_CHECKING
 
 from etl.errors import BodyTooLarge, NotFound, RequestRefused, UndecodableResult
 from etl.extract.daemon_pool import DaemonPool, await_result
 from etl.extract.payload import CorruptPage, Page
+from etl.models import OPEN_STATUSES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from typing import Protocol
 
     from etl.extract.page_source import PageSource
@@ -32,9 +34,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# In the order of a task's life cycle: a task that changes its status meanwhile is found in a later list.
-WAITING_STATUSES = ("RECEIVED", "PENDING")
-OPEN_STATUSES = (*WAITING_STATUSES, "STARTED", "RETRY")
 # Up to this many tasks are requested one by one, because the four lists would take as many requests.
 MAX_BY_ID = len(OPEN_STATUSES)
 BATCH = 500
@@ -44,33 +43,30 @@ def iter_by_id(source: TaskSource, batches: Iterator[list[str]]) -> Iterator[tup
     """Yield the response of the list filtered by each id, or else of the task itself; None if both fail."""
     with DaemonPool(source.concurrency) as pool:
         for task_ids in batches:
-            futures = [(task_id, pool.submit(_fetcher(source, task_id))) for task_id in task_ids]
-            yield from ((task_id, await_result(future)) for task_id, future in futures)
+            futures = [pool.submit(functools.partial(_fetch, source, task_id)) for task_id in task_ids]
+            yield from zip(task_ids, map(await_result, futures), strict=True)
 
 
-def _fetcher(source: TaskSource, task_id: str) -> Callable[[], Page | None]:
-    def fetch() -> Page | None:
-        removed = None
-        try:
-            response = source.fetch_page({"task_id": task_id}, page=1, limit=2)
-            if is_shown(task_id, response) or is_removed(task_id, response):
-                return response
-        except NotFound:
-            removed = Page(records=(), count=0)  # the list exists, and has no task with this id
-        except (RequestRefused, CorruptPage, BodyTooLarge):
-            pass
-        # The task itself shows its state, but a 404 for it may only mean that its result has expired.
-        try:
-            return Page(records=(source.fetch_detail(task_id).task,), is_detail=True)
-        except NotFound as error:
-            if removed is None:
-                logger.warning("task %s could not be re-read: %s", task_id, error)
-            return removed
-        except (RequestRefused, UndecodableResult, BodyTooLarge) as error:
+def _fetch(source: TaskSource, task_id: str) -> Page | None:
+    removed = None
+    try:
+        response = source.fetch_page({"task_id": task_id}, page=1, limit=2)
+        if is_shown(task_id, response) or is_removed(task_id, response):
+            return response
+    except NotFound:
+        removed = Page(records=(), count=0)  # the list exists, and has no task with this id
+    except (RequestRefused, CorruptPage, BodyTooLarge):
+        pass
+    # The task itself shows its state, but a 404 for it may only mean that its result has expired.
+    try:
+        return Page(records=(source.fetch_detail(task_id).task,), is_detail=True)
+    except NotFound as error:
+        if removed is None:
             logger.warning("task %s could not be re-read: %s", task_id, error)
-            return None
-
-    return fetch
+        return removed
+    except (RequestRefused, UndecodableResult, BodyTooLarge) as error:
+        logger.warning("task %s could not be re-read: %s", task_id, error)
+        return None
 
 
 def is_removed(task_id: str, response: Page | None) -> bool:

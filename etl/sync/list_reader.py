@@ -6,30 +6,21 @@ import dataclasses
 import logging
 from typing import TYPE_CHECKING
 
+import sqlalchemy as sa
+
 from etl.errors import RequestRefused
 from etl.extract.complete_scan import complete_scan
-from etl.extract.page_size import PageSizes
 from etl.extract.paginator import Paginator
-from etl.load.stored_tasks import read_state
+from etl.load.dialect import is_any_of
 from etl.load.upsert import are_stored
-from etl.models import TERMINAL_STATUSES
-from etl.sync.in_flight import (
-    BATCH,
-    MAX_BY_ID,
-    OPEN_STATUSES,
-    WAITING_STATUSES,
-    is_removed,
-    is_shown,
-    iter_by_id,
-)
-from etl.sync.state import save_values
+from etl.models import OPEN_STATUSES, TASKS, TERMINAL_STATUSES, WAITING_STATUSES
+from etl.sync.in_flight import BATCH, MAX_BY_ID, is_removed, is_shown, iter_by_id
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    import sqlalchemy as sa
-
+    from etl.extract.page_size import PageSizes
     from etl.extract.payload import Page
     from etl.sync.batch import BatchLoader
     from etl.sync.in_flight import TaskSource
@@ -43,37 +34,31 @@ QUIET_PAGES = 2
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class WindowResult:
-    """Whether the lists of a window had any tasks, or one that the filter should exclude."""
+    """A window that was read, and whether its lists had any tasks, or one that the filter should exclude."""
 
+    window: Window
     has_tasks: bool
     is_filter_violated: bool
 
 
 class ListReader:
-    """
-    Reads lists into a batch loader. `report` is called after each page.
+    """Reads lists into a batch loader. `report` is called after each page."""
 
-    `granted` is the page size that the server granted to an earlier run. What this run learns about page
-    sizes is stored for the next runs.
-    """
-
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         connection: sa.Connection,
         source: TaskSource,
         loader: BatchLoader,
         *,
-        page_size: int,
-        granted: int | None,
+        sizes: PageSizes,
         report: Callable[[Page], None],
     ) -> None:
         self._connection, self._source, self._loader = connection, source, loader
-        self._sizes, self._report = PageSizes(page_size, granted), report
-        self._saved = {"granted_page_size": granted}
+        self._sizes, self._report = sizes, report
 
     def read_window(self, window: Window, filters: Mapping[str, str]) -> WindowResult:
         """Load the lists of a window, narrowed by the run's own filters."""
-        before = self._loader.tasks_read
+        before = self._loader.summary.tasks_seen
         is_within = [
             self.read_list({**query.filters, **filters}, query.created_after) for query in window.queries
         ]
@@ -82,14 +67,14 @@ class ListReader:
             self._read_lists(WAITING_STATUSES)
             self._read_head(window.start)
         self._loader.flush()
-        return WindowResult(has_tasks=self._loader.tasks_read > before, is_filter_violated=not all(is_within))
+        has_tasks = self._loader.summary.tasks_seen > before
+        return WindowResult(window=window, has_tasks=has_tasks, is_filter_violated=not all(is_within))
 
     def read_list(self, filters: Mapping[str, str], created_after: dt.datetime | None = None) -> bool:
         """Read one complete list; return False if it contains a task created before `created_after`."""
         is_within = True
         for page in complete_scan(self._source, filters, self._sizes):
             is_within &= self._add(page, created_after if is_within else None)
-        self._save_sizes()
         return is_within
 
     def read_in_flight(self) -> list[str]:
@@ -115,11 +100,11 @@ class ListReader:
 
     def _is_in_another_state(self, response: Page) -> bool:
         """Return whether the task has changed its state; only then is the response stored."""
+        query = sa.select(TASKS.c.task_id, TASKS.c.status, TASKS.c.progress)
+        query = query.where(is_any_of(self._connection, TASKS.c.task_id, response.ids))
         with self._connection.begin():
-            return any(
-                read_state(self._connection, task.task_id) != (task.status, task.progress)
-                for task in response.tasks
-            )
+            stored = set(map(tuple, self._connection.execute(query)))
+        return stored != {(task.task_id, task.status, task.progress) for task in response.tasks}
 
     def _read_lists(self, statuses: Iterable[str]) -> None:
         """Read the lists of these statuses, except those that the server refuses."""
@@ -147,7 +132,6 @@ class ListReader:
             self._add(page)
             if quiet == QUIET_PAGES:
                 break
-        self._save_sizes()
 
     def _is_quiet(self, page: Page, start: dt.datetime) -> bool:
         """Return whether all tasks of a page are known, terminal, unchanged and not newer than `start`."""
@@ -176,13 +160,3 @@ class ListReader:
         is_within = self._loader.add(page, created_after)
         self._report(page)
         return is_within
-
-    def _save_sizes(self) -> None:
-        """Store what this run has learnt about page sizes."""
-        learnt = {"granted_page_size": self._sizes.granted}
-        if self._sizes.accepted is not None:
-            learnt["max_page_size"] = self._sizes.accepted
-        if learnt != self._saved and not self._loader.dry_run:
-            self._saved = learnt
-            with self._connection.begin():
-                save_values(self._connection, **learnt)

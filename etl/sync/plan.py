@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from etl.errors import RequestRefused
 from etl.extract.date_filter import shows_any
-from etl.sync.date_filter_semantics import DateFilterSemantics
+from etl.sync.list_reader import WindowResult
 from etl.sync.window import EVERYTHING, Window, plan_window, window_since
 
 if TYPE_CHECKING:
@@ -16,30 +16,24 @@ if TYPE_CHECKING:
     from etl.extract.page_source import PageSource
     from etl.extract.payload import Page
     from etl.settings import Settings
+    from etl.sync.date_filter_semantics import DateFilterSemantics
     from etl.sync.list_reader import ListReader
     from etl.sync.options import SyncOptions
     from etl.sync.state import SyncState
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class PlanResult:
-    """The window that was read, and whether its list had a task that its filter should exclude."""
-
-    window: Window
-    is_filter_violated: bool
 
 
 class Plan:
     """
     Chooses the lists that contain the new tasks.
 
-    `semantics` are the assumed semantics of `date_created`. `covered` is the time before which everything is
-    stored; None before the first run. `shown` is an unfiltered page, served at `now`.
+    `covered` is the time before which everything is stored; None before the first run. `shown` is an
+    unfiltered page, served at `now`.
     """
 
     def __init__(  # noqa: PLR0913
         self,
         source: PageSource,
+        semantics: DateFilterSemantics,
         state: SyncState,
         settings: Settings,
         options: SyncOptions,
@@ -48,37 +42,34 @@ class Plan:
         shown: Page,
         now: dt.datetime,
     ) -> None:
-        self.semantics = DateFilterSemantics(source, shown, state, forced=settings.date_filter)
-        self._source, self._state, self._covered = source, state, covered
+        self._source, self._semantics, self._state, self._covered = source, semantics, state, covered
         self._lookback, self._options = settings.lookback, options
         self._shows_nothing, self._now = not shown.records, now
-        if not options.filters:
-            self.semantics.find_out(now)
 
-    def read(self, reader: ListReader) -> PlanResult:
+    def read(self, reader: ListReader) -> WindowResult:
         """Read the window; if `date_created` turns out to have other semantics, read another one."""
-        window, filters, before = self._choose(), self._options.filters, self.semantics.value
+        semantics = self._semantics
+        window, filters, before = self._choose(), self._options.filters, semantics.value
         if filters or window.is_everything or not window.queries:
-            read = reader.read_window(window, filters)
-            return PlanResult(window=window, is_filter_violated=read.is_filter_violated)
-        result = None
+            return reader.read_window(window, filters)
+        # If the list is refused, the count audit finds missing tasks.
+        result = WindowResult(window=window, has_tasks=False, is_filter_violated=False)
         # If the list of a day has any task, that verifies the filter.
         verifies_itself = before == "day"
         try:
             asked = self._without_tomorrow(window) if verifies_itself else window
             if not verifies_itself:
-                self.semantics.verify(self._now)
-            if self.semantics.value == before:
-                result = reader.read_window(asked, {})
+                semantics.verify()
+            if semantics.value == before:
+                # The audit reads the whole window again: tomorrow may have begun by then.
+                result = dataclasses.replace(reader.read_window(asked, {}), window=window)
                 if verifies_itself and not result.has_tasks:
-                    self.semantics.verify(self._now)
+                    semantics.verify()
         except RequestRefused:
-            self.recheck(is_disproved=True)
-        if self.semantics.value != before:
-            window = self._choose()
-            result = reader.read_window(window, {})
-        # If the list was refused, the count audit finds missing tasks.
-        return PlanResult(window=window, is_filter_violated=result is not None and result.is_filter_violated)
+            semantics.recheck(is_disproved=True)
+        if semantics.value != before:
+            result = reader.read_window(self._choose(), {})
+        return result
 
     def _without_tomorrow(self, window: Window) -> Window:
         """
@@ -90,16 +81,12 @@ class Plan:
         *queries, tomorrow = window.queries
         if not shows_any(self._source, tomorrow.filters):
             return dataclasses.replace(window, queries=tuple(queries))
-        self.semantics.suspect(self._now)
+        self._semantics.suspect()
         return window
-
-    def recheck(self, *, is_disproved: bool = False) -> None:
-        """Probe the semantics of `date_created` again, because they contradict the tasks that were read."""
-        self.semantics.recheck(self._now, is_disproved=is_disproved)
 
     def _choose(self) -> Window:
         """Return the window to read; everything, if the source shows no tasks but some are stored."""
-        semantics = self.semantics.value or "unknown"
+        semantics = self._semantics.value or "unknown"
         mode = self._options.mode(is_first=self._state.watermark is None)
         if self._state.present_tasks and self._shows_nothing and not self._options.filters:
             return EVERYTHING

@@ -69,10 +69,7 @@ def retry_rejected(connection: sa.Connection) -> RetryOutcome:
 
 def _iter_batches(connection: sa.Connection) -> Iterator[list[sa.Row[Any]]]:
     after = 0
-    while True:
-        query = sa.select(REJECTED).where(REJECTED.c.rejected_id > after)
-        batch = list(connection.execute(query.order_by(REJECTED.c.rejected_id).limit(BATCH)))
-        if not batch:
-            return
+    query = sa.select(REJECTED).order_by(REJECTED.c.rejected_id).limit(BATCH)
+    while batch := list(connection.execute(query.where(REJECTED.c.rejected_id > after))):
         yield batch
         after = batch[-1].rejected_id

@@ -13,31 +13,34 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
+import functools
 from typing import TYPE_CHECKING
 
+import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from etl.database import cancelled_on_stop
 from etl.errors import DatabaseError, MassRemoval, SourceError
+from etl.extract.date_filter import shows_since
 from etl.load.indexes import build_indexes
-from etl.load.removals import mark_all_removed, mark_removed
-from etl.load.stored_tasks import newest_start
+from etl.load.removals import SeenTasks, mark_all_removed, mark_removed
 from etl.load.task_rows import Observation
+from etl.models import TASKS
 from etl.sync.account import Account
 from etl.sync.archive import archive_results
 from etl.sync.batch import BatchLoader
 from etl.sync.clock import SourceClock
-from etl.sync.count_audit import AuditOutcome, is_suspicious
-from etl.sync.run_parts import RunParts, build_parts
+from etl.sync.count_audit import AuditOutcome, CountAudit, is_suspicious
+from etl.sync.date_filter_semantics import DateFilterSemantics
+from etl.sync.list_reader import ListReader
+from etl.sync.plan import Plan
 from etl.sync.run_record import RunRecord, save_counters
 from etl.sync.state import SyncState, read_state, state_of_another_account, write_state
 from etl.sync.summary import Progress, RunSummary, ignore_progress
-from etl.sync.watermark import advance, read_until
+from etl.sync.watermark import advance, covered_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import sqlalchemy as sa
 
     from etl.extract.client import Client
     from etl.extract.payload import Page
@@ -59,6 +62,20 @@ class _ReadResult:
     window: Window
     audit: AuditOutcome
     removed: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Parts:
+    """The collaborators of one run, and the state that it began with."""
+
+    state: SyncState
+    clock: SourceClock
+    account: Account
+    semantics: DateFilterSemantics
+    loader: BatchLoader
+    reader: ListReader
+    plan: Plan
+    audit: CountAudit
 
 
 class Run:
@@ -103,61 +120,79 @@ class Run:
         return self.summary
 
     def _sync(self) -> None:
-        state, clock, account, loader = self._open()
+        parts = self._prepare()
         try:
-            parts = self._probe_source(state, clock, account, loader)
             self._commit(parts, self._read(parts))
-            self._archive(clock)
+            self._archive(parts.clock)
         except SourceError:
             # The first error is the one to report.
             with contextlib.suppress(DBAPIError, DatabaseError):
-                loader.keep()
+                parts.loader.keep()
             raise
 
-    def _open(self) -> tuple[SyncState, SourceClock, Account, BatchLoader]:
-        connection = self._connection
+    def _prepare(self) -> _Parts:
+        """Open the run's row, and build its collaborators from the stored state and the first response."""
+        connection, client, options = self._connection, self._client, self._options
         with connection.begin():
             state = read_state(connection)
-            self._record.open(state, self._options)
-            clock = SourceClock(self._now, newest=newest_start(connection))
-            account = Account(
-                connection,
-                self._client,
-                state,
-                page_size=self._settings.page_size,
-                may_change=self._options.allow_account_change,
-            )
-            loader = BatchLoader(
-                connection, self.summary, account=account, clock=clock, present=state.present_tasks
-            )
-        return state, clock, account, loader
-
-    def _probe_source(
-        self, state: SyncState, clock: SourceClock, account: Account, loader: BatchLoader
-    ) -> RunParts:
-        """Request any one task: the server clock and the account must be known before anything else."""
-        shown = self._client.fetch_page({}, page=1, limit=1)
-        loader.observe(shown)
+            self._record.open(state, options)
+            newest = connection.scalar(sa.select(sa.func.max(TASKS.c.started_at)))
+            seen = SeenTasks(connection, began_empty=state.present_tasks == 0)
+        clock = SourceClock(self._now, newest=newest)
+        account = Account(
+            connection,
+            client,
+            state,
+            page_size=self._settings.page_size,
+            may_change=options.allow_account_change,
+        )
+        # Any one task: the server's clock and the account must be known before anything else.
+        shown = client.fetch_page({}, page=1, limit=1)
+        clock.observe(shown)
+        self.summary.pages += 1
+        account.check(shown)
         if account.is_changed:
-            state = self._switch_account(state, clock, account, loader)
+            state = self._switch_account(state, clock, account)
         self._report(shown)
-        return build_parts(
-            self._connection,
-            self._client,
-            self._settings,
-            self._options,
+        return self._build_parts(state, clock, account, seen, shown)
+
+    def _build_parts(
+        self, state: SyncState, clock: SourceClock, account: Account, seen: SeenTasks, shown: Page
+    ) -> _Parts:
+        """Build the other collaborators, and find out what `date_created` means, if that is not known."""
+        connection, client, settings, options = self._connection, self._client, self._settings, self._options
+        covered = covered_until(state, clock, lookback=settings.lookback, now=self._now())
+        sizes = state.page_sizes(settings.page_size, clock.observed_at())
+        now = clock.first_served_at or self._now()
+        semantics = DateFilterSemantics(client, shown, state, forced=settings.date_filter, now=now)
+        if not options.filters:
+            semantics.find_out()
+        loader = BatchLoader(
+            connection,
+            self.summary,
+            state,
+            account=account,
+            clock=clock,
+            seen=seen,
+            sizes=sizes,
+            shows_since=functools.partial(shows_since, client) if semantics.value == "gte" else None,
+        )
+        semantics.check_clock(clock, may_change=not options.filters)
+        reader = ListReader(connection, client, loader, sizes=sizes, report=self._report)
+        return _Parts(
             state=state,
             clock=clock,
             account=account,
+            semantics=semantics,
             loader=loader,
-            shown=shown,
-            now=self._now(),
-            report=self._report,
+            reader=reader,
+            plan=Plan(client, semantics, state, settings, options, covered=covered, shown=shown, now=now),
+            audit=CountAudit(
+                connection, client, loader, reader, state, shown=shown, audit_every=settings.audit_every
+            ),
         )
 
-    def _switch_account(
-        self, state: SyncState, clock: SourceClock, account: Account, loader: BatchLoader
-    ) -> SyncState:
+    def _switch_account(self, state: SyncState, clock: SourceClock, account: Account) -> SyncState:
         """
         Switch this copy permanently to the account of the key; commit, and return its state.
 
@@ -167,29 +202,29 @@ class Run:
         self.summary.mode = self._options.mode(is_first=True)
         with self._connection.begin():
             after = state_of_another_account(self._connection, state, account.client_ids)
-            if not self.summary.dry_run:
-                observation = Observation(run_id=self.summary.run_id or 0, observed_at=clock.observed_at())
-                self.summary.removed = mark_all_removed(self._connection, observation)
-                loader.present = 0
-                write_state(self._connection, state, after)
-                save_counters(self._connection, self.summary)
+            if self.summary.dry_run:
+                return dataclasses.replace(after, present_tasks=state.present_tasks)
+            observation = Observation(run_id=self.summary.run_id or 0, observed_at=clock.observed_at())
+            self.summary.removed = mark_all_removed(self._connection, observation)
+            write_state(self._connection, state, after)
+            save_counters(self._connection, self.summary)
         return after
 
-    def _read(self, parts: RunParts) -> _ReadResult:
+    def _read(self, parts: _Parts) -> _ReadResult:
         """Read new tasks and tasks in flight, and then any tasks that the audit finds missing."""
-        read, summary = parts.plan.read(parts.reader), self.summary
-        audit, removed = AuditOutcome(is_complete=read.window.is_everything and not self._options.filters), []
-        if not read.window.is_everything and not self._options.filters:
+        read, summary, is_partial = parts.plan.read(parts.reader), self.summary, bool(self._options.filters)
+        audit, removed = AuditOutcome(is_complete=read.window.is_everything and not is_partial), []
+        if not (audit.is_complete or is_partial):
             removed = parts.reader.read_in_flight()
             if not summary.dry_run:
                 audit = parts.audit.settle(read.window, removed=len(removed), has_new=bool(summary.inserted))
                 if audit.contradicts_filter or read.is_filter_violated:
-                    parts.plan.recheck()
+                    parts.semantics.recheck()
             summary.audit = audit.text
-        summary.date_filter = parts.plan.semantics.value
+        summary.date_filter = parts.semantics.value
         return _ReadResult(window=read.window, audit=audit, removed=tuple(removed))
 
-    def _commit(self, parts: RunParts, read: _ReadResult) -> None:
+    def _commit(self, parts: _Parts, read: _ReadResult) -> None:
         """Commit the marks on removed tasks and the watermark for the tasks read, in one transaction."""
         summary, connection, loader = self.summary, self._connection, parts.loader
         with connection.begin():
@@ -205,7 +240,7 @@ class Run:
                 save_counters(connection, summary)
         summary.watermark = after.watermark
 
-    def _remove(self, parts: RunParts, read: _ReadResult, missing: int) -> None:
+    def _remove(self, parts: _Parts, read: _ReadResult, missing: int) -> None:
         """Mark missing tasks as removed; raise MassRemoval if there are suspiciously many."""
         if not missing:
             return
@@ -222,21 +257,21 @@ class Run:
         else:
             mark_removed(self._connection, read.removed, parts.loader.observation())
 
-    def _advance(self, parts: RunParts, read: _ReadResult, state: SyncState) -> SyncState:
+    def _advance(self, parts: _Parts, read: _ReadResult, state: SyncState) -> SyncState:
         is_complete, clock = read.audit.is_complete, parts.clock
         if is_complete or not self._options.filters:
             state = advance(
                 state,
                 clock,
                 read.window,
-                covered=read_until(state, clock, lookback=self._settings.lookback, now=self._now()),
+                covered=covered_until(state, clock, lookback=self._settings.lookback, now=self._now()),
                 is_complete=is_complete,
                 now=self._now(),
             )
         return dataclasses.replace(
             state,
-            date_filter=parts.plan.semantics.found,
-            date_filter_checked_at=parts.plan.semantics.checked_at,
+            date_filter=parts.semantics.found,
+            date_filter_checked_at=parts.semantics.checked_at,
             client_ids=parts.account.client_ids,
             present_tasks=parts.loader.present,
             last_full_at=clock.observed_at() if is_complete else state.last_full_at,
@@ -250,10 +285,8 @@ class Run:
             self._connection,
             self._client,
             self.summary,
-            max_results=self._settings.max_results,
-            retry_all=self._options.is_full,
-            patience=self._settings.retry_for,
-            next_run_in=self._options.next_run_in,
+            self._settings,
+            self._options,
             now=clock.observed_at,
             report=self._report_progress,
         )

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_COUNTERS = tuple(column.name for column in RUNS.columns if column.server_default is not None)
+
 
 class RunRecord:
     """Keeps the summary of a run, and its row in the database."""
@@ -91,7 +93,7 @@ class RunRecord:
 
 def save_counters(connection: sa.Connection, summary: RunSummary, **others: object) -> None:
     """Update the counters and other values of the row, in the transaction of what it counts."""
-    values = {**summary.counters(), **others}
+    values = {name: getattr(summary, name) for name in _COUNTERS} | others
     connection.execute(sa.update(RUNS).where(RUNS.c.run_id == summary.run_id).values(values))
 
 

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from etl.extract.page_size import PageSizes
 from etl.load.rejected_records import count_rejected
 from etl.models import STATE
+from etl.sync.date_filter_semantics import CHECKED_EVERY
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -29,6 +31,13 @@ class SyncState:
     present_tasks: int = 0
     count_bias: int = 0
     surplus: int = 0
+
+    def page_sizes(self, requested: int, now: dt.datetime) -> PageSizes:
+        """Return the page sizes; the requested one is at most what the server accepts, re-checked weekly."""
+        checked_at = self.date_filter_checked_at
+        is_due = checked_at is not None and now - checked_at >= CHECKED_EVERY
+        most = requested if is_due else self.max_page_size or requested
+        return PageSizes(min(requested, most), self.granted_page_size)
 
 
 def read_state(connection: sa.Connection) -> SyncState:

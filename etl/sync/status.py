@@ -8,8 +8,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from etl.load.stored_tasks import count_in_flight
-from etl.models import REJECTED, RUNS, TASKS, RunStatus
+from etl.load.rejected_records import count_rejected
+from etl.models import IN_FLIGHT, RUNS, TASKS, RunStatus
 from etl.sync.state import read_state
 
 SOON = dt.timedelta(days=7)
@@ -66,8 +66,8 @@ def read_status(connection: sa.Connection) -> Status:
         by_status=dict(sorted(by_status.items())),
         removed=sum(number for _, is_present, number in counts if not is_present),
         deleted_waiting=state.surplus,
-        in_flight=count_in_flight(connection),
-        rejected=connection.scalar(sa.select(sa.func.count()).select_from(REJECTED)) or 0,
+        in_flight=connection.scalar(sa.select(sa.func.count()).select_from(TASKS).where(IN_FLIGHT)) or 0,
+        rejected=count_rejected(connection),
         results_waiting=expiring[0],
         results_expiring_soon=int(expiring[1]),
         first_result_lost_at=expiring[2],

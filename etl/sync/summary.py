@@ -13,18 +13,6 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Iterator
 
-COUNTERS = (
-    "requests",
-    "pages",
-    "tasks_seen",
-    "inserted",
-    "updated",
-    "unchanged",
-    "removed",
-    "results_archived",
-    "rejected",
-)
-
 
 @dataclasses.dataclass(slots=True, kw_only=True)
 class RunSummary:
@@ -57,19 +45,15 @@ class RunSummary:
     dry_run: bool = False
     error: str | None = None
 
-    def counters(self) -> dict[str, int]:
-        """Return the counters by the names of their columns in `sync_runs`."""
-        return {name: getattr(self, name) for name in COUNTERS}
-
     @contextlib.contextmanager
     def uncounted_on_failure(self) -> Iterator[None]:
         """Reset the counters if this block fails, because its transaction is rolled back."""
-        before = self.counters()
+        before = dataclasses.replace(self)
         try:
             yield
         except BaseException:
-            for name, number in before.items():
-                setattr(self, name, number)
+            for field in dataclasses.fields(self):
+                setattr(self, field.name, getattr(before, field.name))
             raise
 
 

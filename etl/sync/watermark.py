@@ -3,36 +3,40 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 from typing import TYPE_CHECKING
 
-from etl.extract.date_filter import shows_since
-from etl.load.transform import CLOCK_RESOLUTION
 from etl.sync.clock import TOLERATED_DRIFT
-from etl.sync.window import covered_until, next_watermark
 
 if TYPE_CHECKING:
-    import datetime as dt
-
-    from etl.extract.page_source import PageSource
     from etl.sync.clock import SourceClock
-    from etl.sync.date_filter_semantics import DateFilterSemantics
     from etl.sync.state import SyncState
     from etl.sync.window import Window
 
+# Without the server's clock, this machine's clock is used, which may be wrong by up to this much.
+CLOCK_UNCERTAINTY = dt.timedelta(days=1)
 
-def read_until(
+
+def covered_until(
     state: SyncState, clock: SourceClock, *, lookback: dt.timedelta, now: dt.datetime
 ) -> dt.datetime | None:
-    """Return the time before which everything is stored, by the clock of the run's first response."""
-    if state.watermark is None:
+    """
+    Return the time, by the clock of the run's first response, before which everything is stored.
+
+    That is the watermark, unless it came from a clock that was ahead. In that case it is later than the
+    server's time, or less time has passed on the server since then than on this machine. Differences up to
+    the lookback, or a minute, are ignored. Without the server's time, this machine's is used.
+    """
+    watermark, set_at, served_at = state.watermark, state.watermark_set_at, clock.first_served_at
+    if watermark is None:
         return None
-    return covered_until(
-        state.watermark,
-        state.watermark_set_at,
-        served_at=clock.first_served_at,
-        now=clock.started_at or now,
-        tolerance=min(TOLERATED_DRIFT, lookback),
-    )
+    now = clock.started_at or now
+    if served_at is None:
+        return min(watermark, set_at or now, now)
+    covered = min(watermark, served_at)
+    if set_at is not None and served_at - (now - set_at) < covered - min(TOLERATED_DRIFT, lookback):
+        covered = served_at - (now - set_at)
+    return covered
 
 
 def advance(  # noqa: PLR0913
@@ -64,22 +68,20 @@ def advance(  # noqa: PLR0913
     )
 
 
-def check_clock(
-    source: PageSource,
-    clock: SourceClock,
-    semantics: DateFilterSemantics,
+def next_watermark(
+    covered: dt.datetime | None,
     *,
-    may_change: bool,
+    served_at: dt.datetime | None,
     now: dt.datetime,
-) -> None:
+    newest: dt.datetime | None,
+) -> dt.datetime:
     """
-    Distrust the clock if the filter is unknown; check a filter that returns tasks created after its time.
+    Return the watermark after a complete run.
 
-    Such a filter may return too many tasks, or the clock is behind. It is checked if it `may_change`.
+    `served_at` is the server's time at the run's first response, `now` is this machine's time, and `newest`
+    is the latest time of any task known then. Without the server's clock, the watermark is the earlier of
+    `newest` and a day before `now`. It is never earlier than `covered`, the time covered before the run.
     """
-    if semantics.value in {None, "unknown"}:
-        clock.distrust()
-    elif semantics.value == "gte":
-        served_at = clock.first_served_at
-        if may_change and (served_at is None or shows_since(source, served_at + CLOCK_RESOLUTION)):
-            semantics.suspect(served_at or now)
+    earliest = now - CLOCK_UNCERTAINTY
+    reached = served_at if served_at is not None else min(earliest, newest or earliest)
+    return reached if covered is None else max(covered, reached)

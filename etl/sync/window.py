@@ -1,4 +1,4 @@
-"""The window that a run reads, and its resulting watermark. Pure functions."""
+"""The window that a run reads. Pure functions."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import datetime as dt
 
 from etl.extract.date_filter import LONG_AGO, date_text, noon_of
 
-# Without the server's clock, this machine's clock is used, which may be wrong by up to this much.
-CLOCK_UNCERTAINTY = dt.timedelta(days=1)
 _A_DAY = dt.timedelta(days=1)
 # Half a day, plus the 14 hours by which the server's time zone may be ahead.
 _DAY_BEFORE_NOON = dt.timedelta(hours=26)
@@ -46,19 +44,18 @@ EVERYTHING = Window(start=None, queries=(ListQuery({}),))
 
 
 def plan_window(
-    watermark: dt.datetime | None, *, lookback: dt.timedelta, now: dt.datetime | None, semantics: str
+    watermark: dt.datetime | None, *, lookback: dt.timedelta, now: dt.datetime, semantics: str
 ) -> Window:
     """
     Return the window that an incremental run reads.
 
     It starts `lookback` before the watermark, because a task may not be listed until some time after it was
-    created; reading rows twice costs a request and nothing else. A watermark ahead of `now`, the server's
-    time if it is known, would leave a gap, so the earlier of the two is used.
+    created; reading rows twice costs a request and nothing else. A watermark ahead of `now` would leave a
+    gap, so the earlier of the two is used.
     """
     if watermark is None or semantics == "unknown":
         return EVERYTHING
-    start = min(watermark, now or watermark) - lookback
-    return window_since(start, now=max(watermark, now or watermark), semantics=semantics)
+    return window_since(min(watermark, now) - lookback, now=max(watermark, now), semantics=semantics)
 
 
 def window_since(start: dt.datetime, *, now: dt.datetime, semantics: str) -> Window:
@@ -79,46 +76,3 @@ def _days(start: dt.datetime, now: dt.datetime) -> list[dt.datetime]:
     """Return the noon of each day, and of a day before and after: time zones differ by up to a day."""
     first, last = noon_of(start) - _A_DAY, noon_of(now) + _A_DAY
     return [first + number * _A_DAY for number in range((last - first).days + 1)]
-
-
-def covered_until(
-    watermark: dt.datetime,
-    set_at: dt.datetime | None,
-    *,
-    served_at: dt.datetime | None,
-    now: dt.datetime,
-    tolerance: dt.timedelta,
-) -> dt.datetime:
-    """
-    Return the time, by the server's current clock, before which everything is stored.
-
-    That is the watermark, unless it came from a clock that was ahead. In that case it is later than the
-    server's time `served_at`, or less time has passed on the server since then than on this machine between
-    `set_at` and `now`. Differences up to `tolerance` are ignored. Without the server's time, this machine's
-    is used.
-    """
-    if served_at is None:
-        return min(watermark, set_at or now, now)
-    covered = min(watermark, served_at)
-    if set_at is not None and served_at - (now - set_at) < covered - tolerance:
-        covered = served_at - (now - set_at)
-    return covered
-
-
-def next_watermark(
-    covered: dt.datetime | None,
-    *,
-    served_at: dt.datetime | None,
-    now: dt.datetime,
-    newest: dt.datetime | None,
-) -> dt.datetime:
-    """
-    Return the watermark after a complete run.
-
-    `served_at` is the server's time at the run's first response, `now` is this machine's time, and `newest`
-    is the latest time of any task known then. Without the server's clock, the watermark is the earlier of
-    `newest` and a day before `now`. It is never earlier than `covered`, the time covered before the run.
-    """
-    earliest = now - CLOCK_UNCERTAINTY
-    reached = served_at if served_at is not None else min(earliest, newest or earliest)
-    return reached if covered is None else max(covered, reached)

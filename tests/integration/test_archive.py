@@ -16,6 +16,7 @@ from etl.errors import Unreachable
 from etl.extract.payload import task_payload
 from etl.extract.result import ResultPayload
 from etl.models import TASKS
+from etl.settings import Settings
 from etl.sync import archive
 from etl.sync.api import run_sync
 from etl.sync.options import SyncOptions
@@ -307,10 +308,8 @@ def test_results_are_requested_while_others_are_stored_up_to_a_limit(engine, siz
             connection,
             source,
             summary,
-            max_results=len(tasks),
-            retry_all=False,
-            patience=dt.timedelta(seconds=60),
-            next_run_in=None,
+            Settings(max_results=len(tasks), retry_for=dt.timedelta(seconds=60)),
+            SyncOptions(),
             now=lambda: now + dt.timedelta(hours=1),
             report=report,
         )

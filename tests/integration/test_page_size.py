@@ -100,6 +100,20 @@ def test_page_failing_at_every_size_reports_the_server_error(database_url):
     assert query(database_url, "SELECT max_page_size FROM sync_state") == [(None,)]
 
 
+def test_failed_sync_keeps_the_page_size_that_it_found(database_url):
+    with serve(a_world(150), Behaviour(page_limit=40)) as emulator:
+
+        def fail(_request: object) -> None:
+            if asked_sizes(emulator).count(25) == 2:
+                emulator.behaviour.faults.append(Fault("500", times=10_000))
+
+        emulator.behaviour.before_request = fail
+        settings = settings_for(emulator, database_url, page_size=100, retry_for=dt.timedelta(seconds=1))
+        with pytest.raises(Unreachable, match="500"):
+            run_sync(settings, TASKS_ALONE)
+    assert query(database_url, "SELECT max_page_size FROM sync_state") == [(25,)]
+
+
 def test_refused_filter_is_not_mistaken_for_a_page_size(database_url):
     """A status that the server does not know costs one more request, not ten."""
     world = a_world(60)

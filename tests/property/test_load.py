@@ -18,8 +18,7 @@ from etl.extract.decode import decode_task
 from etl.extract.lenient import ORIGINALS
 from etl.load.removals import mark_removed
 from etl.load.task_rows import Observation
-from etl.load.transform import differs
-from etl.load.upsert import upsert_tasks
+from etl.load.upsert import differs, upsert_tasks
 from etl.models import HISTORY, TASKS
 
 if TYPE_CHECKING:

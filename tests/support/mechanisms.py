@@ -214,7 +214,7 @@ def takes_machines_time(next_watermark: Any) -> object:
 
 def believes_watermark(_covered_until: object) -> object:
     """Treat everything before the stored watermark as read, regardless of the clock it came from."""
-    return lambda watermark, *_arguments, **_options: watermark
+    return lambda state, *_arguments, **_options: state.watermark
 
 
 _SYNC, _COMPLETE = "integration/test_sync.py", "integration/test_complete.py"
@@ -384,7 +384,7 @@ MECHANISMS: Final = (
     Mechanism(
         promise="P12",
         name="a watermark from a clock that was ahead is taken back",
-        seams=("etl.sync.watermark:covered_until",),
+        seams=("etl.sync.run:covered_until",),
         off=believes_watermark,
         tests=("integration/test_wrong_dates.py",),
     ),

@@ -5,12 +5,9 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from etl.extract.payload import Page, task_payload
-from etl.sync.clock import TOLERATED_DRIFT, SourceClock
-from etl.sync.window import covered_until, next_watermark
+from etl.sync.clock import SourceClock
 
 NOON = dt.datetime(2026, 6, 26, 12, tzinfo=dt.UTC)
 SECOND, HOUR, DAY = dt.timedelta(seconds=1), dt.timedelta(hours=1), dt.timedelta(days=1)
@@ -104,34 +101,3 @@ def test_delayed_response_is_dated_by_its_arrival(monkeypatch):
     served_at = machine.at - 5 * dt.timedelta(minutes=1)
     clock.observe(Page(records=(), served_at=served_at, received_at=1000.0 - 301))
     assert clock.created_before() is not None
-
-
-instants = st.datetimes(dt.datetime(2020, 1, 1), dt.datetime(2040, 1, 1), timezones=st.just(dt.UTC))  # noqa: DTZ001
-passed = st.timedeltas(dt.timedelta(0), dt.timedelta(days=400))
-
-
-@given(instants, passed, st.timedeltas(-400 * DAY, 400 * DAY), st.timedeltas(-400 * DAY, 400 * DAY))
-def test_wrong_clock_of_last_run_skips_no_tasks(start, between, skew, last_error):
-    """The `Date` of the last run, at `start`, was off by `last_error`; the one of this run is correct."""
-    watermark, set_at = start + last_error, start - skew
-    served_at, now = start + between, start + between - skew
-    covered = covered_until(watermark, set_at, served_at=served_at, now=now, tolerance=TOLERATED_DRIFT)
-    assert covered <= start + TOLERATED_DRIFT
-    if last_error <= dt.timedelta(0):
-        assert covered == watermark
-    following = next_watermark(covered, served_at=served_at, now=now, newest=None)
-    assert following == served_at
-
-
-@given(instants, passed, st.timedeltas(dt.timedelta(0), 400 * DAY))
-def test_local_clock_jumping_back_skips_no_tasks(start, between, jump):
-    now = start + between - jump
-    covered = covered_until(start, start, served_at=start + between, now=now, tolerance=TOLERATED_DRIFT)
-    assert covered == start
-
-
-@given(instants, instants, instants)
-def test_covered_until_never_exceeds_server_time(watermark, served_at, now):
-    for set_at in (None, now, watermark):
-        covered = covered_until(watermark, set_at, served_at=served_at, now=now, tolerance=TOLERATED_DRIFT)
-        assert covered <= served_at

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from etl.extract.decode import decode_task
 from etl.extract.payload import CONTENT, decoder_id, fingerprint, task_payload
-from etl.load.transform import differs
+from etl.load.upsert import differs
 from etl.models import API_FIELDS, TASKS
 
 NOON = dt.datetime(2026, 6, 26, 12, tzinfo=dt.UTC)
