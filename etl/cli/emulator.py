@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from etl.cli.console import note
+from etl.cli.extras import import_extra
 from etl.cli.hosts import allow_host_option, host_option, port_option, until_stopped, warn_if_public
 from etl.cli.params import API_KEY, LATENCY, FloatRange
-from etl.errors import ConfigurationError, MissingExtra
+from etl.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,18 +34,11 @@ SWITCHES: dict[str, tuple[str, tuple[str, ...], str]] = {
 # Larger rates would only keep the machine busy.
 _MAX_RATE = 1_000_000
 _RATE = FloatRange(0, _MAX_RATE)
-_DEMO_EXTRA = {"httptools", "sortedcontainers", "starlette", "uvicorn"}
 
 
 def import_emulator() -> ModuleType:
     """Return the emulator's package. Raises MissingExtra if its extra is not installed."""
-    try:
-        import etl.emulator
-    except ModuleNotFoundError as missing:
-        if missing.name is None or missing.name.partition(".")[0] not in _DEMO_EXTRA:
-            raise
-        raise MissingExtra("the emulator", "demo") from None
-    return etl.emulator
+    return import_extra("etl.emulator", feature="the emulator", extra="demo")
 
 
 def _switch_options(function: Callable[..., Any]) -> Callable[..., Any]:

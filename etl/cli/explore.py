@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import errno
-import importlib
 import socket
 import webbrowser
-from typing import TYPE_CHECKING
 
 import click
 
 from etl.cli.console import note
+from etl.cli.extras import import_extra
 from etl.cli.hosts import allow_host_option, host_option, port_option, until_stopped, warn_if_public
 from etl.cli.options import database_option
 from etl.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from types import ModuleType
 
 
 @click.command()
@@ -34,7 +30,7 @@ def explore(*, host: str, port: int, is_opened: bool, allowed: tuple[str, ...], 
     host it listens on, localhost, 127.0.0.1 and [::1] are answered, so that other web pages cannot read the
     copy.
     """
-    exploring = _import("etl.explore")
+    exploring = import_extra("etl.explore", feature="explore", extra="explore")
     datasette = exploring.explorer(database_url)
     with until_stopped(), _listen(host, port) as listener:
         shown = f"[{host}]" if listener.family == socket.AF_INET6 else host
@@ -45,17 +41,6 @@ def explore(*, host: str, port: int, is_opened: bool, allowed: tuple[str, ...], 
         if is_opened:
             webbrowser.open(url)  # the request waits in the queue until the server runs
         exploring.serve(datasette, listener, host=host, allowed=allowed)
-
-
-def _import(name: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name not in {"datasette", "uvicorn"}:
-            raise
-        raise ConfigurationError(
-            f"explore needs {error.name}: pip install 'gcore-ai-tasks-etl[explore]'"
-        ) from None
 
 
 def _listen(host: str, port: int) -> socket.socket:
