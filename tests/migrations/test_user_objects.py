@@ -345,7 +345,7 @@ def test_grants_owner_options_and_comments_are_kept(postgres, role, is_outdated)
         f"GRANT SELECT ON task_daily TO {role} WITH GRANT OPTION",
         f"GRANT UPDATE (day) ON task_daily TO {role}",
         "GRANT SELECT (task_name) ON task_daily TO PUBLIC",
-        "COMMENT ON COLUMN task_daily.day IS 'it''s mine'",
+        "COMMENT ON COLUMN task_daily.day IS 'it''s 100%% mine'",
         "ALTER VIEW task_daily SET (security_invoker = true)",
         f"ALTER VIEW task_daily OWNER TO {role}",
         f"ALTER DEFAULT PRIVILEGES GRANT DELETE ON TABLES TO {role}",
