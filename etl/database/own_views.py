@@ -128,9 +128,8 @@ def _users_dependents(connection: Connection, names: list[str]) -> list[str]:
         WITH ours AS (SELECT c.oid, c.relname, c.reltype, t.typarray FROM pg_class c
                       JOIN pg_type t ON t.oid = c.reltype
                       WHERE c.relname = ANY(%(names)s) AND pg_table_is_visible(c.oid))
-        SELECT DISTINCT CASE c.relkind WHEN 'm' THEN 'the materialized view ' ELSE 'the view ' END
-                || c.oid::regclass || ' of role ' || pg_get_userbyid(c.relowner)
-                || ' depends on ' || ours.relname
+        SELECT 'the ' || pg_describe_object('pg_class'::regclass, c.oid, 0) || ' of role '
+                || pg_get_userbyid(c.relowner) || ' depends on ' || ours.relname
         FROM ours
         JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = ours.oid
         JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
@@ -142,12 +141,6 @@ def _users_dependents(connection: Connection, names: list[str]) -> list[str]:
         JOIN pg_depend d ON d.deptype = 'n' AND d.classid <> 'pg_rewrite'::regclass AND (
             d.refclassid = 'pg_class'::regclass AND d.refobjid = ours.oid
             OR d.refclassid = 'pg_type'::regclass AND d.refobjid IN (ours.reltype, ours.typarray))
-        UNION
-        SELECT 'the trigger ' || tgname || ' depends on ' || relname
-        FROM ours JOIN pg_trigger ON tgrelid = ours.oid WHERE NOT tgisinternal
-        UNION
-        SELECT 'the rule ' || rulename || ' depends on ' || relname
-        FROM ours JOIN pg_rewrite ON ev_class = ours.oid WHERE rulename <> '_RETURN'
         ORDER BY 1
     """
     return list(connection.exec_driver_sql(query, {"names": names}).scalars())

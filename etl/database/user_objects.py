@@ -29,11 +29,11 @@ _CONFLICT = re.compile(r"error in (view|trigger|index|table) (.+?)(?: after [a-z
 _DEPENDENT_OBJECTS = "2BP01"
 
 _ON_POSTGRES = """
-    WITH ours AS (SELECT oid, relname FROM pg_class WHERE relname = ANY(%(tables)s) AND relkind IN ('r', 'p')
-                  AND pg_table_is_visible(oid))
+    WITH ours AS (SELECT * FROM pg_class WHERE relname = ANY(%(names)s) AND pg_table_is_visible(oid))
     SELECT 'trigger', tgname, relname FROM ours JOIN pg_trigger ON tgrelid = ours.oid WHERE NOT tgisinternal
     UNION ALL
     SELECT 'rule', rulename, relname FROM ours JOIN pg_rewrite ON ev_class = ours.oid
+    WHERE rulename <> '_RETURN'
     UNION ALL
     SELECT 'policy', polname, relname FROM ours JOIN pg_policy ON polrelid = ours.oid
     UNION ALL
@@ -93,9 +93,9 @@ def _describe(kind: str, name: str, on: str) -> str:
     return f"the {kind} {name}" + (f" on {on}" if on != name else "")
 
 
-def _survey_postgres(connection: Connection, _own_views: Sequence[str]) -> _Survey:
-    """Return the objects on our tables. Postgres itself refuses to break other dependent objects."""
-    rows = connection.exec_driver_sql(_ON_POSTGRES, {"tables": list(_OURS)})
+def _survey_postgres(connection: Connection, own_views: Sequence[str]) -> _Survey:
+    """Return what is on our tables and views. Postgres itself refuses to break other dependent objects."""
+    rows = connection.exec_driver_sql(_ON_POSTGRES, {"names": [*_OURS, *own_views]})
     return {
         (_describe(kind, name, on), ""): None
         for kind, name, on in rows
