@@ -1,7 +1,7 @@
 """Engines, schema, sessions and driver errors of the two databases."""
 
 from etl.database.cancel import cancelled_on_stop
-from etl.database.driver_errors import database_errors, explain
+from etl.database.driver_errors import database_errors, translate
 from etl.database.engine import connected, describe, file_of, open_engine, reading
 from etl.database.postgres import parse_writer_name
 from etl.database.privileges import (
@@ -29,7 +29,6 @@ __all__ = [
     "describe",
     "downgrade",
     "ensure_schema",
-    "explain",
     "explain_missing_privileges",
     "file_of",
     "head_revision",
@@ -46,5 +45,6 @@ __all__ = [
     "require_sync_privileges",
     "require_upgrade_privileges",
     "sequences_behind",
+    "translate",
     "upgrade",
 ]

@@ -15,7 +15,6 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from etl import views
-from etl.database.driver_errors import is_missing_privilege
 from etl.database.search_path import Location, locate, quoted
 from etl.database.session_settings import location_of
 from etl.errors import DatabaseError
@@ -48,6 +47,7 @@ _PRIVILEGES = ("SELECT", "INSERT", "UPDATE", "DELETE")
 _TO_WRITE: Needs = _TO_READ | dict.fromkeys(_TO_SYNC, _PRIVILEGES)
 # The identity column of each table that has one.
 SEQUENCES = {"rejected_records": "rejected_id", "sync_runs": "run_id", "task_history": "history_id"}
+_INSUFFICIENT_PRIVILEGE = "42501"
 # If more tables lack privileges, the advice grants them on all tables.
 _MAX_NAMED = 3
 
@@ -115,7 +115,7 @@ def explain_missing_privileges(connection: Connection, *, is_writer: bool = Fals
     try:
         yield
     except DBAPIError as error:
-        if not is_missing_privilege(error):
+        if getattr(error.orig, "sqlstate", None) != _INSUFFICIENT_PRIVILEGE:
             raise
         connection.rollback()
         with connection.begin():
