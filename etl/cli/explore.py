@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import socket
 import webbrowser
 
@@ -10,16 +9,13 @@ import click
 
 from etl.cli.console import note
 from etl.cli.extras import import_extra
-from etl.cli.hosts import allow_host_option, host_option, port_option, until_stopped, warn_if_public
+from etl.cli.hosts import explain_refusal, server_options, until_stopped, warn_if_public
 from etl.cli.options import database_option
-from etl.errors import ConfigurationError
 
 
 @click.command()
-@host_option
-@port_option(8001)
+@server_options(8001)
 @click.option("--open/--no-open", "is_opened", default=True, help="Open the page in a browser.")
-@allow_host_option
 @database_option
 def explore(*, host: str, port: int, is_opened: bool, allowed: tuple[str, ...], database_url: str) -> None:
     """
@@ -44,12 +40,6 @@ def explore(*, host: str, port: int, is_opened: bool, allowed: tuple[str, ...], 
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    try:
+    with explain_refusal(host, port):
         family, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return socket.create_server((host, port), family=family)
-    except (OSError, UnicodeError) as refused:
-        is_port = getattr(refused, "errno", None) in {errno.EADDRINUSE, errno.EACCES}
-        raise ConfigurationError(
-            f"cannot listen on {host}, port {port}: {getattr(refused, 'strerror', None) or refused}; "
-            f"choose another {'--port' if is_port else '--host'}"
-        ) from None
