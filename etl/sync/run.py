@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DBAPIError
 
-from etl.database import cancelled_on_stop
+from etl.database.cancel import cancelled_on_stop
 from etl.errors import DatabaseError, MassRemoval, SourceError
 from etl.load.indexes import build_indexes
 from etl.load.removals import mark_all_removed, mark_removed
