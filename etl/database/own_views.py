@@ -43,8 +43,7 @@ def replace_views(connection: Connection) -> None:
 def drop_views(connection: Connection, names: Sequence[str]) -> None:
     """Drop these views. On Postgres, raises DatabaseError if objects of users depend on them."""
     if connection.dialect.name == "postgresql":
-        found = [name for name in names if _view(connection, name).definition is not None]
-        _drop(connection, found, "downgrade")
+        _drop(connection, names, "downgrade")
         return
     for name in reversed(names):
         connection.exec_driver_sql(f"DROP VIEW IF EXISTS {name}")
@@ -111,7 +110,7 @@ def _create(connection: Connection, name: str, options: str = "") -> bool:
     return True
 
 
-def _drop(connection: Connection, names: list[str], command: str) -> None:
+def _drop(connection: Connection, names: Sequence[str], command: str) -> None:
     others = _users_dependents(connection, names)
     if others:
         raise DatabaseError(
@@ -119,10 +118,10 @@ def _drop(connection: Connection, names: list[str], command: str) -> None:
             f"drop what depends on it, run gcore-etl db {command}, and create it again"
         )
     if names:
-        connection.exec_driver_sql(f"DROP VIEW {', '.join(names)}")
+        connection.exec_driver_sql(f"DROP VIEW IF EXISTS {', '.join(names)}")
 
 
-def _users_dependents(connection: Connection, names: list[str]) -> list[str]:
+def _users_dependents(connection: Connection, names: Sequence[str]) -> list[str]:
     """Return descriptions of users' objects that depend on these views and would be dropped with them."""
     query = """
         WITH ours AS (SELECT c.oid, c.relname, c.reltype, t.typarray FROM pg_class c
@@ -143,7 +142,7 @@ def _users_dependents(connection: Connection, names: list[str]) -> list[str]:
             OR d.refclassid = 'pg_type'::regclass AND d.refobjid IN (ours.reltype, ours.typarray))
         ORDER BY 1
     """
-    return list(connection.exec_driver_sql(query, {"names": names}).scalars())
+    return list(connection.exec_driver_sql(query, {"names": list(names)}).scalars())
 
 
 def _own_dependents(connection: Connection, name: str) -> list[str]:

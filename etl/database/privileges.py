@@ -158,8 +158,13 @@ def grants(connection: Connection, location: Location, needs: Needs) -> list[str
     if location.schema is None:
         return []
     role, schema = quoted(location.role), quoted(location.schema.name)
+    pairs = ", ".join(f"('{name}', '{each}')" for name, privileges in needs.items() for each in privileges)
+    statement = sa.text(
+        f"SELECT relation, privilege FROM (VALUES {pairs}) AS needed (relation, privilege)"
+        f" JOIN pg_catalog.pg_class ON relname = relation AND {_IN_SCHEMA} WHERE {_HAS_NOT}"
+    )
     missing: dict[str, list[str]] = {}
-    for relation, privilege in _missing(connection, location.schema.name, needs):
+    for relation, privilege in connection.execute(statement, {"schema": location.schema.name}):
         missing.setdefault(relation, []).append(privilege)
     statements = [f"GRANT {', '.join(some)} ON {schema}.{name} TO {role}" for name, some in missing.items()]
     if len(statements) > _MAX_NAMED:
@@ -177,15 +182,6 @@ def grants(connection: Connection, location: Location, needs: Needs) -> list[str
     if not may_create_temporary:
         statements.append(f"GRANT TEMPORARY ON DATABASE {database} TO {role}")
     return statements
-
-
-def _missing(connection: Connection, schema: str, needs: Needs) -> list[tuple[str, str]]:
-    pairs = ", ".join(f"('{name}', '{each}')" for name, privileges in needs.items() for each in privileges)
-    statement = sa.text(
-        f"SELECT relation, privilege FROM (VALUES {pairs}) AS needed (relation, privilege)"
-        f" JOIN pg_catalog.pg_class ON relname = relation AND {_IN_SCHEMA} WHERE {_HAS_NOT}"
-    )
-    return [(row.relation, row.privilege) for row in connection.execute(statement, {"schema": schema})]
 
 
 def _refuse_row_security(connection: Connection, schema: str) -> None:
