@@ -30,10 +30,8 @@ def upgrade(*, revision: str, wait: bool, database_url: str) -> None:
         after = database.current_revision(connection)
         if after == database.head_revision():
             build_indexes(connection)
-    if before == after:
-        say(f"schema {after} (unchanged)")
-    else:
-        say(f"schema {after} (was {before or 'empty'})")
+    was = "unchanged" if before == after else f"was {before or 'empty'}"
+    say(f"schema {after} ({was})")
 
 
 @db.command(short_help="Downgrade the schema; newer tables and columns are dropped.")

@@ -20,6 +20,7 @@ from etl.cli.run_report import print_summary
 from etl.cli.signals import interruptible
 from etl.durations import format_duration
 from etl.enums import TaskStatus
+from etl.queries import saved_queries
 from etl.settings import Settings, parse_api_key
 
 if TYPE_CHECKING:
@@ -34,34 +35,8 @@ DELETED_TASKS = 3  # before the last sync
 SHOWN_SUBTITLE_LINES = 6
 # Fewer than the default, so that the demo shows pending results.
 MAX_RESULTS = 400
-# Each query works on both databases.
-QUESTIONS = {
-    "How many tasks are there, and how did they end?": (
-        "SELECT task_name AS type, count(*) AS tasks,\n"
-        "       sum(CASE WHEN status = 'SUCCESS' THEN 1 ELSE 0 END) AS succeeded,\n"
-        "       sum(CASE WHEN status = 'FAILURE' THEN 1 ELSE 0 END) AS failed\n"
-        "FROM tasks GROUP BY task_name ORDER BY task_name"
-    ),
-    "How long do tasks wait and run? (The wait is known if a sync saw the task before it started.)": (
-        "SELECT task_name AS type, avg(wait_seconds) AS mean_wait_s,\n"
-        "       avg(duration_seconds) AS mean_run_s, max(duration_seconds) AS longest_run_s\n"
-        "FROM task_timeline GROUP BY task_name ORDER BY task_name"
-    ),
-    "Which tasks failed last, and why?": (
-        "SELECT substr(CAST(failed_at AS TEXT), 1, 19) AS failed_at, task_name AS type, error\n"
-        "FROM failures WHERE error IS NOT NULL ORDER BY failures.failed_at DESC LIMIT 5"
-    ),
-    "Which results are not archived yet, and when does the API delete the first?": (
-        "SELECT task_name AS type, count(*) AS pending,\n"
-        "       substr(CAST(min(expires_at) AS TEXT), 1, 16) AS first_deleted_at\n"
-        "FROM results_expiring GROUP BY task_name ORDER BY task_name"
-    ),
-    "Which status changes were recorded? (The API shows only the current status.)": (
-        "SELECT previous_status AS old_status, status AS new_status, count(*) AS changes\n"
-        "FROM task_history WHERE event = 'changed' AND previous_status <> status\n"
-        "GROUP BY previous_status, status ORDER BY changes DESC LIMIT 6"
-    ),
-}
+# Names of saved queries.
+QUESTIONS = ("types", "waits", "gone", "errors", "to_fetch")
 
 
 @click.command()
@@ -180,8 +155,9 @@ def fill(database_url: str, *, now: dt.datetime) -> None:
 
 
 def _answer(connection: sa.Connection) -> None:
-    for question, query in QUESTIONS.items():
-        _heading(question)
+    for question in (each for each in saved_queries() if each.name in QUESTIONS):
+        _heading(question.title)
+        query = question.sql[connection.dialect.name]
         show(textwrap.indent(query, "  "))
         rows = connection.exec_driver_sql(query)
         print_table(list(rows.keys()), rows.all())

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from etl.cli.console import note
-from etl.cli.hosts import allow_host_option, host_option, port_option, until_stopped, warn_if_public
+from etl.cli.extras import import_extra
+from etl.cli.hosts import explain_refusal, server_options, until_stopped, warn_if_public
 from etl.cli.params import API_KEY, LATENCY, FloatRange
-from etl.errors import ConfigurationError, MissingExtra
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,18 +33,11 @@ SWITCHES: dict[str, tuple[str, tuple[str, ...], str]] = {
 # Larger rates would only keep the machine busy.
 _MAX_RATE = 1_000_000
 _RATE = FloatRange(0, _MAX_RATE)
-_DEMO_EXTRA = {"httptools", "sortedcontainers", "starlette", "uvicorn"}
 
 
 def import_emulator() -> ModuleType:
     """Return the emulator's package. Raises MissingExtra if its extra is not installed."""
-    try:
-        import etl.emulator
-    except ModuleNotFoundError as missing:
-        if missing.name is None or missing.name.partition(".")[0] not in _DEMO_EXTRA:
-            raise
-        raise MissingExtra("the emulator", "demo") from None
-    return etl.emulator
+    return import_extra("etl.emulator", feature="the emulator", extra="demo")
 
 
 def _switch_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -55,8 +48,7 @@ def _switch_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command()
-@host_option
-@port_option(8080)
+@server_options(8080)
 @click.option("--api-key", type=API_KEY, help="API key to accept.  [default: a well-formed one]")
 @click.option(
     "--tasks", type=click.IntRange(0, 10_000_000), default=1000, help="Number of tasks at the start."
@@ -78,7 +70,6 @@ def _switch_options(function: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option("--page-cap", type=click.IntRange(1), default=1000, help="Maximum number of tasks per page.")
 @_switch_options
-@allow_host_option
 @click.option(
     "--latency", type=LATENCY, default=0.0, show_default=False, help="Delay of every response, such as 100ms."
 )
@@ -105,23 +96,15 @@ def emulator(  # noqa: PLR0913
     package = import_emulator()
     world_options = {name: options.pop(name) for name in ("seed", "client_id", "speed", "arrivals_per_hour")}
     behaviour = package.Behaviour(**options)
-    try:
-        with until_stopped():
-            now, span = dt.datetime.now(dt.UTC), dt.timedelta(days=days)
-            world = package.World.seeded(tasks, now=now, span=span, **world_options)
-            key = api_key or package.API_KEY
-            with package.serve(world, behaviour, port, host=host, api_key=key, allowed=allowed) as server:
-                note(
-                    f"The emulator is running at {server.base_url} with {tasks:,} tasks. "
-                    "To use it (Ctrl-C stops it):"
-                )
-                note(
-                    f"  export GCORE_BASE_URL={shlex.quote(server.base_url)} GCORE_API_KEY={shlex.quote(key)}"
-                )
-                warn_if_public(server.address, "the emulator")
-                threading.Event().wait()
-    except (OSError, TypeError, UnicodeError) as refused:
-        raise ConfigurationError(
-            f"cannot listen on {host}:{port}: {getattr(refused, 'strerror', None) or refused}: "
-            "choose another --port or --host"
-        ) from None
+    key = api_key or package.API_KEY
+    with explain_refusal(host, port), until_stopped():
+        now, span = dt.datetime.now(dt.UTC), dt.timedelta(days=days)
+        world = package.World.seeded(tasks, now=now, span=span, **world_options)
+        with package.serve(world, behaviour, port, host=host, api_key=key, allowed=allowed) as server:
+            note(
+                f"The emulator is running at {server.base_url} with {tasks:,} tasks. "
+                "To use it (Ctrl-C stops it):"
+            )
+            note(f"  export GCORE_BASE_URL={shlex.quote(server.base_url)} GCORE_API_KEY={shlex.quote(key)}")
+            warn_if_public(server.address, "the emulator")
+            threading.Event().wait()

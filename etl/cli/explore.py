@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import errno
-import importlib
 import socket
 import webbrowser
-from typing import TYPE_CHECKING
 
 import click
 
 from etl.cli.console import note
-from etl.cli.hosts import allow_host_option, host_option, port_option, until_stopped, warn_if_public
+from etl.cli.extras import import_extra
+from etl.cli.hosts import explain_refusal, server_options, until_stopped, warn_if_public
 from etl.cli.options import database_option
-from etl.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from types import ModuleType
 
 
 @click.command()
-@host_option
-@port_option(8001)
+@server_options(8001)
 @click.option("--open/--no-open", "is_opened", default=True, help="Open the page in a browser.")
-@allow_host_option
 @database_option
 def explore(*, host: str, port: int, is_opened: bool, allowed: tuple[str, ...], database_url: str) -> None:
     """
@@ -34,7 +26,7 @@ def explore(*, host: str, port: int, is_opened: bool, allowed: tuple[str, ...], 
     host it listens on, localhost, 127.0.0.1 and [::1] are answered, so that other web pages cannot read the
     copy.
     """
-    exploring = _import("etl.explore")
+    exploring = import_extra("etl.explore", feature="explore", extra="explore")
     datasette = exploring.explorer(database_url)
     with until_stopped(), _listen(host, port) as listener:
         shown = f"[{host}]" if listener.family == socket.AF_INET6 else host
@@ -47,24 +39,7 @@ def explore(*, host: str, port: int, is_opened: bool, allowed: tuple[str, ...], 
         exploring.serve(datasette, listener, host=host, allowed=allowed)
 
 
-def _import(name: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name not in {"datasette", "uvicorn"}:
-            raise
-        raise ConfigurationError(
-            f"explore needs {error.name}: pip install 'gcore-ai-tasks-etl[explore]'"
-        ) from None
-
-
 def _listen(host: str, port: int) -> socket.socket:
-    try:
+    with explain_refusal(host, port):
         family, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return socket.create_server((host, port), family=family)
-    except (OSError, UnicodeError) as refused:
-        is_port = getattr(refused, "errno", None) in {errno.EADDRINUSE, errno.EACCES}
-        raise ConfigurationError(
-            f"cannot listen on {host}, port {port}: {getattr(refused, 'strerror', None) or refused}; "
-            f"choose another {'--port' if is_port else '--host'}"
-        ) from None

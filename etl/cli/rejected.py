@@ -34,19 +34,11 @@ def list_(*, database_url: str, limit: int, as_json: bool) -> None:
     if not rows:
         show("no rejected records")
         return
-    print_table(
-        ["id", "run", "received_at", "reason", "record"],
-        [
-            [
-                str(row["rejected_id"]),
-                str(row["run_id"]),
-                row["received_at"],
-                row["reason"],
-                _shorten(row["raw"]),
-            ]
-            for row in rows
-        ],
-    )
+    cells = [
+        [str(row["rejected_id"]), str(row["run_id"]), row["received_at"], row["reason"], _shorten(row["raw"])]
+        for row in rows
+    ]
+    print_table(["id", "run", "received_at", "reason", "record"], cells)
 
 
 @rejected.command(short_help="Retry loading rejected records.")

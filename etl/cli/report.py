@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from etl.cli.console import note
+from etl.cli.extras import import_extra
 from etl.cli.options import database_option
 from etl.cli.params import DATE, STDOUT, Output
 from etl.cli.signals import interruptible
@@ -45,7 +45,7 @@ def report(*, output: Path, database_url: str, **period: Any) -> None:  # noqa: 
 
 def import_report(*files: Path | None) -> ModuleType:
     """
-    Return the module that builds reports. Raises UsageError that names the extra if it is not installed.
+    Return the module that builds reports. Raises MissingExtra if its extra is not installed.
 
     matplotlib needs a writable cache folder. If the system has no temporary folder, that of one of `files` is
     used.
@@ -54,17 +54,11 @@ def import_report(*files: Path | None) -> ModuleType:
         *(file.absolute().parent for file in files if file not in {None, STDOUT})
     )
     try:
-        return importlib.import_module("etl.report")
+        return import_extra("etl.report", feature="the report", extra="report")
     except OSError as error:
         if has_folder:
             raise
         raise ConfigurationError(NO_TEMPORARY_FOLDER) from error
-    except ModuleNotFoundError as error:
-        if error.name not in {"jinja2", "markupsafe", "matplotlib"}:
-            raise
-        raise click.UsageError(
-            f"reports need {error.name}, which is not installed: run pip install 'gcore-ai-tasks-etl[report]'"
-        ) from None
 
 
 def write(output: Path, make: Callable[[], str]) -> None:

@@ -89,24 +89,14 @@ def database_errors() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        translated = _translate(error)
+        translated = translate(error)
         if translated is None:
             raise
         raise translated from error
 
 
-def explain(error: DBAPIError) -> str | None:
-    """Return the translated message of an error; None if the error is a bug."""
-    translated = _translate(error)
-    return None if translated is None else str(translated)
-
-
-def is_missing_privilege(error: DBAPIError) -> bool:
-    """Return whether the role lacks a privilege."""
-    return getattr(error.orig, "sqlstate", None) == "42501"
-
-
-def _translate(error: DBAPIError) -> EtlError | None:
+def translate(error: DBAPIError) -> EtlError | None:
+    """Return the error for the user, as one line with advice; None if it is a bug in this program."""
     if not isinstance(error.orig, sqlite3.Error):
         return _translate_postgres(error)
     path = path_of(error.orig)
@@ -115,7 +105,6 @@ def _translate(error: DBAPIError) -> EtlError | None:
 
 
 def _translate_postgres(error: DBAPIError) -> EtlError | None:
-    """Return the error for the user, as one line with advice; None if it is a bug in this program."""
     is_operational = isinstance(error, (OperationalError, InterfaceError, InternalError))
     has_sqlstate = getattr(error.orig, "sqlstate", None) is not None
     if not has_sqlstate and (is_operational or error.statement is None):

@@ -10,7 +10,6 @@ roll back.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import inspect, text
@@ -44,8 +43,7 @@ def replace_views(connection: Connection) -> None:
 def drop_views(connection: Connection, names: Sequence[str]) -> None:
     """Drop these views. On Postgres, raises DatabaseError if objects of users depend on them."""
     if connection.dialect.name == "postgresql":
-        found = [name for name in names if _view(connection, name).definition is not None]
-        _drop(connection, found, "downgrade")
+        _drop(connection, names, "downgrade")
         return
     for name in reversed(names):
         connection.exec_driver_sql(f"DROP VIEW IF EXISTS {name}")
@@ -82,39 +80,29 @@ def _replace_on_sqlite(connection: Connection) -> None:
 
 
 def _replace_on_postgres(connection: Connection) -> None:
-    dropped: dict[str, _Properties] = {}
+    dropped: dict[str, Sequence[Row[Any]]] = {}
     for name in views.NAMES:
         before = _view(connection, name)
         if not before.is_view:
             raise ForeignTablesError(_TABLE.format(name=name))
-        if not _create(connection, name, dropped[name].options if name in dropped else before.options):
+        if not _create(connection, name, before.options):
             names = [name, *_own_dependents(connection, name)]
-            dropped |= {each: _read_properties(connection, each) for each in names}
+            dropped |= {each: _settings_of(connection, each) for each in names}
             _drop(connection, names, "upgrade")
-            _create(connection, name, dropped[name].options)
+            _create(connection, name)
         if name in dropped:
-            _restore_properties(connection, name, dropped[name])
+            _restore(connection, name, dropped[name])
         if _view(connection, name).definition != before.definition:
             comment = views.comment_of(name).replace("'", "''")
-            connection.exec_driver_sql(f"COMMENT ON VIEW {name} IS '{comment}'")
+            _run(connection, f"COMMENT ON VIEW {name} IS '{comment}'")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Properties:
-    """What users may have set on a view. Grants have a column, or None for all; comments are on columns."""
-
-    owner: str
-    options: str
-    grants: Sequence[Any]
-    comments: Sequence[Any]
-
-
-def _create(connection: Connection, name: str, options: str) -> bool:
+def _create(connection: Connection, name: str, options: str = "") -> bool:
     """Create or replace a view; return False if the existing one has to be dropped first."""
     query = views.definition(name, "postgresql")
     try:
         with connection.begin_nested():
-            connection.exec_driver_sql(f"CREATE OR REPLACE VIEW {name} {options} AS\n{query}")
+            _run(connection, f"CREATE OR REPLACE VIEW {name} {options} AS\n{query}")
     except ProgrammingError as error:
         if getattr(error.orig, "sqlstate", None) != _CANNOT_REPLACE:
             raise
@@ -122,7 +110,7 @@ def _create(connection: Connection, name: str, options: str) -> bool:
     return True
 
 
-def _drop(connection: Connection, names: list[str], command: str) -> None:
+def _drop(connection: Connection, names: Sequence[str], command: str) -> None:
     others = _users_dependents(connection, names)
     if others:
         raise DatabaseError(
@@ -130,18 +118,17 @@ def _drop(connection: Connection, names: list[str], command: str) -> None:
             f"drop what depends on it, run gcore-etl db {command}, and create it again"
         )
     if names:
-        connection.exec_driver_sql(f"DROP VIEW {', '.join(names)}")
+        connection.exec_driver_sql(f"DROP VIEW IF EXISTS {', '.join(names)}")
 
 
-def _users_dependents(connection: Connection, names: list[str]) -> list[str]:
+def _users_dependents(connection: Connection, names: Sequence[str]) -> list[str]:
     """Return descriptions of users' objects that depend on these views and would be dropped with them."""
     query = """
         WITH ours AS (SELECT c.oid, c.relname, c.reltype, t.typarray FROM pg_class c
                       JOIN pg_type t ON t.oid = c.reltype
                       WHERE c.relname = ANY(%(names)s) AND pg_table_is_visible(c.oid))
-        SELECT DISTINCT CASE c.relkind WHEN 'm' THEN 'the materialized view ' ELSE 'the view ' END
-                || c.oid::regclass || ' of role ' || pg_get_userbyid(c.relowner)
-                || ' depends on ' || ours.relname
+        SELECT 'the ' || pg_describe_object('pg_class'::regclass, c.oid, 0) || ' of role '
+                || pg_get_userbyid(c.relowner) || ' depends on ' || ours.relname
         FROM ours
         JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = ours.oid
         JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
@@ -153,15 +140,9 @@ def _users_dependents(connection: Connection, names: list[str]) -> list[str]:
         JOIN pg_depend d ON d.deptype = 'n' AND d.classid <> 'pg_rewrite'::regclass AND (
             d.refclassid = 'pg_class'::regclass AND d.refobjid = ours.oid
             OR d.refclassid = 'pg_type'::regclass AND d.refobjid IN (ours.reltype, ours.typarray))
-        UNION
-        SELECT 'the trigger ' || tgname || ' depends on ' || relname
-        FROM ours JOIN pg_trigger ON tgrelid = ours.oid WHERE NOT tgisinternal
-        UNION
-        SELECT 'the rule ' || rulename || ' depends on ' || relname
-        FROM ours JOIN pg_rewrite ON ev_class = ours.oid WHERE rulename <> '_RETURN'
         ORDER BY 1
     """
-    return list(connection.exec_driver_sql(query, {"names": names}).scalars())
+    return list(connection.exec_driver_sql(query, {"names": list(names)}).scalars())
 
 
 def _own_dependents(connection: Connection, name: str) -> list[str]:
@@ -180,65 +161,59 @@ def _own_dependents(connection: Connection, name: str) -> list[str]:
     return [each for each in views.NAMES if each in found and each != name]
 
 
-def _read_properties(connection: Connection, name: str) -> _Properties:
-    comments = """
-        SELECT attname, description FROM pg_attribute
-        JOIN pg_description ON objoid = attrelid AND objsubid = attnum AND classoid = 'pg_class'::regclass
-        WHERE attrelid = to_regclass(%(name)s)
+def _settings_of(connection: Connection, name: str) -> Sequence[Row[Any]]:
     """
-    view = _view(connection, name)
-    return _Properties(
-        owner=view.owner,
-        options=view.options,
-        grants=_grants_on(connection, name),
-        comments=connection.exec_driver_sql(comments, {"name": name}).all(),
-    )
+    Return the statements that restore what users may have set on a view, in the order to run them.
 
-
-def _grants_on(connection: Connection, name: str) -> Sequence[Any]:
-    """Return column or None, privilege, whether it has the grant option, and the grantee, quoted."""
+    Each has the column that it needs, if any, and the role that it grants a privilege to, if any.
+    """
     query = """
-        WITH ours AS (SELECT * FROM pg_class WHERE oid = to_regclass(%(name)s)), grants AS (
+        WITH ours AS (SELECT * FROM pg_class WHERE oid = to_regclass(%(name)s)),
+        columns AS (SELECT a.* FROM ours JOIN pg_attribute a ON attrelid = ours.oid),
+        grants AS (
             SELECT NULL AS attname, (aclexplode(relacl)).* FROM ours
             UNION ALL
-            SELECT attname, (aclexplode(attacl)).* FROM ours JOIN pg_attribute ON attrelid = ours.oid
+            SELECT attname, (aclexplode(attacl)).* FROM columns
         )
-        SELECT quote_ident(attname), privilege_type, is_grantable,
-               CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END
-        FROM grants WHERE grantee <> (SELECT relowner FROM ours)
+        SELECT 1, attname AS column, role AS grantee,
+               format('GRANT %%s %%s ON %%s TO %%s %%s', privilege_type, '(' || quote_ident(attname) || ')',
+                      %(name)s, role, CASE WHEN is_grantable THEN 'WITH GRANT OPTION' END) AS statement
+        FROM grants, coalesce(nullif(grantee::regrole::text, '-'), 'PUBLIC') AS role
+        WHERE grantee <> (SELECT relowner FROM ours)
+        UNION ALL
+        SELECT 2, attname, NULL, format('COMMENT ON COLUMN %%s.%%I IS %%L', %(name)s, attname, description)
+        FROM columns JOIN pg_description
+          ON objoid = attrelid AND objsubid = attnum AND classoid = 'pg_class'::regclass
+        UNION ALL
+        SELECT 3, NULL, NULL, format('ALTER VIEW %%s SET (%%s)', %(name)s, array_to_string(reloptions, ', '))
+        FROM ours WHERE reloptions <> '{}'
+        UNION ALL
+        SELECT 4, NULL, NULL, format('ALTER VIEW %%s OWNER TO %%s', %(name)s, relowner::regrole)
+        FROM ours WHERE pg_get_userbyid(relowner) <> current_user
+        ORDER BY 1
     """
     return connection.exec_driver_sql(query, {"name": name}).all()
 
 
-def _restore_properties(connection: Connection, name: str, properties: _Properties) -> None:
-    """Restore the properties of the old view on the new one, replacing default privileges."""
-    quote = connection.dialect.identifier_preparer.quote
-    columns = set(
-        connection.exec_driver_sql(
-            "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%(name)s)", {"name": name}
-        ).scalars()
-    )
-    statements = [f"REVOKE ALL ON {name} FROM {grantee}" for *_, grantee in _grants_on(connection, name)]
-    for column, privilege, has_grant_option, grantee in properties.grants:
-        if column is None or column.strip('"') in columns:
-            what = privilege if column is None else f"{privilege} ({column})"
-            statements.append(
-                f"GRANT {what} ON {name} TO {grantee}{' WITH GRANT OPTION' if has_grant_option else ''}"
-            )
-    for column, comment in properties.comments:
-        if column in columns:
-            text = comment.replace("'", "''")
-            statements.append(f"COMMENT ON COLUMN {name}.{quote(column)} IS '{text}'")
-    if properties.owner != connection.exec_driver_sql("SELECT current_user").scalar_one():
-        statements.append(f"ALTER VIEW {name} OWNER TO {quote(properties.owner)}")
-    for statement in statements:
-        connection.exec_driver_sql(statement)
+def _restore(connection: Connection, name: str, settings: Sequence[Row[Any]]) -> None:
+    """Restore the settings of the old view on the new one, replacing default privileges."""
+    columns = connection.exec_driver_sql(f"SELECT * FROM {name} LIMIT 0").keys()
+    for grantee in {each.grantee for each in _settings_of(connection, name)} - {None}:
+        _run(connection, f"REVOKE ALL ON {name} FROM {grantee}")
+    for each in settings:
+        if each.column is None or each.column in columns:
+            _run(connection, each.statement)
+
+
+def _run(connection: Connection, statement: str) -> None:
+    """Run a statement as it is: a % in it is no placeholder."""
+    connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
 
 
 def _view(connection: Connection, name: str) -> Row[Any]:
     """Return the facts about the relation of that name; if there is none, those of a view without any."""
     query = """
-        SELECT coalesce(relkind = 'v', true) AS is_view, pg_get_userbyid(relowner) AS owner,
+        SELECT coalesce(relkind = 'v', true) AS is_view,
                -- The WITH clause, for example of security_invoker.
                coalesce('WITH (' || nullif(array_to_string(reloptions, ', '), '') || ')', '') AS options,
                pg_get_viewdef(c.oid) AS definition

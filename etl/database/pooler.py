@@ -7,7 +7,6 @@ lock and its temporary tables belong to one session, and settings would leak to 
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import selectors
 import time
@@ -17,7 +16,7 @@ from etl.errors import DatabaseError, TransactionPooler
 from etl.secret import clean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from psycopg import Connection as PostgresConnection
     from sqlalchemy import Connection
@@ -45,8 +44,12 @@ def detect_pooler(connection: Connection) -> bool:
         backend = _ask(mine, _BACKEND, must_answer=True)
         if backend == mine.info.backend_pid:
             return False
-        with _second_connection(connection) as other:
-            is_kept = keeps_session(functools.partial(_ask, mine), functools.partial(_ask, other), backend)
+        other = connection.engine.raw_connection()
+        try:
+            ask_other = functools.partial(_ask, cast("PostgresConnection", other.driver_connection))
+            is_kept = keeps_session(functools.partial(_ask, mine), ask_other, backend)
+        finally:
+            other.invalidate()  # it may still be waiting for a response
     except psycopg.Error as error:
         message = clean(" ".join(str(error).split()))
         raise DatabaseError(f"the database, or a pooler in front of it, cannot be used: {message}") from error
@@ -83,16 +86,6 @@ def keeps_session(
         if not is_kept:
             return False
     return True
-
-
-@contextlib.contextmanager
-def _second_connection(connection: Connection) -> Iterator[PostgresConnection]:
-    """Yield one more connection, and discard it afterwards: it may still be waiting for a response."""
-    other = connection.engine.raw_connection()
-    try:
-        yield cast("PostgresConnection", other.driver_connection)
-    finally:
-        other.invalidate()
 
 
 def _ask(connection: PostgresConnection, statements: bytes, *, must_answer: bool = False) -> int | None:

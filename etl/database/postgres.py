@@ -58,11 +58,10 @@ _CHOICES = {
 _NUMBERS = {
     "port": range(1, 65_536),
     "connect_timeout": range(-1, 2**31),
-    "tcp_user_timeout": range(2**31),
     "keepalives": range(2),
-    "keepalives_idle": range(2**31),
-    "keepalives_interval": range(2**31),
-    "keepalives_count": range(2**31),
+    **dict.fromkeys(
+        ("tcp_user_timeout", "keepalives_idle", "keepalives_interval", "keepalives_count"), range(2**31)
+    ),
 }
 
 
@@ -154,49 +153,34 @@ def _check_url(url: URL, text: str) -> None:
     given = [(name, each) for name, values in url.normalized_query.items() for each in values]
     if url.port is not None:
         given.insert(0, ("port", str(url.port)))
-    mistakes = [
-        _describe_unknown(name, value, options) for name, value in url.query.items() if name not in options
-    ]
-    mistakes += [mistake for name, value in given if (mistake := _check_value(name, value)) is not None]
+    mistakes = [mistake for name, value in given if (mistake := _find_mistake(name, value, options))]
     if mistakes and text.partition("://")[2].count("@") > 1:
         raise ConfigurationError(_SEVERAL_AT)
     if mistakes:
         raise ConfigurationError(f"the database URL: {'; '.join(mistakes)}")
-    named = {name for name, _ in given}
     for name, option in options.items():
-        if name in named or option.val is None:
+        if option.val is None or name in dict(given):
             continue
-        mistake = _check_value(name, option.val.decode(errors="replace"))
-        if mistake is not None:
+        if mistake := _find_mistake(name, option.val.decode(errors="replace"), options):
             variable = (option.envvar or b"").decode()
             raise ConfigurationError(f"{variable} in the environment, or a service file: {mistake}")
 
 
-def _describe_unknown(name: str, value: str | tuple[str, ...], options: Mapping[str, object]) -> str:
-    advice = _REPLACEMENTS.get(name.lower())
-    if advice is None:
+def _find_mistake(name: str, value: str, options: Mapping[str, object]) -> str | None:
+    """Return what is wrong with an option and what to write; None if libpq can use it."""
+    if name not in options:
         close = difflib.get_close_matches(name.lower(), options, 1, 0.8)
         advice = f"write {close[0]} instead" if close else "leave it out"
-    elif isinstance(value, str) and re.fullmatch(r"\w+", value):
-        advice = advice.replace("NAME", value)
-    return f"PostgreSQL has no option {name!a}: {advice}"
-
-
-def _check_value(name: str, value: str) -> str | None:
+        advice = _REPLACEMENTS.get(name.lower(), advice)
+        if re.fullmatch(r"\w+", value):
+            advice = advice.replace("NAME", value)
+        return f"PostgreSQL has no option {name!a}: {advice}"
     if name in _CHOICES and value not in _CHOICES[name]:
         return f"{name} cannot be {value!a}: write one of {', '.join(_CHOICES[name])}"
     if name in _NUMBERS:
+        allowed = _NUMBERS[name]
         # Several hosts may have a port each; an empty one is the default.
         numbers = filter(None, value.split(",")) if name == "port" else (value,)
-        if not all(_is_within(number, _NUMBERS[name]) for number in numbers):
-            return (
-                f"{name} cannot be {value!a}: write a number from {_NUMBERS[name][0]} to {_NUMBERS[name][-1]}"
-            )
+        if not all(re.fullmatch(r"\s*[+-]?\d{1,20}\s*", each) and int(each) in allowed for each in numbers):
+            return f"{name} cannot be {value!a}: write a number from {allowed[0]} to {allowed[-1]}"
     return None
-
-
-def _is_within(text: str, allowed: range) -> bool:
-    try:
-        return int(text) in allowed
-    except ValueError:
-        return False

@@ -15,7 +15,6 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from etl import views
-from etl.database.driver_errors import is_missing_privilege
 from etl.database.search_path import Location, locate, quoted
 from etl.database.session_settings import location_of
 from etl.errors import DatabaseError
@@ -48,6 +47,7 @@ _PRIVILEGES = ("SELECT", "INSERT", "UPDATE", "DELETE")
 _TO_WRITE: Needs = _TO_READ | dict.fromkeys(_TO_SYNC, _PRIVILEGES)
 # The identity column of each table that has one.
 SEQUENCES = {"rejected_records": "rejected_id", "sync_runs": "run_id", "task_history": "history_id"}
+_INSUFFICIENT_PRIVILEGE = "42501"
 # If more tables lack privileges, the advice grants them on all tables.
 _MAX_NAMED = 3
 
@@ -115,7 +115,7 @@ def explain_missing_privileges(connection: Connection, *, is_writer: bool = Fals
     try:
         yield
     except DBAPIError as error:
-        if not is_missing_privilege(error):
+        if getattr(error.orig, "sqlstate", None) != _INSUFFICIENT_PRIVILEGE:
             raise
         connection.rollback()
         with connection.begin():
@@ -158,8 +158,13 @@ def grants(connection: Connection, location: Location, needs: Needs) -> list[str
     if location.schema is None:
         return []
     role, schema = quoted(location.role), quoted(location.schema.name)
+    pairs = ", ".join(f"('{name}', '{each}')" for name, privileges in needs.items() for each in privileges)
+    statement = sa.text(
+        f"SELECT relation, privilege FROM (VALUES {pairs}) AS needed (relation, privilege)"
+        f" JOIN pg_catalog.pg_class ON relname = relation AND {_IN_SCHEMA} WHERE {_HAS_NOT}"
+    )
     missing: dict[str, list[str]] = {}
-    for relation, privilege in _missing(connection, location.schema.name, needs):
+    for relation, privilege in connection.execute(statement, {"schema": location.schema.name}):
         missing.setdefault(relation, []).append(privilege)
     statements = [f"GRANT {', '.join(some)} ON {schema}.{name} TO {role}" for name, some in missing.items()]
     if len(statements) > _MAX_NAMED:
@@ -177,15 +182,6 @@ def grants(connection: Connection, location: Location, needs: Needs) -> list[str
     if not may_create_temporary:
         statements.append(f"GRANT TEMPORARY ON DATABASE {database} TO {role}")
     return statements
-
-
-def _missing(connection: Connection, schema: str, needs: Needs) -> list[tuple[str, str]]:
-    pairs = ", ".join(f"('{name}', '{each}')" for name, privileges in needs.items() for each in privileges)
-    statement = sa.text(
-        f"SELECT relation, privilege FROM (VALUES {pairs}) AS needed (relation, privilege)"
-        f" JOIN pg_catalog.pg_class ON relname = relation AND {_IN_SCHEMA} WHERE {_HAS_NOT}"
-    )
-    return [(row.relation, row.privilege) for row in connection.execute(statement, {"schema": schema})]
 
 
 def _refuse_row_security(connection: Connection, schema: str) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy import Index, inspect
 from sqlalchemy.exc import DBAPIError
 
 from etl import views
-from etl.database.driver_errors import explain
+from etl.database.driver_errors import translate
 from etl.database.own_views import drop_views, refuse_name_conflicts, replace_views
 from etl.database.privileges import require_upgrade_privileges
 from etl.database.revisions import (
@@ -136,7 +136,7 @@ def _migrate(connection: Connection, revision: str, *, is_downgrade: bool) -> No
         raise DatabaseError(f"cannot go to schema {revision}: {error}") from error
     except DBAPIError as error:
         # A statement that fails because the tables were altered is not a bug in this program.
-        if explain(error) is None:
+        if translate(error) is None:
             raise DatabaseError(
                 f"cannot go to schema {revision}: {' '.join(str(error.orig).split())}: nothing was changed; "
                 "restore a backup, or use another database (-d)"

@@ -9,7 +9,6 @@ Therefore each session chooses one schema of the path, and every statement runs 
 from __future__ import annotations
 
 import dataclasses
-import re
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -17,26 +16,31 @@ import sqlalchemy as sa
 from etl.errors import DatabaseError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from sqlalchemy import Connection
 
 # Tables that exist in every revision. Another program may have one of these names, but not all three.
 _CORE_TABLES = ("alembic_version", "task_history", "tasks")
-# A quoted name, in which quotes are doubled, or an unquoted one.
-_ENTRY = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^\s",]+))\s*(?:,|$)')
+# A quoted name, in which quotes are doubled, or an unquoted one, of which Postgres folds only ASCII letters.
+_ENTRY = r'\s*(?:"((?:[^"]|"")*)"|([^\s",]+))\s*(?:,|$)'
 
 _SESSION = sa.text(
     "SELECT current_setting('search_path') AS path, current_user AS role,"
     " current_setting('server_encoding') AS encoding"
 )
-_SCHEMAS = sa.text(
-    "SELECT nspname AS name, has_schema_privilege(oid, 'USAGE') AS may_use,"
-    " has_schema_privilege(oid, 'USAGE') AND has_schema_privilege(oid, 'CREATE') AS may_create,"
-    f" {len(_CORE_TABLES)} = (SELECT count(*) FROM pg_catalog.pg_class WHERE relnamespace = pg_namespace.oid"
-    " AND relkind IN ('r', 'p') AND relname = ANY(:core_tables)) AS has_copy"
-    " FROM pg_catalog.pg_namespace WHERE nspname = ANY(:names)"
-)
+# System schemas hold no tables of users.
+_SCHEMAS = sa.text("""
+    SELECT nspname AS name, entry = '$user' AS is_own, has_schema_privilege(oid, 'USAGE') AS may_use,
+           has_schema_privilege(oid, 'USAGE') AND has_schema_privilege(oid, 'CREATE') AS may_create,
+           (SELECT count(*) FROM pg_catalog.pg_class WHERE relnamespace = pg_namespace.oid
+            AND relkind IN ('r', 'p') AND relname = ANY(:core_tables)) = cardinality(:core_tables) AS has_copy
+    FROM regexp_matches(current_setting('search_path'), :entry, 'g') WITH ORDINALITY AS found (parts, number),
+         coalesce(replace(parts[1], '""', '"'), lower(parts[2] COLLATE "C")) AS entry
+    JOIN pg_catalog.pg_namespace ON nspname = CASE entry WHEN '$user' THEN current_user ELSE entry END
+    WHERE left(entry, 3) <> 'pg_' AND entry <> 'information_schema'
+    ORDER BY number
+""")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,17 +119,12 @@ class Location:
 def locate(connection: Connection) -> Location:
     """Return where this session looks for the copy, from its current search path."""
     session = connection.execute(_SESSION).one()
-    entries = list(_iter_entries(session.path, session.role))
-    names = [name for name, _ in entries]
-    rows = connection.execute(_SCHEMAS, {"names": names, "core_tables": list(_CORE_TABLES)}).mappings()
-    found = {row["name"]: Schema(**row) for row in rows}
+    rows = connection.execute(_SCHEMAS, {"entry": _ENTRY, "core_tables": list(_CORE_TABLES)}).mappings()
     return Location(
         role=session.role,
         path=session.path,
         encoding=session.encoding,
-        schemas=tuple(
-            dataclasses.replace(found[name], is_own=is_own) for name, is_own in entries if name in found
-        ),
+        schemas=tuple(Schema(**row) for row in rows),
     )
 
 
@@ -160,14 +159,3 @@ def quoted(name: str) -> str:
     # The default paramstyle would double each %.
     dialect: sa.Dialect = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
     return dialect.identifier_preparer.quote(name)
-
-
-def _iter_entries(path: str, role: str) -> Iterator[tuple[str, bool]]:
-    """Yield the schemas of a path, in order, and whether each was written as `$user`."""
-    for inside, bare in _ENTRY.findall(path):
-        # Postgres folds only ASCII letters.
-        name = inside.replace('""', '"') or re.sub("[A-Z]", lambda letter: letter[0].lower(), bare)
-        is_own = name == "$user"
-        # System schemas hold no tables of users.
-        if name and not name.startswith("pg_") and name != "information_schema":
-            yield (role if is_own else name), is_own

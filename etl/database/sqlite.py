@@ -13,7 +13,7 @@ import os
 import re
 import sqlite3
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote_to_bytes
 
 from sqlalchemy import URL, Connection, Engine, NullPool, QueuePool, create_engine, event
@@ -21,9 +21,9 @@ from sqlalchemy import URL, Connection, Engine, NullPool, QueuePool, create_engi
 from etl.database.sqlite_errors import advise, annotate, why_unreachable, why_unwritable
 from etl.database.sqlite_files import (
     FileConnection,
-    advice_on_change,
     checkpoint_lock,
     connect_reader,
+    fingerprint,
     refuse_changed,
 )
 from etl.errors import ConfigurationError, DatabaseError, NoTablesError
@@ -77,22 +77,20 @@ def open_sqlite(path: Path, *, read_only: bool) -> Engine:
     def begin(connection: Connection) -> None:
         driver = _driver_of(connection)
         if isinstance(driver, _WriteConnection):
-            driver.prepare()
+            refuse_changed(driver, path)  # what is written would be lost
+            driver.allow_checkpoints()
         connection.exec_driver_sql(f"BEGIN {connection.get_execution_options()['sqlite_begin']}")
 
     @event.listens_for(engine, "commit")
     def before_commit(connection: Connection) -> None:
-        driver = _driver_of(connection)
-        if isinstance(driver, _WriteConnection):
-            driver.refuse_lost()
-        else:
-            refuse_changed(driver, path)
+        refuse_changed(_driver_of(connection), path)
 
     @event.listens_for(engine, "handle_error")
     def name_the_file(context: ExceptionContext) -> None:
         connection = context.connection
         if isinstance(context.original_exception, sqlite3.Error) and connection is not None:
-            annotate(context.original_exception, path, advice_on_change(_driver_of(connection)))
+            driver = _driver_of(connection)
+            annotate(context.original_exception, path, None if driver is None else driver.why_changed())
 
     return engine
 
@@ -121,42 +119,23 @@ def refuse_unwritable(path: Path) -> None:
 
 
 class _WriteConnection(FileConnection):
-    """A connection that writes, and refuses to once its file was deleted or replaced."""
+    """A connection that writes. Checkpoints are off until `allow_checkpoints`."""
 
-    _file: tuple[Path, int, int] | None = None
-    _has_checkpoints = False
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "mode=rw", may_checkpoint=True)
+        self._identity, self._has_checkpoints = fingerprint(path)[:2], False
 
-    def attach_to(self, path: Path) -> None:
-        """Record the file's identity; checkpoints stay off until `prepare`."""
-        status = path.stat()
-        self._file = path, status.st_dev, status.st_ino
-        super().attach_to(path)
-        self.execute("PRAGMA wal_autocheckpoint = 0")
+    def why_changed(self) -> str | None:
+        """Return the reason why what is written would be lost: there is another file, or none."""
+        is_same = self._identity and self._identity == fingerprint(self.path)[:2]
+        return None if is_same else "was deleted or replaced during the run: run again"
 
-    def prepare(self) -> None:
-        """
-        Prepare for a transaction: turn checkpoints on, unless an immutable reader has the file open.
-
-        Raises DatabaseError if the file was deleted or replaced: what is written would be lost.
-        """
-        self.refuse_lost()
-        if not self._has_checkpoints and self._file is not None:
-            with checkpoint_lock(self._file[0].parent) as self._has_checkpoints:
+    def allow_checkpoints(self) -> None:
+        """Turn checkpoints on, unless an immutable reader has the file open."""
+        if not self._has_checkpoints:
+            with checkpoint_lock(self.path.parent) as self._has_checkpoints:
                 if self._has_checkpoints:
                     self.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
-
-    def refuse_lost(self) -> None:
-        """Raise DatabaseError if the file was deleted or replaced."""
-        if self._file is None:
-            return
-        path, *identity = self._file
-        try:
-            status = path.stat()
-            is_same = [status.st_dev, status.st_ino] == identity
-        except OSError:
-            is_same = False
-        if not is_same:
-            raise DatabaseError(f"the database {path} was deleted or replaced during the run: run again")
 
 
 def _connect_writer(path: Path) -> _WriteConnection:
@@ -176,7 +155,7 @@ def _connect_writer(path: Path) -> _WriteConnection:
     except OSError as error:
         reason = why_unwritable(path) or f"cannot be created: {error.strerror}"
         raise DatabaseError(f"the database {path} {reason}") from error
-    connection = _WriteConnection.open(path, "mode=rw")
+    connection = _WriteConnection(path)
     try:
         is_new = connection.execute("PRAGMA page_count").fetchone() == (0,)
         if is_new:
@@ -184,7 +163,7 @@ def _connect_writer(path: Path) -> _WriteConnection:
         (journal,) = connection.execute(f"PRAGMA journal_mode{' = WAL' if is_new else ''}").fetchone()
         connection.execute(f"PRAGMA synchronous = {'NORMAL' if journal == 'wal' else 'FULL'}")
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-        connection.attach_to(path)
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
     except BaseException:
         connection.close()
         raise
@@ -251,6 +230,6 @@ def _refuse_missing(path: Path, *, read_only: bool) -> None:
         raise DatabaseError(f"the database {path} cannot be opened: {error.strerror}") from error
 
 
-def _driver_of(connection: Connection) -> object:
+def _driver_of(connection: Connection) -> FileConnection | None:
     is_closed = connection.closed or connection.invalidated
-    return None if is_closed else connection.connection.driver_connection
+    return None if is_closed else cast("FileConnection", connection.connection.driver_connection)

@@ -24,7 +24,7 @@ import sqlite3
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from etl.database.sqlite_errors import advise, side_files, why_unreadable
 from etl.errors import DatabaseError
@@ -39,38 +39,34 @@ if sys.platform != "win32":
 LOCK_SECONDS = 5.0
 _POLL_SECONDS = 0.02
 _MAX_ATTEMPTS = 5
+_IMMUTABLE = "immutable=1"
 _CHANGED = "was changed by another program while it was read: run again"
 
 
 class FileConnection(sqlite3.Connection):
-    """A connection that may write the file, if only to checkpoint it when it is the last one to close it."""
+    """A connection to a file; the driver begins no transactions. One that may write it may checkpoint it."""
 
-    _path: Path | None = None
-
-    @classmethod
-    def open(cls, path: Path, options: str) -> Self:
-        """Return a connection to a file with these URI options; the driver begins no transactions."""
-        connection: Self = sqlite3.connect(
+    def __init__(self, path: Path, options: str, *, may_checkpoint: bool) -> None:
+        self.path, self._may_checkpoint = path, may_checkpoint
+        super().__init__(
             f"{path.as_uri()}?{options}",
             uri=True,
             timeout=LOCK_SECONDS,
             isolation_level=None,
             check_same_thread=False,
-            factory=cls,
         )
-        return connection
 
-    def attach_to(self, path: Path) -> None:
-        """Record which file this is; from now on, closing it respects the checkpoint lock."""
-        self._path = path
+    def why_changed(self) -> str | None:
+        """Return what happened to the file since it was opened, if it matters to this connection."""
+        raise NotImplementedError
 
     def close(self) -> None:
         """Close the file. The last connection checkpoints it, unless an immutable reader has it open."""
         with contextlib.ExitStack() as stack:
-            if self._path is not None and not stack.enter_context(checkpoint_lock(self._path.parent)):
+            if self._may_checkpoint and not stack.enter_context(checkpoint_lock(self.path.parent)):
                 with contextlib.suppress(sqlite3.Error):
                     # The last connection leaves the log in place if it is read-only.
-                    keeper = sqlite3.connect(f"{self._path.as_uri()}?mode=ro", uri=True)
+                    keeper = sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True)
                     stack.callback(keeper.close)
                     keeper.execute("SELECT count(*) FROM sqlite_master").fetchone()
             super().close()
@@ -79,29 +75,31 @@ class FileConnection(sqlite3.Connection):
 class ReadConnection(FileConnection):
     """A connection that only reads; an immutable one holds the checkpoint lock until it is closed."""
 
-    is_owners = False
-    _lock: contextlib.ExitStack | None = None
-    _opened: tuple[Path, tuple[int, ...]] | None = None
+    def __init__(self, path: Path, options: str, *, is_owners: bool = False) -> None:
+        self.is_owners, self._is_immutable = is_owners, options == _IMMUTABLE
+        self.lock, self._fingerprint = contextlib.ExitStack(), fingerprint(path)
+        super().__init__(path, options, may_checkpoint=is_owners)
+        try:
+            self.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except BaseException:
+            self.close()
+            raise
 
-    def hold_lock(self, path: Path, fingerprint: tuple[int, ...], lock: contextlib.ExitStack) -> None:
-        """Keep the lock, and the fingerprint that the file had before it was opened."""
-        self._opened, self._lock = (path, fingerprint), lock
-
-    def has_changed(self) -> bool:
-        """Return whether the file changed since it was opened, so that reads may be inconsistent."""
-        return self._opened is not None and self._opened[1] != _fingerprint(self._opened[0])
+    def why_changed(self) -> str | None:
+        """Return the reason why reads may be inconsistent: another program has changed the file."""
+        return _CHANGED if self._is_immutable and self._fingerprint != fingerprint(self.path) else None
 
     def close(self) -> None:
         """Close the file, then release the lock."""
         super().close()
-        if self._lock is not None:
-            self._lock.close()
+        self.lock.close()
 
 
 def refuse_changed(connection: object, path: Path) -> None:
-    """Raise DatabaseError if the file changed while this connection read it."""
-    if isinstance(connection, ReadConnection) and connection.has_changed():
-        raise DatabaseError(f"the database {path} {_CHANGED}")
+    """Raise DatabaseError if the file changed while this connection read it, or is not the one it writes."""
+    reason = connection.why_changed() if isinstance(connection, FileConnection) else None
+    if reason is not None:
+        raise DatabaseError(f"the database {path} {reason}")
 
 
 def may_stay_open(connection: sqlite3.Connection) -> bool:
@@ -109,50 +107,30 @@ def may_stay_open(connection: sqlite3.Connection) -> bool:
     return isinstance(connection, ReadConnection) and connection.is_owners
 
 
-def advice_on_change(connection: object) -> str | None:
-    """Return the explanation of an error that a change of the file has caused, or None."""
-    return _CHANGED if isinstance(connection, ReadConnection) and connection.has_changed() else None
-
-
 def connect_reader(path: Path) -> ReadConnection:
     """Return a read-only connection to a database that exists. Raises DatabaseError or sqlite3.Error."""
     path = Path(os.path.realpath(path))
     if _may_create_side_files(path):
-        connection = _open(path, "mode=rw")
-        connection.is_owners = True
-        connection.attach_to(path)
-        return connection
+        return ReadConnection(path, "mode=rw", is_owners=True)
     for _ in range(_MAX_ATTEMPTS):
         with contextlib.ExitStack() as stack:
             stack.enter_context(prevent_checkpoints(path.parent))
-            log = _fingerprint(Path(f"{path}-wal"))
+            log = fingerprint(Path(f"{path}-wal"))
             try:
                 if not _has_log(path):
                     if not _is_wal_mode(path):
-                        return _open(path, "mode=ro")
-                    fingerprint = _fingerprint(path)
-                    connection = _open(path, "immutable=1")
-                    if fingerprint is not None:
-                        connection.hold_lock(path, fingerprint, stack.pop_all())
+                        return ReadConnection(path, "mode=ro")
+                    connection = ReadConnection(path, _IMMUTABLE)
+                    connection.lock = stack.pop_all()
                     return connection
                 # The lock on the folder, and after it this connection, keep the log from being removed.
-                return _open(path, "mode=ro&readonly_shm=1")
+                return ReadConnection(path, "mode=ro&readonly_shm=1")
             except (sqlite3.Error, OSError) as error:
-                if log == _fingerprint(Path(f"{path}-wal")):
+                if log == fingerprint(Path(f"{path}-wal")):
                     code = getattr(error, "sqlite_errorcode", None)
                     reason = why_unreadable(path) if code != sqlite3.SQLITE_NOTADB else None
                     raise DatabaseError(f"the database {path} {reason or advise(error) or error}") from error
     raise DatabaseError(f"the database {path} {_CHANGED}")
-
-
-def _open(path: Path, options: str) -> ReadConnection:
-    connection = ReadConnection.open(path, options)
-    try:
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except BaseException:
-        connection.close()
-        raise
-    return connection
 
 
 def _may_create_side_files(path: Path) -> bool:
@@ -178,7 +156,7 @@ def _is_wal_mode(path: Path) -> bool:
     holds on it. Opened with `nolock=1`, SQLite refuses a database in WAL mode.
     """
     try:
-        _open(path, "mode=ro&nolock=1").close()
+        ReadConnection(path, "mode=ro&nolock=1").close()
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode != sqlite3.SQLITE_CANTOPEN:
             raise
@@ -186,11 +164,12 @@ def _is_wal_mode(path: Path) -> bool:
     return False
 
 
-def _fingerprint(path: Path) -> tuple[int, ...] | None:
+def fingerprint(path: Path) -> tuple[int, ...]:
+    """Return device and inode, size and time of change of a file; nothing if there is none."""
     try:
         status = path.stat()
     except OSError:
-        return None
+        return ()
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 

@@ -8,7 +8,6 @@ one, the change is refused with an error that names the object.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import itertools
 import re
 from typing import TYPE_CHECKING
@@ -30,11 +29,11 @@ _CONFLICT = re.compile(r"error in (view|trigger|index|table) (.+?)(?: after [a-z
 _DEPENDENT_OBJECTS = "2BP01"
 
 _ON_POSTGRES = """
-    WITH ours AS (SELECT oid, relname FROM pg_class WHERE relname = ANY(%(tables)s) AND relkind IN ('r', 'p')
-                  AND pg_table_is_visible(oid))
+    WITH ours AS (SELECT * FROM pg_class WHERE relname = ANY(%(names)s) AND pg_table_is_visible(oid))
     SELECT 'trigger', tgname, relname FROM ours JOIN pg_trigger ON tgrelid = ours.oid WHERE NOT tgisinternal
     UNION ALL
     SELECT 'rule', rulename, relname FROM ours JOIN pg_rewrite ON ev_class = ours.oid
+    WHERE rulename <> '_RETURN'
     UNION ALL
     SELECT 'policy', polname, relname FROM ours JOIN pg_policy ON polrelid = ours.oid
     UNION ALL
@@ -44,22 +43,9 @@ _ON_POSTGRES = """
 """
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Object:
-    """A user's object: its kind, its name, and the table or view it belongs to."""
-
-    kind: str
-    name: str
-    on: str
-
-    def __str__(self) -> str:
-        """Return its description for a message."""
-        return f"the {self.kind} {self.name}" + (f" on {self.on}" if self.on != self.name else "")
-
-
 _numbers = itertools.count()
-# For each object: the operations on it, and the error of each, or None.
-_Survey = dict[_Object, dict[str, str | None]]
+# For each object and each operation on it: the error of the operation, or None.
+_Survey = dict[tuple[str, str], str | None]
 
 
 @contextlib.contextmanager
@@ -74,12 +60,11 @@ def preserve_user_objects(connection: Connection, command: str, own_views: Seque
     with _conflicts_explained(command):
         yield
     after = survey(connection, own_views)
-    for each, errors in before.items():
-        if each not in after:
-            raise DatabaseError(_refusal(f"{each} would be lost", command))
-        for operation, error in after[each].items():
-            if error is not None and errors.get(operation) is None:
-                raise DatabaseError(_refusal(f"{each} would no longer work ({error})", command))
+    for key, error in before.items():
+        if key not in after:
+            raise DatabaseError(_refusal(f"{key[0]} would be lost", command))
+        if error is None and after[key] is not None:
+            raise DatabaseError(_refusal(f"{key[0]} would no longer work ({after[key]})", command))
 
 
 @contextlib.contextmanager
@@ -104,11 +89,18 @@ def _refusal(what: str, command: str) -> str:
     return f"{what}: nothing was changed; drop it, run gcore-etl db {command}, and create it again"
 
 
-def _survey_postgres(connection: Connection, _own_views: Sequence[str]) -> _Survey:
-    """Return the objects on our tables. Postgres itself refuses to break other dependent objects."""
-    rows = connection.exec_driver_sql(_ON_POSTGRES, {"tables": list(_OURS)})
-    found = (_Object(*row) for row in rows)
-    return {each: {} for each in found if not (each.kind == "index" and _OUR_INDEX.match(each.name))}
+def _describe(kind: str, name: str, on: str) -> str:
+    return f"the {kind} {name}" + (f" on {on}" if on != name else "")
+
+
+def _survey_postgres(connection: Connection, own_views: Sequence[str]) -> _Survey:
+    """Return what is on our tables and views. Postgres itself refuses to break other dependent objects."""
+    rows = connection.exec_driver_sql(_ON_POSTGRES, {"names": [*_OURS, *own_views]})
+    return {
+        (_describe(kind, name, on), ""): None
+        for kind, name, on in rows
+        if not (kind == "index" and _OUR_INDEX.match(name))
+    }
 
 
 def _survey_sqlite(connection: Connection, own_views: Sequence[str]) -> _Survey:
@@ -119,13 +111,11 @@ def _survey_sqlite(connection: Connection, own_views: Sequence[str]) -> _Survey:
     ).all()
     found: _Survey = {}
     for kind, name, on in rows:
-        if kind == "index":
-            if on.lower() in _OURS and not _OUR_INDEX.match(name):
-                found[_Object(kind, name, on)] = {}
-        elif kind == "trigger":
-            found[_Object(kind, name, on)] = _errors_of(connection, on, _writes_to(connection, on))
-        elif name.lower() not in own_views:
-            found[_Object(kind, name, on)] = _errors_of(connection, on, {"read": "SELECT * FROM {}"})
+        if kind == "index" and on.lower() in _OURS and not _OUR_INDEX.match(name):
+            found[_describe(kind, name, on), ""] = None
+        elif kind == "trigger" or (kind == "view" and name.lower() not in own_views):
+            for operation, statement in _statements_on(connection, on, is_view=kind == "view"):
+                found[_describe(kind, name, on), operation] = _error_of(connection, statement)
     references = connection.exec_driver_sql(
         """
         SELECT m.name, f."table",
@@ -135,39 +125,35 @@ def _survey_sqlite(connection: Connection, own_views: Sequence[str]) -> _Survey:
     )
     for name, on, has_target in references:
         if on.lower() in _OURS:
-            found[_Object("foreign key of", name, on)] = {
-                "refer": None if has_target else f"no such table: {on}"
-            }
+            error = None if has_target else f"no such table: {on}"
+            found[_describe("foreign key of", name, on), "refer"] = error
     return found
 
 
-def _writes_to(connection: Connection, relation: str) -> dict[str, str]:
-    """Return an INSERT, UPDATE and DELETE, each of which involves the triggers of that kind."""
+def _statements_on(connection: Connection, relation: str, *, is_view: bool) -> Iterator[tuple[str, str]]:
+    """Yield a SELECT for a view; for the triggers on a relation, an INSERT, UPDATE and DELETE."""
     quote = connection.dialect.identifier_preparer.quote_identifier
-    literal = relation.replace("'", "''")
+    table = quote(relation)
+    if is_view:
+        yield "read", f"SELECT * FROM {table}"
+        return
     try:
         columns = (
-            connection.exec_driver_sql(f"SELECT name FROM pragma_table_info('{literal}')").scalars().all()
+            connection.exec_driver_sql("SELECT name FROM pragma_table_info(?)", (relation,)).scalars().all()
         )
     except OperationalError:
         columns = []  # the view is broken
     changes = ", ".join(f"{quote(column)} = {quote(column)}" for column in columns) or "nothing = nothing"
-    return {
-        "insert": "INSERT INTO {} DEFAULT VALUES",
-        "update": f"UPDATE {{}} SET {changes.replace('{', '{{').replace('}', '}}')}",
-        "delete": "DELETE FROM {}",
-    }
+    yield "insert", f"INSERT INTO {table} DEFAULT VALUES"
+    yield "update", f"UPDATE {table} SET {changes}"
+    yield "delete", f"DELETE FROM {table}"
 
 
-def _errors_of(connection: Connection, relation: str, statements: dict[str, str]) -> dict[str, str | None]:
-    """Return the error of compiling each statement, or None. No statement is run."""
-    name = connection.dialect.identifier_preparer.quote_identifier(relation)
-    errors: dict[str, str | None] = {}
-    for operation, statement in statements.items():
-        try:
-            # A unique comment, because the driver caches statements compiled before the change.
-            connection.exec_driver_sql(f"EXPLAIN {statement.format(name)} -- {next(_numbers)}").close()
-            errors[operation] = None
-        except OperationalError as error:
-            errors[operation] = str(error.orig)
-    return errors
+def _error_of(connection: Connection, statement: str) -> str | None:
+    """Return the error of compiling a statement, or None. It is not run."""
+    try:
+        # A unique comment, because the driver caches statements compiled before the change.
+        connection.exec_driver_sql(f"EXPLAIN {statement} -- {next(_numbers)}").close()
+    except OperationalError as error:
+        return str(error.orig)
+    return None

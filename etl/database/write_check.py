@@ -8,8 +8,6 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import text
-
 from etl.database.schema import ensure_schema
 from etl.database.sqlite import refuse_unwritable
 from etl.errors import DatabaseError
@@ -34,15 +32,13 @@ def try_writing(connection: Connection, path: Path) -> None:
     _require_free_space(Path(os.path.realpath(path)).parent)
     with connection.begin() as transaction:
         ensure_schema(connection)
-        connection.execute(text("UPDATE sync_state SET watermark = watermark"))
-        connection.execute(
-            text(
-                "INSERT INTO sync_runs (started_at, mode, status) "
-                "VALUES ('2026-01-01 00:00:00.000000', 'partial', 'running')"
-            )
-        )
-        connection.execute(text("CREATE TEMPORARY TABLE trial (filling BLOB)"))
-        connection.execute(text("INSERT INTO trial VALUES (zeroblob(:size))"), {"size": _TEMPORARY_BYTES})
+        for statement in (
+            "UPDATE sync_state SET watermark = watermark",
+            "INSERT INTO sync_runs (started_at, mode, status) VALUES ('2026-01-01', 'partial', 'running')",
+            "CREATE TEMPORARY TABLE trial (filling BLOB)",
+            f"INSERT INTO trial VALUES (zeroblob({_TEMPORARY_BYTES}))",
+        ):
+            connection.exec_driver_sql(statement)
         transaction.rollback()
 
 

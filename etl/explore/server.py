@@ -16,7 +16,9 @@ from datasette.utils import tilde_encode
 from datasette.views.base import DatasetteError
 from markupsafe import Markup
 
-from etl.database import connect_sqlite, may_stay_open, open_engine, reading, refuse_changed
+from etl.database import open_engine, reading
+from etl.database.sqlite import connect_sqlite
+from etl.database.sqlite_files import may_stay_open, refuse_changed
 from etl.errors import ConfigurationError, DatabaseError
 from etl.explore.site import site
 from etl.explore.task_pages import TaskPages

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pandas as pd
 import sqlalchemy as sa
 
-from etl.database import database_errors, ensure_schema, explain_missing_privileges, reader_settings, reading
+from etl.database import database_errors, ensure_schema, reading
+from etl.database.privileges import explain_missing_privileges
+from etl.database.session_settings import reader_settings
 from etl.errors import ConfigurationError
 from etl.frames.dtypes import as_stored, to_array
 from etl.models import METADATA

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from etl.database import location_of, parse_writer_name, pinned_session
+from etl.database.postgres import parse_writer_name
+from etl.database.session_settings import location_of, pinned_session
 from etl.errors import SyncRunning, TransactionPooler
 from etl.sync.lock_holder import Holder, busy_message
 

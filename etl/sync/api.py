@@ -9,17 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from etl.database import (
-    cancelled_on_stop,
-    catch_up_sequences,
-    database_errors,
-    ensure_schema,
-    explain_missing_privileges,
-    file_of,
-    open_engine,
-    pinned_session,
-    require_sync_privileges,
-)
+from etl.database import database_errors, ensure_schema, file_of, open_engine
+from etl.database.cancel import cancelled_on_stop
+from etl.database.privileges import catch_up_sequences, explain_missing_privileges, require_sync_privileges
+from etl.database.session_settings import pinned_session
 from etl.errors import DatabaseError, NoTablesError
 from etl.extract.client import Client
 from etl.extract.retry import Backoff

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import filelock
 
-from etl.database import refuse_unwritable
+from etl.database.sqlite import refuse_unwritable
 from etl.errors import DatabaseError, SyncRunning
 from etl.files import PRIVATE_FILE, exists, owner_of, permissions
 from etl.stop import Stop

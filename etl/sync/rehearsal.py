@@ -8,14 +8,8 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from etl.database import (
-    current_revision,
-    ensure_schema,
-    head_revision,
-    require_sync_privileges,
-    require_upgrade_privileges,
-    sequences_behind,
-)
+from etl.database import current_revision, ensure_schema, head_revision
+from etl.database.privileges import require_sync_privileges, require_upgrade_privileges, sequences_behind
 from etl.enums import RunMode, RunStatus
 from etl.load.removals import SeenTasks
 from etl.models import RUNS, STATE

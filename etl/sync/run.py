@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from etl.database import cancelled_on_stop
+from etl.database.cancel import cancelled_on_stop
 from etl.errors import DatabaseError, MassRemoval, SourceError
 from etl.extract.date_filter import shows_since
 from etl.load.indexes import build_indexes

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from etl import __version__
-from etl.database import explain
+from etl.database import translate
 from etl.enums import RunStatus
 from etl.errors import DatabaseError, EtlError, Stopped
 from etl.load.indexes import build_indexes
@@ -100,7 +100,7 @@ def save_counters(connection: sa.Connection, summary: RunSummary, **others: obje
 def error_line(error: BaseException) -> str:
     """Return one line about an error; only the class of an unexpected one, whose text may hold a secret."""
     if isinstance(error, DBAPIError):
-        return explain(error) or type(error).__name__
+        return str(translate(error) or type(error).__name__)
     return clean_line(str(error)) if isinstance(error, EtlError) else type(error).__name__
 
 

@@ -84,7 +84,7 @@ def test_a_port_in_use_is_a_one_line_error():
         ended = subprocess.run([*COMMAND, "--port", port], capture_output=True, text=True, check=False)
     assert ended.returncode == 3
     assert ended.stderr.count("\n") == 1
-    assert f"127.0.0.1:{port}" in ended.stderr
+    assert f"127.0.0.1, port {port}" in ended.stderr
 
 
 @pytest.mark.parametrize("package", ["starlette", "uvicorn", "httptools", "sortedcontainers"])

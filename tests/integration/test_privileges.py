@@ -15,8 +15,9 @@ from support.roles import a_role, as_superuser, role_of
 from support.worlds import NOW, a_world, query, settings_for, stored_states, true_states
 
 from etl import frames
-from etl.database import location_of, open_engine, reading
+from etl.database import open_engine, reading
 from etl.database.privileges import RELATIONS, SEQUENCES
+from etl.database.session_settings import location_of
 from etl.emulator import serve
 from etl.errors import DatabaseError
 from etl.export import export

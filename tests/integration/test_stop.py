@@ -19,7 +19,7 @@ from support.clients import client_at, client_for, full_server, raw_server, read
 from support.processes import wait_until
 from support.worlds import a_world, query, settings_for, stored_states, true_states
 
-from etl.database import cancelled_on_stop
+from etl.database.cancel import cancelled_on_stop
 from etl.emulator import Behaviour, Fault, serve
 from etl.errors import Interrupted, SyncRunning, TimedOut
 from etl.extract.retry import Backoff

@@ -216,7 +216,7 @@ def test_plain_alembic_command_takes_the_writer_lock(migrated_url, monkeypatch):
 def test_plain_alembic_command_upgrades(database_url, monkeypatch):
     """In a checkout; it drops and recreates the views like our own command."""
     monkeypatch.setenv("GCORE_ETL_DATABASE_URL", database_url)
-    root = database.migrations_dir().parent
+    root = revisions.migrations_dir().parent
     for arguments in (["upgrade", "0001"], ["upgrade", "head"], ["upgrade", "head"], ["check"]):
         subprocess.run(
             [sys.executable, "-m", "alembic", *arguments], cwd=root, check=True, capture_output=True

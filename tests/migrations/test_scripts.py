@@ -15,13 +15,13 @@ from etl import database
 from etl.database import revisions
 from etl.models import METADATA, metadata_with_conditions
 
-SCRIPTS = sorted((database.migrations_dir() / "versions").glob("*.py"))
+SCRIPTS = sorted((revisions.migrations_dir() / "versions").glob("*.py"))
 
 
 @pytest.fixture
 def directory():
     config = Config()
-    config.set_main_option("script_location", str(database.migrations_dir()))
+    config.set_main_option("script_location", str(revisions.migrations_dir()))
     return ScriptDirectory.from_config(config)
 
 

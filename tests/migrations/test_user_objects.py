@@ -345,7 +345,7 @@ def test_grants_owner_options_and_comments_are_kept(postgres, role, is_outdated)
         f"GRANT SELECT ON task_daily TO {role} WITH GRANT OPTION",
         f"GRANT UPDATE (day) ON task_daily TO {role}",
         "GRANT SELECT (task_name) ON task_daily TO PUBLIC",
-        "COMMENT ON COLUMN task_daily.day IS 'it''s mine'",
+        "COMMENT ON COLUMN task_daily.day IS 'it''s 100%% mine'",
         "ALTER VIEW task_daily SET (security_invoker = true)",
         f"ALTER VIEW task_daily OWNER TO {role}",
         f"ALTER DEFAULT PRIVILEGES GRANT DELETE ON TABLES TO {role}",
@@ -399,14 +399,21 @@ def test_unchanged_views_are_not_dropped(postgres):
         ("CREATE TABLE reporting.mine (day task_daily)", "column day of table reporting.mine depends on"),
         (
             "CREATE RULE mine AS ON INSERT TO task_daily DO INSTEAD NOTHING",
-            "the rule mine depends on task_daily",
+            "the rule mine on task_daily would be lost",
+        ),
+        (
+            (
+                "CREATE TRIGGER mine INSTEAD OF INSERT ON task_daily FOR EACH ROW"
+                " EXECUTE FUNCTION suppress_redundant_updates_trigger()"
+            ),
+            "the trigger mine on task_daily would be lost",
         ),
     ],
 )
 def test_user_objects_on_dropped_view_block_migration(postgres, role, statement, words):
     run(postgres, f"CREATE SCHEMA reporting AUTHORIZATION {role}", f"GRANT SELECT ON task_daily TO {role}")
     outdate(postgres)
-    if "RULE" in statement:
+    if "INSERT" in statement:
         run(postgres, statement)
     else:
         run(postgres, f"SET LOCAL ROLE {role}", statement)
