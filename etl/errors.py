@@ -298,8 +298,6 @@ class RecordError(EtlError):
 
 
 def _clients(numbers: list[int]) -> str:
-    return f"client {_listed(numbers)}" if numbers else "an account without client ids"
-
-
-def _listed(numbers: list[int]) -> str:
-    return ", ".join(str(number) for number in numbers[:5]) + (", …" if len(numbers) > 5 else "")  # noqa: PLR2004
+    if not numbers:
+        return "an account without client ids"
+    return f"client {', '.join(map(str, numbers[:5]))}" + (", …" if len(numbers) > 5 else "")  # noqa: PLR2004

@@ -42,7 +42,7 @@ def to_plain(value: Any) -> Any:  # noqa: ANN401, C901, PLR0911 - one line a typ
         case bytes() | bytearray() | memoryview():
             return bytes(value).decode("utf-8", "backslashreplace")
         case Mapping():
-            return {_name(key): to_plain(each) for key, each in value.items()}
+            return {to_plain(key): to_plain(each) for key, each in value.items()}
         case list() | tuple():
             return [to_plain(each) for each in value]
     if dataclasses.is_dataclass(value):
@@ -54,8 +54,3 @@ def format_time(moment: dt.datetime) -> str:
     """Return `2026-11-19T15:06:41.186000Z`, always with six digits; a naive timestamp is taken as UTC."""
     utc = moment.astimezone(dt.UTC) if moment.tzinfo else moment
     return f"{utc.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
-
-
-def _name(key: object) -> str:
-    plain = to_plain(key)
-    return plain if isinstance(plain, str) else json.dumps(plain)

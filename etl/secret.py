@@ -8,11 +8,7 @@ message, so that our own words around it stay whole, whatever the password is.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 MASK = "***"
 # Shorter pieces of a key are also common words and numbers, whose masking would garble messages.
@@ -58,13 +54,13 @@ class Secret:
         if 0 < len(self._value) < MIN_PIECE_LENGTH:
             whole = rf"(?<![^\W_]){re.escape(self._value)}(?![^\W_])"
             return re.sub(whole, MASK, text, flags=re.IGNORECASE)
-        return self._mask_pieces(text, lambda _piece: True)
+        return self._mask_pieces(text)
 
     def redact_unmistakable(self, text: str) -> str:
         """Return `text` with pieces that mix letters and digits masked, as our own words never do."""
-        return self._mask_pieces(text, _is_mixed)
+        return self._mask_pieces(text, only_mixed=True)
 
-    def _mask_pieces(self, text: str, is_secret: Callable[[str], bool]) -> str:
+    def _mask_pieces(self, text: str, *, only_mixed: bool = False) -> str:
         value = self._value.lower()
         start = 0
         while start <= len(text) - MIN_PIECE_LENGTH:
@@ -74,7 +70,7 @@ class Secret:
                 continue
             while end < len(text) and text[start : end + 1].lower() in value:
                 end += 1
-            if not is_secret(text[start:end]):
+            if only_mixed and not _is_mixed(text[start:end]):
                 start += 1
                 continue
             text = f"{text[:start]}{MASK}{text[end:]}"

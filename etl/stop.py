@@ -29,16 +29,12 @@ class Stop:
         self._event = threading.Event()
         self._lock = threading.RLock()
         self._callbacks: list[Callable[[], object]] = []
-        self._error: Stopped | None = None
-
-    @property
-    def error(self) -> Stopped | None:
-        """What `check` raises; None while nobody has asked to stop."""
-        return self._error
+        # What `check` raises; None while nobody has asked to stop.
+        self.error: Stopped | None = None
 
     def is_set(self) -> bool:
         """Return whether somebody has asked to stop."""
-        return self._error is not None
+        return self.error is not None
 
     def set(self, error: Stopped | None = None) -> None:
         """
@@ -48,17 +44,17 @@ class Stop:
         are needed here. `etl.cli.signals` calls it from a thread of its own.
         """
         with self._lock:
-            if self._error is not None:
+            if self.error is not None:
                 return
-            self._error = error or Interrupted()
+            self.error = error or Interrupted()
             self._event.set()
             for callback in tuple(self._callbacks):
                 callback()
 
     def check(self) -> None:
         """Raise Stopped (by default Interrupted) if somebody has asked to stop."""
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
 
     def wait(self, seconds: float) -> None:
         """Return after so many seconds; raise Stopped as soon as somebody asks to stop."""
@@ -74,7 +70,7 @@ class Stop:
         """
         with self._lock:
             self._callbacks.append(callback)
-            if self._error is not None:
+            if self.error is not None:
                 callback()
         try:
             yield

@@ -12,14 +12,13 @@ import threading
 import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING, NoReturn, Self, TypeVar
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 from etl import __version__
 from etl.errors import (
     BodyTooLarge,
     CredentialsRefused,
     FeatureDisabled,
-    ForeignRedirect,
     NotFound,
     NotTheApi,
     RequestRefused,
@@ -27,20 +26,14 @@ from etl.errors import (
     TlsRefused,
     UnreadablePage,
 )
-from etl.extract.body import (
-    ACCEPTED,
-    OF_PAGE,
-    OF_RESULT,
-    wants_https,
-)
+from etl.extract.body import ACCEPTED, OF_PAGE, OF_RESULT, wants_https
 from etl.extract.decode import decode_page
 from etl.extract.network_errors import refused_by_proxy
 from etl.extract.payload import CorruptPage, Page, UnusableRecord
 from etl.extract.rate_limiter import RateLimiter
-from etl.extract.response import Response
 from etl.extract.result import read_detail
-from etl.extract.retry import Backoff, Retrier, TransientError, is_transient, parse_retry_after
-from etl.extract.transport import Route, Session, origin_of, redirected, warn_if_unencrypted
+from etl.extract.retry import Backoff, Retrier, TransientError, is_transient
+from etl.extract.transport import Route, Session, warn_if_unencrypted
 from etl.secret import clean, register_secret
 from etl.stop import Stop
 
@@ -48,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from etl.extract.body import Ceiling
+    from etl.extract.response import Response
     from etl.extract.result import ResultPayload
     from etl.secret import Secret
 
@@ -87,7 +81,8 @@ class Client:
         self.stop = stop or Stop()
         register_secret(api_key)
         self._lock = threading.Lock()
-        self._requests = 0
+        # Sent so far, retries included.
+        self.requests = 0
         self._is_enabled = False
         self._limiter = RateLimiter(max_rate, self.stop)
         self._retrier = Retrier(retry_for, self.stop, take_turn=self._limiter.wait, backoff=backoff)
@@ -117,11 +112,6 @@ class Client:
         """End every wait and close the connections; one in use is closed by the thread that uses it."""
         self.stop.set()
         self._session.close()
-
-    @property
-    def requests(self) -> int:
-        """The number of requests sent, retries included."""
-        return self._requests
 
     def fetch_page(
         self, filters: Mapping[str, str], *, page: int, limit: int, patience: float | None = None
@@ -186,10 +176,12 @@ class Client:
         *,
         patience: float | None,
     ) -> T:
+        url = f"{self.base_url}{path}" + (f"?{urlencode(query, quote_via=quote)}" if query else "")
+
         def attempt(deadline: float) -> T:
             # Only one thread at a time reads and decodes a large body; leaving this block releases the lock.
             with contextlib.ExitStack() as turn:
-                response = self._send(path, query, lambda url: self._exchange(url, deadline, ceiling, turn))
+                response = self._send(url, deadline, ceiling, turn)
                 if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
                     self._limiter.on_throttled()
                 else:
@@ -207,20 +199,19 @@ class Client:
 
         return self._retrier.call(attempt, f"GET {path}", patience=patience)
 
-    def _send(self, path: str, query: Mapping[str, str], exchange: Callable[[str], Response]) -> Response:
-        url = f"{self.base_url}{path}" + (f"?{urlencode(query, quote_via=quote)}" if query else "")
+    def _send(self, url: str, deadline: float, ceiling: Ceiling, turn: contextlib.ExitStack) -> Response:
+        """Return the response at the end of all redirects; it holds the `turn` if its body is large."""
         for _ in range(_MAX_REDIRECTS):
-            response = exchange(url)
+            with self._lock:
+                self.requests += 1
+            seconds = max(0.1, deadline - time.monotonic())
+            response = self._session.get(
+                url, seconds, ceiling, lambda: turn.enter_context(self._turn_for_large())
+            )
             if response.location is None:
                 return response
-            url = self._redirected(url, response.location)
+            url = self._session.redirected(url, response.location)
         raise SourceError(f"{self.base_url} redirects too many times: check GCORE_BASE_URL")
-
-    def _exchange(self, url: str, deadline: float, ceiling: Ceiling, turn: contextlib.ExitStack) -> Response:
-        with self._lock:
-            self._requests += 1
-        with self._session.get(url, max(0.1, deadline - time.monotonic())) as reply:
-            return Response(reply, ceiling, lambda: turn.enter_context(self._turn_for_large()))
 
     @contextlib.contextmanager
     def _turn_for_large(self) -> Iterator[None]:
@@ -234,16 +225,6 @@ class Client:
         finally:
             self._large_body.release()
 
-    def _redirected(self, url: str, location: bytes) -> str:
-        target = redirected(url, location)
-        if target is None:
-            raise SourceError(f"{self.base_url} redirects to an invalid URL: check GCORE_BASE_URL")
-        if origin_of(target) != origin_of(url):
-            parts = urlsplit(target)
-            shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-            raise ForeignRedirect(self.base_url, clean(shown))
-        return target
-
     def _not_the_api(self, response: Response) -> NotTheApi:
         return NotTheApi(response.status_code, self.base_url, proxy=str(self.route.proxy or ""))
 
@@ -254,12 +235,11 @@ class Client:
             message = str(self._not_the_api(response)) if response.is_html else f"HTTP {status}"
             raise TransientError(
                 message + (f" ({detail})" if detail else ""),
-                parse_retry_after(response.retry_after, response.served_at or dt.datetime.now(dt.UTC)),
+                response.retry_after,
                 is_throttled=status == HTTPStatus.TOO_MANY_REQUESTS,
             )
         if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
-            kind, message = refused_by_proxy(self.route)
-            raise kind(message)
+            raise refused_by_proxy(self.route)
         if status == HTTPStatus.BAD_REQUEST and wants_https(response.body):
             raise TlsRefused(f"{self.base_url} expects TLS on this port: write https:// in GCORE_BASE_URL")
         if response.is_html:

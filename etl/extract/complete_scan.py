@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from etl.errors import DriftingPages
+from etl.extract.page_source import ListSource
 from etl.extract.paginator import Paginator
 
 if TYPE_CHECKING:
@@ -32,19 +33,19 @@ def complete_scan(source: PageSource, filters: Mapping[str, str], sizes: PageSiz
     marked as removed. Raises DriftingPages if no two consecutive passes agree.
     """
     before: tuple[int, int] | None = None
-    own_size: int | None = None
+    tasks = ListSource(source, {"ordering": "task_id", **filters})
     for _ in range(MAX_PASSES):
-        paginator = Paginator(source, filters, sizes, own_size=own_size, proves_end=not filters)
+        paginator = Paginator(tasks, sizes, proves_end=not filters)
         # Equal for two passes that saw the same records, in any order. Python's hashes have 64 bits and
         # differ between processes, so collisions cannot be constructed.
-        number = total = 0
+        slices = number = total = 0
         for page in paginator:
+            slices += 1
             number += len(page.keys)
             total += sum(map(hash, page.keys))
             yield page
-        own_size = paginator.own_size
         is_proved = paginator.is_ordered and (paginator.is_joined or before is not None)
-        if is_proved or paginator.slices == 1 or before == (number, total):
+        if is_proved or slices == 1 or before == (number, total):
             return
         before = number, total
     raise DriftingPages(

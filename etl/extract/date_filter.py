@@ -11,11 +11,10 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING
 
-from etl.errors import NotFound, RequestRefused
+from etl.errors import RequestRefused
+from etl.extract.page_source import shows_any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from etl.extract.page_source import PageSource
     from etl.extract.payload import Page
 
@@ -92,20 +91,8 @@ def _finds(source: PageSource, instant: dt.datetime) -> bool:
     return shows_any(source, {"date_created": date_text(instant)})
 
 
-def shows_any(source: PageSource, filters: Mapping[str, str]) -> bool:
-    """Return whether a list holds anything; raise RequestRefused if the server rejects the filter."""
-    try:
-        page = source.fetch_page(filters, page=1, limit=1)
-    except NotFound:
-        return False
-    return bool(page.records)
-
-
 def _likely_days(page: Page) -> list[dt.datetime]:
     """Return three days around the start of a task: it was created on one of them, in any time zone."""
-    for task in page.tasks:
-        moment = task.date_created or task.started_at
-        if moment is not None:
-            noon = noon_of(moment)
-            return [noon, noon - _A_DAY, noon + _A_DAY]
-    return []
+    moments = (task.date_created or task.started_at for task in page.tasks)
+    noon = next((noon_of(moment) for moment in moments if moment is not None), None)
+    return [] if noon is None else [noon, noon - _A_DAY, noon + _A_DAY]

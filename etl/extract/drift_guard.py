@@ -48,9 +48,18 @@ class DriftGuard:
             )
 
     def miss(self, *, is_ordered: bool, page_size: int) -> None:
-        """Count a slice that did not join. Raises DriftingPages after too many, relative to the progress."""
+        """
+        Count a slice that did not join. Raises DriftingPages after too many, relative to the progress.
+
+        Progress is the number of slices that reached further than all earlier ones. In a list without order
+        this cannot be determined, so it is the number of slices, limited by the length of the list.
+        """
         self._misses += 1
-        if self._misses > MAX_MISSES + self._progress(is_ordered=is_ordered, page_size=page_size):
+        progress = self._advances
+        if not is_ordered:
+            limit = RUNAWAY_FACTOR * (1 + self._max_count // page_size) if self._max_count else self.slices
+            progress = min(self.slices, limit)
+        if self._misses > MAX_MISSES + progress:
             raise DriftingPages(
                 f"the list of tasks changed {self._misses} times while it was read; "
                 "try again when fewer tasks are being deleted"
@@ -59,14 +68,3 @@ class DriftGuard:
     def restart(self) -> None:
         """Forget the landmarks: the pass starts again at the top."""
         self._landmarks.clear()
-
-    def _progress(self, *, is_ordered: bool, page_size: int) -> int:
-        """
-        Return the number of slices that reached further than all earlier ones; it extends the allowed misses.
-
-        In a list without order this cannot be determined, so the number is limited by the list's length.
-        """
-        if is_ordered:
-            return self._advances
-        limit = RUNAWAY_FACTOR * (1 + self._max_count // page_size) if self._max_count else self.slices
-        return min(self.slices, limit)

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from etl.extract.sockets import OfThread
     from etl.extract.transport import Route
 
-Failure = tuple[type[EtlError], str]
-
 _MAX_REASON = 200
 _BEFORE_SOCKS = "Proxy Server could not connect: "
 # X509_V_ERR_… codes of failures that other trusted certificates would not change.
@@ -43,35 +41,36 @@ _PASSING_ALERTS = frozenset({
 _LATE_REFUSAL = re.compile("ALERT_.*(?:CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED|HANDSHAKE_FAILURE)")
 
 
-def explain(error: Exception, route: Route, request: OfThread) -> Failure:
-    """Return the class and message of the error to raise for a failure of this thread's request."""
+def explain(error: Exception, route: Route, request: OfThread) -> EtlError:
+    """Return the error to raise for a failure of this thread's request."""
     cause = error.args[0] if error.args and isinstance(error.args[0], OSError) else None
-    who = str(route.proxy) if request.peer_is_proxy else route.base_url
+    proxy = route.proxy if request.peer_is_proxy else None
     # Only the host and port of a proxy's URL may be shown.
-    where = f"{who} ({route.proxy.address})" if request.peer_is_proxy and route.proxy else who
-    setting = route.proxy.variable if request.peer_is_proxy and route.proxy else "GCORE_BASE_URL"
+    where = f"{proxy} ({proxy.address})" if proxy else route.base_url
+    setting = proxy.variable if proxy else "GCORE_BASE_URL"
     if isinstance(cause, ssl.SSLCertVerificationError):
         source = route.trust.source if route.trust else "no certificates"
-        return CertificateNotTrusted, f"{where}: {_about_certificate(cause, setting, source)}"
-    if isinstance(cause, ssl.SSLError) and (message := _about_tls(cause, setting, is_late=_is_late(error))):
-        return TlsRefused, f"{where}: {message}"
+        return CertificateNotTrusted(f"{where}: {_about_certificate(cause, setting, source)}")
+    is_late = not isinstance(error, httpcore.ConnectError)
+    if isinstance(cause, ssl.SSLError) and (message := _about_tls(cause, setting, is_late=is_late)):
+        return TlsRefused(f"{where}: {message}")
     if isinstance(error, httpcore.RemoteProtocolError) and request.heard_tls:
-        return TlsRefused, f"{where} expects TLS on this port: write https:// in {setting}"
+        return TlsRefused(f"{where} expects TLS on this port: write https:// in {setting}")
     if route.proxy and (
         isinstance(error, httpcore.ProxyError) or type(error).__module__.startswith("socksio")
     ):
         return _about_proxy(str(error), route.proxy, route.base_url)
-    if isinstance(cause, ConnectionRefusedError) and request.peer_is_proxy and route.proxy:
-        return TransientError, f"{route.proxy} refused the connection ({route.proxy.address})"
-    return TransientError, f"{where}: {_reason(error, cause)}"
+    if isinstance(cause, ConnectionRefusedError) and proxy:
+        return TransientError(f"{proxy} refused the connection ({proxy.address})")
+    return TransientError(f"{where}: {_reason(error, cause)}")
 
 
-def refused_by_proxy(route: Route) -> Failure:
-    """Return the class and message of the error to raise for a 407."""
+def refused_by_proxy(route: Route) -> EtlError:
+    """Return the error to raise for a 407."""
     if route.proxy is not None:
         return _about_proxy("407", route.proxy, route.base_url)
     message = f"{route.base_url}: a proxy on the way requires a user name and password (HTTP 407)"
-    return ProxyRefused, f"{message}: set HTTPS_PROXY to http://user:password@host:port"
+    return ProxyRefused(f"{message}: set HTTPS_PROXY to http://user:password@host:port")
 
 
 def _about_certificate(error: ssl.SSLCertVerificationError, setting: str, source: str) -> str:
@@ -102,25 +101,21 @@ def _about_tls(error: ssl.SSLError, setting: str, *, is_late: bool) -> str | Non
     return f"the TLS handshake failed ({shown}): check {setting}, and any proxy that inspects TLS"
 
 
-def _is_late(error: Exception) -> bool:
-    return not isinstance(error, httpcore.ConnectError)
-
-
-def _about_proxy(text: str, proxy: Proxy, base_url: str) -> Failure:
+def _about_proxy(text: str, proxy: Proxy, base_url: str) -> EtlError:
     """Explain a proxy's response to a connection request: a status, or the text of a SOCKS error."""
     status = int(match[0]) if (match := re.match(r"\d{3}\b", text)) else None
     if status == 407 or "sername/password" in text or "Requested" in text:  # noqa: PLR2004
         if proxy.user or proxy.password:
             message = f"{proxy} refused the user name and password in {proxy.variable}"
-            return ProxyRefused, f"{message}: check them, and that it accepts Basic authentication"
+            return ProxyRefused(f"{message}: check them, and that it accepts Basic authentication")
         url = f"{proxy.scheme}://user:password@host:port"
-        return ProxyRefused, f"{proxy} requires a user name and password: set {proxy.variable} to {url}"
+        return ProxyRefused(f"{proxy} requires a user name and password: set {proxy.variable} to {url}")
     reason = f"HTTP {status}" if status else clean(text.removeprefix(_BEFORE_SOCKS).rstrip("."))
     is_refusal = "not allowed" in text if status is None else not is_transient(status)
     if is_refusal:
         message = f"{proxy} refuses to connect to {base_url} ({reason})"
-        return ProxyRefused, f"{message}: ask its administrator to allow that, or add the host to NO_PROXY"
-    return TransientError, f"{proxy} could not connect to {base_url} ({reason})"
+        return ProxyRefused(f"{message}: ask its administrator to allow that, or add the host to NO_PROXY")
+    return TransientError(f"{proxy} could not connect to {base_url} ({reason})")
 
 
 def _reason(error: Exception, cause: OSError | None) -> str:

@@ -1,11 +1,56 @@
-"""One response, as a slice of the list at one position, and what it shows by itself."""
+"""A slice of a list: the page that is requested, and what its response shows by itself."""
 
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
-from etl.extract.page_request import PageRequest
-from etl.extract.payload import Page
+if TYPE_CHECKING:
+    from etl.extract.payload import Page
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PageRequest:
+    """A page number and a limit, which together are a position in the list."""
+
+    page: int
+    limit: int
+
+    @classmethod
+    def around(cls, position: int, limit: int) -> PageRequest:
+        """Return the page of this length that contains `position`."""
+        return cls(position // limit + 1, limit)
+
+    @property
+    def start(self) -> int:
+        """The position of its first record."""
+        return (self.page - 1) * self.limit
+
+    @property
+    def end(self) -> int:
+        """The position after its last record."""
+        return self.page * self.limit
+
+
+def overlapping_request(position: int, granted: int) -> PageRequest:
+    """
+    Return the request for the page that begins before `position` and extends furthest beyond it.
+
+    A page can only begin at a multiple of its limit, and the limit can be any number up to `granted`. If the
+    position is divisible by all of these (2,520 for limits up to 10), no overlap is possible, and the page
+    begins at `position`.
+    """
+    if position <= 0:
+        return PageRequest(1, granted)
+    best = PageRequest.around(position, granted)
+    reach = position
+    for limit in range(granted, 0, -1):
+        if position - 1 + limit <= reach:
+            break
+        request = PageRequest.around(position - 1, limit)
+        if request.end > reach:
+            best, reach = request, request.end
+    return best
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -15,11 +60,6 @@ class PageSlice:
     request: PageRequest
     page: Page
     keys: frozenset[str | bytes]
-
-    @classmethod
-    def of(cls, request: PageRequest, page: Page) -> PageSlice:
-        """Return the slice that a page is."""
-        return cls(request, page, frozenset(page.keys))
 
     @property
     def size(self) -> int:
@@ -68,5 +108,16 @@ class PageSlice:
         fresh = tuple([record for key, record in records if key not in known])
         return dataclasses.replace(self.page, records=fresh)
 
+    def is_misplaced(self, last: PageSlice, position: int) -> bool:
+        """
+        Return whether its position is unknown, because it is shorter than requested but not the last.
 
-EMPTY_SLICE = PageSlice.of(PageRequest(1, 1), Page(records=()))
+        If a server grants smaller pages than before, page numbers refer to the smaller size; only the first
+        page still begins at the same position. A slice with neither a new record nor the last record of the
+        previous slice, `last`, does not end the list, even if its count happens to match.
+        """
+        if position == 0 or self.size == 0 or self.is_full:
+            return False
+        is_beyond = self.end >= position and not self.keys <= last.keys
+        reaches = is_beyond or self.last_id == last.last_id
+        return not (reaches and self.is_called_last)

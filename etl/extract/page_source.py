@@ -1,18 +1,34 @@
-"""One list of the API, requested by position."""
+"""One list of the API, requested by position, and what requests for a few records tell about it."""
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from etl.errors import BodyTooLarge, NotFound
-from etl.extract.page_request import PageRequest, fixed_size_request
-from etl.extract.page_size import SIZE_FAILURES
-from etl.extract.page_slice import EMPTY_SLICE, PageSlice
+from etl.errors import (
+    BodyTooLarge,
+    ConfigurationError,
+    EmptyPage,
+    NotFound,
+    NotTheApi,
+    RequestRefused,
+    SourceError,
+    Unreachable,
+)
+from etl.extract.page_slice import PageRequest, PageSlice, overlapping_request
 from etl.extract.payload import CorruptPage, Page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+# Possible results of a page that is too long: a status, a proxy's page, no response, or an empty list.
+SIZE_FAILURES = (RequestRefused, NotFound, NotTheApi, Unreachable, EmptyPage)
+# Seconds for which a smaller page is retried, before an even smaller one is requested.
+HALVING_PATIENCE = 3.0
+# If a list shows records twice, it may end up to this many positions earlier than it seems to.
+MAX_SHOWN_TWICE = 3
+EMPTY_SLICE = PageSlice(PageRequest(1, 1), Page(records=()), frozenset())
 
 
 class PageSource(Protocol):
@@ -27,47 +43,138 @@ class PageSource(Protocol):
         ...
 
 
+def shows_any(source: PageSource, filters: Mapping[str, str]) -> bool:
+    """Return whether a list holds anything; raise RequestRefused if the server rejects the filter."""
+    try:
+        return bool(source.fetch_page(filters, page=1, limit=1).records)
+    except NotFound:
+        return False
+
+
+class Check(NamedTuple):
+    """
+    Whether a condition holds, and whether that is proved.
+
+    Checks of single records prove nothing, because a list may change and change back between two requests.
+    """
+
+    holds: bool
+    is_proved: bool = True
+
+
+@dataclasses.dataclass(slots=True)
 class ListSource:
-    """The list that a source returns for some filters."""
+    """
+    The list that a source returns for some filters.
 
-    def __init__(self, source: PageSource, filters: Mapping[str, str]) -> None:
-        self.source, self.filters = source, filters
+    `own_size` is the size of the server's pages, if it ignores `limit`.
+    """
 
-    def fetch(self, request: PageRequest, *, patience: float | None = None) -> Page:
+    source: PageSource
+    filters: Mapping[str, str]
+    own_size: int | None = None
+
+    @property
+    def is_by_id(self) -> bool:
+        """Whether it is requested in the order of its ids, which never change."""
+        return "ordering" in self.filters
+
+    def request_at(self, position: int, limit: int) -> PageRequest:
+        """Return the request for the slice that joins `position`, with at most `limit` records."""
+        if self.own_size is not None:
+            return PageRequest.around(position, self.own_size)
+        return overlapping_request(position, limit)
+
+    def fetch(self, request: PageRequest, *, patience: float | None = None) -> PageSlice:
         """
-        Return one page; an empty one for a 404, which some servers return past the end.
+        Return one slice; an empty one for a 404, which some servers return past the end.
 
         For the first page, a 404 means an empty list only if there are filters: the run has read the
         unfiltered list before. Otherwise it is raised.
         """
-        options = {} if patience is None else {"patience": patience}
         try:
-            return self.source.fetch_page(self.filters, page=request.page, limit=request.limit, **options)
+            page = self.source.fetch_page(
+                self.filters, page=request.page, limit=request.limit, patience=patience
+            )
         except NotFound:
-            if request.page == 1 and (self.filters.keys() <= {"ordering"} or self._has_one(request)):
+            if request.page == 1 and (
+                self._is_unfiltered() or (request.limit > 1 and shows_any(self.source, self.filters))
+            ):
                 raise
-            return Page(records=(), count=0 if request.page == 1 else None)
+            page = Page(records=(), count=0 if request.page == 1 else None)
+        return PageSlice(request, page, frozenset(page.keys))
 
-    def slice_at(self, position: int, own_size: int | None) -> PageSlice:
+    def slice_at(self, position: int) -> PageSlice:
         """Return the record at a position, from 0; its whole page if the server only has pages of its own."""
-        request = PageRequest(position + 1, 1) if own_size is None else fixed_size_request(position, own_size)
-        return PageSlice.of(request, self.fetch(request))
+        return self.fetch(PageRequest.around(position, self.own_size or 1))
 
-    def slice_around(self, position: int, max_size: int) -> PageSlice:
+    def joins(self, here: PageSlice, last: PageSlice, position: int) -> Check:
+        """
+        Check that nothing can lie between a slice and the last one; a slice from the top always joins.
+
+        If no page size makes the two overlap, the record before the slice is requested on its own. Records
+        without an id may be identical; if the slices share only such records, the last task must still be at
+        its previous position.
+        """
+        if here.request.start == 0:
+            return Check(holds=True)
+        shared, is_proved = here.keys & last.keys, True
+        if not shared and here.request.start >= position:
+            shared, is_proved = self.slice_at(position - 1).keys & last.keys, False
+        if last.last_id is None or any(isinstance(key, str) for key in shared):
+            return Check(bool(shared), is_proved)
+        return Check(bool(shared) and last.last_id in self.slice_at(last.last_place).keys, is_proved)
+
+    def ends_at(self, position: int, last: PageSlice, granted: int | None, *, is_ordered: bool) -> Check:
+        """
+        Check that the list ends at a position, after the last slice: with one more slice, or single records.
+
+        The second way is needed if the server grants no larger slice, or if the list shows a record twice and
+        so ends earlier than it seems to.
+        """
+        shown = self._slice_around(position, max(granted or 0, last.size) if last.size else 0)
+        if shown.size and shown.end == position and shown.page.keys[-1] == last.page.keys[-1]:
+            return Check(holds=True)
+        if is_ordered and (shown.last_id or "") > (last.last_id or ""):
+            return Check(holds=False)
+        if self.slice_at(position).end > position:
+            return Check(holds=False)
+        for place in range(position - 1, max(-1, position - 1 - MAX_SHOWN_TWICE), -1):
+            if found := self.slice_at(place).keys:
+                return Check(not found.isdisjoint(last.keys), is_proved=False)
+        return Check(holds=False, is_proved=False)
+
+    def is_doubtful(self, page: Page) -> bool:
+        """Return whether a first page is empty although the list may not be."""
+        return not page.records and (page.count != 0 or self._is_unfiltered())
+
+    def is_size_to_blame(self, error: SourceError, limit: int, *, is_known: bool) -> bool:
+        """
+        Return whether a page of `limit` tasks failed with this error because it is too long.
+
+        It did if a page of one task succeeds now; with `is_known`, one has succeeded before. Servers and
+        proxies refuse pages that are too long with many statuses, some of which also mean an unknown filter.
+        """
+        if self.own_size is not None or limit == 1 or not isinstance(error, SIZE_FAILURES):
+            return False
+        if is_known and not isinstance(error, EmptyPage):
+            return True
+        try:
+            shown = self.source.fetch_page(self.filters, page=1, limit=1, patience=HALVING_PATIENCE)
+        except (SourceError, ConfigurationError):
+            return False
+        return bool(shown.records) or not isinstance(error, EmptyPage)
+
+    def _slice_around(self, position: int, max_size: int) -> PageSlice:
         """Return a short slice around a position; nothing if that is too long, or cannot be read."""
         limit = next(size for size in itertools.count(2) if position % size)
-        if limit > max_size:
+        if limit > max_size or self.own_size is not None:
             return EMPTY_SLICE
-        request = PageRequest(position // limit + 1, limit)
         try:
-            here = PageSlice.of(request, self.fetch(request))
+            here = self.fetch(PageRequest.around(position, limit))
         except (CorruptPage, BodyTooLarge, *SIZE_FAILURES):
             return EMPTY_SLICE
         return here if here.size == len(here.page.records) else EMPTY_SLICE
 
-    def _has_one(self, request: PageRequest) -> bool:
-        """Return whether the list has a page of one task, though none as long as this."""
-        try:
-            return request.limit > 1 and bool(self.source.fetch_page(self.filters, page=1, limit=1).records)
-        except NotFound:
-            return False
+    def _is_unfiltered(self) -> bool:
+        return self.filters.keys() <= {"ordering"}

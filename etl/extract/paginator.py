@@ -17,22 +17,20 @@ from typing import TYPE_CHECKING
 from etl.errors import BodyTooLarge, EmptyPage
 from etl.extract.daemon_pool import DaemonPool, await_result
 from etl.extract.drift_guard import DriftGuard
-from etl.extract.page_request import PageRequest, Prefetcher, fixed_size_request, overlapping_request
-from etl.extract.page_size import HALVING_PATIENCE, SIZE_FAILURES, is_doubtful, is_size_to_blame
-from etl.extract.page_slice import EMPTY_SLICE, PageSlice
-from etl.extract.page_source import ListSource
+from etl.extract.page_slice import PageRequest
+from etl.extract.page_source import EMPTY_SLICE, HALVING_PATIENCE, SIZE_FAILURES
 from etl.extract.payload import CorruptPage
-from etl.extract.slice_checks import ends_at, is_misplaced, joins
+from etl.extract.prefetcher import Prefetcher
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from concurrent.futures import Future
 
     from etl.errors import SourceError
     from etl.extract.page_size import PageSizes
-    from etl.extract.page_source import PageSource
+    from etl.extract.page_slice import PageSlice
+    from etl.extract.page_source import Check, ListSource
     from etl.extract.payload import Page
-    from etl.extract.slice_checks import Check
 
 logger = logging.getLogger(__name__)
 
@@ -47,66 +45,45 @@ class Paginator:
     - `is_ordered`: whether the ids came in ascending order. If not, the pass proves nothing.
     - `is_joined`: whether each slice shared a record with the previous one, and one slice showed the end, so
       that nothing had to be checked record by record.
-    - `slices`: the number of slices read.
-    - `own_size`: the size of the server's pages, if it ignores `limit`.
 
-    Without `is_by_id`, the list is read in the server's default order. With `proves_end`, only a slice
-    without new records ends the list, regardless of the server's count.
+    A list that is not ordered by id is read in the server's default order, one request at a time. With
+    `proves_end`, only a slice without new records ends the list, regardless of the server's count.
     """
 
-    def __init__(  # noqa: PLR0913
-        self,
-        source: PageSource,
-        filters: Mapping[str, str],
-        sizes: PageSizes,
-        *,
-        own_size: int | None = None,
-        is_by_id: bool = True,
-        proves_end: bool = False,
-    ) -> None:
-        self._sizes = sizes
-        self.own_size = own_size
-        self.is_ordered = is_by_id
+    def __init__(self, tasks: ListSource, sizes: PageSizes, *, proves_end: bool = False) -> None:
+        self._list, self._sizes, self._proves_end = tasks, sizes, proves_end
+        self.is_ordered = tasks.is_by_id
         self.is_joined = True
-        self._filters = {"ordering": "task_id", **filters} if is_by_id else dict(filters)
-        self._source, self._list = source, ListSource(source, self._filters)
         self._guard = DriftGuard()
         # The limit of the next request, the largest one allowed, and the page size configured or granted.
-        self._limit = self._max_limit = self._page_size = own_size or sizes.requested
+        self._limit = self._max_limit = self._page_size = tasks.own_size or sizes.requested
         self._heeds_limit = False
         self._refused_size = 0
         self._refusal: SourceError | None = None
-        self._proves_end = proves_end
-        self._concurrency = source.concurrency if is_by_id else 1
+        self._concurrency = tasks.source.concurrency if tasks.is_by_id else 1
         self._calm = self._stride = 0
-
-    @property
-    def slices(self) -> int:
-        """The number of slices read."""
-        return self._guard.slices
 
     def __iter__(self) -> Iterator[Page]:
         with DaemonPool(self._concurrency) as pool:
-            prefetcher = Prefetcher(self._choose, self._fetch, pool, self._concurrency)
+            prefetcher = Prefetcher(self._list.request_at, self._fetch, pool, self._concurrency)
             last, position = EMPTY_SLICE, 0
             # Nothing is requested in advance until the first response has shown the length of the list.
             count: int | None = 0
             while True:
-                request, future = prefetcher.take(position, self._limit, count)
-                page = self._page_of(request, future)
-                if page is None or self._is_emptied(request, page):
+                here = self._read(*prefetcher.take(position, self._limit, count))
+                if here is None:
                     continue
-                here, count = PageSlice.of(request, page), page.count
+                count = here.page.count
                 if self._has_own_size(here, last, position):
                     last, position = EMPTY_SLICE, 0
                     continue
                 self._accept_size()
                 self.is_ordered = self.is_ordered and here.is_ordered
-                if self.own_size is None and is_misplaced(here, last, position):
+                if self._list.own_size is None and here.is_misplaced(last, position):
                     if here.keys <= last.keys and self._ends_at(position, last):
                         return
                     self._limit_to(here.size)
-                elif not self._joins(here, last, position) or self._ends_too_soon(here, last, position):
+                elif not self._joins(here, last, position):
                     position = self._step(position, here, last)
                 else:
                     new = here.news(last.keys)
@@ -120,53 +97,43 @@ class Paginator:
                     self._learn(here)
                     last, position, self._stride = here, here.end, 0
 
-    def _choose(self, position: int, limit: int) -> PageRequest:
-        if self.own_size is not None:
-            return fixed_size_request(position, self.own_size)
-        return overlapping_request(position, limit)
-
-    def _fetch(self, request: PageRequest) -> Page:
+    def _fetch(self, request: PageRequest) -> PageSlice:
         return self._list.fetch(request, patience=HALVING_PATIENCE if self._refusal is not None else None)
 
-    def _page_of(self, request: PageRequest, future: Future[Page]) -> Page | None:
+    def _read(self, request: PageRequest, future: Future[PageSlice]) -> PageSlice | None:
         """
-        Return the page; None if it cannot be decoded as a whole and must be requested in smaller parts.
+        Return the slice; None if it must be requested in smaller parts.
 
         If a part with a single record still cannot be decoded, that record becomes an unusable record.
         """
         try:
-            return await_result(future)
+            here = await_result(future)
         except CorruptPage:
-            if self.own_size is not None:
+            if self._list.own_size is not None:
                 raise
             self._limit = max(1, request.limit // 2)
         except BodyTooLarge:
-            if self.own_size is not None or request.limit == 1:
+            if self._list.own_size is not None or request.limit == 1:
                 raise
             # Pages of this size are tried again, but not soon, because each may be slow to read.
             self._limit_to(request.limit // 2)
         except SIZE_FAILURES as error:
             if not self._halve(request, error):
                 raise
+        else:
+            is_doubtful = request.start == 0 and self._list.is_doubtful(here.page)
+            if not is_doubtful or not self._halve(request, EmptyPage(here.page.count)):
+                return here
         return None
 
     def _limit_to(self, size: int) -> None:
         self._limit = self._max_limit = size
         self._calm = 0
 
-    def _is_emptied(self, request: PageRequest, page: Page) -> bool:
-        """Return whether the first page is empty because of its size, so that a smaller one is needed."""
-        return (
-            request.start == 0
-            and is_doubtful(page, self._filters)
-            and self._halve(request, EmptyPage(page.count))
-        )
-
     def _halve(self, request: PageRequest, error: SourceError) -> bool:
         """Halve the page size and return True if the server refused the request because of its size."""
-        if self.own_size is not None or not is_size_to_blame(
-            error, self._source, self._filters, limit=request.limit, is_known=self._refusal is not None
-        ):
+        is_known = self._refusal is not None
+        if not self._list.is_size_to_blame(error, request.limit, is_known=is_known):
             return False
         self._refused_size, self._refusal = self._refused_size or self._limit, error
         self._limit = self._max_limit = self._page_size = max(1, self._limit // 2)
@@ -194,40 +161,31 @@ class Paginator:
         """
         is_longer = len(here.keys - last.keys) > here.request.limit
         is_apart = position > 0 and here.keys.isdisjoint(last.keys)
-        if self._heeds_limit or not (is_longer or is_apart) or self.own_size == here.size:
+        if self._heeds_limit or not (is_longer or is_apart) or self._list.own_size == here.size:
             return False
-        size = PageSlice.of(PageRequest(1, 1), self._fetch(PageRequest(1, 1))).size
+        size = self._fetch(PageRequest(1, 1)).size
         self._heeds_limit = size <= 1
-        if self._heeds_limit or size == self.own_size:
+        if self._heeds_limit or size == self._list.own_size:
             return False
         self._miss()
-        if self.own_size is None:
+        if self._list.own_size is None:
             logger.warning(
                 "the API ignores the page size and returns %d tasks per page: every list is read twice", size
             )
-        self.own_size = self._limit = self._max_limit = self._page_size = size
+        self._list.own_size = self._limit = self._max_limit = self._page_size = size
         self.is_joined = False
         self._guard.restart()
         return True
 
     def _joins(self, here: PageSlice, last: PageSlice, position: int) -> bool:
-        return self._holds(joins(self._list, here, last, position, self.own_size))
-
-    def _ends_too_soon(self, here: PageSlice, last: PageSlice, position: int) -> bool:
-        """Return whether an empty slice is not really the end: a 404 may be a failure."""
-        return position > 0 and here.size == 0 and not self._ends_at(position, last)
+        """Return whether nothing lies between two slices; an empty one, such as a 404, may be a failure."""
+        return self._holds(self._list.joins(here, last, position)) and (
+            position == 0 or here.size > 0 or self._ends_at(position, last)
+        )
 
     def _ends_at(self, position: int, last: PageSlice) -> bool:
-        return self._holds(
-            ends_at(
-                self._list,
-                position,
-                last,
-                is_ordered=self.is_ordered,
-                own_size=self.own_size,
-                granted=self._sizes.granted,
-            )
-        )
+        check = self._list.ends_at(position, last, self._sizes.granted, is_ordered=self.is_ordered)
+        return self._holds(check)
 
     def _holds(self, check: Check) -> bool:
         self.is_joined = self.is_joined and check.is_proved
@@ -278,7 +236,7 @@ class Paginator:
 
     def _learn(self, here: PageSlice) -> None:
         """Adapt the page size: a short page that is not the last one shows the granted size."""
-        if self.own_size is not None:
+        if self._list.own_size is not None:
             return
         if not here.is_full and here.is_called_last:
             self._limit = min(self._limit, here.size)

@@ -1,7 +1,7 @@
 """
 The proxy for a request, from the environment.
 
-httpx, requests and the standard library interpret `NO_PROXY` in three ways, and one of them fails on an entry
+requests, httpx and the standard library interpret `NO_PROXY` in three ways, and one of them fails on an entry
 that it cannot parse. The rules here are those of curl and Go, and mostly of requests: lower case takes
 precedence over upper case, an empty variable counts as unset, a domain includes its subdomains, and entries
 that cannot be parsed are skipped.
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
+_VARIABLES = frozenset({"http_proxy", "https_proxy", "all_proxy"})
 _SYSTEM = "the system's settings"
 _HOST = re.compile(r"[A-Za-z0-9._:%-]+")
 _BRACKETED = re.compile(r"\[([^\]]+)\](/\d+)?(?::(\d+))?")
@@ -70,7 +71,8 @@ def choose_proxy(
         if variable := _find(environment, name):
             return parse_proxy(variable, environment[variable].strip())
     if system is None:
-        system = {} if any(_is_proxy_variable(name) for name in environment) else _system_proxies(host)
+        is_configured = any(name.lower() in _VARIABLES for name in environment)
+        system = {} if is_configured else _system_proxies(host)
     value = system.get(target.scheme.lower()) or system.get("all")
     return parse_proxy(_SYSTEM, value) if value else None
 
@@ -163,9 +165,8 @@ def _address(host: str) -> Address | None:
 
 def _network(name: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
     try:
-        if "/" not in name:
-            return ipaddress.ip_network(_address(_plain(name)) or name)
-        return ipaddress.ip_network(name, strict=False)
+        address = None if "/" in name else _address(_plain(name))
+        return ipaddress.ip_network(address or name, strict=False)
     except ValueError:
         return None
 
@@ -176,10 +177,6 @@ def _find(environment: Mapping[str, str], name: str) -> str | None:
     is_cgi = name == "http_proxy" and "REQUEST_METHOD" in environment
     named = [each for each, value in environment.items() if each.lower() == name and value.strip()]
     return max((each for each in named if each == name or not is_cgi), default=None)
-
-
-def _is_proxy_variable(name: str) -> bool:
-    return name.lower() in {"http_proxy", "https_proxy", "all_proxy"}
 
 
 def _system_proxies(host: str) -> Mapping[str, str]:

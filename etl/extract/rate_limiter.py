@@ -48,7 +48,8 @@ class RateLimiter:
 
     def __init__(self, max_rate: float | None, stop: Stop) -> None:
         self._max_rate = max_rate or math.inf
-        self._rate = self._max_rate
+        # How many requests may start per second; infinity without a limit.
+        self.rate = self._max_rate
         self._refused_rate = math.inf
         self._stop = stop
         self._lock = threading.Lock()
@@ -60,18 +61,13 @@ class RateLimiter:
         self._pause = 0.0
         self._of_thread = threading.local()
 
-    @property
-    def rate(self) -> float:
-        """The number of requests per second that may start now; infinity without a limit."""
-        return self._rate
-
     def wait(self) -> None:
         """Return when this thread's next request may start; raise Stopped when the run is told to stop."""
         with self._lock:
             now = time.monotonic()
             self._started_at = self._started_at or now
             turn = _Turn(max(now, self._next_start))
-            self._next_start = turn.start + 1 / self._rate
+            self._next_start = turn.start + 1 / self.rate
             self._waiting.append(turn)
         try:
             # A 429 in another thread may postpone this turn meanwhile.
@@ -88,9 +84,9 @@ class RateLimiter:
             self._accepted_at.append(time.monotonic())
             if self._is_current():
                 self._pause = 0.0
-            if self._rate < self._max_rate:
+            if self.rate < self._max_rate:
                 step, fraction = STEP_NEAR if self._is_near() else STEP_FAR
-                self._rate = min(self._max_rate, self._rate + min(step, fraction * self._rate))
+                self.rate = min(self._max_rate, self.rate + min(step, fraction * self.rate))
             self._forget()
             self._max_accepted = max(self._max_accepted, len(self._accepted_at))
 
@@ -102,35 +98,32 @@ class RateLimiter:
             now = time.monotonic()
             if not self._pause:
                 self._cut(now)
-            self._pause = max(1 / self._rate, min(2 * self._pause, MAX_PAUSE))
-            self._postpone(now + self._pause)
+            self._pause = max(1 / self.rate, min(2 * self._pause, MAX_PAUSE))
+            self._next_start = now + self._pause
+            # The waiting threads start then, in the order in which they came.
+            for turn in self._waiting:
+                turn.start = self._next_start
+                self._next_start += 1 / self.rate
             self._refusals += 1
-        logger.info("the API limits the rate of requests; continuing at %.1f per second", self._rate)
+        logger.info("the API limits the rate of requests; continuing at %.1f per second", self.rate)
 
     def _is_current(self) -> bool:
         """Return whether this thread's request was sent after the last 429."""
         refusals: int = self._of_thread.refusals
         return refusals == self._refusals
 
-    def _postpone(self, start: float) -> None:
-        """Let the waiting threads start then, in the order in which they came."""
-        for turn in self._waiting:
-            turn.start = start
-            start += 1 / self._rate
-        self._next_start = start
-
     def _cut(self, now: float) -> None:
         self._forget()
         accepted, since = len(self._accepted_at), self._accepted_at[0] if self._accepted_at else now
         recent = accepted / max(RECENT_SECONDS, now - since) if accepted >= MIN_RECENT else 0.0
-        tried = self._rate
+        tried = self.rate
         if math.isinf(tried):
             # Not the most recent rate: the client may have been busy with something else.
             elapsed = max(now - (self._started_at or now), 1e-3)
             tried = max(1, self._max_accepted) / min(RECENT_SECONDS, elapsed)
         cut = CUT_NEAR if self._is_near() else CUT_FAR
         self._refused_rate = tried
-        self._rate = min(self._max_rate, max(MIN_RATE_PER_SECOND, tried * cut, CUT_NEAR * recent))
+        self.rate = min(self._max_rate, max(MIN_RATE_PER_SECOND, tried * cut, CUT_NEAR * recent))
 
     def _forget(self) -> None:
         horizon = time.monotonic() - RECENT_SECONDS
@@ -139,4 +132,4 @@ class RateLimiter:
 
     def _is_near(self) -> bool:
         lower, upper = NEAR
-        return lower * self._refused_rate < self._rate < upper * self._refused_rate
+        return lower * self._refused_rate < self.rate < upper * self._refused_rate

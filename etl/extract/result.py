@@ -118,7 +118,7 @@ def _with_result(task: TaskPayload, raw: bytes | memoryview) -> ResultPayload:
     result = _read(bytes(raw))
     kind = _kind(task)
     if not fullness(result):
-        return ResultPayload(task=task, kind=kind, result=None)
+        result = None
     if not isinstance(result, dict):
         return ResultPayload(task=task, kind=kind, result=result)
     return ResultPayload(

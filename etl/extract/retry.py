@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime as dt
-import email.utils
 import logging
 import math
 import random
@@ -16,6 +14,7 @@ import tenacity
 from etl.errors import SourceError, UndecodableResult, Unreachable, UnreadablePage
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Callable
 
     from etl.stop import Stop
@@ -57,26 +56,6 @@ def is_transient(status_code: int) -> bool:
     return status_code in RETRIED_STATUS_CODES or status_code >= 500  # noqa: PLR2004
 
 
-def parse_retry_after(header: str | None, now: dt.datetime) -> float | None:
-    """
-    Return the seconds that a `Retry-After` header asks for, in either form; None if it cannot be parsed.
-
-    `now` is the server's clock, from the `Date` of the same response. Source: RFC 9110, section 10.2.3.
-    """
-    if header is None:
-        return None
-    text = header.strip()
-    if text.isascii() and text.isdigit():
-        return float(text[:9])
-    try:
-        moment = email.utils.parsedate_to_datetime(text)
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=dt.UTC)
-        return max(0.0, (moment - now).total_seconds())
-    except (ValueError, OverflowError):
-        return None
-
-
 class Retrier:
     """
     Calls a function until it succeeds or `retry_for` has passed. The threads of a client share one object.
@@ -111,19 +90,17 @@ class Retrier:
             stop=lambda state: self._is_over(state, math.inf if patience is None else patience),
             sleep=self._wait,
             before_sleep=lambda state: _report(state, what),
+            reraise=True,
         )
         try:
             return retrying(attempt, deadline)
-        except tenacity.RetryError as error:
-            failure = _failure(error.last_attempt)
+        except TransientError as failure:
             asked = failure.retry_after or 0.0
             hint = f", and asks to wait {asked:.0f} s" if asked >= self._seconds else ""
             kind = UndecodableResult if isinstance(failure.__cause__, UnreadablePage) else Unreachable
             setting = "; --retry-for sets how long one request is retried" if patience is None else ""
-            raise kind(
-                f"{what}: {failure}{hint} "
-                f"(gave up after attempt {error.last_attempt.attempt_number}{setting})"
-            ) from failure
+            number = retrying.statistics["attempt_number"]
+            raise kind(f"{what}: {failure}{hint} (gave up after attempt {number}{setting})") from failure
 
     def _wait(self, seconds: float) -> None:
         self._stop.wait(seconds)

@@ -8,7 +8,6 @@ keep a deadline per thread. Only this module uses httpx, and no httpx type leave
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import importlib.util
@@ -22,19 +21,20 @@ from urllib.parse import quote, urljoin, urlsplit
 
 import httpcore
 
-from etl.errors import ConfigurationError, MissingExtra
+from etl.errors import ConfigurationError, ForeignRedirect, MissingExtra, SourceError
 from etl.extract.certificates import Trust, load_trust
 from etl.extract.lean_httpx import httpx
 from etl.extract.network_errors import explain
 from etl.extract.proxies import PORTS, Proxy, choose_proxy
-from etl.extract.response import RawResponse
+from etl.extract.response import Response
 from etl.extract.retry import TransientError
 from etl.extract.sockets import Backend
-from etl.secret import MASK
+from etl.secret import MASK, clean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
+    from etl.extract.body import Ceiling
     from etl.stop import Stop
 
 logger = logging.getLogger(__name__)
@@ -196,26 +196,44 @@ class Session:
 
             self._errors += (socksio.SOCKSError,)
 
-    @contextlib.contextmanager
-    def get(self, url: str, seconds: float) -> Iterator[RawResponse]:
+    def get(self, url: str, seconds: float, ceiling: Ceiling, before_large: Callable[[], object]) -> Response:
         """
-        Send a request, and yield the response when its headers have arrived; the time includes its body.
+        Return the response to a request; the time includes its body, which is read as by `read_body`.
 
-        Network failures, here and while the body is read, raise the error that `explain` chooses for them.
+        Network failures raise the error that `explain` chooses for them.
         """
         self._backend.begin(time.monotonic() + seconds)
         timeout = httpx.Timeout(self._read_timeout, connect=CONNECT_TIMEOUT, pool=seconds)
         try:
-            with self._client.stream("GET", url, timeout=timeout) as response:
-                yield RawResponse(response.status_code, response.headers.raw, response.iter_raw())
+            with self._client.stream("GET", url, timeout=timeout) as reply:
+                return Response(reply.status_code, reply.headers.raw, reply.iter_raw(), ceiling, before_large)
         except httpcore.PoolTimeout:
             raise TransientError("no connection was free in time") from None
         except self._errors as error:
-            kind, message = explain(error, self._route, self._backend.of_thread)
-            raise kind(message) from None
+            raise explain(error, self._route, self._backend.of_thread) from None
         finally:
             if self._stop.is_set():
                 self.close()
+
+    def redirected(self, url: str, location: bytes) -> str:
+        """
+        Return the URL that a `Location` header points to. Raises SourceError if it is not valid.
+
+        Raises ForeignRedirect if its scheme, host or port is another: the key is not sent there.
+        """
+        base_url = self._route.base_url
+        try:
+            # A server may send characters that are not allowed in a URL.
+            target = urljoin(url, quote(location, safe=_SAFE))
+            is_same = _origin_of(target) == _origin_of(url)
+        except ValueError:
+            target, is_same = "", False
+        if not _is_address(target):
+            raise SourceError(f"{base_url} redirects to an invalid URL: check GCORE_BASE_URL")
+        if not is_same:
+            parts = urlsplit(target)
+            raise ForeignRedirect(base_url, clean(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"))
+        return target
 
     def extend(self, seconds: float) -> None:
         """Let this thread's request take longer."""
@@ -227,17 +245,6 @@ class Session:
         self._transport.close()
 
 
-def redirected(url: str, location: bytes) -> str | None:
-    """Return the URL that a `Location` header points to; None if it is not valid."""
-    try:
-        # A server may send characters that are not allowed in a URL.
-        target = urljoin(url, quote(location, safe=_SAFE))
-        origin_of(target)
-    except ValueError:
-        return None
-    return target if _is_address(target) else None
-
-
 def _is_address(url: str) -> bool:
     """Return whether httpx accepts a URL; for some it only raises when the host is read."""
     try:
@@ -246,8 +253,7 @@ def _is_address(url: str) -> bool:
         return False
 
 
-def origin_of(url: str) -> tuple[str, str, int | None]:
-    """Return scheme, host and port of a URL; the key is sent only where all three are the same."""
+def _origin_of(url: str) -> tuple[str, str, int | None]:
     parts = urlsplit(url)
     return parts.scheme, parts.hostname or "", parts.port or PORTS.get(parts.scheme)
 

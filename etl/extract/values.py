@@ -8,6 +8,7 @@ is not of its type.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import math
 import re
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -66,9 +67,8 @@ def _numeral(value: Any) -> int | float | str:  # noqa: ANN401
     return value
 
 
-def small_integer(value: Any) -> int:  # noqa: ANN401
-    """Return an integer that a column of 32 bits can hold."""
-    return integer(value, bits=32)
+# An integer that a column of 32 bits can hold.
+small_integer = functools.partial(integer, bits=32)
 
 
 def instant(value: Any) -> dt.datetime:  # noqa: ANN401

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from etl.errors import RequestRefused
 from etl.extract.complete_scan import complete_scan
+from etl.extract.page_source import ListSource
 from etl.extract.paginator import Paginator
 from etl.load.dialect import is_any_of
 from etl.load.upsert import are_stored
@@ -124,7 +125,7 @@ class ListReader:
         tasks does not count as one of the two.
         """
         quiet = 0
-        for page in Paginator(self._source, {}, self._sizes, is_by_id=False):
+        for page in Paginator(ListSource(self._source, {}), self._sizes):
             if not self._is_quiet(page, start):
                 quiet = 0
             elif any(task.started_at is not None for task in page.tasks):

@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from etl.errors import RequestRefused
-from etl.extract.date_filter import shows_any
+from etl.extract.page_source import shows_any
 from etl.sync.list_reader import WindowResult
 from etl.sync.window import EVERYTHING, Window, plan_window, window_since
 

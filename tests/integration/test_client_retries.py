@@ -15,7 +15,8 @@ from support.worlds import NOW, a_world
 
 from etl.emulator import Fault, serve
 from etl.errors import CredentialsRefused, Unreachable
-from etl.extract.retry import Backoff, parse_retry_after
+from etl.extract.response import parse_retry_after
+from etl.extract.retry import Backoff
 
 if TYPE_CHECKING:
     import threading

@@ -12,13 +12,17 @@ from hypothesis import strategies as st
 
 from etl.errors import NotFound, PageLoop, RequestRefused, SourceError, Unreachable
 from etl.extract.complete_scan import complete_scan
-from etl.extract.page_request import overlapping_request
 from etl.extract.page_size import PageSizes
+from etl.extract.page_slice import overlapping_request
+from etl.extract.page_source import ListSource
 from etl.extract.paginator import Paginator
 from etl.extract.payload import Page, TaskPayload, UnusableRecord, task_payload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+
+BY_ID = {"ordering": "task_id"}
 
 
 class MovingList:
@@ -63,7 +67,7 @@ class MovingList:
 
 
 def walk(source: MovingList, page_size: int = 1000, granted: int | None = None, **options) -> list[int]:
-    pages = Paginator(source, {}, PageSizes(page_size, granted), **options)
+    pages = Paginator(ListSource(source, BY_ID), PageSizes(page_size, granted), **options)
     return [int(record.task_id) for page in pages for record in page.records]
 
 
@@ -136,7 +140,7 @@ def test_identical_records_do_not_prove_overlap():
         records.insert(place, UnusableRecord(b"null", "not an object"))
     source = MovingList([], 3)
 
-    def fetch(_filters: Mapping[str, str], *, page: int, limit: int) -> Page:
+    def fetch(_filters: Mapping[str, str], *, page: int, limit: int, patience: object) -> Page:  # noqa: ARG001
         source.requests += 1
         if source.requests == 2:
             del records[:2]
@@ -145,7 +149,7 @@ def test_identical_records_do_not_prove_overlap():
         return Page(records=shown, count=len(records), has_next=page * limit < len(records))
 
     source.fetch_page = fetch
-    pages = Paginator(source, {}, PageSizes(3), proves_end=True)
+    pages = Paginator(ListSource(source, BY_ID), PageSizes(3), proves_end=True)
     seen = {record.task_id for page in pages for record in page.records if isinstance(record, TaskPayload)}
     assert seen >= {f"{number:06d}" for number in range(2, 8)}
 
@@ -166,7 +170,7 @@ def test_rejected_page_size_is_halved_until_accepted(count, page_size, limits, c
     if is_failure:
         source.refusal = Unreachable("HTTP 500")
     sizes = PageSizes(page_size)
-    pages = Paginator(source, {}, sizes, proves_end=True)
+    pages = Paginator(ListSource(source, BY_ID), sizes, proves_end=True)
     assert {int(task.task_id) for page in pages for task in page.tasks} == set(range(count))
     assert sizes.accepted is None or sizes.accepted <= max(limits)
 
@@ -243,7 +247,7 @@ def test_unordered_read_restarts_after_last_slice_moves_to_top(at, in_order):
 def test_server_that_ignores_page_number_is_detected():
     source = MovingList(list(range(100)), 10)
     honest = source.fetch_page
-    source.fetch_page = lambda filters, *, page, limit: honest(filters, page=1, limit=limit)  # noqa: ARG005
+    source.fetch_page = lambda filters, **options: honest(filters, **{**options, "page": 1})
     with pytest.raises(PageLoop):
         walk(source)
 

@@ -84,7 +84,7 @@ def always(result: object) -> Callable[[object], object]:
 
 def shares_nothing(_joins: object) -> object:
     """Let any two slices count as neighbours."""
-    from etl.extract.slice_checks import Check  # noqa: PLC0415
+    from etl.extract.page_source import Check  # noqa: PLC0415
 
     return lambda *_: Check(holds=True)
 
@@ -223,7 +223,7 @@ MECHANISMS: Final = (
     Mechanism(
         promise="P1",
         name="neighbouring pages share a record",
-        seams=("etl.extract.paginator:joins",),
+        seams=("etl.extract.page_source:ListSource.joins",),
         off=shares_nothing,
         tests=("property/test_walk.py::test_tasks_present_throughout_are_never_missed",),
     ),

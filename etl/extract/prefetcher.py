@@ -1,0 +1,55 @@
+"""Slices of a list, a few of them requested in advance."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Future
+
+    from etl.extract.daemon_pool import DaemonPool
+    from etl.extract.page_slice import PageRequest, PageSlice
+
+# Number of slices per concurrent request that may wait to be read, so that a slow slice or a long commit does
+# not delay others.
+PREFETCH_FACTOR = 2
+
+
+class Prefetcher:
+    """Requests slices in advance of the position that is being read; `choose` decides which."""
+
+    def __init__(
+        self,
+        choose: Callable[[int, int], PageRequest],
+        fetch: Callable[[PageRequest], PageSlice],
+        pool: DaemonPool,
+        concurrency: int,
+    ) -> None:
+        self._choose, self._fetch, self._pool = choose, fetch, pool
+        self._most = concurrency * PREFETCH_FACTOR if concurrency > 1 else 1
+        self._queue: deque[tuple[int, PageRequest, Future[PageSlice]]] = deque()
+
+    def take(self, position: int, granted: int, count: int | None) -> tuple[PageRequest, Future[PageSlice]]:
+        """
+        Return the request for the slice that joins `position`, and its response; drop requests for others.
+
+        `count` is the length of the list, if known; nothing beyond it is requested in advance.
+        """
+        if not self._queue or self._queue[0][0] != position or self._queue[0][1].limit > granted:
+            for _, _, future in self._queue:
+                future.cancel()
+            self._queue.clear()
+            self._send(position, granted)
+        while len(self._queue) < self._most:
+            last = self._queue[-1][1]
+            if count is not None and last.end >= count:
+                break
+            self._send(last.end, granted)
+        _, request, future = self._queue.popleft()
+        return request, future
+
+    def _send(self, position: int, granted: int) -> None:
+        request = self._choose(position, granted)
+        self._queue.append((position, request, self._pool.submit(lambda: self._fetch(request))))
