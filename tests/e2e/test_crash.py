@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from etl.emulator import Emulator
 
 PROMPTLY = 2.0
-SIGNALS = [signal.SIGINT, signal.SIGTERM]
+SIGNALS = [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
 
 
 @pytest.fixture(scope="module")

@@ -281,7 +281,7 @@ def test_an_upgrade_that_is_killed_is_done_wholly_or_not_at_all(nursery, databas
         kill_often(victim, kills)
 
 
-@pytest.mark.parametrize("name", ["no database", "changes"])
+@pytest.mark.parametrize("name", ["no database", pytest.param("changes", marks=pytest.mark.slow)])
 def test_a_sync_that_is_killed_again_and_again_gets_there_in_the_end(nursery, databases, name):
     with a_victim(nursery, databases, SCENARIOS[name]) as victim:
         numbers = range(2, victim.passed["commit"], 2)

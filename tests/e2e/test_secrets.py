@@ -196,7 +196,7 @@ def talking(converse: Callable[[socket.socket], None]) -> Iterator[int]:
         thread.join()
 
 
-@one_in(2, "words", TALKATIVE)
+@one_in(4, "words", TALKATIVE)
 def test_a_server_that_repeats_the_key_is_not_repeated(nursery, tmp_path, words):
     def converse(peer: socket.socket) -> None:
         request = peer.recv(65536)
@@ -284,7 +284,7 @@ RAW_PASSWORDS = {
 }
 
 
-@one_in(2, "name, write", RAW_PASSWORDS, [quote, str])
+@one_in(4, "name, write", RAW_PASSWORDS, [quote, str])
 def test_a_password_is_not_shown_when_the_server_is_down(sqlite_command, name, write):
     password = RAW_PASSWORDS[name]
     written = quote(password, safe="") if write is quote else password
