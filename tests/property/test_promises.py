@@ -341,6 +341,6 @@ def test_the_promises_hold_whatever_happens(request, kind, examples):
     "kind, part", [*(("sqlite", part) for part in range(5)), *(("postgres", part) for part in range(2))]
 )
 def test_the_promises_hold_whatever_happens_for_long(request, kind, part):
-    """Each part is another fifty examples, so that several processes share in them."""
+    """Each part is another twenty examples, so that several processes share in them."""
     del part
-    attack(request.getfixturevalue(f"{kind}_databases"), examples=50, steps=40, is_random=True)
+    attack(request.getfixturevalue(f"{kind}_databases"), examples=20, steps=40, is_random=True)
