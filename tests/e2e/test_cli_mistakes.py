@@ -56,7 +56,7 @@ def check_wrong_usage(ended: Ended, code: int = 2) -> str:
     return line
 
 
-@one_in(3, "words, value", COUNTS, NUMBERS)
+@one_in(8, "words, value", COUNTS, NUMBERS)
 def test_invalid_number_is_usage_error(sqlite_command, words, value):
     check_wrong_usage(sqlite_command(*words.split(), value))
 
@@ -73,19 +73,19 @@ def test_out_of_range_number_is_usage_error(sqlite_command, words):
     check_wrong_usage(sqlite_command(*words.split()))
 
 
-@one_in(3, "words, value", SPANNED, SPANS)
+@one_in(8, "words, value", SPANNED, SPANS)
 def test_invalid_duration_is_usage_error(sqlite_command, words, value):
     line = check_wrong_usage(sqlite_command(*words.split(), value))
     assert "90s" in line or "hundred years" in line
 
 
-@one_in(3, "words, value", DATED, DATES)
+@one_in(8, "words, value", DATED, DATES)
 def test_invalid_date_is_usage_error(sqlite_command, words, value):
     assert "write 2026-06-30" in check_wrong_usage(sqlite_command(*words.split(), value))
 
 
 @one_in(
-    3,
+    8,
     "date, words",
     ["0001-01-01", "9999-12-31", "9999-12-31T23:59:59.999999Z"],
     ["sync --no-results --since", "search a --since", "export tasks --until", "report -o - --until",
@@ -126,7 +126,7 @@ ADDRESSES = {
 }
 
 
-@one_in(3, "words, address", ["status", "sync", "doctor", "db upgrade", "explore --no-open"], ADDRESSES)
+@one_in(8, "words, address", ["status", "sync", "doctor", "db upgrade", "explore --no-open"], ADDRESSES)
 def test_malformed_database_url_is_rejected(sqlite_command, words, address):
     line = check_wrong_usage(sqlite_command(*words.split(), "-d", address))
     assert ADDRESSES[address] in line
@@ -189,7 +189,7 @@ ENVIRONMENTS = {
 
 
 @one_in(
-    5,
+    10,
     "name, words",
     ENVIRONMENTS,
     ["sync", "status", "report -o -", "search größe", "export tasks", "--help"],

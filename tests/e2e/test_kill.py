@@ -279,7 +279,7 @@ def test_killed_upgrade_is_atomic(nursery, databases, name, kills):
         kill_often(victim, kills)
 
 
-@pytest.mark.parametrize("name", ["no database", "changes"])
+@pytest.mark.parametrize("name", ["no database", pytest.param("changes", marks=pytest.mark.slow)])
 def test_repeatedly_killed_sync_eventually_completes(nursery, databases, name):
     with a_victim(nursery, databases, SCENARIOS[name]) as victim:
         numbers = range(2, victim.passed["commit"], 2)

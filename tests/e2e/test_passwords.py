@@ -37,7 +37,7 @@ RAW_PASSWORDS = {
 }
 
 
-@one_in(2, "name, write", RAW_PASSWORDS, [quote, str])
+@one_in(4, "name, write", RAW_PASSWORDS, [quote, str])
 def test_password_is_redacted_if_server_is_down(sqlite_command, name, write):
     password = RAW_PASSWORDS[name]
     written = quote(password, safe="") if write is quote else password

@@ -145,7 +145,7 @@ TALKATIVE = {
 }
 
 
-@one_in(2, "words", TALKATIVE)
+@one_in(4, "words", TALKATIVE)
 def test_key_echoed_by_server_is_redacted(nursery, tmp_path, words):
     def converse(peer: socket.socket) -> None:
         request = peer.recv(65536)

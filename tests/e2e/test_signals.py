@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from etl.emulator import Emulator
 
 
-SIGNALS = [signal.SIGINT, signal.SIGTERM]
+SIGNALS = [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
 
 
 @pytest.fixture

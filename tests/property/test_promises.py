@@ -341,6 +341,6 @@ def test_promises_hold_under_random_events(request, kind, examples):
     "kind, part", [*(("sqlite", part) for part in range(5)), *(("postgres", part) for part in range(2))]
 )
 def test_promises_hold_in_long_random_runs(request, kind, part):
-    """Each part runs fifty other examples, so that several processes can share the work."""
+    """Each part runs twenty other examples, so that several processes can share the work."""
     del part
-    attack(request.getfixturevalue(f"{kind}_databases"), examples=50, steps=40, is_random=True)
+    attack(request.getfixturevalue(f"{kind}_databases"), examples=20, steps=40, is_random=True)
