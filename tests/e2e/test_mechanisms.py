@@ -88,8 +88,8 @@ MECHANISMS = [
     Mechanism(
         "P5 atomic: a batch and its counters are one transaction",
         "sync/intake.py",
-        "            self.load()\n            if self._summary.dry_run:",
-        "            self.load()\n            self._connection.connection.commit()\n"
+        "            self._load(sighting)\n            if self._summary.dry_run:",
+        "            self._load(sighting)\n            self._connection.connection.commit()\n"
         "            if self._summary.dry_run:",
         "e2e/test_kill.py e2e/test_crash.py",
     ),
@@ -204,6 +204,13 @@ MECHANISMS = [
         "self._bounds_creation = False",
         "pass",
         "integration/test_doubt.py",
+    ),
+    Mechanism(
+        "P12 honest time: the filter confirms the clock after the pages",
+        "sync/intake.py",
+        "if moment is None or self.shows_since is None or self._summary.dry_run:",
+        "if True:",
+        "integration/test_doubt.py::test_a_task_that_is_created_during_a_sync_is_not_dated_by_a_clock_that_is_behind",
     ),
 ]
 
