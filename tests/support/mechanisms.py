@@ -396,6 +396,15 @@ MECHANISMS: Final = (
         tests=("integration/test_doubt.py::test_creation_time_bounds_hold_despite_clock_skew",),
     ),
     Mechanism(
+        promise="P12",
+        name="the filter confirms the clock after the pages",
+        seams=("etl.sync.run:shows_since",),
+        off=always(None),
+        tests=(
+            "integration/test_doubt.py::test_slow_clock_gives_no_false_bound_for_task_created_during_sync",
+        ),
+    ),
+    Mechanism(
         promise="P15",
         name="settings end with their transaction",
         seams=("etl.database.postgres:prepare_transaction",),
