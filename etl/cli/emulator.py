@@ -103,10 +103,8 @@ def emulator(  # noqa: PLR0913
         now, span = dt.datetime.now(dt.UTC), dt.timedelta(days=days)
         world = package.World.seeded(tasks, now=now, span=span, **world_options)
         with package.serve(world, behaviour, port, host=host, api_key=key, allowed=allowed) as server:
-            note(
-                f"The emulator is running at {server.base_url} with {tasks:,} tasks. "
-                "To use it (Ctrl-C stops it):"
-            )
+            number = "1 task" if tasks == 1 else f"{tasks:,} tasks"
+            note(f"The emulator is running at {server.base_url} with {number}. To use it (Ctrl-C stops it):")
             note(f"  export GCORE_BASE_URL={shlex.quote(server.base_url)} GCORE_API_KEY={shlex.quote(key)}")
             warn_if_public(server.address, "the emulator")
             threading.Event().wait()

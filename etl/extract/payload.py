@@ -71,8 +71,7 @@ class TaskPayload(msgspec.Struct, frozen=True, gc=False):
 
     `decoded` has the values of CONTENT, in its order, as the decoder left them. `fingerprint` is that of the
     record's text, `size` its length in bytes; the text itself is not kept. `has_times` is whether the record
-    had `processing_time` at all, `is_detail` whether it came from the task's detail
-    endpoint.
+    had `processing_time` at all, `is_detail` whether it came from the task's detail endpoint.
     """
 
     task_id: str

@@ -23,9 +23,9 @@ class DueResult:
 
     `finished_at` is when it finished, or the latest possible time.
 
-    `is_detail_only`: only its processing times are missing, the result is not. `is_retry`: it
-    was fetched before, and the task has not run since. `is_early`: its next attempt is not due yet, so a
-    response without a result changes nothing.
+    `is_detail_only`: only its processing times are missing, the result is not. `is_retry`: it was fetched
+    before, and the task has not run since. `is_early`: its next attempt is not due yet, so a response without
+    a result changes nothing.
     """
 
     task_id: str
