@@ -43,7 +43,7 @@ class HistoryEvent(StrEnum):
 
 
 class ResultState(StrEnum):
-    """Whether the result of a task is archived; `expired` results cannot be fetched any more."""
+    """Whether the result of a task is archived; an `expired` one can no longer be fetched."""
 
     ARCHIVED = "archived"
     UNAVAILABLE = "unavailable"

@@ -36,7 +36,7 @@ EtlError
 ├── RecordsRejected           with --strict: records were rejected      exit 5
 ├── SyncRunning               another sync holds the lock               exit 75
 ├── Stopped                   the run was stopped early
-│   ├── Interrupted               by a signal or its caller             exit 130 or 143
+│   ├── Interrupted               by a signal or its caller             exit 129, 130 or 143
 │   └── TimedOut                  by its deadline                       exit 1
 └── RecordError               this record is rejected                   never ends a run
 """

@@ -38,6 +38,7 @@ _NEVER_IN_A_KEY = frozenset("'\"`\\")
 # Gcore's own command line reads the second, libpq the third.
 _SECRET_VARIABLES = {"GCORE_API_KEY", "GCORE_APIKEY", "PGPASSWORD"}
 AUTO = "auto"
+# The date-filter semantics; etl/extract/date_filter.py defines them.
 DATE_FILTERS = ("gte", "lte", "day", "exact", "ignored", "rejected")
 
 
@@ -75,7 +76,7 @@ def _without_wrapping(text: str) -> str:
 
 
 def _unquoted(text: str) -> str:
-    """Return a text without surrounding quotes, white space and byte order marks, however they are nested."""
+    """Return a string without surrounding quotes, white space and byte order marks, in any nesting."""
     while True:
         bare = text.strip().strip("\ufeff\u200b\u2060")
         if len(bare) > 1 and _CLOSING_QUOTES.get(bare[0]) == bare[-1]:

@@ -72,7 +72,7 @@ def current(*, database_url: str) -> None:
 @db.command(short_help="Compare the schema with this release.")
 @database_option
 def check(*, database_url: str) -> None:
-    """Compare the schema with this release; exit with 4 if they differ."""
+    """Compare the schema with this release; exit with code 4 if they differ."""
     from etl import database
     from etl.errors import DatabaseError
     from etl.load.indexes import missing_indexes
@@ -83,8 +83,9 @@ def check(*, database_url: str) -> None:
     for difference in differences:
         say(difference)
     if differences and missing.issuperset(differences):
+        found = "1 index is" if len(differences) == 1 else f"{len(differences)} indexes are"
         raise DatabaseError(
-            f"{len(differences)} indexes are missing, because the first sync was interrupted: "
+            f"{found} missing, because the first sync was interrupted: "
             "run gcore-etl sync or gcore-etl db upgrade"
         )
     if differences:

@@ -112,7 +112,7 @@ def _clear(output: Path, url: str) -> None:
         is_empty = connection.execute(select(TASKS.c.task_id).limit(1)).first() is None
         has_few_runs = len(list(recent_runs(connection, limit=SYNCS + 1))) <= SYNCS
         is_of_demo = has_few_runs and (is_known or is_empty)
-    # A copy of a real account cannot be made again: the API has deleted its older results.
+    # The database of a real account cannot be recreated: the API has deleted its older results.
     if not is_of_demo:
         raise click.UsageError(
             f"{output} is not the database of an earlier demo: choose another file with --output"
@@ -145,8 +145,8 @@ def fill(database_url: str, *, now: dt.datetime) -> None:
             print_summary(run_sync(settings))
         world.advance(STEP)
         show(
-            f"\n{format_duration(STEP)} later, {DELETED_TASKS} tasks have been deleted at the source; "
-            "a full sync finds them:"
+            f"\n{format_duration(STEP)} later, {DELETED_TASKS} tasks have been deleted; "
+            "a full sync marks them as removed:"
         )
         succeeded = [each.task_id for each in world.tasks.values() if each.status == TaskStatus.SUCCESS]
         for task_id in succeeded[:DELETED_TASKS]:  # the oldest ones

@@ -23,10 +23,10 @@ SWITCHES: dict[str, tuple[str, tuple[str, ...], str]] = {
     "--date-filter-means": (
         "date_created",
         ("gte", "lte", "day", "exact", "ignored", "rejected"),
-        "How the date_created filter compares.",
+        "How the date_created filter compares dates.",
     ),
     "--past-end": ("past_end", ("empty", "404"), "Response for a page after the last one."),
-    "--shape": ("record_shape", ("present", "older"), "Record format: the present one, or an older one."),
+    "--shape": ("record_shape", ("present", "older"), "Record format: the current one, or an older one."),
     "--expired": ("expired_result", ("null", "empty", "404", "410"), "Response for an expired result."),
     "--nulls": ("nulls", ("first", "last"), "Position of tasks without a start time in the default order."),
 }
@@ -49,7 +49,9 @@ def _switch_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command()
 @server_options(8080)
-@click.option("--api-key", type=API_KEY, help="API key to accept.  [default: a well-formed one]")
+@click.option(
+    "--api-key", type=API_KEY, help="API key to accept.  [default: a built-in one, printed at the start]"
+)
 @click.option(
     "--tasks", type=click.IntRange(0, 10_000_000), default=1000, help="Number of tasks at the start."
 )
@@ -101,10 +103,8 @@ def emulator(  # noqa: PLR0913
         now, span = dt.datetime.now(dt.UTC), dt.timedelta(days=days)
         world = package.World.seeded(tasks, now=now, span=span, **world_options)
         with package.serve(world, behaviour, port, host=host, api_key=key, allowed=allowed) as server:
-            note(
-                f"The emulator is running at {server.base_url} with {tasks:,} tasks. "
-                "To use it (Ctrl-C stops it):"
-            )
+            number = "1 task" if tasks == 1 else f"{tasks:,} tasks"
+            note(f"The emulator is running at {server.base_url} with {number}. To use it (Ctrl-C stops it):")
             note(f"  export GCORE_BASE_URL={shlex.quote(server.base_url)} GCORE_API_KEY={shlex.quote(key)}")
             warn_if_public(server.address, "the emulator")
             threading.Event().wait()

@@ -1,4 +1,4 @@
-"""`gcore-etl explore`: browse a copy on SQLite in Datasette."""
+"""`gcore-etl explore`: browse a SQLite database in Datasette."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from etl.cli.options import database_option
 @database_option
 def explore(*, host: str, port: int, is_opened: bool, allowed: tuple[str, ...], database_url: str) -> None:
     """
-    Browse a copy on SQLite in a web browser, until stopped with Ctrl-C or SIGTERM.
+    Browse a SQLite database in a web browser, until stopped (Ctrl-C or SIGTERM).
 
     Datasette shows tables and views with facets, runs the queries of docs/queries.md and your own SQL, and
-    searches the transcripts. It is read-only, and syncs can run at the same time. Only requests for the
-    host it listens on, localhost, 127.0.0.1 and [::1] are answered, so that other web pages cannot read the
-    copy.
+    searches the transcripts. It is read-only, and syncs can run at the same time.
+
+    By default it only answers requests for localhost, 127.0.0.1 and [::1], so that web pages of other sites
+    cannot read the database. --allow-host adds a name.
     """
     exploring = import_extra("etl.explore", feature="explore", extra="explore")
     datasette = exploring.explorer(database_url)
@@ -32,8 +33,8 @@ def explore(*, host: str, port: int, is_opened: bool, allowed: tuple[str, ...], 
         shown = f"[{host}]" if listener.family == socket.AF_INET6 else host
         address, number, *_ = listener.getsockname()
         url = f"http://{shown}:{number}/"
-        note(f"The copy is at {url}; press Ctrl-C to stop.")
-        warn_if_public(address, "the copy")
+        note(f"Datasette is running at {url}; press Ctrl-C to stop.")
+        warn_if_public(address, "Datasette")
         if is_opened:
             webbrowser.open(url)  # the request waits in the queue until the server runs
         exploring.serve(datasette, listener, host=host, allowed=allowed)

@@ -50,7 +50,9 @@ def warn_if_public(address: str, what: str) -> None:
     """Log a warning if other machines can reach a server that listens on this address."""
     if is_public(address):
         logger.warning(
-            "%s is open to everyone who can reach %s: use --host 127.0.0.1 to restrict it", what, address
+            "%s answers everyone who can reach %s: use --host 127.0.0.1 to allow only this machine",
+            what,
+            address,
         )
 
 

@@ -24,7 +24,7 @@ F = TypeVar("F", bound="Callable[..., Any]")
 
 EXIT_CODES = {
     "0": "success",
-    "1": "failed; a retry may succeed (network, API, removal guard)",
+    "1": "failed, not completed, or reached --timeout: worth retrying",
     "2": "invalid usage",
     "3": "configuration or credentials must be fixed",
     "4": "the database cannot be used",
@@ -87,9 +87,9 @@ def _facts(spec: SettingSpec, default: object) -> list[str]:
 _DATABASE = ("-d", "--database-url")
 _DATABASE_HELP = "URL of the SQLite or Postgres database."
 _SOURCE_OPTIONS = {
-    "--date-filter": "Semantics of the API's date_created filter; auto detects them.",
-    "--audit-every": "Minimum interval between full re-reads.",
-    "--max-results": "Maximum number of results to fetch per run.",
+    "--date-filter": "How the API's date_created filter compares dates; auto detects it.",
+    "--audit-every": "Minimum interval between complete scans that look for deleted tasks.",
+    "--max-results": "Maximum number of results to fetch per sync.",
     "--lookback": "How far before the watermark to read tasks again.",
     "--retry-for": "Maximum time to retry one request.",
     "--max-rate": "Maximum number of requests per second.",

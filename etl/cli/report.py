@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.option(
     "-o", "--output", type=Output(dir_okay=False), required=True, help="File to write; - for standard output."
 )
-@click.option("--since", type=DATE, help="First day, in UTC.  [default: 30 days ago]")
+@click.option("--since", type=DATE, help="First day, in UTC.  [default: 30 days before --until]")
 @click.option("--until", type=DATE, help="First day after the period, in UTC.  [default: tomorrow]")
 @database_option
 def report(*, output: Path, database_url: str, **period: Any) -> None:  # noqa: ANN401

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 _KINDS = {
     RunMode.FULL: "Full sync",
     RunMode.INCREMENTAL: "Incremental sync",
-    RunMode.SINCE: "Re-read",
+    RunMode.SINCE: "Sync with --since",
     RunMode.PARTIAL: "Partial sync",
 }
 _COUNTERS = ("inserted", "updated", "unchanged", "removed", "rejected")
@@ -136,7 +136,7 @@ def _facts(summary: RunSummary) -> Iterator[str]:
     if summary.date_filter is not None:
         yield f"date filter {summary.date_filter}"
     if summary.audit is not None:
-        yield f"count audit {'ok' if summary.audit == 'agrees' else summary.audit}"
+        yield f"count audit {summary.audit}"
 
 
 def _pending(summary: RunSummary) -> str:

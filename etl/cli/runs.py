@@ -1,4 +1,4 @@
-"""`gcore-etl runs`: the last runs."""
+"""`gcore-etl runs`: the latest runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _COUNTERS = ("requests", "tasks_seen", "inserted", "updated", "removed", "reject
 @limit_option("runs", 10)
 @json_option("one JSON object per run, one per line")
 def runs(*, database_url: str, limit: int, as_json: bool) -> None:
-    """Show the last runs, newest first."""
+    """Show the latest runs, newest first."""
     from etl.database import reading
     from etl.sync.status import recent_runs
 

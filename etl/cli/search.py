@@ -19,7 +19,11 @@ MAX_HITS = 1000
 
 @click.command()
 @click.argument("text", type=TEXT)
-@click.option("--language", type=TEXT, help="Only this language, in the codes of the API: eng, ger, jpn.")
+@click.option(
+    "--language",
+    type=TEXT,
+    help="Only this language, detected or requested, as an API code: eng, ger, jpn.",
+)
 @click.option("--since", type=DATE, help="Only tasks completed on or after this day or time.")
 @limit_option("hits", 10, MAX_HITS)
 @database_option
@@ -28,8 +32,8 @@ def search(*, text: str, database_url: str, as_json: bool, **limits: Any) -> Non
     """
     Search the archived transcripts and show the best hits first.
 
-    A transcript must contain all words of TEXT. "Words in quotes" form a phrase; colo* matches every word
-    that starts with colo. Case and accents are ignored.
+    All words of TEXT must occur within one part of a transcript, about 2,000 words. "Words in quotes" form a
+    phrase; colo* matches every word that starts with colo. Case and accents are ignored.
     """
     from etl import search as searching
     from etl.database import reading

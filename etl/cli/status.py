@@ -42,14 +42,14 @@ def status(*, database_url: str, as_json: bool) -> None:
 
 def _lines(found: Status, *, now: dt.datetime) -> Iterator[tuple[str, str]]:
     yield "in flight", f"{found.in_flight:,}"
-    yield "removed at the source", f"{found.removed:,}"
+    yield "marked as removed", f"{found.removed:,}"
     if found.deleted_waiting:
-        yield "deleted, not yet marked", f"{found.deleted_waiting:,} (the next full read marks them)"
+        yield "deleted, not yet marked", f"{found.deleted_waiting:,} (the next complete scan marks them)"
     yield "rejected records", f"{found.rejected:,}"
     yield "results pending", _pending(found)
     yield "watermark", _instant(found.watermark) or "none (never synced)"
     yield "date filter", found.date_filter or "unknown"
-    yield "last full read", _instant(found.last_full_at) or "never"
+    yield "last complete scan", _instant(found.last_full_at) or "never"
     yield "last successful run", _with_age(found.last_success_at, now) or "never"
     if found.last_run is None:
         yield "last run", "none"

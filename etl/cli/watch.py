@@ -63,11 +63,11 @@ def _sync_once(
     from etl.sync.summary import RunSummary
 
     summary = RunSummary()
-    orders = SyncOptions(with_results=with_results, next_run_in=every)
+    sync_options = SyncOptions(with_results=with_results, next_run_in=every)
     with reported(summary, as_json=as_json) as observe:
         settings = load_settings(**options)
         stamp_lines()
-        run_sync(settings, orders, observe=observe, summary=summary, stop=stop)
+        run_sync(settings, sync_options, observe=observe, summary=summary, stop=stop)
 
 
 def seconds_since_boot() -> float:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _PAGE_BYTES = 8192
 # Rows arrive in no order of their start time, so inserts touch pages all over that index.
 _CACHE_KIB = 16 * 1024
-# Pages that change repeatedly are copied into the file once; the log grows to 32 MiB at most.
+# Pages that change repeatedly are copied into the file once; the WAL grows to 32 MiB at most.
 CHECKPOINT_PAGES = 4000
 _WRITES = {
     sqlite3.SQLITE_INSERT,
@@ -126,7 +126,7 @@ class _WriteConnection(FileConnection):
         self._identity, self._has_checkpoints = fingerprint(path)[:2], False
 
     def why_changed(self) -> str | None:
-        """Return the reason why what is written would be lost: there is another file, or none."""
+        """Return the reason why writes would be lost: the file was replaced or deleted."""
         is_same = self._identity and self._identity == fingerprint(self.path)[:2]
         return None if is_same else "was deleted or replaced during the run: run again"
 
@@ -144,7 +144,7 @@ def _connect_writer(path: Path) -> _WriteConnection:
 
     The driver's own transactions are off (`isolation_level=None`): it begins none before DDL, so an upgrade
     would not be atomic. `synchronous=NORMAL` can lose the last commits in a power failure, but not if the
-    process is killed; the watermark is committed with the rows it covers, so the next sync reads them again.
+    process is killed; the watermark is committed after the rows it covers, so the next sync reads them again.
     WAL is set only when the file is created: a user may have switched it off since, for a network disk.
     """
     path = Path(os.path.realpath(path))
@@ -199,9 +199,14 @@ def _allow_reading(
 
 def parse_path(text: str) -> Path:
     """Return the path from a URL's part after `sqlite:///`. Raises ConfigurationError if it is not a path."""
-    if text == ":memory:" or text.startswith("file:"):
+    if text == ":memory:":
         raise ConfigurationError(
-            "the database URL names no file, and a database in memory is lost when the run ends"
+            "the database URL names no file, and a database in memory is lost when the command ends: "
+            "write sqlite:///FILE"
+        )
+    if text.startswith("file:"):
+        raise ConfigurationError(
+            "the database URL contains a file: URI, which is not supported: write sqlite:///FILE"
         )
     if re.search(r"\?\w+=", text):
         raise ConfigurationError(

@@ -19,10 +19,10 @@ from etl.files import (
 )
 
 _PRIMARY_CODE = 0xFF  # the rest of an SQLite error code is detail
-# Files that SQLite keeps beside a database: its log, the index of the log, and the journal outside WAL mode.
+# Files that SQLite keeps beside a database: the WAL, the WAL index, and the journal outside WAL mode.
 _SUFFIXES = ("-wal", "-shm", "-journal")
 _NO_SHARED_INDEX = (
-    "cannot share the index of its log: the disk is full, or the file system, perhaps a network disk, cannot "
+    "cannot share its WAL index: the disk is full, or the file system, perhaps a network disk, cannot "
     "share memory: make room, or keep the database on a local disk"
 )
 _ADVICE = {
@@ -100,7 +100,10 @@ def _advise_on_statement(message: str) -> str | None:
 def why_unwritable(path: Path) -> str | None:
     """Return why this user cannot write the database, naming the file or folder; None if it is possible."""
     path = Path(os.path.realpath(path))
-    for place, name in ((path, "it"), (path.parent, f"its folder {path.parent}, where SQLite keeps a log,")):
+    for place, name in (
+        (path, "it"),
+        (path.parent, f"its folder {path.parent}, where SQLite keeps the WAL,"),
+    ):
         if os.path.lexists(place) and not is_writable(place):
             if is_on_read_only_mount(place):
                 return f"cannot be written: {os.strerror(errno.EROFS)}: mount it for writing"
@@ -135,8 +138,8 @@ def why_unreadable(path: Path) -> str | None:
     if exists(log) and unreadable:
         state = "cannot be read" if exists(unreadable[0]) else "is missing"
         return (
-            f"cannot be read: it has a log, and {unreadable[0]} {state}: run gcore-etl status "
-            f"as {owner_of(path)}, which merges the log into the database"
+            f"cannot be read: it has a WAL, and {unreadable[0]} {state}: run gcore-etl status "
+            f"as {owner_of(path)}, which merges the WAL into the database"
         )
     journal = Path(f"{path}-journal")
     if exists(journal):

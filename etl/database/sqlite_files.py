@@ -3,16 +3,16 @@ SQLite files: reading one without leaving anything beside it, and the lock that 
 
 A file in WAL mode can be read in three ways:
 
-- By its owner, who may write the file and its folder: SQLite creates the log and its index beside the file,
+- By its owner, who may write the file and its folder: SQLite creates the WAL and its index beside the file,
   shares them with the writer, and removes them at the end.
-- With a log that exists already: read-only, by anybody, without write permission.
-- Without a log: as a file that does not change (`immutable=1`). A change by another program is detected.
+- With a WAL that exists already: read-only, by anybody, without write permission.
+- Without a WAL: as a file that does not change (`immutable=1`). A change by another program is detected.
 
 Everyone but the owner (and root, who counts as the owner) reads in the second or third way: files that SQLite
 created for another user would keep the owner from writing.
 
 A connection with `immutable=1` takes none of SQLite's own locks. So it holds a shared lock (`flock`) on the
-folder. A writer that cannot lock the folder exclusively leaves its changes in the write-ahead log, also when
+folder. A writer that cannot lock the folder exclusively leaves its changes in the WAL, also when
 it closes the file. The next writer that can copies them into the file (a checkpoint).
 """
 
@@ -65,7 +65,7 @@ class FileConnection(sqlite3.Connection):
         with contextlib.ExitStack() as stack:
             if self._may_checkpoint and not stack.enter_context(checkpoint_lock(self.path.parent)):
                 with contextlib.suppress(sqlite3.Error):
-                    # The last connection leaves the log in place if it is read-only.
+                    # The last connection leaves the WAL in place if it is read-only.
                     keeper = sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True)
                     stack.callback(keeper.close)
                     keeper.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -123,7 +123,7 @@ def connect_reader(path: Path) -> ReadConnection:
                     connection = ReadConnection(path, _IMMUTABLE)
                     connection.lock = stack.pop_all()
                     return connection
-                # The lock on the folder, and after it this connection, keep the log from being removed.
+                # The lock on the folder, and after it this connection, keep the WAL from being removed.
                 return ReadConnection(path, "mode=ro&readonly_shm=1")
             except (sqlite3.Error, OSError) as error:
                 if log == fingerprint(Path(f"{path}-wal")):
@@ -143,7 +143,7 @@ def _may_create_side_files(path: Path) -> bool:
 
 
 def _has_log(path: Path) -> bool:
-    """Return whether there is a log, which is empty if its writer has not written yet."""
+    """Return whether there is a WAL, which is empty if its writer has not written yet."""
     log = Path(f"{path}-wal")
     return exists(log) and (log.stat().st_size > 0 or exists(Path(f"{path}-shm")))
 
@@ -186,7 +186,7 @@ def checkpoint_lock(folder: Path) -> Iterator[bool]:
 
 @contextlib.contextmanager
 def prevent_checkpoints(folder: Path) -> Iterator[None]:
-    """Keep others from checkpointing a file in this folder, and from removing a log, during the block."""
+    """Keep others from checkpointing a file in this folder, and from removing a WAL, during the block."""
     with _opened(folder) as descriptor:
         _wait_for_lock(descriptor, is_shared=True)
         yield

@@ -16,7 +16,7 @@ from etl.files import NO_TEMPORARY_FOLDER, find_temporary_folder
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-# The smallest sync needs this much: its log, and the index of the log.
+# The smallest sync needs this much: its WAL, and the WAL index.
 _MIN_FREE_BYTES = 1024 * 1024
 # Temporary tables of this size do not fit in SQLite's memory.
 _TEMPORARY_BYTES = 4 * _MIN_FREE_BYTES

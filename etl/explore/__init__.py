@@ -1,4 +1,4 @@
-"""A read-only Datasette for a copy on SQLite, with the saved queries, facets and full-text search."""
+"""A read-only Datasette for a SQLite database, with the saved queries, facets and full-text search."""
 
 from etl.explore.server import explorer, serve
 from etl.explore.site import site

@@ -46,7 +46,7 @@ _NO_WORD = '""'  # an FTS5 query without hits
 
 def explorer(database_url: str) -> Datasette:
     """
-    Return a Datasette for a copy on SQLite; its `app()` is an ASGI application.
+    Return a Datasette for a SQLite database; its `app()` is an ASGI application.
 
     It is read-only, and a sync can run at the same time. Raises ConfigurationError for a URL of another
     database system, DatabaseError if there is no database or one that this release cannot read.
@@ -54,7 +54,7 @@ def explorer(database_url: str) -> Datasette:
     engine = open_engine(database_url, read_only=True)
     if engine.dialect.name != "sqlite":
         raise ConfigurationError(
-            "explore needs a database on SQLite; for Postgres, see docs/grafana.md and docs/metabase.md"
+            "explore needs a SQLite database; for Postgres, see docs/grafana.md and docs/metabase.md"
         )
     with reading(database_url):
         datasette = Datasette(settings=_SETTINGS, template_dir=str(_TEMPLATES))
@@ -103,7 +103,7 @@ class _Copy(Database):  # type: ignore[misc]
     A database opened as in the rest of the package: under any file name, and without leaving files beside it.
 
     Only the owner's connections stay open between two reads. Those of other users would prevent a sync from
-    truncating its log, or would always show the file as it was when they were opened.
+    truncating its WAL, or would always show the file as it was when they were opened.
     """
 
     _is_stopping = False

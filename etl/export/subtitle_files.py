@@ -74,7 +74,8 @@ def export_subtitles(  # noqa: PLR0913
                 file.write(text.encode())
             written += 1
     if skipped:
-        logger.warning("skipped %s transcripts that have no speech, or no times", f"{skipped:,}")
+        what = "1 transcript that has" if skipped == 1 else f"{skipped:,} transcripts that have"
+        logger.warning("skipped %s no speech, or no times", what)
     return written
 
 

@@ -107,7 +107,7 @@ def open_folder(target: Path, *, may_replace: bool) -> Iterator[Path]:
 
 
 def _is_database(target: Path) -> bool:
-    """Return whether this is an SQLite database, or a file that belongs to one: its log or our lock."""
+    """Return whether this is an SQLite database, or a file that belongs to one: its WAL or our lock."""
     main = target.with_name(re.sub(r"(-(wal|shm|journal)|\.lock)$", "", target.name))
     if not main.is_file():
         return False

@@ -2,8 +2,9 @@
 What the server means by `date_created`: probed with a few one-row requests, never guessed.
 
 The documentation says "time when task was created, ISO 8601" and no more. A date before all tasks and one
-after all of them distinguish *at or after*, *at or before* and *ignored*; if both return nothing, a day on
-which a task must have been created distinguishes *on that day* from *exactly then*.
+after all of them distinguish *at or after* (`gte`), *at or before* (`lte`) and *ignored*; if both return
+nothing, a day on which a task must have been created distinguishes *on that day* (`day`) from *exactly then*
+(`exact`). A filter that the server refuses is *rejected*.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def noon_of(day: dt.datetime) -> dt.datetime:
 
 def probe_date_filter(source: PageSource, shown: Page) -> str:
     """
-    Return the semantics: gte, lte, day, exact, ignored, rejected, or unknown while there are no tasks.
+    Return the semantics, as defined above, or `unknown` while there are no tasks.
 
     `shown` is a page of the unfiltered list.
     """
@@ -76,7 +77,7 @@ def still_holds(source: PageSource, shown: Page, semantics: str | None) -> bool:
 
 
 def shows_since(source: PageSource, moment: dt.datetime) -> bool:
-    """Return whether a filter that means `gte` includes tasks created at `moment` or later."""
+    """Return whether a filter with the semantics `gte` includes tasks created at `moment` or later."""
     try:
         return _finds(source, moment)
     except RequestRefused:

@@ -30,7 +30,7 @@ _STRING_OR_BRACKET = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}]', re.DOTA
 
 
 def is_suspect(text: bytes) -> bool:
-    """Return whether a text has escapes of characters that no database stores, or that msgspec lets pass."""
+    """Return whether a string has escapes of characters that no database stores or msgspec lets pass."""
     # To look for two bytes costs a tenth of a regular expression.
     return b"\\u" in text and _SUSPECT.search(text) is not None
 
@@ -42,7 +42,7 @@ class NumberText(str):
 
 
 def trimmed(body: bytes) -> bytes:
-    """Return a text without a byte order mark and without surrounding white space."""
+    """Return a string without a byte order mark and without surrounding white space."""
     return body.removeprefix(_BYTE_ORDER_MARK).strip()
 
 
@@ -71,7 +71,7 @@ def _items(text: str, opening: str, closing: str) -> list[tuple[str, int, int]]:
 
 
 def _with_valid_scalars(text: str) -> str:
-    """Return a text of the same length and structure, without invalid escapes and leading zeros."""
+    """Return a string of the same length and structure, without invalid escapes and leading zeros."""
 
     def valid(match: re.Match[str]) -> str:
         return _ESCAPE.sub(r"\\n", match[1]) if match[1] else "1" * len(match[0])
@@ -142,7 +142,7 @@ def loads(text: bytes) -> Any:  # noqa: ANN401
 
     NaN, infinities, numbers too large for a double and integers of over 4,300 digits become NumberText;
     control characters in strings are accepted; invalid UTF-8 becomes lone surrogates (U+DC80 to U+DCFF),
-    which stand for the bytes. Raises ValueError for a text that is not JSON, or is nested too deeply.
+    which stand for the bytes. Raises ValueError for a string that is not JSON, or is nested too deeply.
     """
     try:
         return _LENIENT.decode(_decode(text))

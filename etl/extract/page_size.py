@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 @dataclasses.dataclass(slots=True)
 class PageSizes:
     """
-    What is known about the sizes of the server's pages; whoever reads a list uses it, and adds to it.
+    What is known about the sizes of the server's pages; each read of a list uses it, and adds to it.
 
-    `requested` is the size to request. `granted` is the size that the server grants, None until a page is
-    full. `accepted` is the largest size that it accepts, None if it has refused none.
+    `requested` is the size to request. `granted` is the server's maximum page size, None until it is
+    known. `accepted` is the largest size that it accepts, None if it has refused none.
     """
 
     requested: int
@@ -44,10 +44,10 @@ def largest_page(source: PageSource, page_size: int) -> tuple[Page, int, str | N
         try:
             page = source.fetch_page({}, page=1, limit=limit)
             error: SourceError = EmptyPage(page.count)
-            if not tasks.is_doubtful(page) or not tasks.is_size_to_blame(error, limit, is_known=False):
+            if not tasks.is_doubtful(page) or not tasks.is_caused_by_page_size(error, limit, is_known=False):
                 return page, limit, reason
         except SourceError as failure:
             error = failure
-            if not tasks.is_size_to_blame(error, limit, is_known=reason is not None):
+            if not tasks.is_caused_by_page_size(error, limit, is_known=reason is not None):
                 raise
         limit, reason = limit // 2, str(error)

@@ -1,4 +1,4 @@
-"""One list of the API, requested by position, and what requests for a few records tell about it."""
+"""One list of the API, requested by position, and checks of it that request a few records."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 SIZE_FAILURES = (RequestRefused, NotFound, NotTheApi, Unreachable, EmptyPage)
 # Seconds for which a smaller page is retried, before an even smaller one is requested.
 HALVING_PATIENCE = 3.0
-# If a list shows records twice, it may end up to this many positions earlier than it seems to.
+# A list that shows records twice ends earlier than expected: by up to this many positions.
 MAX_SHOWN_TWICE = 3
 EMPTY_SLICE = PageSlice(PageRequest(1, 1), Page(records=()), frozenset())
 
 
 class PageSource(Protocol):
-    """What reading lists needs from a client."""
+    """The part of a client that reading lists needs."""
 
     concurrency: int
 
@@ -44,7 +44,7 @@ class PageSource(Protocol):
 
 
 def shows_any(source: PageSource, filters: Mapping[str, str]) -> bool:
-    """Return whether a list holds anything; raise RequestRefused if the server rejects the filter."""
+    """Return whether a list has any records. Raises RequestRefused if the server rejects the filter."""
     try:
         return bool(source.fetch_page(filters, page=1, limit=1).records)
     except NotFound:
@@ -89,8 +89,8 @@ class ListSource:
         """
         Return one slice; an empty one for a 404, which some servers return past the end.
 
-        For the first page, a 404 means an empty list only if there are filters: the run has read the
-        unfiltered list before. Otherwise it is raised.
+        For the first page, NotFound is raised if the list has no filters, or if a request for a single record
+        shows that it is not empty.
         """
         try:
             page = self.source.fetch_page(
@@ -105,7 +105,7 @@ class ListSource:
         return PageSlice(request, page, frozenset(page.keys))
 
     def slice_at(self, position: int) -> PageSlice:
-        """Return the record at a position, from 0; its whole page if the server only has pages of its own."""
+        """Return the slice of one record at a position, from 0; a page if the server ignores `limit`."""
         return self.fetch(PageRequest.around(position, self.own_size or 1))
 
     def joins(self, here: PageSlice, last: PageSlice, position: int) -> Check:
@@ -130,7 +130,7 @@ class ListSource:
         Check that the list ends at a position, after the last slice: with one more slice, or single records.
 
         The second way is needed if the server grants no larger slice, or if the list shows a record twice and
-        so ends earlier than it seems to.
+        so ends earlier than expected.
         """
         shown = self._slice_around(position, max(granted or 0, last.size) if last.size else 0)
         if shown.size and shown.end == position and shown.page.keys[-1] == last.page.keys[-1]:
@@ -148,11 +148,11 @@ class ListSource:
         """Return whether a first page is empty although the list may not be."""
         return not page.records and (page.count != 0 or self._is_unfiltered())
 
-    def is_size_to_blame(self, error: SourceError, limit: int, *, is_known: bool) -> bool:
+    def is_caused_by_page_size(self, error: SourceError, limit: int, *, is_known: bool) -> bool:
         """
         Return whether a page of `limit` tasks failed with this error because it is too long.
 
-        It did if a page of one task succeeds now; with `is_known`, one has succeeded before. Servers and
+        That is so if a page of one task succeeds now; with `is_known`, one has succeeded before. Servers and
         proxies refuse pages that are too long with many statuses, some of which also mean an unknown filter.
         """
         if self.own_size is not None or limit == 1 or not isinstance(error, SIZE_FAILURES):

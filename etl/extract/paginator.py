@@ -50,17 +50,17 @@ class Paginator:
     `proves_end`, only a slice without new records ends the list, regardless of the server's count.
     """
 
-    def __init__(self, tasks: ListSource, sizes: PageSizes, *, proves_end: bool = False) -> None:
-        self._list, self._sizes, self._proves_end = tasks, sizes, proves_end
-        self.is_ordered = tasks.is_by_id
+    def __init__(self, source: ListSource, sizes: PageSizes, *, proves_end: bool = False) -> None:
+        self._list, self._sizes, self._proves_end = source, sizes, proves_end
+        self.is_ordered = source.is_by_id
         self.is_joined = True
         self._guard = DriftGuard()
-        # The limit of the next request, the largest one allowed, and the page size configured or granted.
-        self._limit = self._max_limit = self._page_size = tasks.own_size or sizes.requested
-        self._heeds_limit = False
+        # The limit of the next request, the largest one allowed, and the configured or maximum page size.
+        self._limit = self._max_limit = self._page_size = source.own_size or sizes.requested
+        self._respects_limit = False
         self._refused_size = 0
         self._refusal: SourceError | None = None
-        self._concurrency = tasks.source.concurrency if tasks.is_by_id else 1
+        self._concurrency = source.source.concurrency if source.is_by_id else 1
         self._calm = self._stride = 0
 
     def __iter__(self) -> Iterator[Page]:
@@ -133,7 +133,7 @@ class Paginator:
     def _halve(self, request: PageRequest, error: SourceError) -> bool:
         """Halve the page size and return True if the server refused the request because of its size."""
         is_known = self._refusal is not None
-        if not self._list.is_size_to_blame(error, request.limit, is_known=is_known):
+        if not self._list.is_caused_by_page_size(error, request.limit, is_known=is_known):
             return False
         self._refused_size, self._refusal = self._refused_size or self._limit, error
         self._limit = self._max_limit = self._page_size = max(1, self._limit // 2)
@@ -161,11 +161,11 @@ class Paginator:
         """
         is_longer = len(here.keys - last.keys) > here.request.limit
         is_apart = position > 0 and here.keys.isdisjoint(last.keys)
-        if self._heeds_limit or not (is_longer or is_apart) or self._list.own_size == here.size:
+        if self._respects_limit or not (is_longer or is_apart) or self._list.own_size == here.size:
             return False
         size = self._fetch(PageRequest(1, 1)).size
-        self._heeds_limit = size <= 1
-        if self._heeds_limit or size == self._list.own_size:
+        self._respects_limit = size <= 1
+        if self._respects_limit or size == self._list.own_size:
             return False
         self._miss()
         if self._list.own_size is None:
@@ -196,8 +196,8 @@ class Paginator:
         Return whether a slice that joins the previous one reached the end of the list.
 
         An empty slice did. If a slice is shorter than requested, both `count` and `next` must say that it is
-        the last one. If it has new records, it must also be shorter than the granted page size, because some
-        servers return the number of records on the page as `count`.
+        the last one. If it has new records, it must also be shorter than the server's maximum page size,
+        because some servers return the number of records on the page as `count`.
         """
         if not here.size:
             return True
@@ -235,7 +235,7 @@ class Paginator:
         self._guard.miss(is_ordered=self.is_ordered, page_size=self._max_limit)
 
     def _learn(self, here: PageSlice) -> None:
-        """Adapt the page size: a short page that is not the last one shows the granted size."""
+        """Adapt the page size: a short page that is not the last one shows the server's maximum page size."""
         if self._list.own_size is not None:
             return
         if not here.is_full and here.is_called_last:

@@ -67,11 +67,11 @@ class _Content(Generic[T]):
 
 class TaskPayload(msgspec.Struct, frozen=True, gc=False):
     """
-    One task as one response showed it; times in UTC, every text storable.
+    One task as one response showed it; times in UTC, every string storable.
 
     `decoded` has the values of CONTENT, in its order, as the decoder left them. `fingerprint` is that of the
     record's text, `size` its length in bytes; the text itself is not kept. `has_times` is whether the record
-    had `processing_time` at all, `is_detail` whether it is the task's own page.
+    had `processing_time` at all, `is_detail` whether it came from the task's detail endpoint.
     """
 
     task_id: str
@@ -127,7 +127,7 @@ class Page:
     One response to a list request: a slice of the list at one instant.
 
     `served_at` is the server's clock, `received_at` when the response arrived, on the monotonic clock.
-    `is_detail` if it is one task's own page instead, which may say more about the task than lists do.
+    `is_detail` if it came from a task's detail endpoint instead, which may return more than lists do.
     """
 
     records: tuple[Record, ...]

@@ -30,32 +30,32 @@ def tasks() -> None:
 
     `progress` is a percentage. `total_time_sec` is the processing time in seconds, not the length of the
     video by which Gcore bills. The task was created between `created_after` and `created_before`.
-    `changed_at` is when a sync last saw the task change; `removed_at` is when one saw that it was removed
-    at the source. `task_data` and `extra` are JSON.
+    `changed_at` is when a sync last saw the task change; `removed_at` is when one marked it as removed.
+    `task_data` and `extra` are JSON.
     """
 
 
 @reads(TABLE_SELECTIONS["task_history"])
 def task_history() -> None:
     """
-    Return the history events, one row per change of status or progress that a sync observed, in that order.
+    Return the history events, one row per event, sorted by `history_id`, as syncs stored them.
 
     `since` and `until` compare `observed_at`.
 
-    `event` is `discovered`, `changed`, `removed` or `reappeared`; `progress` and `previous_progress` are
-    percentages.
+    `event` is `discovered`, `changed` (in status or progress), `removed` or `reappeared`; `progress` and
+    `previous_progress` are percentages.
     """
 
 
 @reads(TABLE_SELECTIONS["task_results"])
 def results() -> None:
     """
-    Return the results, one row per task in SUCCESS or FAILURE, sorted by `task_id`.
+    Return the results, one row per task whose result was requested, sorted by `task_id`.
 
     `since` and `until` compare the task's `completed_at`, or `changed_at` if the API does not state it.
 
-    `state` is `archived`, `unavailable` (not available yet) or `expired` (lost). `result`, the whole
-    result, and `languages` are JSON.
+    `state` is `archived`, `unavailable` (not available yet) or `expired` (no longer available).
+    `result`, the whole result, and `languages` are JSON.
     """
 
 
@@ -77,7 +77,7 @@ def detections() -> None:
 
     `since` and `until` compare the task's `completed_at`, or `changed_at` if the API does not state it.
 
-    A row is a video frame in which something was detected; `confidence` is between 0 and 1.
+    A row is a detection: a video frame in which `label` was detected; `confidence` is between 0 and 1.
     """
 
 
@@ -88,7 +88,7 @@ def runs() -> None:
 
     `since` and `until` compare `started_at`.
 
-    After a run, the copy was complete up to `watermark_after`, by the server's clock.
+    After a run, all tasks created before `watermark_after`, by the server's clock, were stored.
     """
 
 
@@ -108,7 +108,7 @@ def view(name: str, source: Source = None, **options: Any) -> Any:
     """
     Return the rows of a view; `gcore-etl schema` describes the columns.
 
-    The name of a column ends with its unit; `day` is the first instant of that day in UTC. An unknown
+    The names of columns with a unit end with it; `day` is the first instant of that day in UTC. An unknown
     `name` is a ValueError.
     """
     selection = VIEW_SELECTIONS.get(name)

@@ -27,7 +27,7 @@ class Day(sa.TypeDecorator[dt.datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: dt.datetime | None, dialect: sa.Dialect) -> str | None:  # noqa: ARG002
-        """Return a text that sorts before a day exactly if the instant is not after the start of that day."""
+        """Return a string that sorts before a day exactly if the instant is not after that day's start."""
         if value is None:
             return None
         day = value.date().isoformat()

@@ -1,7 +1,7 @@
 """
-The values that only a task's own page has.
+The values that only a task's detail endpoint returns.
 
-Lists of the older shape have no `processing_time`, and any list may omit more. What the task's own page adds
+Lists of the older shape have no `processing_time`, and any list may omit more. What the detail endpoint adds
 is stored twice: in its columns, and in `tasks.detail`, so that the next list record, which omits it, does not
 erase it. It belongs to one status of the task, and is dropped when the status changes.
 """
@@ -30,10 +30,10 @@ _TIMES = tuple(field.name for field in API_FIELDS if field.parent == "processing
 _OBJECTS = {"extra", *(field.name for field in API_FIELDS if field.kind is FieldKind.OBJECT)}
 
 
-def detail_of(page: TaskPayload) -> dict[str, Any]:
-    """Return the values of a task's own page, as `tasks.detail` stores them."""
-    values = page.as_dict()
-    return {"status": page.status, **_as_json({name: values[name] for name in ADDABLE})}
+def detail_of(payload: TaskPayload) -> dict[str, Any]:
+    """Return the values from a task's detail endpoint, as `tasks.detail` stores them."""
+    values = payload.as_dict()
+    return {"status": payload.status, **_as_json({name: values[name] for name in ADDABLE})}
 
 
 def completed(content: Mapping[Any, Any], detail: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -77,24 +77,24 @@ def detail_after(payload: TaskPayload, known: Mapping[Any, Any]) -> dict[str, An
     return left_out(content, detail)
 
 
-def add_details(connection: sa.Connection, pages: Sequence[TaskPayload], now: dt.datetime) -> None:
-    """Store what the tasks' own pages add to their lists; the caller owns the transaction."""
+def add_details(connection: sa.Connection, payloads: Sequence[TaskPayload], now: dt.datetime) -> None:
+    """Store what the detail endpoints add to the lists; the caller owns the transaction."""
     columns = [TASKS.c[name] for name in ("task_id", "status", "detail", *ADDABLE)]
-    task_ids = [page.task_id for page in pages]
+    task_ids = [payload.task_id for payload in payloads]
     query = sa.select(*columns).where(is_any_of(connection, TASKS.c.task_id, task_ids))
     stored = {row["task_id"]: row for row in connection.execute(query).mappings()}
     changes = []
-    for page in pages:
-        row = stored.get(page.task_id)
-        if row is None or row["status"] != page.status:
+    for payload in payloads:
+        row = stored.get(payload.task_id)
+        if row is None or row["status"] != payload.status:
             continue
         listed = _listed(row)
-        # An earlier page may have had more.
-        detail = left_out(listed, {**_said(row["detail"], page.status), **detail_of(page)})
+        # An earlier response may have had more.
+        detail = left_out(listed, {**_said(row["detail"], payload.status), **detail_of(payload)})
         if detail != row["detail"]:
             content = completed(listed, detail)
             changes.append({f"new_{name}": content[name] for name in ADDABLE})
-            changes[-1] |= {"new_detail": detail, "id": page.task_id}
+            changes[-1] |= {"new_detail": detail, "id": payload.task_id}
     if changes:
         values: dict[Any, Any] = {TASKS.c[name]: sa.bindparam(f"new_{name}") for name in (*ADDABLE, "detail")}
         values[TASKS.c.changed_at] = now

@@ -52,5 +52,5 @@ def utc_day(connection: sa.Connection, column: sa.ColumnElement[Any]) -> sa.Colu
 
 
 def _array(values: Iterable[str]) -> sa.ColumnElement[Any]:
-    # Sent as one text, because the driver would inspect each value of an array.
+    # Sent as one string, because the driver would inspect each value of an array.
     return sa.func.string_to_array(_BREAK.join(values), _BREAK, type_=sa.ARRAY(sa.Text))

@@ -1,4 +1,4 @@
-"""Results due to be fetched, ordered by when the API deletes them."""
+"""The pending results that a run fetches, ordered by when they expire."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ from etl.models import DETAIL_DUE, RESULT_DUE, RESULTS, TASKS, ResultState, Task
 
 # The API keeps a result for "one month", without defining the number of days.
 MIN_RETENTION, MAX_RETENTION = dt.timedelta(days=30), dt.timedelta(days=31)
-# Results that may be deleted within this time come first.
+# Results that may expire within this time come first.
 _URGENT_WITHIN = dt.timedelta(days=3)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class DueResult:
     """
-    A finished task to be fetched; `finished_at` is when it finished, or the latest possible time.
+    A finished task whose result is to be fetched.
 
-    `is_detail_only`: only the processing times in its details are missing, the result is not. `is_retry`: it
-    was fetched before, and the task has not run since. `is_early`: its next attempt is not due yet, so a
-    response without a result changes nothing.
+    `finished_at` is when it finished, or the latest possible time.
+
+    `is_detail_only`: only its processing times are missing, the result is not. `is_retry`: it was fetched
+    before, and the task has not run since. `is_early`: its next attempt is not due yet, so a response without
+    a result changes nothing.
     """
 
     task_id: str
@@ -41,9 +43,9 @@ def due_results(
     connection: sa.Connection, now: dt.datetime, limit: int, *, is_all: bool = False
 ) -> list[DueResult]:
     """
-    Return at most `limit` results to fetch: those to be deleted next first, expired ones last.
+    Return at most `limit` results to fetch: those that expire next first, expired ones last.
 
-    Results that may be deleted within three days come first, then the errors of failed tasks, which are few.
+    Results that may expire within three days come first, then the errors of failed tasks, which are few.
     A result whose last fetch failed comes after the others. With `is_all`, results that were unavailable are
     included even before their next attempt is due. Each query follows an index and stops at the limit, so its
     cost does not grow with the number of tasks.
@@ -103,7 +105,7 @@ def _select_due(*others: sa.ColumnElement[Any]) -> sa.Select[Any]:
 
 
 def _due_details(connection: sa.Connection, now: dt.datetime, limit: int) -> list[DueResult]:
-    """Return the tasks whose details are fetched only for their processing times."""
+    """Return the tasks that are requested by id only for their processing times."""
     query = _select_due().where(DETAIL_DUE, TASKS.c.detail_due_at <= now, ~TASKS.c.is_result_due)
     rows = connection.execute(query.order_by(TASKS.c.detail_due_at).limit(limit))
     return [DueResult(task_id=row.task_id, finished_at=row.finished_at, is_detail_only=True) for row in rows]

@@ -1,5 +1,5 @@
 """
-Marking tasks as removed that are no longer at the source.
+Marking deleted tasks as removed.
 
 The ids of the tasks that a run has seen are kept in a temporary table of its connection, so that memory
 does not grow with their number, and no stored row is updated.
@@ -44,7 +44,7 @@ class SeenTasks:
         _SEEN.create(connection, checkfirst=False)
 
     def add(self, task_ids: Iterable[str]) -> None:
-        """Record that these tasks are at the source."""
+        """Record that these tasks exist."""
         if self._has_all:
             return
         statement = insert(self._connection, _SEEN).from_select(

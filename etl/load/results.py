@@ -36,7 +36,7 @@ _FROM_PAYLOAD = ("kind", "result", "detected", "speech_detected", "languages", "
 MIN_WAIT, MAX_WAIT = dt.timedelta(minutes=1), dt.timedelta(days=1)
 # Up to this many failed requests, the next sync retries at once.
 _MAX_IMMEDIATE_RETRIES = 2
-# Wait before the details of a task are fetched again after a failure.
+# Wait before a task is requested by id again after a failure.
 _DETAIL_WAIT = dt.timedelta(days=1)
 
 
@@ -151,7 +151,7 @@ def _rows_of(
 
 
 def _settle_details(connection: sa.Connection, responses: Sequence[FetchedResult], now: dt.datetime) -> None:
-    """Store the fields that only the details have, and schedule another attempt for failed requests."""
+    """Store what only the detail endpoint returns, and schedule another attempt for failed requests."""
     add_details(
         connection, [response.found.task for response in responses if response.found is not None], now
     )
@@ -212,7 +212,7 @@ def _attempts(response: FetchedResult, known: sa.RowMapping | None) -> dict[str,
 
 
 def _next_attempt(response: FetchedResult, counts: Mapping[str, Any], now: dt.datetime) -> dt.datetime | None:
-    """Return when to fetch an unavailable result again; None if the API must have deleted it."""
+    """Return when to fetch an unavailable result again; None if it must have expired."""
     if response.due.is_expired(now) and not response.is_failure:
         return None
     attempts, failures = counts["attempts"], counts["failures"]

@@ -3,7 +3,7 @@ The subtitles of a transcript as WebVTT, written by webvtt-py, or as SubRip.
 
 Neither format can hold a subtitle without a start or an end, or one that ends before it starts; these are
 left out. WebVTT escapes `&` and `<`; SubRip has no escapes, and players show its text as it is. In both
-formats, an arrow or an empty line in a text would end the subtitle.
+formats, an arrow or an empty line in the text would end the subtitle.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def as_webvtt(subtitles: Iterable[Subtitle]) -> str:
 
 def as_srt(subtitles: Iterable[Subtitle]) -> str:
     """
-    Return the subtitles as SubRip, ordered by start; empty if no subtitle has times and a text.
+    Return the subtitles as SubRip, ordered by start; empty if no subtitle has times and text.
 
     The text is unchanged, except that `-->` becomes `->`.
     """

@@ -217,9 +217,9 @@ def _has_result(status: str | None) -> bool:
 
 
 def _is_detail_due(payload: TaskPayload) -> bool:
-    """Return whether to fetch a final task by id: it has no result, and the list does not show its times."""
-    is_final = payload.status in TERMINAL_STATUSES and not _has_result(payload.status)
-    return is_final and not payload.has_times and not payload.is_detail
+    """Return whether to request a task by id: it ended without a result, and the list omits its times."""
+    has_no_result = payload.status in TERMINAL_STATUSES and not _has_result(payload.status)
+    return has_no_result and not payload.has_times and not payload.is_detail
 
 
 def _archived(connection: sa.Connection, task_ids: list[str]) -> set[str]:

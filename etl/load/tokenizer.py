@@ -119,9 +119,9 @@ class Token(NamedTuple):
 
 def tokenize(text: str, *, is_partial: bool = False) -> list[str]:
     """
-    Return the tokens of a text, in order.
+    Return the tokens of a string, in order.
 
-    With `is_partial`, the text is part of a longer one, so more characters may follow. A final character in
+    With `is_partial`, it is part of a longer one, so more characters may follow. A final character in
     an unspaced script is then not a token of its own, unless it is the only one, and a final word with an
     apostrophe yields only the token of the whole word.
     """
@@ -150,7 +150,7 @@ def tokenize_with_positions(text: str) -> list[tuple[str, int]]:
 
 def token_spans(text: str) -> list[Token]:
     """
-    Return the tokens of a text with their start and end in `text` itself, before folding.
+    Return the tokens of a string with their start and end in `text` itself, before folding.
 
     Characters are folded one by one, each with its combining marks. If folding them together has a different
     result, as with decomposed Korean syllables, a token differs from that of `tokenize`.

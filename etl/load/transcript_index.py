@@ -29,12 +29,12 @@ _TOKENS = sa.Table(
 )
 
 MAX_TOKENS, OVERLAP = 2_000, 40
-# Longer texts are tokenized piece by piece: the tokens of a text take ten times its memory.
+# Longer texts are tokenized piece by piece: the tokens of a string take ten times its memory.
 MAX_PIECE_LENGTH = 65_536
 _SPACE = re.compile(r"\s")
 _TRANSCRIPTS_PER_COMMIT = 200
 
-# The subtitles of a transcript, as position and text; a text without subtitles has the position None.
+# The subtitles of a transcript, as position and text; plain text without subtitles has the position None.
 Transcript = Sequence[tuple[int | None, str]]
 
 

@@ -43,11 +43,11 @@ def upsert_tasks(
 ) -> UpsertCounts:
     """Insert or update tasks; if two payloads have the same id, the last one wins."""
     latest = {payload.task_id: payload for payload in payloads}
-    new, unlike = _compare(connection, latest)
-    stored = _rows(connection, unlike)
-    # In the order of the source, so that the order of events does not depend on the database.
-    unlike_rows = (stored[task_id] for task_id in unlike)
-    changed = [row for row in unlike_rows if row["removed_at"] is not None or _differs(latest, row)]
+    new, differing = _compare(connection, latest)
+    stored = _rows(connection, differing)
+    # In the order of the API, so that the order of events does not depend on the database.
+    differing_rows = (stored[task_id] for task_id in differing)
+    changed = [row for row in differing_rows if row["removed_at"] is not None or _differs(latest, row)]
     counts = UpsertCounts(
         inserted=len(new),
         updated=len(changed),
@@ -63,8 +63,8 @@ def upsert_tasks(
 
 def are_stored(connection: sa.Connection, payloads: Iterable[TaskPayload]) -> bool:
     """Return whether all of these are stored, not removed, and byte-for-byte unchanged."""
-    new, unlike = _compare(connection, {payload.task_id: payload for payload in payloads})
-    return not new and not unlike
+    new, differing = _compare(connection, {payload.task_id: payload for payload in payloads})
+    return not new and not differing
 
 
 def _compare(connection: sa.Connection, latest: Mapping[str, TaskPayload]) -> tuple[list[str], list[str]]:

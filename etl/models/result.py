@@ -12,7 +12,7 @@ from etl.models.base import Base, BigSerial, Json
 
 
 class TaskResult(Base):
-    """One row per task in SUCCESS or FAILURE: its result, or the attempts to fetch it."""
+    """One row per task whose result was requested: the result, or the attempts to fetch it."""
 
     __tablename__ = "task_results"
     __table_args__ = (Index("ix_task_results_state", "state", "next_attempt_at"),)
@@ -63,7 +63,7 @@ class TranscriptPart(Base):
 
 
 class Detection(Base):
-    """One row per frame with a finding of content moderation."""
+    """One row per detection of content moderation: a video frame and a label."""
 
     __tablename__ = "detections"
 

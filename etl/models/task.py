@@ -66,7 +66,8 @@ class Task(Base):
     completed_at: Mapped[dt.datetime | None] = api_field("processing_time")
     total_time_sec: Mapped[float | None] = api_field("processing_time")
     date_created: Mapped[dt.datetime | None] = api_field(fallbacks=("created_at", "created"))
-    # Certain bounds: the task was created no earlier than the first and no later than the second.
+    # The task was created no earlier than the first and no later than the second. The one exception: if the
+    # server's clock is behind the times of its tasks, the second may be too early (end of docs/promises.md).
     created_after: Mapped[dt.datetime | None]
     created_before: Mapped[dt.datetime | None]
     # Fields without a column of their own, and values that do not have the type of their column.
@@ -76,7 +77,8 @@ class Task(Base):
     first_seen_at: Mapped[dt.datetime]
     changed_at: Mapped[dt.datetime]
     removed_at: Mapped[dt.datetime | None]
-    # The task is finished and its result was not requested yet: `task_results` has no row for it.
+    # The task is finished, and its result was not requested since. If the task ran again, or reappeared after
+    # it was marked as removed, `task_results` may have an older row.
     is_result_due: Mapped[bool] = mapped_column(server_default=false())
     # Values by column that only a request by id returns, not the lists; the columns above include them.
     detail: Mapped[dict[str, Any] | None] = mapped_column(info=INTERNAL)
@@ -91,9 +93,10 @@ class Task(Base):
 
 class TaskHistory(Base):
     """
-    One row per history event: a change of status or progress, a removal, a reappearance; never updated or
-    deleted.
-    """  # noqa: D205 - one sentence, which `gcore-etl schema` prints
+    One row per history event: a discovery, a change of status or progress, a removal or a reappearance.
+
+    Rows are never updated or deleted.
+    """
 
     __tablename__ = "task_history"
     __table_args__ = (

@@ -1,7 +1,7 @@
 -- How many tasks were in flight at each sync?
 -- Past states, which the API does not keep: the number in flight at the watermark of each sync. Each change of a task
 -- adds one to its new status and subtracts one from its previous status; the running total at a watermark is the number
--- in flight at that time.
+-- in flight at that time. Syncs with no task in flight are omitted.
 WITH changes AS (
     SELECT
         at,

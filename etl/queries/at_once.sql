@@ -1,5 +1,5 @@
 -- What is the largest number of tasks that ran at the same time, and when?
--- Each start adds one, and each completion subtracts one. Tasks without a completion time are left out.
+-- Each start adds one, and each completion subtracts one. Tasks without a start or completion time are omitted.
 SELECT
     moment,
     running

@@ -1,5 +1,6 @@
 -- Why do tasks fail?
--- The kind of an error is its text up to the first colon; null if the result was not archived yet.
+-- The kind of an error is its text up to the first colon; null if no error is known, for example while the result is
+-- pending.
 SELECT
     error_kind,
     sum(tasks) AS tasks,

@@ -1,5 +1,6 @@
--- Which tasks were removed at the source?
--- Removed tasks stay in the database. The column result is 'archived' if their result is stored too, else null.
+-- Which tasks were deleted?
+-- Deleted tasks stay in the database, marked as removed. The column result is 'archived' if their result is stored too,
+-- else null.
 SELECT
     tasks.task_id,
     tasks.task_name,

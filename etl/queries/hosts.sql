@@ -1,5 +1,6 @@
 -- Which hosts have the highest failure rate?
--- The host is that of the video URL. The rate is failed / (succeeded + failed), between 0 and 1.
+-- The host is that of the video URL. The rate is failed / (succeeded + failed), between 0 and 1. Hosts with fewer than
+-- 20 such tasks are omitted.
 SELECT
     host,
     sum(finished) AS finished,

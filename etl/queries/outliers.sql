@@ -1,5 +1,5 @@
 -- Which tasks ran far longer than others of their type?
--- The longest first, as a multiple of the 99th percentile of their type.
+-- Those above the 99th percentile of the processing times of their task type and category, as a multiple of it.
 SELECT
     timeline.task_id,
     timeline.task_name,

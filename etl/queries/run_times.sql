@@ -1,5 +1,5 @@
 -- How long do tasks run?
--- The median (p50), p95 and p99 of the run time, in seconds.
+-- The median (p50), p95 and p99 of the processing time, in seconds.
 SELECT
     task_name,
     category,

@@ -1,6 +1,6 @@
 -- How long do tasks stay in each status?
 -- In minutes, from the history of the tasks, which the API does not keep. More frequent syncs make it more exact. Only
--- periods that have ended count, including those that ended because the task was removed at the source.
+-- periods that have ended count, including those that ended because the task was marked as removed.
 SELECT
     status,
     count(*) AS periods,
@@ -10,7 +10,7 @@ FROM (
     SELECT status, seconds
     FROM status_spans
     WHERE valid_to IS NOT NULL
-    -- All rows. Without a limit SQLite would calculate `seconds` for each use.
+    -- The huge LIMIT keeps SQLite from inlining the subquery and computing its columns again at every use.
     LIMIT 9223372036854775807
 ) AS ended
 GROUP BY status

@@ -1,5 +1,6 @@
 -- Which languages have the lowest success rate of transcriptions?
 -- By requested language; null for automatic detection. The rate is succeeded / (succeeded + failed), between 0 and 1.
+-- Languages with fewer than 20 such tasks are omitted.
 SELECT
     audio_language,
     sum(finished) AS finished,

@@ -1,5 +1,5 @@
--- Which results are not archived yet, and when does the first one expire?
--- The API keeps a result for a month.
+-- How many results are pending, and when may the first one expire?
+-- The API keeps a result for at least 30 days.
 SELECT
     task_name,
     count(*) AS results,

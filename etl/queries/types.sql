@@ -1,5 +1,5 @@
 -- How many tasks of each type are there, and how did they end?
--- Includes tasks that were removed at the source.
+-- By task type and category. Includes tasks that are marked as removed.
 SELECT
     task_name,
     category,

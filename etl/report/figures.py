@@ -55,11 +55,13 @@ class Figures:
     and `runs` are of the created ones. Tasks in flight, stalled tasks and expiring results are those at
     `read_at`. The frames have one row for each
 
-    - `daily`: day of the range, with numbers of tasks (created, finished, by final status) and minutes
-    - `types`: type of task, with the same numbers and the percentiles of wait and run time, in seconds
+    - `daily`: day of the range, with numbers of tasks (created, finished, by terminal status) and minutes
+    - `types`: task type and category, with the same numbers and percentiles of wait and processing time
+      in seconds
     - `errors`: kind of error; `hosts`: host of the URL
     - `languages`: requested language of transcriptions, null for automatic detection
-    - `findings`: kind of moderation, with the numbers of archived results and of results with detections
+    - `findings`: kind of content moderation, with the numbers of archived results and of those with
+      detections
     - `failures`, `stalls`, `expiring`: task, the most urgent first
     """
 

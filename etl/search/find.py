@@ -63,7 +63,7 @@ def search(
     Return the transcripts that match `text`, the best first. Reads in the caller's transaction.
 
     `language` is a code of the API (ISO 639-2/B), detected in the result or requested for the task. `since`
-    is the earliest completion time of the task. A text without any word has no hits.
+    is the earliest completion time of the task. Text without any word has no hits.
     """
     terms = parse_query(text)
     if not terms:

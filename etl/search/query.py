@@ -28,7 +28,7 @@ class Term:
     is_prefix: bool = False
 
     def starts_at(self, words: list[str], index: int) -> bool:
-        """Return whether the term matches the words of a text from an index on."""
+        """Return whether the term matches these words from an index on."""
         end = index + len(self.words)
         found = tuple(words[index:end])
         if not self.is_prefix:

@@ -32,7 +32,7 @@ class Account:
     The clients of the account that a run reads.
 
     The first page with a task decides: the account is the stored one if a client or task of that page is
-    stored, or if the source has a stored task. All later pages belong to the same account, which may have
+    stored, or if the API has a stored task. All later pages belong to the same account, which may have
     many clients. `is_changed` means that it is another account and that switching is allowed; `client_ids`
     are then only those of the new account.
     """
@@ -104,7 +104,7 @@ class Account:
         yield from dict.fromkeys(task_id for task_ids in found for task_id in task_ids)
 
     def _is_there(self, task_id: str) -> bool:
-        """Return whether the source has a task: according to the list, or else to a request by id."""
+        """Return whether the API has a task: according to the list, or else to a request by id."""
         with contextlib.suppress(NotFound, RequestRefused, CorruptPage):
             response = self._source.fetch_page({"task_id": task_id}, page=1, limit=2)
             if is_shown(task_id, response) or not response.tasks:

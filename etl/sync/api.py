@@ -46,7 +46,7 @@ def run_sync(  # noqa: PLR0913
     backoff: Backoff | None = None,
 ) -> RunSummary:
     """
-    Copy the changes at the source since the last sync, and return a summary of the run.
+    Copy the tasks that changed since the last sync into the database, and return a summary of the run.
 
     With `wait`, wait for another sync to finish instead of raising SyncRunning; with `migrate`, upgrade an
     older schema instead of raising SchemaOutdatedError. Pass a `summary` to see, after a failure, how far the

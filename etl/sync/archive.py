@@ -1,4 +1,4 @@
-"""Fetches results that are not stored yet, several concurrently, before the API deletes them."""
+"""Fetches pending results, several concurrently, before they expire."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ def archive_results(  # noqa: PLR0913
     report: Callable[[Progress], None],
 ) -> None:
     """
-    Fetch the results that are due, and add to the summary how many were archived and how many are pending.
+    Fetch pending results, and add to the summary how many were archived and how many are still pending.
 
-    In a full run, results that were not available yet are due as well. Once failed requests have taken
-    `retry_for`, the other results are left to the next sync. Each batch is committed separately, with the
-    counters of the run. `report` is called after each result.
+    In a full sync, results that were not available yet are requested again as well. Once failed requests have
+    taken `retry_for`, the other results are left to the next sync. Each batch is committed separately, with
+    the counters of the run. `report` is called after each result.
     """
     max_results = settings.max_results
     for done in reindex_transcripts(connection):
@@ -113,7 +113,7 @@ def _iter_responses(
     source: TaskSource, due: Sequence[DueResult], patience: float, *, witness: DueResult | None
 ) -> Iterator[FetchedResult]:
     """
-    Yield the results that are due, until failed requests have occupied all threads for `patience` seconds.
+    Yield the responses, until failed requests have occupied all threads for `patience` seconds.
 
     Raises Unreachable if the first few requests fail and so does the request for the witness, a result that
     was fetched before: the cause is then the server, not these results.
@@ -131,7 +131,8 @@ def _iter_responses(
                 raise Unreachable("requests for results keep failing; the tasks themselves are stored")
             yield response
             if seconds_lost > patience:
-                logger.warning("%d results could not be fetched; the next sync retries them", failures)
+                what = "1 result" if failures == 1 else f"{failures:,} results"
+                logger.warning("%s could not be fetched; the next sync retries", what)
                 return
 
 

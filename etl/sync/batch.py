@@ -40,7 +40,7 @@ class BatchLoader:
     Collects the pages of one run and loads them in batches.
 
     `present` is the number of stored tasks that are not marked as removed; `seen` contains the tasks of all
-    pages. `shows_since` asks the source for tasks created at a time or later, if its filter supports that.
+    pages. `shows_since` asks the API for tasks created at a time or later, if its filter supports that.
     Each batch also stores the clients of the account, and the page `sizes`, that the run has learnt.
     """
 
@@ -116,7 +116,7 @@ class BatchLoader:
             self._state = learnt
 
     def keep(self) -> None:
-        """Load and commit the queued records after the source has failed, and build missing indexes."""
+        """Load and commit the queued records after the API has failed, and build missing indexes."""
         if self.summary.dry_run:
             return
         # Nothing can confirm the clock now.
@@ -152,7 +152,7 @@ class BatchLoader:
             add_present(self._connection, number)
 
     def observation(self) -> Observation:
-        """Return when and in which run the queued records were seen, and after what they were created."""
+        """Return the run and time of the queued records, and the lower bound on their creation."""
         return Observation(
             run_id=self.summary.run_id or 0,
             observed_at=self._clock.observed_at(),

@@ -1,5 +1,5 @@
 """
-The source's time, from the `Date` headers of its responses (promise P12).
+The server's time, from the `Date` headers of its responses (promise P12).
 
 A response may have a wrong `Date`: from a proxy's cache, or from a machine whose clock is wrong. Therefore
 the clock uses the time that most responses of the run agree on. If all responses of a run are wrong, the next
@@ -87,7 +87,7 @@ class SourceClock:
     @property
     def first_served_at(self) -> dt.datetime | None:
         """
-        The source's time at the run's first response, if any response had a usable `Date`.
+        The server's time at the run's first response, if any response had a usable `Date`.
 
         It is the `Date` of that response, unless the others show that it was ahead. A time that is too early
         is safer than one that is too late.
@@ -101,7 +101,7 @@ class SourceClock:
         return estimate.replace(microsecond=0)
 
     def observed_at(self) -> dt.datetime:
-        """Return the source's time, or this machine's if no response had a usable `Date`."""
+        """Return the server's time, or this machine's if no response had a usable `Date`."""
         return max(self._agreed(), default=None) or self._now()
 
     def created_before(self) -> dt.datetime | None:

@@ -1,13 +1,13 @@
 """
 The count audit of one run: compares both counts, and reads more lists until missed tasks are found.
 
-    difference = here - there - bias
+    difference = stored - reported - bias
 
-`here` is the number of present tasks and rejected records; `there` is the unfiltered `count` of the source.
-`bias` is the error of that count: the difference that a complete read of an unchanged source left
-unexplained. The remaining difference is due to tasks that were deleted at the source but not yet detected
-(more here), or missed (fewer here). Deletions can only increase it, so if it decreases although no task was
-marked as removed, a task was missed.
+`stored` is the number of present tasks and rejected records; `reported` is the API's `count` of the
+unfiltered list. `bias` is the error of that count: the difference that a complete scan of an unchanged list
+left unexplained. The remaining difference has two causes: tasks that were deleted, but are not marked as
+removed yet, increase it; missed tasks decrease it. So if it decreases although no task was marked as removed,
+a task was missed.
 """
 
 from __future__ import annotations
@@ -42,26 +42,26 @@ SUSPICIOUS_REMOVALS, SUSPICIOUS_FRACTION = 50, 10
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class CountComparison:
-    """Both counts at about the same time; `surplus` is the unexplained difference of the last run."""
+    """Both counts at about the same time; `unexplained` is the remaining difference of the last run."""
 
-    here: int
-    there: int
+    stored: int
+    reported: int
     bias: int
-    surplus: int
+    unexplained: int
 
     @property
     def difference(self) -> int:
-        """The number of tasks that are only here, minus the number that are only there."""
-        return self.here - self.there - self.bias
+        """The number of deleted tasks that are not marked as removed, minus the number of missed tasks."""
+        return self.stored - self.reported - self.bias
 
     @property
     def missed(self) -> int:
-        """The minimum number of tasks of the source that are missing here."""
-        return max(0, self.surplus - self.difference)
+        """The minimum number of tasks that the API has and the database lacks."""
+        return max(0, self.unexplained - self.difference)
 
     @property
     def deleted(self) -> int:
-        """The minimum number of tasks here that were deleted at the source."""
+        """The minimum number of stored tasks that were deleted."""
         return max(0, self.difference)
 
 
@@ -70,7 +70,7 @@ class AuditOutcome:
     """
     The outcome of the audit; `text` describes it, and is None without an audit.
 
-    `is_complete` means that a complete scan read everything. `contradicts_filter` means that the window and
+    `is_complete` means that there was a complete scan. `contradicts_filter` means that the window and
     the tasks in flight did not include all new tasks, or that the window's list had tasks it should exclude.
     """
 
@@ -115,25 +115,25 @@ class CountAudit:
             self._count = self._ask_count()
             comparison = self._compare(removed)
         if comparison is None:
-            outcome = self._read_everything("the API returns no usable count")
+            outcome = self._scan_completely("the API returns no usable count")
         elif comparison.missed:
             outcome = self._read_missed(comparison, removed)
-        elif self._is_full_read_due(comparison):
-            outcome = self._read_everything(f"{comparison.deleted:,} tasks were deleted at the source")
+        elif self._is_complete_scan_due(comparison):
+            outcome = self._scan_completely(f"{_tasks_were(comparison.deleted)} deleted")
         else:
             self._surplus = comparison.deleted
-            waiting = f"{comparison.deleted:,} deleted, waiting for a full read"
-            outcome = AuditOutcome(text=waiting if comparison.deleted else "agrees")
+            unmarked = f"{comparison.deleted:,} deleted, left for a complete scan"
+            outcome = AuditOutcome(text=unmarked if comparison.deleted else "agrees")
         is_contradicted = outcome.contradicts_filter or is_violated
         return dataclasses.replace(outcome, contradicts_filter=is_contradicted)
 
     def close(self, missing: int, *, is_complete: bool) -> SyncState:
         """
-        Return the state with the difference that a complete read left unexplained.
+        Return the state with the difference that a complete scan left unexplained.
 
-        `missing` is the number of tasks about to be marked as removed. The difference shows that the source's
-        count is wrong only if the source did not change meanwhile. Without a usable count, the largest
-        possible difference is recorded as unexplained, so that the next usable count causes a full read, too.
+        `missing` is the number of tasks about to be marked as removed. The difference shows that the API's
+        count is wrong only if the list did not change meanwhile. Without a usable count, the largest possible
+        difference is recorded as unexplained, so that the next usable count causes a complete scan, too.
         """
         if is_complete:
             before, self._count = self._count, self._ask_count()
@@ -143,52 +143,56 @@ class CountAudit:
             elif comparison is not None:
                 self._surplus = comparison.deleted
             else:
-                self._surplus = self._here(missing) - self._bias
+                self._surplus = self._stored(missing) - self._bias
             if self._bias and self._bias != self._state.count_bias:
-                logger.warning("a complete read shows that the API's count is off by %d", -self._bias)
+                logger.warning("a complete scan shows that the API's count is off by %d", -self._bias)
         return dataclasses.replace(self._state, count_bias=self._bias, surplus=self._surplus)
 
     def _compare(self, removed: int) -> CountComparison | None:
         if self._count is None:
             return None
-        surplus = max(0, self._surplus - removed)
-        return CountComparison(here=self._here(removed), there=self._count, bias=self._bias, surplus=surplus)
+        return CountComparison(
+            stored=self._stored(removed),
+            reported=self._count,
+            bias=self._bias,
+            unexplained=max(0, self._surplus - removed),
+        )
 
-    def _here(self, removed: int) -> int:
+    def _stored(self, removed: int) -> int:
         with self._connection.begin():
             return self._loader.present - removed + count_rejected(self._connection)
 
-    def _is_full_read_due(self, comparison: CountComparison) -> bool:
-        """Return whether the full read that finds deleted tasks is due."""
+    def _is_complete_scan_due(self, comparison: CountComparison) -> bool:
+        """Return whether tasks were deleted and the complete scan that finds them is due."""
         last, now = self._state.last_full_at, self._loader.observation().observed_at
         return comparison.deleted > 0 and (last is None or now - last >= self._audit_every)
 
     def _read_missed(self, comparison: CountComparison, removed: int) -> AuditOutcome:
-        """Read the lists of statuses with more tasks at the source; read everything if that is not enough."""
-        logger.warning("%d tasks of the source are not stored; reading more lists", comparison.missed)
+        """Read the lists of statuses with more tasks in the API; scan completely if that is not enough."""
+        logger.warning("%s missed; reading more lists", _tasks_were(comparison.missed))
         query = sa.select(TASKS.c.status, sa.func.count()).where(TASKS.c.removed_at.is_(None))
         with self._connection.begin():
-            here = {row[0]: row[1] for row in self._connection.execute(query.group_by(TASKS.c.status))}
+            stored = {row[0]: row[1] for row in self._connection.execute(query.group_by(TASKS.c.status))}
         for status in (*OPEN_STATUSES, *TERMINAL_STATUSES):
-            there = self._ask_count({"status": status})
-            if there is not None and there > here.get(status, 0):
+            reported = self._ask_count({"status": status})
+            if reported is not None and reported > stored.get(status, 0):
                 self._reader.read_list({"status": status})
         self._loader.flush()
         self._count = self._ask_count()
-        settled = self._compare(removed)
-        if settled is not None and not settled.missed:
-            self._surplus = settled.deleted
+        after = self._compare(removed)
+        if after is not None and not after.missed:
+            self._surplus = after.deleted
             return AuditOutcome(
                 text=f"{comparison.missed:,} missed, found by status", contradicts_filter=True
             )
-        outcome = self._read_everything(f"{comparison.missed:,} tasks were missed")
+        outcome = self._scan_completely(f"{_tasks_were(comparison.missed)} missed")
         return dataclasses.replace(outcome, contradicts_filter=True)
 
-    def _read_everything(self, reason: str) -> AuditOutcome:
-        logger.info("full read: %s", reason)
+    def _scan_completely(self, reason: str) -> AuditOutcome:
+        logger.info("complete scan: %s", reason)
         self._reader.read_list({})
         self._loader.flush()
-        return AuditOutcome(text=f"{reason}; settled by a full read", is_complete=True)
+        return AuditOutcome(text=f"{reason}, so there was a complete scan", is_complete=True)
 
     def _ask_count(self, filters: dict[str, str] | None = None) -> int | None:
         try:
@@ -202,11 +206,15 @@ class CountAudit:
         return _usable_count(page)
 
 
+def _tasks_were(number: int) -> str:
+    return "1 task was" if number == 1 else f"{number:,} tasks were"
+
+
 def _usable_count(page: Page) -> int | None:
     """Return the count of a page; None if the page itself shows more tasks."""
     return page.count if page.count is not None and page.count >= len(set(page.keys)) else None
 
 
 def is_suspicious(missing: int, present: int) -> bool:
-    """Return whether so many present tasks are missing that the source itself is suspect."""
+    """Return whether so many present tasks are missing that deletion is implausible."""
     return missing >= present or (missing > SUSPICIOUS_REMOVALS and missing * SUSPICIOUS_FRACTION > present)

@@ -95,8 +95,8 @@ def _examine_source(
     except EtlError as error:
         yield _failure("API", error)
         return None
-    count = "an unknown number of" if page.count is None else f"{page.count:,}"
-    yield Finding("API", f"{settings.base_url} accepts the key and lists {count} tasks")
+    tasks = "an unknown number of tasks" if page.count is None else _count_tasks(page.count)
+    yield Finding("API", f"{settings.base_url} accepts the key and lists {tasks}")
     yield pages
     yield _examine_clock(page.served_at, now())
     yield from account
@@ -124,11 +124,13 @@ def _examine_page_size(client: Client, shown: Page, page_size: int) -> Finding:
             f"the API ignores the page size and returns {own_size:,} tasks per page: syncs read them twice"
         )
     elif reason is not None:
-        detail = f"pages of {page_size:,} tasks are refused ({reason}): syncs read {accepted:,} per page"
+        detail = (
+            f"pages of {_count_tasks(page_size)} are refused ({reason}): syncs read {accepted:,} per page"
+        )
     elif granted < min(page_size, page.count or 0):
-        detail = f"the API returns at most {granted:,} tasks per page; {page_size:,} were requested"
+        detail = f"the API returns at most {_count_tasks(granted)} per page; {page_size:,} were requested"
     else:
-        detail = f"pages of {page_size:,} tasks are accepted"
+        detail = f"pages of {_count_tasks(page_size)} are accepted"
     return Finding("pages", detail)
 
 
@@ -225,7 +227,7 @@ def _examine_results(forecast: Forecast, per_run: int) -> Finding:
         return Finding("results", "all available results are archived")
     detail = f"{forecast.waiting:,} pending; a sync every {forecast.every} fetches up to {per_run:,} of them"
     if forecast.first_lost_at is not None:
-        detail += f"; the API may delete the first on {forecast.first_lost_at:%Y-%m-%d}"
+        detail += f"; the first may expire on {forecast.first_lost_at:%Y-%m-%d}"
     if forecast.at_risk:
         detail = forecast.warning(per_run)
     return Finding("results", detail)
@@ -242,6 +244,10 @@ def _examine_date_filter(settings: Settings, found: str | None, stored: str | No
     if forced not in {None, semantics}:
         detail += f"; --date-filter is set to {forced!r}: remove it unless you are sure"
     return Finding("date_created", detail)
+
+
+def _count_tasks(number: int) -> str:
+    return f"{number:,} task{'' if number == 1 else 's'}"
 
 
 def _failure(name: str, error: EtlError) -> Finding:

@@ -1,8 +1,8 @@
 """
-Forecast of the results that the API will delete before a sync archives them.
+Forecast of the results that will expire before a sync archives them.
 
-Results are fetched in the order of their deletion, up to `max_results` per run. So whether one is archived in
-time depends on how many are deleted before it, counted per day.
+Results are fetched in the order in which they expire, up to `max_results` per run. So whether one is archived
+in time depends on how many expire before it, counted per day.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Forecast:
     How many results are pending, and how many of them are at risk.
 
     `waiting` counts results that are neither archived nor given up, `never_asked` those among them that were
-    never requested, and `at_risk` those among these that the API may delete first if syncs run every
-    `interval`. `first_lost_at` is when the API may delete the first pending result; it is never in the past.
+    never requested, and `at_risk` those among these that may expire first if syncs run every `interval`.
+    `first_lost_at` is when the first pending result may expire; it is never in the past.
     """
 
     waiting: int
@@ -53,7 +53,7 @@ class Forecast:
         fetch_more = f"raise --max-results (now {per_run:,})"
         sync_more = f"sync more often than every {self.every}, or {fetch_more}"
         return (
-            f"{self.at_risk:,} of {self.waiting:,} pending results may be deleted by the API before a sync "
+            f"{self.at_risk:,} of {self.waiting:,} pending results may expire before a sync "
             f"archives them, the first on {self.first_lost_at:%Y-%m-%d}: "
             f"{sync_more if self.interval > _SHORTEST_USEFUL_INTERVAL else fetch_more}"
         )
@@ -69,7 +69,7 @@ def read_forecast(
     """
     interval = interval or _recent_interval(connection)
     never_asked, again = _count_by_day(connection)
-    # Earlier results are deleted already.
+    # Earlier results have expired.
     first_kept = f"{now - MAX_RETENTION:%Y-%m-%d}"
     days = sorted(day for day in {*never_asked, *again} if day is not None and day >= first_kept)
     fetched = at_risk = 0

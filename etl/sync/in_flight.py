@@ -1,9 +1,9 @@
 """
-Re-reads every stored task in flight, regardless of its age.
+Reads every stored task in flight again, regardless of its age.
 
 A few tasks are requested by id. If there are more, the lists of the statuses in flight are read first, and
 only tasks that are no longer in them are requested by id. Only the list filtered by its id proves that a task
-was removed.
+was deleted.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from etl.extract.result import ResultPayload
 
     class TaskSource(PageSource, Protocol):
-        """The part of a client that re-reading tasks needs."""
+        """The part of a client that reading tasks again needs."""
 
         def fetch_detail(self, task_id: str) -> ResultPayload:
             """Return one task with its result."""
@@ -62,15 +62,15 @@ def _fetch(source: TaskSource, task_id: str) -> Page | None:
         return Page(records=(source.fetch_detail(task_id).task,), is_detail=True)
     except NotFound as error:
         if removed is None:
-            logger.warning("task %s could not be re-read: %s", task_id, error)
+            logger.warning("task %s could not be read again: %s", task_id, error)
         return removed
     except (RequestRefused, UndecodableResult, BodyTooLarge) as error:
-        logger.warning("task %s could not be re-read: %s", task_id, error)
+        logger.warning("task %s could not be read again: %s", task_id, error)
         return None
 
 
 def is_removed(task_id: str, response: Page | None) -> bool:
-    """Return whether a page proves that the task was removed: it is empty, and its count agrees."""
+    """Return whether a page proves that the task was deleted: it is empty, and its count is not above 0."""
     if response is None:
         return False
     if response.records or response.count:

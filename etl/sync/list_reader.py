@@ -1,4 +1,4 @@
-"""The lists that a run requests from the API, and their order."""
+"""Reads the lists that the plan has chosen, and the tasks in flight, into a batch loader."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# After this many consecutive pages without new tasks or changes, all following pages are known.
+# The default order is read until this many consecutive pages have neither new tasks nor changes.
 QUIET_PAGES = 2
 
 
@@ -80,9 +80,9 @@ class ListReader:
 
     def read_in_flight(self) -> list[str]:
         """
-        Re-read the stored tasks in flight that were not in the lists of this run.
+        Read the stored tasks in flight again that were not in the lists of this run.
 
-        Return the ids of tasks that the source no longer has, as proved by the list filtered by their id.
+        Return the ids of tasks that were deleted, as proved by the list filtered by their id.
         """
         with self._connection.begin():
             has_many = len(self._loader.seen.unseen_in_flight(MAX_BY_ID + 1)) > MAX_BY_ID
@@ -119,7 +119,7 @@ class ListReader:
 
     def _read_head(self, start: dt.datetime) -> None:
         """
-        Read the default order, newest start first, until two consecutive pages have no news.
+        Read the default order, newest start first, until two pages in a row have no new tasks or changes.
 
         Tasks that never started may be listed before or after all others. A page that contains only such
         tasks does not count as one of the two.

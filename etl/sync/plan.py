@@ -85,7 +85,7 @@ class Plan:
         return window
 
     def _choose(self) -> Window:
-        """Return the window to read; everything, if the source shows no tasks but some are stored."""
+        """Return the window to read; everything, if the API shows no tasks but some are stored."""
         semantics = self._semantics.value or "unknown"
         mode = self._options.mode(is_first=self._state.watermark is None)
         if self._state.present_tasks and self._shows_nothing and not self._options.filters:

@@ -1,11 +1,11 @@
 """
 One run: reads, loads and commits, then advances the watermark.
 
-What happens if the process dies? The run's row is committed before the first request. Each batch of pages is
-committed with the run's counters. The watermark and the marks on removed tasks share a transaction with the
-last rows. If the process dies before that commit, the next run starts where this one did; after it, only
-results are missing, and each batch of results is a separate transaction. If a run could not close its row,
-the next run does.
+What happens if the process dies? The run's row is committed before the first request. Rows are committed in
+batches, each with the run's counters. The watermark and the marks on removed tasks follow in one separate
+transaction, after all rows. If the process dies before that commit, the next run starts from the same
+watermark as this one; after it, only results are pending, and each batch of results is a separate
+transaction. If a run could not close its row, the next run does.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def utc_now() -> dt.datetime:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class _ReadResult:
-    """The window that was read, the outcome of the audit, and the tasks that were removed at the source."""
+    """The window that was read, the outcome of the audit, and the tasks that the API no longer lists."""
 
     window: Window
     audit: AuditOutcome
@@ -105,7 +105,7 @@ class Run:
 
     def execute(self) -> RunSummary:
         """
-        Bring the database up to date with the source, within the limits of the options.
+        Bring the database up to date with the API, within the limits of the options.
 
         If an error occurs, it is recorded in the run's row and then raised; committed data is kept.
         """
@@ -146,7 +146,7 @@ class Run:
             page_size=self._settings.page_size,
             may_change=options.allow_account_change,
         )
-        # Any one task: the server's clock and the account must be known before anything else.
+        # A page with one task: the server's clock and the account must be known before anything else.
         shown = client.fetch_page({}, page=1, limit=1)
         clock.observe(shown)
         self.summary.pages += 1

@@ -21,7 +21,7 @@ class Status:
     The state of the database at one instant.
 
     `by_status` counts the tasks that are not marked as removed. `deleted_waiting` is the number of tasks
-    that, according to the API's count, have been deleted at the source but are not marked yet.
+    that, according to the API's count, have been deleted but are not marked as removed yet.
     """
 
     by_status: dict[str, int]

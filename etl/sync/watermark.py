@@ -51,7 +51,7 @@ def advance(  # noqa: PLR0913
     """
     Return the state with the watermark moved to the run's start, if everything before it is stored now.
 
-    That is the case after a complete read, or if the window starts no later than the end of the last run.
+    That is the case after a complete scan, or if the window starts no later than the end of the last run.
     """
     is_joined = covered is not None and window.start is not None and window.start <= covered
     if not (is_complete or is_joined):

@@ -28,7 +28,8 @@ class Window:
     The tasks that a run reads: those created at or after `start`, or all of them if it is None.
 
     `queries` are the lists that together contain them. If no filter finds them, it is empty: the newest tasks
-    are then read from the head of the default order, and waiting ones from the lists of their statuses.
+    are then read from the head of the default order, and tasks that have not started from the lists of their
+    statuses.
     """
 
     start: dt.datetime | None
@@ -59,7 +60,7 @@ def plan_window(
 
 
 def window_since(start: dt.datetime, *, now: dt.datetime, semantics: str) -> Window:
-    """Return the window of tasks created at or after `start`, with the lists that the semantics allow."""
+    """Return the window of tasks created at or after `start`, with the lists for these semantics."""
     start = max(start.astimezone(dt.UTC), LONG_AGO).replace(microsecond=0)
     if semantics == "unknown":
         return EVERYTHING

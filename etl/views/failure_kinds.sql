@@ -1,6 +1,6 @@
 -- One row per task type, category and kind of error: how many tasks failed with it, and the first and last
--- time (UTC). The kind is the text before the first colon, at most 80 characters, because the rest often
--- names a file or a size. Null if no error is known.
+-- time (UTC). error_kind is the error up to its first colon, at most 80 characters, because the rest often
+-- names a file or a size; it is null if no error is known.
 SELECT
     task_name,
     category,

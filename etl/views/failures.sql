@@ -1,5 +1,5 @@
 -- One row per task in FAILURE, with the error from its result and the video's URL. error is null if the
--- result was not fetched. failed_at (UTC) is completed_at, otherwise changed_at.
+-- result is not archived. failed_at (UTC) is completed_at, otherwise changed_at.
 SELECT
     tasks.task_id,
     tasks.task_name,

@@ -1,7 +1,8 @@
--- One row: how fresh the copy is. Timestamps are in UTC, spans in seconds until now. synced_at is the start
--- of the last incremental or full sync that succeeded; all tasks up to watermark are stored; last_full_at is
--- the time of the last complete scan, which finds removed tasks. failed_since is the number of syncs that
--- failed after synced_at.
+-- One row: how up to date the database is. Timestamps are in UTC. synced_at is the start of the last
+-- incremental or full sync that succeeded, age_seconds the time since then. All tasks created before
+-- watermark are stored. last_full_at is the time of the last complete scan, which detects deleted tasks.
+-- present_tasks is the number of tasks that are not marked as removed. failed_since is the number of syncs
+-- that failed after synced_at.
 SELECT
     last_sync.started_at AS synced_at,
     seconds(now_micros() - micros(last_sync.started_at)) AS age_seconds,

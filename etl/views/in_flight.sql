@@ -1,6 +1,6 @@
--- One row per task in flight: not in a terminal status, and not removed at the source. Timestamps are in UTC,
--- spans in seconds until now. age_seconds is the time since task_timeline.created_at, otherwise since a sync
--- first saw the task; unchanged_seconds the time since a sync last saw the task change.
+-- One row per task in flight: its status is not terminal, and it is not marked as removed. Timestamps are in
+-- UTC, spans in seconds until now. age_seconds is the time since task_timeline.created_at, otherwise since a
+-- sync first saw the task; unchanged_seconds is the time since a sync last saw the task change.
 SELECT
     task_id,
     task_name,
@@ -24,4 +24,4 @@ FROM (
     WHERE
         tasks.removed_at IS NULL
         AND coalesce(tasks.status, '') NOT IN ('FAILURE', 'REVOKED', 'SUCCESS')
-) AS unfinished
+) AS timed

@@ -1,7 +1,7 @@
--- One row per day (UTC), task type and category: the processing time, in minutes, of the tasks that finished
--- on that day. succeeded_minutes counts successful tasks only. Gcore bills by the length of the analysed
--- video instead, which the API does not state; video_lengths has a lower bound. The day is that of
--- completed_at, otherwise of changed_at, as text 'YYYY-MM-DD'.
+-- One row per day (UTC), task type and category: the processing time, in minutes, of the tasks that ended on
+-- that day, in SUCCESS, FAILURE or REVOKED. succeeded_minutes counts successful tasks only. Gcore bills by
+-- the length of the analysed video instead, which the API does not state; video_lengths has a lower bound.
+-- The day is that of completed_at, otherwise of changed_at, as text 'YYYY-MM-DD'.
 SELECT
     day,
     task_name,

@@ -1,7 +1,8 @@
--- One row per day (UTC), task type, category, language and host: how many tasks finished on that day, and how
--- they ended. The day is that of completed_at, otherwise of changed_at, as text 'YYYY-MM-DD'. host is the
--- host of the video's URL in lower case, without port and credentials; null if the URL has none. success_rate
--- is succeeded / (succeeded + failed), from 0 to 1; null if all tasks were revoked.
+-- One row per day (UTC), task type, category, language and host: how many tasks ended on that day, and in
+-- which status. finished counts all of them. The day is that of completed_at, otherwise of changed_at, as
+-- text 'YYYY-MM-DD'. host is the host of the video's URL in lower case, without port and credentials; null if
+-- the URL has none. success_rate is succeeded / (succeeded + failed), from 0 to 1; null if all tasks were
+-- revoked.
 SELECT
     day,
     task_name,

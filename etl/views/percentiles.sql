@@ -8,7 +8,7 @@ WITH ranked AS (
         -- A hundred times the rank, from 0, so that the ranks of percentiles are integers.
         100 * (row_number() OVER sorted - 1) AS place,
         count(*) OVER (PARTITION BY task_name, category) - 1 AS last_place
-    -- The limit is no limit: without one, SQLite would compute the span again at every use.
+    -- The huge LIMIT keeps SQLite from inlining the subquery and computing its columns again at every use.
     FROM (SELECT task_name, category, {0} FROM task_timeline LIMIT 9223372036854775807) AS timeline
     WHERE {0} IS NOT NULL
     WINDOW sorted AS (PARTITION BY task_name, category ORDER BY {0})

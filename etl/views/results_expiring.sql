@@ -1,6 +1,7 @@
--- One row per task in SUCCESS or FAILURE, including removed ones, whose result is neither archived nor
--- expired. The API keeps a result for 30 days after completed_at, until expires_at. days_left counts from now
--- and is negative once that has passed. state is null if the result was never requested.
+-- One row per pending result: of a task in SUCCESS or FAILURE, removed ones included, whose result is neither
+-- archived nor expired. The API keeps a result for at least 30 days after completed_at: expires_at is the
+-- earliest time at which it may expire. days_left counts from now to expires_at, and is negative once that
+-- has passed. state is null if the result was never requested.
 SELECT
     task_id,
     task_name,
@@ -32,4 +33,4 @@ FROM (
     FROM task_results
     JOIN tasks ON tasks.task_id = task_results.task_id
     WHERE task_results.state = 'unavailable' AND NOT tasks.is_result_due
-) AS waiting
+) AS pending

@@ -1,5 +1,5 @@
--- The intervals in which tasks kept one status. stayed is how many microseconds that was, next_status the status that
--- followed; is_gone = 1 if the task was removed at the source instead. All are null while the task has the status.
+-- The intervals in which tasks kept one status. stayed is the length in microseconds, and next_status the status that
+-- followed; is_gone = 1 if the task was marked as removed instead. All three are null while the task has the status.
 -- SQLite:
 SELECT
     task_id,
@@ -14,14 +14,16 @@ SELECT
     substr(following, 27, 1) = '-' AS is_gone,
     CASE substr(following, 27, 1) WHEN '=' THEN substr(following, 28) END AS next_status
 FROM (
-    -- All rows are distinct. Without this word, SQLite would evaluate `following` again at every use.
+    -- All rows are distinct anyway: DISTINCT keeps SQLite from inlining the subquery and computing `following`
+    -- again at every use.
     SELECT DISTINCT
         opened.task_id,
         opened.history_id,
         opened.status,
         opened.observed_at AS valid_from,
-        -- The first row with another status or a removal, as one text: the timestamp, a mark, the status. Rows with
-        -- the same status are skipped once in all, since only the first of them opens an interval.
+        -- The next row with another status or a removal, encoded as one string: timestamp, marker, status. The
+        -- search skips rows with the same status; none is skipped twice, because only the first of them opens an
+        -- interval.
         (
             SELECT
                 later.observed_at

@@ -1,5 +1,5 @@
--- One row per pair of statuses: how often tasks changed from one to the other, how many tasks did, and how
--- long they had kept the first on average, in seconds. If a task was removed at the source and reappeared,
+-- One row per pair of statuses: how often tasks changed from the first to the second, how many tasks did, and
+-- how long they had kept the first on average, in seconds. If a task was marked as removed and reappeared,
 -- that is not a transition.
 SELECT
     status AS from_status,
@@ -10,7 +10,7 @@ SELECT
 FROM (
     SELECT task_id, status, next_status, is_gone, stayed
     FROM (spans()) AS spans
-    -- The limit is no limit: without one, SQLite would evaluate the next status twice, once more for the filter.
+    -- The huge LIMIT keeps SQLite from inlining the subquery and computing its columns again at every use.
     LIMIT 9223372036854775807
 ) AS steps
 WHERE is_gone = 0

@@ -1,4 +1,4 @@
--- One row per task type (task_name and category): how long its tasks ran, in seconds. Includes every task
--- with a known duration, whatever its status. Percentiles are interpolated linearly, as by percentile_cont
+-- One row per task type and category: the processing time of its tasks, in seconds. Includes every task whose
+-- processing time is known, whatever its status. Percentiles are interpolated linearly, as by percentile_cont
 -- and NumPy.
 percentiles(duration_seconds)

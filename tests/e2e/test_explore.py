@@ -49,7 +49,7 @@ def exploring(url: str, host: str = "127.0.0.1") -> Iterator[tuple[str, Any]]:
     with start_command({}, "explore", "--no-open", "--host", host, "--port", "0", "-d", url) as process:
         try:
             said = process.stderr.readline()
-            assert said.startswith("The copy is at http://"), said + process.stderr.read()
+            assert said.startswith("Datasette is running at http://"), said + process.stderr.read()
             yield said.split()[4].rstrip("/;"), process
         finally:
             process.kill()

@@ -43,7 +43,7 @@ def exploring(copy: str, *options: str) -> Iterator[tuple[int, Any]]:
     with start_command({}, *words) as process:
         try:
             said = process.stderr.readline()
-            assert "The copy is at http://" in said, said + process.stderr.read()
+            assert "Datasette is running at http://" in said, said + process.stderr.read()
             yield int(re.search(r":(\d+)/", said)[1]), process
         finally:
             process.kill()
@@ -103,7 +103,7 @@ def test_explore_warns_if_reachable_from_network(copy, host, address):
         give_up("there is no IPv6 here")
     with exploring(copy, "--host", host) as (port, process):
         line = process.stderr.readline()
-        assert re.match(f"{TIME} WARNING etl.cli.hosts: the copy is open to everyone who can reach ", line)
+        assert re.match(f"{TIME} WARNING etl.cli.hosts: Datasette answers everyone who can reach ", line)
         assert "--host 127.0.0.1" in line
         assert ask(port, f"192.168.0.7:{port}", address=address)[0] == 200
         assert ask(port, f"{socket.gethostname()}:{port}", address=address)[0] == 200
@@ -192,4 +192,4 @@ def test_emulator_warns_if_reachable_from_network():
             lines = [process.stderr.readline() for _ in range(3)]
         finally:
             process.kill()
-    assert "WARNING etl.cli.hosts: the emulator is open to everyone" in lines[2]
+    assert "WARNING etl.cli.hosts: the emulator answers everyone" in lines[2]

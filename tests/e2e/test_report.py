@@ -247,7 +247,7 @@ def test_breakdown_tables_match_sql(page, url, bounds):
         if task["status"] == "FAILURE":
             known = (task["error"] or "").split(":")[0][:80].strip(" ")
             known = known.replace(ILLEGIBLE, "\ufffd\ufffd[31m" + 4 * "\ufffd")
-            errors[known or "unknown: result not archived"].append(task)
+            errors[known or "unknown: the result is not archived"].append(task)
     made = Counter(map(type_of, created))
     for name, *cells in table(page, "types"):
         failed = sum(task["status"] == "FAILURE" for task in types[name])

@@ -154,7 +154,7 @@ def test_late_task_is_found_despite_unmarked_deleted_tasks(database_url):
         assert true_states(world).items() <= stored_states(database_url).items()
 
 
-def test_deleted_tasks_are_marked_by_periodic_full_read(database_url):
+def test_deleted_tasks_are_marked_by_periodic_complete_scan(database_url):
     world = a_world()
     with serve(world, Behaviour(page_cap=50)) as emulator:
         sync(emulator, database_url)
@@ -162,7 +162,7 @@ def test_deleted_tasks_are_marked_by_periodic_full_read(database_url):
             world.delete(task_id)
         for _ in range(2):
             summary = sync(emulator, database_url)
-            assert (summary.removed, summary.audit) == (0, "3 deleted, waiting for a full read")
+            assert (summary.removed, summary.audit) == (0, "3 deleted, left for a complete scan")
         world.advance(dt.timedelta(days=1))
         assert sync(emulator, database_url).removed == 3
         assert stored_states(database_url) == true_states(world)

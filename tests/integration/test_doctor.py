@@ -51,7 +51,7 @@ def test_pending_results_are_reported(database_url):
         run_sync(settings_for(emulator, database_url), SyncOptions(with_results=False))
         said = details(emulator, database_url, max_results=50)["results"]
         assert "pending; a sync every 1 d fetches up to 50 of them" in said
-        assert "the API may delete the first on 2026-07-0" in said
+        assert "the first may expire on 2026-07-0" in said
         run_sync(settings_for(emulator, database_url))
         assert details(emulator, database_url)["results"] == "all available results are archived"
 

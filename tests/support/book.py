@@ -15,12 +15,12 @@ from etl.database import reading
 from etl.queries import SavedQuery, saved_queries
 
 PAGE = Path(__file__).parents[2] / "docs" / "queries.md"
-# A fixed time, so that the answers do not change.
+# A fixed time, so that the answers do not change. The last sync of the demo is half an hour later.
 NOON = dt.datetime(2026, 6, 26, 12, 0, tzinfo=dt.UTC)
 INTRODUCTION = """# Twenty questions, in SQL
 
-Each question has its query, and the answer on the demo data as of 26 June 2026 at noon. `make demo` creates
-the same tasks relative to the current time, so days and hours in its answers differ.
+Each question has its query, and the answer on the demo data as of 26 June 2026, 12:30 UTC. `make demo`
+creates the same tasks relative to the current time, so days and hours in its answers differ.
 
 On SQLite, `gcore-etl explore` shows all queries in a browser, on your own data. `gcore-etl schema`
 describes the views that they read. Durations are in seconds unless the name of the column has another unit;

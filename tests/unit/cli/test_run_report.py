@@ -37,7 +37,7 @@ def test_report_has_title_counters_results_and_facts(capsys):
         "Full sync finished in 0.6 s: 2,000 tasks, 409 requests (run 1)",
         "  inserted 2,000 · updated 0 · unchanged 0 · removed 0 · rejected 0",
         "  results: 400 archived, 1,489 pending (4 more syncs, about 2 s)",
-        "  watermark 2026-12-01 14:39:57 UTC · date filter gte · count audit ok",
+        "  watermark 2026-12-01 14:39:57 UTC · date filter gte · count audit agrees",
     ]
 
 
@@ -46,7 +46,7 @@ def test_report_has_title_counters_results_and_facts(capsys):
     [
         ("incremental", "Incremental sync"),
         ("full", "Full sync"),
-        ("since", "Re-read"),
+        ("since", "Sync with --since"),
         ("partial", "Partial sync"),
     ],
 )
