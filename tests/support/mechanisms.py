@@ -396,7 +396,7 @@ MECHANISMS: Final = (
         tests=("integration/test_doubt.py::test_creation_time_bounds_hold_despite_clock_skew",),
     ),
     Mechanism(
-        promise="P15",
+        promise="P13",
         name="settings end with their transaction",
         seams=("etl.database.postgres:prepare_transaction",),
         off=settings_stay,
