@@ -24,7 +24,10 @@ INK, ACCENT, QUIET = "#7d8590", "#d9480f", "#3b82c4"
 def table(entries: Iterable[Entry]) -> str:
     """Return the entries as a Markdown table, the fastest first."""
     lines = [
-        "| contender | database | first load, s | to ours | again, s | to ours | CPU, s | again | peak, MB |",
+        (
+            "| contender | database | first load, s | ratio to gcore-etl | second load, s "
+            "| ratio to gcore-etl | first load, CPU s | second load, CPU s | peak memory, MB |"
+        ),
         "|---|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for kind in KINDS:
@@ -60,7 +63,7 @@ def _is(entry: Entry, name: str) -> bool:
 def growth_table(entries: Iterable[Entry]) -> str:
     """Return a Markdown table of time and memory by number of tasks."""
     lines = [
-        "| contender | database | tasks | first load, s | µs per task | peak, MB |",
+        "| contender | database | tasks | first load, s | µs per task | peak memory, MB |",
         "|---|---|--:|--:|--:|--:|",
     ]
     for each in sorted(entries, key=lambda each: (each.kind != "sqlite", each.contender, each.tasks)):

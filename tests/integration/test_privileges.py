@@ -368,7 +368,6 @@ def test_the_documented_grants_are_sufficient(postgres_databases, emulator):
 
         with a_role(url, *nothing, granting(owner, "etl")) as own:
             run_sync(settings_for(emulator, own))
-            as_superuser(url, f'GRANT CONNECT, TEMPORARY ON DATABASE "{name}" TO PUBLIC')
             with a_role(url, granting(analyst, "analyst")) as reader, reading(reader) as connection:
                 assert read_status(connection).present == 60
             with a_role(url, granting(syncer, "syncer")) as other:
