@@ -1,7 +1,7 @@
 """
 ${message}.
 
-Before you write:
+Before you write (delete this list afterwards):
 - One concern per file. Name it NNNN_verb_object.py and give `--rev-id NNNN`, the next free number.
 - Import nothing from `etl`: models and views change, released migrations must not. Never edit a released one.
 - It runs on SQLite and on Postgres, in the transaction of the whole upgrade: no commit, no CONCURRENTLY.
@@ -19,8 +19,8 @@ Before you write:
 import sqlalchemy as sa
 from alembic import op
 
-revision = ${repr(up_revision)}
-down_revision = ${repr(down_revision)}
+revision = "${up_revision}"
+down_revision = ${f'"{down_revision}"' if down_revision else None}
 
 
 def upgrade() -> None:
