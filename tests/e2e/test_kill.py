@@ -275,7 +275,7 @@ def test_a_sync_that_is_killed_leaves_only_what_is_true_and_the_next_makes_it_wh
 
 
 @few_or(40, few=1)
-@one_in(2, "databases, name", KINDS, UPGRADES, indirect=["databases"])
+@one_in(4, "databases, name", KINDS, UPGRADES, indirect=["databases"])
 def test_an_upgrade_that_is_killed_is_done_wholly_or_not_at_all(nursery, databases, name, kills):
     with a_victim(nursery, databases, UPGRADES[name]) as victim:
         kill_often(victim, kills)
