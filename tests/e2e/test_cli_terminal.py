@@ -161,7 +161,7 @@ def full_disk() -> Iterator[int]:
     os.close(descriptor)
 
 
-@one_in(2, "words", PRINTING)
+@one_in(4, "words", PRINTING)
 def test_a_reader_that_has_gone_ends_what_only_prints_without_a_word(sqlite_command, words):
     sqlite_command("sync")
     with no_reader() as stdout:
@@ -169,7 +169,7 @@ def test_a_reader_that_has_gone_ends_what_only_prints_without_a_word(sqlite_comm
     assert (done.returncode, done.stderr) == (1, "")
 
 
-@one_in(2, "words", PRINTING)
+@one_in(4, "words", PRINTING)
 def test_a_full_disk_behind_stdout_fails_what_only_prints_in_one_line(sqlite_command, words):
     sqlite_command("sync")
     with full_disk() as stdout:

@@ -266,7 +266,7 @@ def few_or(many: int, *, few: int) -> pytest.MarkDecorator:
 
 
 @few_or(170, few=3)
-@one_in(2, "databases, name", KINDS, SCENARIOS, indirect=["databases"])
+@one_in(3, "databases, name", KINDS, SCENARIOS, indirect=["databases"])
 def test_a_sync_that_is_killed_leaves_only_what_is_true_and_the_next_makes_it_whole(
     nursery, databases, name, kills
 ):
