@@ -161,7 +161,7 @@ def full_disk() -> Iterator[int]:
     os.close(descriptor)
 
 
-@one_in(2, "words", PRINTING)
+@one_in(4, "words", PRINTING)
 def test_closed_pipe_ends_read_command_silently(sqlite_command, words):
     sqlite_command("sync")
     with no_reader() as stdout:
@@ -169,7 +169,7 @@ def test_closed_pipe_ends_read_command_silently(sqlite_command, words):
     assert (done.returncode, done.stderr) == (1, "")
 
 
-@one_in(2, "words", PRINTING)
+@one_in(4, "words", PRINTING)
 def test_full_disk_on_stdout_fails_read_command(sqlite_command, words):
     sqlite_command("sync")
     with full_disk() as stdout:

@@ -266,14 +266,14 @@ def few_or(many: int, *, few: int) -> pytest.MarkDecorator:
 
 
 @few_or(170, few=3)
-@one_in(2, "databases, name", KINDS, SCENARIOS, indirect=["databases"])
+@one_in(3, "databases, name", KINDS, SCENARIOS, indirect=["databases"])
 def test_killed_sync_leaves_consistent_state_and_next_recovers(nursery, databases, name, kills):
     with a_victim(nursery, databases, SCENARIOS[name]) as victim:
         kill_often(victim, kills)
 
 
 @few_or(40, few=1)
-@one_in(2, "databases, name", KINDS, UPGRADES, indirect=["databases"])
+@one_in(4, "databases, name", KINDS, UPGRADES, indirect=["databases"])
 def test_killed_upgrade_is_atomic(nursery, databases, name, kills):
     with a_victim(nursery, databases, UPGRADES[name]) as victim:
         kill_often(victim, kills)

@@ -38,7 +38,7 @@ WORDS = (
 SAID_ALIKE = [name for name in CONDITIONS if name not in {"Postgres down", "no API there", "unreachable"}]
 
 
-@one_in(11, "word, condition", WORDS, SAID_ALIKE)
+@one_in(22, "word, condition", WORDS, SAID_ALIKE)
 def test_password_that_is_a_word_does_not_mask_own_messages(sqlite_command, emulator, word, condition):
     environment = meet(sqlite_command, emulator, condition)
     for words in ("sync", "doctor"):
@@ -67,7 +67,7 @@ def without_numbers(text: str) -> str:
     return re.sub(r"[\d.]+", "0", text)
 
 
-@one_in(3, "word, words", ["postgres", "gcore", "etl", "e", "install"], ["sync", "status", "doctor"])
+@one_in(6, "word, words", ["postgres", "gcore", "etl", "e", "install"], ["sync", "status", "doctor"])
 def test_missing_extra_hint_is_not_masked(sqlite_command, tmp_path, word, words):
     """Without psycopg, as after `pip install .`; the official image's password is `postgres`."""
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['psycopg'] = None\n")

@@ -330,7 +330,7 @@ def attack(databases: Databases, *, examples: int, steps: int, is_random: bool =
     print(f"steps: {done.pop('steps'):,}; syncs by how they ended:", dict(done))  # noqa: T201
 
 
-@pytest.mark.parametrize("kind, examples", [("sqlite", 3), ("postgres", 2)])
+@pytest.mark.parametrize("kind, examples", [("sqlite", 2), ("postgres", 1)])
 def test_promises_hold_under_random_events(request, kind, examples):
     attack(request.getfixturevalue(f"{kind}_databases"), examples=examples, steps=20)
 
