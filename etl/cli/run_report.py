@@ -131,12 +131,14 @@ def _lines(summary: RunSummary) -> Iterator[str]:
 
 
 def _facts(summary: RunSummary) -> Iterator[str]:
+    from etl.sync.summary import AUDIT_AGREES
+
     if summary.watermark is not None:
         yield f"watermark {summary.watermark:%Y-%m-%d %H:%M:%S} UTC"
     if summary.date_filter is not None:
         yield f"date filter {summary.date_filter}"
     if summary.audit is not None:
-        yield f"count audit {summary.audit}"
+        yield "count audit ok" if summary.audit == AUDIT_AGREES else f"count audit: {summary.audit}"
 
 
 def _pending(summary: RunSummary) -> str:

@@ -21,6 +21,7 @@ import sqlalchemy as sa
 from etl.errors import NotFound, RequestRefused
 from etl.load.rejected_records import count_rejected
 from etl.models import OPEN_STATUSES, TASKS, TERMINAL_STATUSES
+from etl.sync.summary import AUDIT_AGREES
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -123,7 +124,7 @@ class CountAudit:
         else:
             self._surplus = comparison.deleted
             unmarked = f"{comparison.deleted:,} deleted, left for a complete scan"
-            outcome = AuditOutcome(text=unmarked if comparison.deleted else "agrees")
+            outcome = AuditOutcome(text=unmarked if comparison.deleted else AUDIT_AGREES)
         is_contradicted = outcome.contradicts_filter or is_violated
         return dataclasses.replace(outcome, contradicts_filter=is_contradicted)
 

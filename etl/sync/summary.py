@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+# The `audit` of a run whose counts are as expected.
+AUDIT_AGREES = "agrees"
+
+
 @dataclasses.dataclass(slots=True, kw_only=True)
 class RunSummary:
     """The counters and facts of one run, updated while it runs. After a failure they show how far it got."""

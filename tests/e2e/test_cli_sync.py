@@ -45,7 +45,7 @@ def test_report_summarizes_sync(command, emulator):
     assert facts == "  watermark 2026-06-26 12:00:00 UTC · date filter gte"
     assert second.out.startswith("Incremental sync finished in ")
     assert "  inserted 0 · updated 0 · " in second.out
-    assert " · count audit agrees\n" in second.out
+    assert " · count audit ok\n" in second.out
     assert stored_states(command.database_url) == true_states(emulator.world)
 
 

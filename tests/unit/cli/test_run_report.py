@@ -37,7 +37,7 @@ def test_report_has_title_counters_results_and_facts(capsys):
         "Full sync finished in 0.6 s: 2,000 tasks, 409 requests (run 1)",
         "  inserted 2,000 · updated 0 · unchanged 0 · removed 0 · rejected 0",
         "  results: 400 archived, 1,489 pending (4 more syncs, about 2 s)",
-        "  watermark 2026-12-01 14:39:57 UTC · date filter gte · count audit agrees",
+        "  watermark 2026-12-01 14:39:57 UTC · date filter gte · count audit ok",
     ]
 
 
@@ -84,7 +84,7 @@ def test_results_line_is_omitted_without_results(capsys):
 
 def test_audit_difference_is_shown(capsys):
     assert lines(capsys, **FULL, audit="3 missed, found by status")[-1].endswith(
-        "count audit 3 missed, found by status"
+        "count audit: 3 missed, found by status"
     )
 
 
