@@ -45,6 +45,15 @@ _NUMBERS = {
 }
 # Times of the local clock, which differ from run to run.
 _CLOCK_READINGS = {"sync_state": {"watermark_set_at"}}
+# The columns that a run writes with each batch.
+_CHANGE_DURING_RUN = {
+    "is_result_due",
+    "present_tasks",
+    "client_ids",
+    "words_version",
+    "granted_page_size",
+    "max_page_size",
+}
 # The lists in a result, and the table with a row for each item.
 _PARTS = {"subtitles": "subtitles", "frames": "detections"}
 
@@ -73,10 +82,7 @@ class Dump:
 
     def settled(self, table: str, key: Any) -> list[Row]:
         """Return the rows without the columns that change during a run."""
-        return [
-            _without(row, "is_result_due", "present_tasks", "client_ids", "words_version")
-            for row in self.rows(table, key)
-        ]
+        return [_without(row, *_CHANGE_DURING_RUN) for row in self.rows(table, key)]
 
     @property
     def state(self) -> Row:
