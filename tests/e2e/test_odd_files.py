@@ -15,6 +15,7 @@ from urllib.parse import quote
 import pytest
 from support.absent import give_up
 from support.commands import Command, error_of
+from support.grids import one_in
 from support.processes import Moment, environment_for
 from support.worlds import query, stored_states, true_states
 
@@ -142,7 +143,7 @@ def test_file_name_with_null_byte_is_invalid_url(nursery, emulator, tmp_path):
         assert "contains a zero character" in ended.out + ended.err
 
 
-@pytest.mark.parametrize("name", ["what?.db", "a#b.db", "100%25.db", "semi;colon & space.db", b"\xff\xfe.db"])
+@one_in(2, "name", ["what?.db", "a#b.db", "100%25.db", "semi;colon & space.db", b"\xff\xfe.db"])
 def test_commands_support_unusual_file_names(at, tmp_path, name):
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + os.fsencode(name)))
     for command in ("sync", "sync --dry-run", "doctor", "status", "db check", "export tasks", "report -o -"):
@@ -182,7 +183,7 @@ def test_folder_in_place_of_wal_or_shm_is_one_line_error(at, tmp_path, name):
         assert str(path) in line
 
 
-@pytest.mark.parametrize("kib", [4, 40, 120])
+@one_in(2, "kib", [4, 40, 120])
 def test_disk_full_from_start_is_reported(nursery, emulator, tmp_path, kib):
     mount = ["mount", "-t", "tmpfs", "-o", f"size={kib}k", "none", str(tmp_path)]
     if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.absent import give_up
+from support.grids import one_in
 from support.processes import Moment
 from support.stored import NOON, store_task
 
@@ -93,7 +94,7 @@ def test_files_are_private_from_creation_without_chmod(tmp_path, monkeypatch):
     check_private(tmp_path)
 
 
-@pytest.mark.parametrize("mode", [0o644, 0o640, 0o666])
+@one_in(2, "mode", [0o644, 0o640, 0o666])
 def test_existing_files_keep_their_mode(nursery, sqlite_command, tmp_path, mode):
     """A user may have published a file, or shared it with a group, on purpose."""
     for words in COMMANDS:
