@@ -22,7 +22,7 @@ _WIDTH = 100
 @click.option(
     "-d",
     "--database-url",
-    metavar="TEXT",
+    metavar="URL",
     help="Check that this database has the schema of this release.  [default: no database is read]",
 )
 @json_option("one JSON object per table or view, one per line")
