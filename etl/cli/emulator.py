@@ -26,7 +26,7 @@ SWITCHES: dict[str, tuple[str, tuple[str, ...], str]] = {
         "How the date_created filter compares dates.",
     ),
     "--past-end": ("past_end", ("empty", "404"), "Response for a page after the last one."),
-    "--shape": ("record_shape", ("present", "older"), "Record format: the current one, or an older one."),
+    "--shape": ("record_shape", ("present", "older"), "Record format: the present one, or an older one."),
     "--expired": ("expired_result", ("null", "empty", "404", "410"), "Response for an expired result."),
     "--nulls": ("nulls", ("first", "last"), "Position of tasks without a start time in the default order."),
 }

@@ -31,8 +31,8 @@ SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", ",": ",", ";": ";"}
     type=click.Choice(FORMATS),
     help="Output format.  [default: the suffix of the file, else ndjson]",
 )
-@click.option("--since", type=DATE, help="Only rows from this day or time onwards.")
-@click.option("--until", type=DATE, help="Only rows before this day or time.")
+@click.option("--since", type=DATE, help="Only rows from this date or timestamp onwards.")
+@click.option("--until", type=DATE, help="Only rows before this date or timestamp.")
 @click.option("--task-name", type=TASK_NAME, help="Only rows of this task type.")
 @click.option("--status", type=TEXT, help="Only rows of tasks with this status, such as SUCCESS.")
 @click.option(
@@ -66,12 +66,12 @@ def export(  # noqa: PLR0913
     Export a table or view as Parquet, CSV or NDJSON.
 
     TABLE is tasks, task_history, task_results, subtitles, detections, sync_runs or a view; gcore-etl schema
-    describes them. --since and --until compare the time of the row, or of its task. Subtitles can also be
+    describes them. --since and --until filter by the time of the row, or of its task. Subtitles can also be
     exported as vtt or srt, with one file per task.
 
     CSV contains exactly the stored values and is meant for programs. Do not open it in a spreadsheet: text
     that starts like a formula would be executed. For Excel, use --excel: text is displayed unchanged,
-    timestamps (UTC) are dates, ids stay text, and nothing is executed. Cells that exceed the limit of Excel
+    timestamps (UTC) are dates, ids stay text, and nothing is executed. Cells that exceed Excel's limit
     are truncated, with a warning.
     """
     from etl import export as exporting

@@ -30,7 +30,7 @@ EXIT_CODES = {
     "4": "the database cannot be used",
     "5": "records were rejected, with --strict",
     "75": "another sync is running",
-    "129, 130, 143": "interrupted by a hangup, Ctrl-C or SIGTERM",
+    "129, 130, 143": "interrupted by SIGHUP, Ctrl-C or SIGTERM",
 }
 # \b keeps click from wrapping the list into one paragraph.
 EPILOG = "\n".join(["\b", "Exit codes:", *(f"  {code:14} {text}" for code, text in EXIT_CODES.items())])
@@ -90,11 +90,11 @@ _SOURCE_OPTIONS = {
     "--date-filter": "How the API's date_created filter compares dates; auto detects it.",
     "--audit-every": "Minimum interval between complete scans that look for deleted tasks.",
     "--max-results": "Maximum number of results to fetch per sync.",
-    "--lookback": "How far before the watermark to read tasks again.",
+    "--lookback": "How far before the watermark to start re-reading tasks.",
     "--retry-for": "Maximum time to retry one request.",
     "--max-rate": "Maximum number of requests per second.",
     "--concurrency": "Maximum number of concurrent requests.",
-    "--page-size": "Number of tasks per request.",
+    "--page-size": "Number of tasks per list request.",
 }
 
 

@@ -24,7 +24,7 @@ MAX_HITS = 1000
     type=TEXT,
     help="Only this language, detected or requested, as an API code: eng, ger, jpn.",
 )
-@click.option("--since", type=DATE, help="Only tasks completed on or after this day or time.")
+@click.option("--since", type=DATE, help="Only tasks completed on or after this date or timestamp.")
 @limit_option("hits", 10, MAX_HITS)
 @database_option
 @json_option("one JSON object per hit, one per line")

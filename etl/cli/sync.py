@@ -29,7 +29,7 @@ results_option = click.option(
 
 @click.command(epilog=EPILOG)
 @click.option("--full", "is_full", is_flag=True, help="Read all tasks, and mark deleted ones as removed.")
-@click.option("--since", type=DATE, help="Read the tasks created since this date or timestamp again.")
+@click.option("--since", type=DATE, help="Re-read tasks created since this date or timestamp.")
 @click.option("--task-name", type=TASK_NAME_FILTER, help="Only tasks of this type.")
 @click.option("--status", type=FILTER, help="Only tasks with this status, such as FAILURE.")
 @click.option("--search", type=FILTER, help="Only tasks with this text in their id, type, status or data.")

@@ -35,8 +35,8 @@ def watch(*, every: dt.timedelta, as_json: bool, with_results: bool, **options: 
     """
     Sync on a schedule until stopped (Ctrl-C or SIGTERM).
 
-    A sync that fails is reported, and the next one starts on schedule. Only a first sync that fails because
-    of the configuration or credentials ends the command, with exit code 3.
+    A sync that fails is reported, and the next one starts on schedule. The command itself fails (exit code 3)
+    only if its first sync does, because of the configuration or credentials.
     """
     with stop_on_signals(KEPT) as stop:
         schedule = Schedule(every, sleep=stop.wait)

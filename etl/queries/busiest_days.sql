@@ -1,6 +1,7 @@
 -- On which days were the most tasks created?
--- Days are UTC days. If the API does not state the creation time, task_timeline estimates it; tasks that existed before
--- the first sync count for the day on which they started, or for the day of that sync if they had not started.
+-- Days are UTC days. If the API does not return the creation time, task_timeline estimates it; tasks that existed
+-- before the first sync are counted on the day on which they started, or on the day of that sync if they had not
+-- started.
 SELECT
     day,
     sum(tasks) AS tasks,

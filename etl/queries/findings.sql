@@ -1,5 +1,6 @@
 -- What does content moderation detect?
--- Of the archived results: how many tasks were analysed, how many of them have detections, and in how many frames.
+-- Of the archived results: how many tasks were analysed, how many of them have detections, and the number of detections
+-- (frames), one per frame and label.
 SELECT
     results.kind,
     count(DISTINCT results.task_id) AS analysed,

@@ -1,6 +1,6 @@
 -- Which tasks were deleted?
--- Deleted tasks stay in the database, marked as removed. The column result is 'archived' if their result is stored too,
--- else null.
+-- Deleted tasks stay in the database, marked as removed. The column result is 'archived' if the task's result is stored
+-- as well, otherwise null.
 SELECT
     tasks.task_id,
     tasks.task_name,

@@ -1,4 +1,4 @@
--- Which labels are detected most often, and with which confidence?
+-- Which labels are detected most often, and with what confidence?
 SELECT
     label,
     count(DISTINCT task_id) AS tasks,

@@ -1,6 +1,6 @@
 -- How many processing minutes did tasks take each month?
--- For all tasks and for succeeded ones. This is not the bill: Gcore bills the length of the analysed videos, which the
--- API does not state.
+-- For all tasks and for succeeded ones. This is not the bill: Gcore bills by the length of the analysed videos, which
+-- the API does not state.
 SELECT
     substr(day, 1, 7) AS month,
     task_name,

@@ -1,5 +1,6 @@
 -- Which tasks ran far longer than others of their type?
--- Those above the 99th percentile of the processing times of their task type and category, as a multiple of it.
+-- Tasks whose processing time is above the 99th percentile for their task type and category; times_p99 is the ratio to
+-- that percentile.
 SELECT
     timeline.task_id,
     timeline.task_name,

@@ -1,6 +1,6 @@
 -- How long do tasks stay in each status?
--- In minutes, from the history of the tasks, which the API does not keep. More frequent syncs make it more exact. Only
--- periods that have ended count, including those that ended because the task was marked as removed.
+-- In minutes, from the history of the tasks, which the API does not keep. The more often you sync, the more accurate
+-- the times are. Only periods that have ended count, including those that ended because the task was marked as removed.
 SELECT
     status,
     count(*) AS periods,

@@ -1,4 +1,4 @@
--- Which languages have the lowest success rate of transcriptions?
+-- Which languages have the lowest transcription success rate?
 -- By requested language; null for automatic detection. The rate is succeeded / (succeeded + failed), between 0 and 1.
 -- Languages with fewer than 20 such tasks are omitted.
 SELECT

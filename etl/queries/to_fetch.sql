@@ -1,5 +1,5 @@
--- How many results are pending, and when may the first one expire?
--- The API keeps a result for at least 30 days.
+-- How many results are pending, and when could the first one expire?
+-- The API keeps each result for one month: at least 30 days.
 SELECT
     task_name,
     count(*) AS results,

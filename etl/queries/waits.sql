@@ -1,6 +1,6 @@
 -- How long do tasks wait before they start?
--- The median (p50) and p95, in seconds, of the tasks whose creation time is known: the API states it, or it lies
--- between two known times, whose middle is used.
+-- The median (p50) and p95, in seconds, of the tasks whose creation time is known: the API returns it, or it is
+-- estimated as the midpoint between two known times.
 SELECT
     task_name,
     category,

@@ -47,7 +47,7 @@ class Period:
 
 PERIODS = (
     Period(name="day", heading="day", days=1, max_days=92, rule="D", form="%Y-%m-%d"),
-    Period(name="week", heading="week from", days=7, max_days=731, rule="W-MON", form="%Y-%m-%d"),
+    Period(name="week", heading="week of", days=7, max_days=731, rule="W-MON", form="%Y-%m-%d"),
     Period(name="month", heading="month", days=30, max_days=3_653, rule="MS", form="%Y-%m"),
     Period(name="year", heading="year", days=365, max_days=float("inf"), rule="YS", form="%Y"),
 )
@@ -81,10 +81,10 @@ def render(figures: Figures) -> str:
 
 
 def _as_share(share: float) -> str:
-    """`97.5 %`; never 100 % unless it is all of them."""
+    """`97.5%`; never 100% unless it is all of them."""
     percent = float(share) * 100
     shown = f"{percent:.1f}"
-    return f"{'99.9' if shown == '100.0' and percent < 100 else shown} %"  # noqa: PLR2004
+    return f"{'99.9' if shown == '100.0' and percent < 100 else shown}%"  # noqa: PLR2004
 
 
 def _as_span(seconds: float) -> str:

@@ -1,6 +1,6 @@
 -- One row per task in flight: its status is not terminal, and it is not marked as removed. Timestamps are in
--- UTC, spans in seconds until now. age_seconds is the time since task_timeline.created_at, otherwise since a
--- sync first saw the task; unchanged_seconds is the time since a sync last saw the task change.
+-- UTC, durations in seconds until now. age_seconds is the time since task_timeline.created_at, otherwise
+-- since a sync first saw the task; unchanged_seconds is the time since a sync last saw the task change.
 SELECT
     task_id,
     task_name,

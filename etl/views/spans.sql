@@ -1,4 +1,4 @@
--- The intervals in which tasks kept one status. stayed is the length in microseconds, and next_status the status that
+-- The periods in which tasks kept one status. stayed is the length in microseconds, and next_status the status that
 -- followed; is_gone = 1 if the task was marked as removed instead. All three are null while the task has the status.
 -- SQLite:
 SELECT
@@ -22,8 +22,8 @@ FROM (
         opened.status,
         opened.observed_at AS valid_from,
         -- The next row with another status or a removal, encoded as one string: timestamp, marker, status. The
-        -- search skips rows with the same status; none is skipped twice, because only the first of them opens an
-        -- interval.
+        -- search skips rows with the same status; none is skipped twice, because only the first of them opens a
+        -- period.
         (
             SELECT
                 later.observed_at

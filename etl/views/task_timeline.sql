@@ -1,10 +1,10 @@
 -- One row per task: when it was created, how long it waited, and its processing time. Timestamps are in UTC,
--- spans in seconds. created_at is the time the API states; otherwise the middle of the interval in which the
--- task must have been created, else the one known bound, else started_at. created_error_seconds is the
--- maximum error of created_at: 0 if the API states it, half the interval if both bounds are known, otherwise
--- null. wait_seconds is the time from created_at to started_at; null if created_error_seconds is null or the
--- difference is negative. duration_seconds is the processing time: the API's own figure, otherwise the time
--- from started_at to completed_at. removed_at is when a sync marked the task as removed.
+-- durations in seconds. created_at is the time the API states; otherwise the midpoint of the interval in
+-- which the task must have been created, else the one known bound, else started_at. created_error_seconds is
+-- the maximum error of created_at: 0 if the API states it, half the interval if both bounds are known,
+-- otherwise null. wait_seconds is the time from created_at to started_at; null if created_error_seconds is
+-- null or the difference is negative. duration_seconds is the processing time: the API's own figure,
+-- otherwise the time from started_at to completed_at. removed_at is when a sync marked the task as removed.
 SELECT
     task_id,
     task_name,

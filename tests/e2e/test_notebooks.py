@@ -114,19 +114,22 @@ def check_failures(start_here):
     for name, error in query(start_here.database_url, "SELECT task_name, error FROM failures"):
         counts[name][error.split(":")[0]] += 1
     total: Counter[str] = sum(counts.values(), Counter())
-    bars = start_here.drawn("Most frequent reasons")["bars"]
+    bars = start_here.drawn("Most frequent kinds")["bars"]
     assert {name: sum(values) for name, values in bars.items()} == {
         name: each.total() for name, each in counts.items()
     }
     lengths = [sum(values) for values in zip(*bars.values(), strict=True)]
     assert lengths == sorted(total.values(), reverse=True)
     shown = "".join(each.data.get("text/html", "") for each in start_here.outputs if "data" in each)
-    for reason, number in total.items():
-        assert re.search(rf"<th>{reason}</th>\s*<td>{number}</td>", shown)
+    for kind, number in total.items():
+        assert re.search(rf"<th>{kind}</th>\s*<td>{number}</td>", shown)
     statement = "SELECT count(*) FROM tasks WHERE status IN ('SUCCESS', 'FAILURE')"
     ((ended,),) = query(start_here.database_url, statement)
     share = f"{total.total() / ended:.1%}"
-    assert f"{total.total()} of {ended} finished tasks failed ({share}), without" in start_here.text
+    assert (
+        f"{total.total()} of {ended} finished tasks failed ({share}), not counting revoked tasks."
+        in start_here.text
+    )
 
 
 def check_one_task(start_here):
@@ -210,7 +213,8 @@ def test_notebook_02_failures(run):
     assert drawn == pytest.approx({day: failed / every for day, (failed, every) in ran.items() if every})
     failed, every = (sum(numbers) for numbers in zip(*ran.values(), strict=True))
     assert (
-        f"{failed:,} of {every:,} finished tasks failed ({failed / every:.1%}), without revoked ones." in text
+        f"{failed:,} of {every:,} finished tasks failed ({failed / every:.1%}), not counting revoked tasks."
+        in text
     )
 
     kinds = query(url, "SELECT error_kind, sum(tasks) FROM failure_kinds GROUP BY error_kind")
@@ -348,7 +352,7 @@ def test_notebook_05_transcripts_and_languages(run):
     assert bars == sorted(counts.values(), reverse=True)[:15]
     silent = sum(row[3] is not None and not row[3] for row in rows)
     assert f"{silent:,} of {len(rows):,} transcripts have no speech." in text
-    assert f"The others have {len(counts)} languages." in text
+    assert f"The others contain {len(counts)} languages." in text
     asked = [(row[2], heard[row[0]]) for row in rows if row[2] and heard[row[0]]]
     right = sum(language in languages for language, languages in asked)
     assert f"The requested language was detected in {right:,} of {len(asked):,} videos." in text

@@ -156,7 +156,7 @@ def spell(seconds) -> str:
 def share(tasks) -> str:
     counts = Counter(task["status"] for task in tasks)
     ended = counts["SUCCESS"] + counts["FAILURE"]
-    return f"{100 * counts['SUCCESS'] / ended:.1f} %" if ended else "\N{EN DASH}"
+    return f"{100 * counts['SUCCESS'] / ended:.1f}%" if ended else "\N{EN DASH}"
 
 
 def type_of(task) -> str:
@@ -341,7 +341,7 @@ def test_screen_reader_sees_headings_figures_and_plots(page):
         "term: success rate",
     ):
         assert expected in heard
-    assert re.search(r"definition:\n\s*- strong: [\d.]+ %", heard)
+    assert re.search(r"definition:\n\s*- strong: [\d.]+%", heard)
 
 
 def test_report_is_printable(page):
@@ -364,7 +364,7 @@ def test_empty_database_is_reported_as_empty(migrated_url, browser, tmp_path):
 
 def test_page_explains_its_figures(page):
     shown = page.inner_text("body")
-    assert "bill" not in shown.replace("Gcore bills the length of the analysed videos", "")
+    assert "bill" not in shown.replace("Gcore bills by the length of the analysed videos", "")
     assert "not the length of the videos" in shown
     (languages,) = page.locator(
         '[aria-label="Transcriptions by requested language, as a table"] th'

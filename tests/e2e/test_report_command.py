@@ -26,8 +26,8 @@ DAY = dt.timedelta(days=1)
     "days, heading",
     [
         (92, "day"),
-        (93, "week from"),
-        (731, "week from"),
+        (93, "week of"),
+        (731, "week of"),
         (732, "month"),
         (3_653, "month"),
         (3_654, "year"),
@@ -48,7 +48,7 @@ def test_long_ranges_are_grouped_by_week_month_or_year(migrated_url, days, headi
     rows = re.findall(r'<th scope="row">([\d-]+)</th><td>([\d,]+)</td>', body)
     begin = {
         "day": str,
-        "week from": lambda day: str(day - day.weekday() * DAY),
+        "week of": lambda day: str(day - day.weekday() * DAY),
         "month": lambda day: f"{day:%Y-%m}",
         "year": lambda day: f"{day:%Y}",
     }[heading]

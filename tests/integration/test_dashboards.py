@@ -102,13 +102,13 @@ def test_panels_agree_with_the_views(url):
     assert sum(row["succeeded"] for row in minutes) == pytest.approx(succeeded)
     for title, view in {"In flight": "in_flight", "Stalled": "stalls"}.items():
         assert list(rows_of(url, title)[1][0].values()) == [query(url, f"SELECT count(*) FROM {view}")[0][0]]
-    kinds = {row["error_kind"]: row["tasks"] for row in rows_of(url, "Failures by cause")[1]}
+    kinds = {row["error_kind"]: row["tasks"] for row in rows_of(url, "Failures by kind of error")[1]}
     expected = query(
         url, "SELECT coalesce(error_kind, 'unknown'), sum(tasks) FROM failure_kinds GROUP BY error_kind"
     )
     assert kinds == dict(expected)
     assert {"", "long " * 15 + "long"[:3]} < set(kinds)
-    _, spans = rows_of(url, "Waiting and processing times")
+    _, spans = rows_of(url, "Wait and processing times")
     for column, view in {"ran": "task_durations", "waited": "task_waits"}.items():
         counted = query(url, f"SELECT task_name, category, n FROM {view}")
         shown = [(row["task_name"], row["category"], row[column]) for row in spans if row[column] is not None]
