@@ -20,7 +20,7 @@ from etl.secret import clean
 
 if TYPE_CHECKING:
     from etl.extract.proxies import Proxy
-    from etl.extract.sockets import OfThread
+    from etl.extract.sockets import RequestState
     from etl.extract.transport import Route
 
 _MAX_REASON = 200
@@ -41,7 +41,7 @@ _PASSING_ALERTS = frozenset({
 _LATE_REFUSAL = re.compile("ALERT_.*(?:CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED|HANDSHAKE_FAILURE)")
 
 
-def explain(error: Exception, route: Route, request: OfThread) -> EtlError:
+def explain(error: Exception, route: Route, request: RequestState) -> EtlError:
     """Return the error to raise for a failure of this thread's request."""
     cause = error.args[0] if error.args and isinstance(error.args[0], OSError) else None
     proxy = route.proxy if request.peer_is_proxy else None

@@ -32,19 +32,19 @@ class PageRequest:
         return self.page * self.limit
 
 
-def overlapping_request(position: int, granted: int) -> PageRequest:
+def overlapping_request(position: int, max_limit: int) -> PageRequest:
     """
     Return the request for the page that begins before `position` and extends furthest beyond it.
 
-    A page can only begin at a multiple of its limit, and the limit can be any number up to `granted`. If the
-    position is divisible by all of these (2,520 for limits up to 10), no overlap is possible, and the page
-    begins at `position`.
+    A page can only begin at a multiple of its limit, and the limit can be any number up to `max_limit`. If
+    the position is divisible by all of these (2,520 for limits up to 10), no overlap is possible, and the
+    page begins at `position`.
     """
     if position <= 0:
-        return PageRequest(1, granted)
-    best = PageRequest.around(position, granted)
+        return PageRequest(1, max_limit)
+    best = PageRequest.around(position, max_limit)
     reach = position
-    for limit in range(granted, 0, -1):
+    for limit in range(max_limit, 0, -1):
         if position - 1 + limit <= reach:
             break
         request = PageRequest.around(position - 1, limit)
@@ -77,7 +77,7 @@ class PageSlice:
         return self.size >= self.request.limit
 
     @property
-    def is_called_last(self) -> bool:
+    def is_reported_last(self) -> bool:
         """Whether both its count and its `next` say that nothing follows."""
         return self.page.count == self.request.start + self.size and not self.page.has_next
 
@@ -97,12 +97,12 @@ class PageSlice:
         return self.page.ids[-1] if self.page.ids else None
 
     @property
-    def last_place(self) -> int:
+    def position_of_last_id(self) -> int:
         """The position of the record with the last id."""
         places = [index for index, key in enumerate(self.page.keys) if isinstance(key, str)]
         return self.request.start + places[-1]
 
-    def news(self, known: frozenset[str | bytes]) -> Page:
+    def without(self, known: frozenset[str | bytes]) -> Page:
         """Return the page without known records."""
         records = zip(self.page.keys, self.page.records, strict=True)
         fresh = tuple([record for key, record in records if key not in known])
@@ -120,4 +120,4 @@ class PageSlice:
             return False
         is_beyond = self.end >= position and not self.keys <= last.keys
         reaches = is_beyond or self.last_id == last.last_id
-        return not (reaches and self.is_called_last)
+        return not (reaches and self.is_reported_last)

@@ -123,7 +123,7 @@ class ListSource:
             shared, is_proved = self.slice_at(position - 1).keys & last.keys, False
         if last.last_id is None or any(isinstance(key, str) for key in shared):
             return Check(bool(shared), is_proved)
-        return Check(bool(shared) and last.last_id in self.slice_at(last.last_place).keys, is_proved)
+        return Check(bool(shared) and last.last_id in self.slice_at(last.position_of_last_id).keys, is_proved)
 
     def ends_at(self, position: int, last: PageSlice, granted: int | None, *, is_ordered: bool) -> Check:
         """

@@ -86,12 +86,12 @@ class Paginator:
                 elif not self._joins(here, last, position):
                     position = self._step(position, here, last)
                 else:
-                    new = here.news(last.keys)
+                    new = here.without(last.keys)
                     self._guard.record(here, len(new.records))
                     yield new
                     if self._is_end(here, has_new=bool(new.records)):
                         return
-                    if new.records and last.is_called_last and not last.is_full:
+                    if new.records and last.is_reported_last and not last.is_full:
                         # It was not the last page, but one of the maximum size.
                         self._sizes.granted = last.size
                     self._learn(here)
@@ -203,7 +203,7 @@ class Paginator:
             return True
         if has_new and (self._proves_end or here.size == self._sizes.granted):
             return False
-        if not here.is_full and here.is_called_last:
+        if not here.is_full and here.is_reported_last:
             return True
         return not has_new and self._ends_at(here.end, here)
 
@@ -238,7 +238,7 @@ class Paginator:
         """Adapt the page size: a short page that is not the last one shows the server's maximum page size."""
         if self._list.own_size is not None:
             return
-        if not here.is_full and here.is_called_last:
+        if not here.is_full and here.is_reported_last:
             self._limit = min(self._limit, here.size)
             return
         limit = here.request.limit

@@ -31,25 +31,25 @@ class Prefetcher:
         self._most = concurrency * PREFETCH_FACTOR if concurrency > 1 else 1
         self._queue: deque[tuple[int, PageRequest, Future[PageSlice]]] = deque()
 
-    def take(self, position: int, granted: int, count: int | None) -> tuple[PageRequest, Future[PageSlice]]:
+    def take(self, position: int, limit: int, count: int | None) -> tuple[PageRequest, Future[PageSlice]]:
         """
         Return the request for the slice that joins `position`, and its response; drop requests for others.
 
         `count` is the length of the list, if known; nothing beyond it is requested in advance.
         """
-        if not self._queue or self._queue[0][0] != position or self._queue[0][1].limit > granted:
+        if not self._queue or self._queue[0][0] != position or self._queue[0][1].limit > limit:
             for _, _, future in self._queue:
                 future.cancel()
             self._queue.clear()
-            self._send(position, granted)
+            self._send(position, limit)
         while len(self._queue) < self._most:
             last = self._queue[-1][1]
             if count is not None and last.end >= count:
                 break
-            self._send(last.end, granted)
+            self._send(last.end, limit)
         _, request, future = self._queue.popleft()
         return request, future
 
-    def _send(self, position: int, granted: int) -> None:
-        request = self._choose(position, granted)
+    def _send(self, position: int, limit: int) -> None:
+        request = self._choose(position, limit)
         self._queue.append((position, request, self._pool.submit(lambda: self._fetch(request))))

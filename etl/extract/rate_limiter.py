@@ -59,7 +59,7 @@ class RateLimiter:
         self._accepted_at: deque[float] = deque()
         self._max_accepted = self._refusals = 0
         self._pause = 0.0
-        self._of_thread = threading.local()
+        self._per_thread = threading.local()
 
     def wait(self) -> None:
         """Return when this thread's next request may start; raise Stopped when the run is told to stop."""
@@ -76,7 +76,7 @@ class RateLimiter:
         finally:
             with self._lock:
                 self._waiting.remove(turn)
-                self._of_thread.refusals = self._refusals
+                self._per_thread.refusals = self._refusals
 
     def on_success(self) -> None:
         """Record that the server accepted this thread's request."""
@@ -109,7 +109,7 @@ class RateLimiter:
 
     def _is_current(self) -> bool:
         """Return whether this thread's request was sent after the last 429."""
-        refusals: int = self._of_thread.refusals
+        refusals: int = self._per_thread.refusals
         return refusals == self._refusals
 
     def _cut(self, now: float) -> None:

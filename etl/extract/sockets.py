@@ -32,11 +32,11 @@ _SLICE_SECONDS = 0.1
 _TLS_ALERT = b"\x15\x03"
 
 
-class OfThread(threading.local):
+class RequestState(threading.local):
     """
     The state of the request that a thread is sending.
 
-    After a failure, `peer_is_proxy` and `heard_tls` tell who the peer was, and whether it responded in TLS.
+    After a failure, `peer_is_proxy` and `heard_tls` show who the peer was, and whether it responded in TLS.
     """
 
     deadline = 0.0
@@ -49,13 +49,13 @@ class Backend(httpcore.NetworkBackend):
 
     def __init__(self, proxy_scheme: str | None, stop: Stop) -> None:
         self.proxy_scheme = proxy_scheme
-        self.of_thread = OfThread()
+        self.request_state = RequestState()
         self.stop = stop
 
     def begin(self, deadline: float) -> None:
         """Begin a request of this thread; the deadline is on the monotonic clock."""
-        self.of_thread.deadline, self.of_thread.opened = deadline, None
-        self.of_thread.peer_is_proxy, self.of_thread.heard_tls = self.proxy_scheme is not None, False
+        self.request_state.deadline, self.request_state.opened = deadline, None
+        self.request_state.peer_is_proxy, self.request_state.heard_tls = self.proxy_scheme is not None, False
 
     def connect_tcp(
         self,
@@ -71,13 +71,13 @@ class Backend(httpcore.NetworkBackend):
 
     def abandon(self) -> None:
         """Close the connection that this thread's request has opened, if any."""
-        if self.of_thread.opened is not None:
-            self.of_thread.opened.close()
+        if self.request_state.opened is not None:
+            self.request_state.opened.close()
 
     def left(self, timeout: float | None, too_late: type[httpcore.TimeoutException]) -> float:
         """Return how many seconds an operation may take; raise the given error if none are left."""
         self.stop.check()
-        left = self.of_thread.deadline - time.monotonic()
+        left = self.request_state.deadline - time.monotonic()
         if left <= 0:
             raise too_late
         return left if timeout is None else min(timeout, left)
@@ -107,11 +107,11 @@ class Stream(httpcore.NetworkStream):
 
     def __init__(self, inner: httpcore.NetworkStream, backend: Backend, *, is_to_proxy: bool) -> None:
         self._inner, self._backend, self._is_to_proxy = inner, backend, is_to_proxy
-        backend.of_thread.opened = self
+        backend.request_state.opened = self
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Return the bytes that have arrived, at least one unless the connection has ended."""
-        self._backend.of_thread.peer_is_proxy = self._is_to_proxy
+        self._backend.request_state.peer_is_proxy = self._is_to_proxy
         end = time.monotonic() + self._backend.left(timeout, httpcore.ReadTimeout)
         while True:
             try:
@@ -127,12 +127,12 @@ class Stream(httpcore.NetworkStream):
                     raise
                 return b""
             else:
-                self._backend.of_thread.heard_tls = not self._is_encrypted and data.startswith(_TLS_ALERT)
+                self._backend.request_state.heard_tls = not self._is_encrypted and data.startswith(_TLS_ALERT)
                 return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Send all of it: a request fits into the buffers of the system, so it hardly waits."""
-        self._backend.of_thread.peer_is_proxy = self._is_to_proxy
+        self._backend.request_state.peer_is_proxy = self._is_to_proxy
         self._inner.write(buffer, self._backend.left(timeout, httpcore.WriteTimeout))
 
     def close(self) -> None:
@@ -145,9 +145,9 @@ class Stream(httpcore.NetworkStream):
         """Return the encrypted connection, after the certificate has been verified."""
         # The first TLS connection to an https proxy is with the proxy, any other with the API.
         is_to_proxy = self._backend.proxy_scheme == "https" and not self._is_encrypted
-        self._backend.of_thread.peer_is_proxy = is_to_proxy
+        self._backend.request_state.peer_is_proxy = is_to_proxy
         # From now on it belongs to the thread that shakes hands, which closes it after a failure.
-        self._backend.of_thread.opened = None
+        self._backend.request_state.opened = None
         host = (server_hostname or "").strip("[]")
         try:
             encrypted = self._backend.run(

@@ -210,7 +210,7 @@ class Session:
         except httpcore.PoolTimeout:
             raise TransientError("no connection was free in time") from None
         except self._errors as error:
-            raise explain(error, self._route, self._backend.of_thread) from None
+            raise explain(error, self._route, self._backend.request_state) from None
         finally:
             if self._stop.is_set():
                 self.close()
@@ -237,7 +237,7 @@ class Session:
 
     def extend(self, seconds: float) -> None:
         """Let this thread's request take longer."""
-        self._backend.of_thread.deadline += seconds
+        self._backend.request_state.deadline += seconds
 
     def close(self) -> None:
         """Close the idle connections; set `stop` before. One in use is closed by the thread that uses it."""

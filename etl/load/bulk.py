@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # SQLite releases the interpreter lock during a statement. With one row per statement, the loading thread
 # would wait for the lock after each; with so many rows, other threads decode pages meanwhile.
-_ROWS_A_STATEMENT = 1000
+_ROWS_PER_STATEMENT = 1000
 
 Row = tuple[Any, ...]
 Names = tuple[str, ...]
@@ -66,7 +66,7 @@ def insert_rows(connection: sa.Connection, table: sa.Table, names: Names, rows: 
     # Before 3.32 SQLite accepted at most 999 values per statement.
     driver: Any = connection.connection.driver_connection
     values = driver.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
-    most = max(1, min(_ROWS_A_STATEMENT, values // len(names)))
+    most = max(1, min(_ROWS_PER_STATEMENT, values // len(names)))
     while part := list(itertools.islice(waiting, most)):
         statement = f"INSERT INTO {columns} VALUES {one}"
         if len(part) == most:

@@ -115,7 +115,7 @@ class BatchLoader:
             write_state(self._connection, self._state, learnt)
             self._state = learnt
 
-    def keep(self) -> None:
+    def flush_after_failure(self) -> None:
         """Load and commit the queued records after the API has failed, and build missing indexes."""
         if self.summary.dry_run:
             return

@@ -123,10 +123,10 @@ class SourceClock:
         No task has a time in the future, so the newest time is a lower bound of the current time.
         """
         newest = max(filter(None, (self.newest, latest)), default=None)
-        is_here_behind = newest is not None and newest > received_at + MAX_UNCONFIRMED_SKEW
+        is_local_clock_behind = newest is not None and newest > received_at + MAX_UNCONFIRMED_SKEW
         if served_at > received_at + MAX_UNCONFIRMED_SKEW:
-            return is_here_behind
-        return newest is None or is_here_behind or newest <= served_at + MAX_UNCONFIRMED_SKEW
+            return is_local_clock_behind
+        return newest is None or is_local_clock_behind or newest <= served_at + MAX_UNCONFIRMED_SKEW
 
     def _skew(self) -> dt.timedelta | None:
         """Return the median skew; if the two middle ones differ, the one nearer to this machine's clock."""

@@ -127,7 +127,7 @@ class Run:
         except SourceError:
             # The first error is the one to report.
             with contextlib.suppress(DBAPIError, DatabaseError):
-                parts.loader.keep()
+                parts.loader.flush_after_failure()
             raise
 
     def _prepare(self) -> _Parts:
