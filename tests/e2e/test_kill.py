@@ -121,10 +121,14 @@ class Scenario:
         return self.command if self.command[0] == "sync" else ("sync",)
 
 
+# Between the rows of the first batch and its counters; the first such statement closes killed runs.
+BEFORE_COUNTERS = Moment(what="UPDATE sync_runs", number=2)
 SCENARIOS = {
-    "no database": Scenario(lambda _emulator, _url: None, moments=(Moment(what=" VIEW ", number=3),)),
+    "no database": Scenario(
+        lambda _emulator, _url: None, moments=(Moment(what=" VIEW ", number=3), BEFORE_COUNTERS)
+    ),
     "no rows": Scenario(lambda _emulator, database_url: migrate(database_url)),
-    "changes": Scenario(prepare_changes),
+    "changes": Scenario(prepare_changes, moments=(BEFORE_COUNTERS,)),
     "removals": Scenario(prepare_removals, ("sync", "--full")),
     "results": Scenario(prepare_tasks),
 }
