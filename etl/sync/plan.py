@@ -91,7 +91,9 @@ class Plan:
         if self._state.present_tasks and self._shows_nothing and not self._options.filters:
             return EVERYTHING
         if self._options.since is not None:
-            return window_since(self._options.since, now=self._now, semantics=semantics)
+            window = window_since(self._options.since, now=self._now, semantics=semantics)
+            # The lists that replace the date filter have filters of their own, or none.
+            return window if window.queries or not self._options.filters else EVERYTHING
         if mode != "incremental":
             return EVERYTHING
         return plan_window(self._covered, lookback=self._lookback, now=self._now, semantics=semantics)
