@@ -199,15 +199,16 @@ class Run:
         All tasks of the old account are marked as removed. If the run ends here, the next one reads all tasks
         of the new account.
         """
-        self.summary.mode = self._options.mode(is_first=True)
-        with self._connection.begin():
-            after = state_of_another_account(self._connection, state, account.client_ids)
-            if self.summary.dry_run:
+        summary, connection = self.summary, self._connection
+        with summary.uncounted_on_failure(), connection.begin():
+            after = state_of_another_account(connection, state, account.client_ids)
+            self._record.start_from(after, self._options)
+            if summary.dry_run:
                 return dataclasses.replace(after, present_tasks=state.present_tasks)
-            observation = Observation(run_id=self.summary.run_id or 0, observed_at=clock.observed_at())
-            self.summary.removed = mark_all_removed(self._connection, observation)
-            write_state(self._connection, state, after)
-            save_counters(self._connection, self.summary)
+            observation = Observation(run_id=summary.run_id or 0, observed_at=clock.observed_at())
+            summary.removed = mark_all_removed(connection, observation)
+            write_state(connection, state, after)
+            save_counters(connection, summary, mode=summary.mode, watermark_before=after.watermark)
         return after
 
     def _read(self, parts: _Parts) -> _ReadResult:

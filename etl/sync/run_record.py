@@ -47,13 +47,17 @@ class RunRecord:
         """Open the row inside the caller's transaction, and close the one of a run that was killed."""
         summary = self._summary
         summary.started_at = self._now()
-        summary.mode = options.mode(is_first=state.watermark is None)
-        summary.watermark_before = summary.watermark = state.watermark
         summary.dry_run = options.dry_run
+        self.start_from(state, options)
         if not options.dry_run:
             build_indexes(self._connection)
             close_killed_run(self._connection, summary.started_at)
             summary.run_id = open_run(self._connection, summary)
+
+    def start_from(self, state: SyncState, options: SyncOptions) -> None:
+        """Note in the summary what the run does, given the state that it starts from."""
+        self._summary.mode = options.mode(is_first=state.watermark is None)
+        self._summary.watermark_before = self._summary.watermark = state.watermark
 
     def count(self) -> None:
         """Bring requests and duration in the summary up to date."""

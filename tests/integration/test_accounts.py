@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 import random
@@ -9,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.grids import one_in
+from support.stored import as_instant
 from support.worlds import a_world, query, settings_for, stored_states, true_states
 
 from etl.emulator import Behaviour, serve
-from etl.errors import AccountChanged, MassRemoval
+from etl.errors import AccountChanged, MassRemoval, RequestRefused
 from etl.sync.api import run_sync
 from etl.sync.options import SyncOptions
 
@@ -208,6 +210,23 @@ def test_interrupted_switch_is_completed_by_next_sync(database_url):
         two.behaviour.before_request, two.behaviour.feature_disabled = None, False
         assert run_sync(settings_for(two, database_url), TASKS_ALONE).mode == "full"
         assert stored_states(database_url) == true_states(theirs)
+
+
+@pytest.mark.parametrize("has_ended", [True, False])
+def test_row_of_a_switched_sync_has_the_mode_and_watermarks_of_the_new_account(database_url, has_ended):
+    ours, theirs = world_of([1]), world_of([2], tasks=40)
+    with serve(ours) as one, serve(theirs) as two:
+        run_sync(settings_for(one, database_url), TASKS_ALONE)
+        if not has_ended:
+            two.behaviour.before_request = lambda _: setattr(
+                two.behaviour, "feature_disabled", len(two.requests) > 1
+            )
+        with contextlib.nullcontext() if has_ended else pytest.raises(RequestRefused):
+            run_sync(settings_for(two, database_url), SWITCH)
+    columns = "SELECT mode, watermark_before, watermark_after FROM sync_runs ORDER BY run_id DESC LIMIT 1"
+    ((mode, before, after),) = query(database_url, columns)
+    assert (mode, before, as_instant(after)) == ("full", None, theirs.now if has_ended else None)
+    assert query(database_url, "SELECT watermark FROM sync_state") == [(after,)]
 
 
 def test_dry_run_does_not_switch_accounts(database_url):
