@@ -12,7 +12,7 @@ from support.worlds import a_world, query, settings_for, stored_states
 
 from etl.cli import cli
 from etl.emulator import Behaviour, serve
-from etl.extract.payload import fingerprint
+from etl.load.rejected_records import raw_hash
 from etl.models import REJECTED
 from etl.sync import batch
 from etl.sync.api import run_sync, writing
@@ -27,7 +27,7 @@ def set_aside(database_url: str, *texts: str) -> None:
     with writing(database_url) as connection, connection.begin():
         for text in texts:
             row = {"run_id": 3, "received_at": NOON, "reason": "too new", "raw": text}
-            connection.execute(sa.insert(REJECTED).values(**row, raw_hash=fingerprint(text.encode())))
+            connection.execute(sa.insert(REJECTED).values(**row, raw_hash=raw_hash(text.encode())))
 
 
 def run(*arguments: str) -> str:

@@ -55,6 +55,16 @@ def test_repeatedly_rejected_record_is_stored_once(engine):
         assert count_rejected(connection) == 2
 
 
+def test_record_rejected_by_another_release_is_not_stored_again(engine):
+    """Its hash depends on the text alone, not on the fields that a release knows."""
+    row = {"run_id": 1, "received_at": NOON, "reason": "no task_id", "raw": '{"a":1}'}
+    raw_hash = bytes.fromhex("fa70f57acc1e3f8c0f5489b6d1e16cbf")
+    with engine.begin() as connection:
+        connection.execute(sa.insert(REJECTED).values(**row, raw_hash=raw_hash))
+        reject(connection, [a_record(b'{"a":1}')], run_id=2, received_at=NOON)
+        assert rejected(connection, "run_id") == [(1,)]
+
+
 def test_records_are_deduplicated_by_bytes_not_text(engine):
     with engine.begin() as connection:
         reject(connection, [a_record(b"\xff"), a_record(rb"\xff")], run_id=1, received_at=NOON)
