@@ -23,7 +23,7 @@ BATCH = 500
 
 @dataclasses.dataclass(slots=True)
 class RetryOutcome:
-    """The counts of a retry: `known` are records of tasks that have been stored meanwhile."""
+    """The counts of a retry: `known` are records of tasks that are already stored."""
 
     loaded: int = 0
     known: int = 0
@@ -41,7 +41,8 @@ def retry_rejected(connection: sa.Connection) -> RetryOutcome:
     """
     Decode every rejected record again, load those that can be loaded now, and keep the others.
 
-    A record is loaded as seen at the time when it was received. The caller owns the transaction.
+    A record is loaded as seen at the time when it was received; of several records of one task, only the
+    latest is loaded. The caller owns the transaction.
     """
     outcome = RetryOutcome()
     for batch in _iter_batches(connection):
@@ -68,8 +69,9 @@ def retry_rejected(connection: sa.Connection) -> RetryOutcome:
 
 
 def _iter_batches(connection: sa.Connection) -> Iterator[list[sa.Row[Any]]]:
-    after = 0
-    query = sa.select(REJECTED).order_by(REJECTED.c.rejected_id).limit(BATCH)
-    while batch := list(connection.execute(query.where(REJECTED.c.rejected_id > after))):
+    """Yield all records, newest first."""
+    query = sa.select(REJECTED).order_by(REJECTED.c.rejected_id.desc()).limit(BATCH)
+    batch = list(connection.execute(query))
+    while batch:
         yield batch
-        after = batch[-1].rejected_id
+        batch = list(connection.execute(query.where(REJECTED.c.rejected_id < batch[-1].rejected_id)))

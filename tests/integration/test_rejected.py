@@ -14,7 +14,7 @@ from etl.cli import cli
 from etl.emulator import Behaviour, serve
 from etl.load.rejected_records import raw_hash
 from etl.models import REJECTED
-from etl.sync import batch
+from etl.sync import batch, retry_rejected
 from etl.sync.api import run_sync, writing
 from etl.sync.options import SyncOptions
 
@@ -69,11 +69,24 @@ def test_retry_loads_readable_records_into_their_original_run(migrated_url):
 
 
 def test_retry_does_not_change_stored_tasks(migrated_url):
-    set_aside(migrated_url, LOADABLE, LOADABLE.replace("100", "50"))
+    set_aside(migrated_url, LOADABLE)
+    run("rejected", "retry", "-d", migrated_url)
+    set_aside(migrated_url, LOADABLE.replace("100", "50"))
     outcome = json.loads(run("rejected", "retry", "-d", migrated_url, "--json"))
-    assert outcome == {"loaded": 1, "known": 1, "still_rejected": 0}
+    assert outcome == {"loaded": 0, "known": 1, "still_rejected": 0}
     assert stored_states(migrated_url) == {"a": ("SUCCESS", 100)}
     assert query(migrated_url, "SELECT count(*) FROM rejected_records") == [(0,)]
+
+
+@pytest.mark.parametrize("size", [1, 2, 500])
+def test_retry_loads_the_latest_record_of_a_task(migrated_url, monkeypatch, size):
+    monkeypatch.setattr(retry_rejected, "BATCH", size)
+    older = LOADABLE.replace("SUCCESS", "STARTED").replace("100", "50")
+    set_aside(migrated_url, older, "7", LOADABLE, "null")
+    outcome = json.loads(run("rejected", "retry", "-d", migrated_url, "--json"))
+    assert outcome == {"loaded": 1, "known": 1, "still_rejected": 2}
+    assert stored_states(migrated_url) == {"a": ("SUCCESS", 100)}
+    assert query(migrated_url, "SELECT raw FROM rejected_records ORDER BY rejected_id") == [("7",), ("null",)]
 
 
 def test_a_second_retry_changes_nothing(migrated_url):
