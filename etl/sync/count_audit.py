@@ -106,6 +106,9 @@ class CountAudit:
         `removed` is the number of tasks about to be marked as removed; `has_new` means that the run has
         inserted tasks.
         """
+        if self._state.watermark is None:
+            # The first sync, with --since: there is nothing that explains a difference.
+            return self._scan_completely("no earlier sync was complete")
         if has_new:
             self._count = self._ask_count()
         comparison, is_violated = self._compare(removed), False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
-from support.worlds import NOW, a_world, settings_for, stored_states
+from support.worlds import NOW, a_world, settings_for, stored_states, true_states
 
 from etl.emulator import Behaviour, serve
 from etl.sync.api import run_sync
@@ -37,3 +37,22 @@ def test_since_with_a_filter_stores_no_task_that_does_not_match_it(sqlite_databa
         assert recent <= stored < {task.task_id for task in matching}
     else:
         assert stored == {task.task_id for task in matching}
+
+
+@pytest.mark.parametrize("meaning", ["gte", "day", "ignored"])
+def test_first_sync_with_since_also_reads_all_other_tasks_once(database_url, caplog, meaning):
+    """Promise P1 holds for it, too."""
+    world = a_world(300)
+    with serve(world, Behaviour(page_cap=50, date_created=meaning)) as emulator:
+        settings = settings_for(emulator, database_url)
+        summary = run_sync(settings, SyncOptions(since=SINCE, with_results=False))
+        assert stored_states(database_url) == true_states(world)
+        # Once in the window, if it excludes none, and once in the scan; neighbouring pages overlap.
+        assert summary.tasks_seen < 2.2 * len(world.tasks)
+        assert (summary.mode, summary.watermark) == ("since", world.now)
+        assert summary.audit == "no earlier sync was complete, so there was a complete scan"
+        assert "missed" not in caplog.text
+        world.advance(dt.timedelta(hours=1))
+        assert run_sync(settings, SyncOptions(since=SINCE, with_results=False)).mode == "since"
+        assert run_sync(settings, SyncOptions(with_results=False)).mode == "incremental"
+        assert stored_states(database_url) == true_states(world)
