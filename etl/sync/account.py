@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from etl.errors import AccountChanged, NotFound, RequestRefused, Unreachable, UnreadablePage
+from etl.errors import AccountChanged, BodyTooLarge, NotFound, RequestRefused, UndecodableResult
+from etl.extract.page_size import largest_page
 from etl.extract.payload import CorruptPage
 from etl.load.dialect import is_any_of
 from etl.models import IN_FLIGHT, TASKS
@@ -79,8 +80,8 @@ class Account:
             return True
         # All of these may have been deleted; a longer page includes older tasks.
         try:
-            page = self._source.fetch_page({}, page=1, limit=self._page_size)
-        except (NotFound, RequestRefused, CorruptPage, Unreachable):
+            page, _, _ = largest_page(self._source, self._page_size)
+        except (CorruptPage, BodyTooLarge):
             return False
         return not self.client_ids.isdisjoint(_clients_of(page)) or self._is_any_stored(page)
 
@@ -105,11 +106,11 @@ class Account:
 
     def _is_there(self, task_id: str) -> bool:
         """Return whether the API has a task: according to the list, or else to a request by id."""
-        with contextlib.suppress(NotFound, RequestRefused, CorruptPage):
+        with contextlib.suppress(NotFound, RequestRefused, CorruptPage, BodyTooLarge):
             response = self._source.fetch_page({"task_id": task_id}, page=1, limit=2)
             if is_shown(task_id, response) or not response.tasks:
                 return is_shown(task_id, response)
-        with contextlib.suppress(NotFound, RequestRefused, UnreadablePage):
+        with contextlib.suppress(NotFound, RequestRefused, UndecodableResult, BodyTooLarge):
             return self._source.fetch_detail(task_id).task.task_id == task_id
         return False
 

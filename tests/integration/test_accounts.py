@@ -13,8 +13,9 @@ from support.grids import one_in
 from support.stored import as_instant
 from support.worlds import a_world, query, settings_for, stored_states, true_states
 
-from etl.emulator import Behaviour, serve
+from etl.emulator import TERMINAL, Behaviour, Fault, serve
 from etl.errors import AccountChanged, MassRemoval, RequestRefused
+from etl.extract.body import Ceiling
 from etl.sync.api import run_sync
 from etl.sync.options import SyncOptions
 
@@ -83,23 +84,53 @@ def test_new_client_ids_belong_to_the_same_account(database_url, shape, is_ignor
             assert stored_states(database_url) == true_states(world)
 
 
-def test_new_client_is_accepted_after_latest_tasks_were_deleted(database_url):
-    """The tasks that a sync would check are gone, but older ones remain."""
+@pytest.mark.parametrize("refusal", [None, 400, 404, 500])
+def test_new_client_is_accepted_after_latest_tasks_were_deleted(database_url, refusal):
+    """The tasks that a sync would check are gone, but older ones remain, even if a long page is refused."""
     world = world_of([1], tasks=80)
-    with serve(world) as emulator:
-        settings = settings_for(emulator, database_url)
+    for task in list(world.tasks.values()):
+        if task.status not in TERMINAL:
+            world.finish(task.task_id)
+    with serve(world, Behaviour(page_refusal=refusal or 400)) as emulator:
+        settings = settings_for(emulator, database_url, retry_for=dt.timedelta(seconds=1))
         run_sync(settings, TASKS_ALONE)
         by_start = sorted(world.tasks.values(), key=lambda task: task.started_at)
         by_id = sorted(world.tasks)
         for task_id in {task.task_id for task in by_start[-3:]} | {*by_id[:3], *by_id[-3:]}:
             world.delete(task_id)
-        for task in list(world.tasks.values()):
-            if task.status not in {"SUCCESS", "FAILURE", "REVOKED"}:
-                world.finish(task.task_id)
         world.advance(dt.timedelta(hours=2))
         new = add_task(world, 9)
+        emulator.behaviour.page_limit = refusal and 40
         run_sync(settings, TASKS_ALONE)
         assert new in stored_states(database_url)
+
+
+def test_stored_task_with_undecodable_details_does_not_fail_the_account_check(database_url):
+    world = world_of([1])
+    with serve(world, Behaviour(task_id_ignored=True)) as emulator:
+        settings = settings_for(emulator, database_url, retry_for=dt.timedelta(seconds=0.5))
+        run_sync(settings, TASKS_ALONE)
+        latest = max(world.tasks.values(), key=lambda task: task.started_at)
+        world.advance(dt.timedelta(hours=2))
+        add_task(world, 2)
+        add_task(world, 2)
+        emulator.inject(Fault("truncated_json", times=1000, match=latest.task_id))
+        run_sync(settings, TASKS_ALONE)
+        assert stored_states(database_url) == true_states(world)
+
+
+def test_pages_that_are_too_large_do_not_fail_the_account_check(database_url, monkeypatch):
+    """The server ignores the `task_id` filter, and only the new task fits on a page of its own."""
+    monkeypatch.setattr("etl.extract.client.OF_PAGE", Ceiling(100_000, 1_000_000))
+    world = world_of([1])
+    with serve(world, Behaviour(task_id_ignored=True)) as emulator:
+        settings = settings_for(emulator, database_url)
+        run_sync(settings, TASKS_ALONE)
+        for _ in range(2):
+            world.advance(dt.timedelta(hours=2))
+            world.start(world.create(task_data={"task_name": "nsfw", "client_id": 2, "url": "u" * 60_000}))
+        run_sync(settings, TASKS_ALONE)
+        assert stored_states(database_url) == true_states(world)
 
 
 @pytest.mark.parametrize("clients", [([1], [2]), ([1], [None]), ([None], [2]), ([None], [None])])
@@ -199,8 +230,8 @@ def test_interrupted_switch_is_completed_by_next_sync(database_url):
     ours, theirs = world_of([1]), world_of([2], tasks=40)
     with serve(ours) as one, serve(theirs) as two:
         run_sync(settings_for(one, database_url), TASKS_ALONE)
-        two.behaviour.before_request = lambda _: setattr(
-            two.behaviour, "feature_disabled", len(two.requests) > 1
+        two.behaviour.before_request = lambda request: setattr(
+            two.behaviour, "feature_disabled", "ordering" in request.query
         )
         with pytest.raises(Exception, match="HTTP 422"):
             run_sync(settings_for(two, database_url), SWITCH)
@@ -218,8 +249,8 @@ def test_row_of_a_switched_sync_has_the_mode_and_watermarks_of_the_new_account(d
     with serve(ours) as one, serve(theirs) as two:
         run_sync(settings_for(one, database_url), TASKS_ALONE)
         if not has_ended:
-            two.behaviour.before_request = lambda _: setattr(
-                two.behaviour, "feature_disabled", len(two.requests) > 1
+            two.behaviour.before_request = lambda request: setattr(
+                two.behaviour, "feature_disabled", "ordering" in request.query
             )
         with contextlib.nullcontext() if has_ended else pytest.raises(RequestRefused):
             run_sync(settings_for(two, database_url), SWITCH)
