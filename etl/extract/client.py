@@ -135,6 +135,8 @@ class Client:
         try:
             return self._get(TASKS_PATH, query, OF_PAGE, read, patience=patience)
         except BodyTooLarge as error:
+            # Only a successful response can be too large.
+            self._is_enabled = True
             if limit > 1:
                 raise
             if page == MAX_PAGE_NUMBER:
@@ -143,7 +145,7 @@ class Client:
                     "check GCORE_BASE_URL, and whether a proxy modifies the responses of the API"
                 ) from error
             # The record is the cause, unless a page without records is too large as well.
-            with contextlib.suppress(NotFound):
+            with contextlib.suppress(NotFound, RequestRefused):
                 self.fetch_page(filters, page=MAX_PAGE_NUMBER, limit=1, patience=patience)
             return Page(records=(UnusableRecord(TOO_LARGE, str(error)),))
         except CorruptPage:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import TYPE_CHECKING
 
 import pytest
 from support.grids import one_in
@@ -16,6 +17,9 @@ from etl.sync.api import run_sync
 from etl.sync.doctor import examine
 from etl.sync.options import SyncOptions
 from etl.sync.run import utc_now
+
+if TYPE_CHECKING:
+    from etl.emulator.behaviour import RequestInfo
 
 TASKS_ALONE = SyncOptions(with_results=False)
 FULL = SyncOptions(is_full=True, with_results=False)
@@ -212,6 +216,29 @@ def test_oversized_record_is_rejected_alone(database_url, monkeypatch, places):
     [(raw, reason)] = query(database_url, "SELECT raw, reason FROM rejected_records")
     assert raw == TOO_LARGE.decode()
     assert reason.startswith("the response is larger than")
+
+
+@pytest.mark.parametrize("status", [400, 404, 422])
+@pytest.mark.parametrize("place", ["head", "middle"])
+def test_oversized_record_is_rejected_even_if_the_server_refuses_pages_past_the_end(
+    database_url, monkeypatch, place, status
+):
+    """Only a page without records can show whether every page is too large; a refusal shows it as well."""
+    monkeypatch.setattr("etl.extract.client.OF_PAGE", Ceiling(300_000, 1_000_000))
+    world = a_world(60)
+    head = max(filter(lambda task: task.started_at, world.tasks.values()), key=lambda task: task.started_at)
+    large = head.task_id if place == "head" else sorted(world.tasks)[30]
+    world.replace_raw(large, b'{"task_id":"%b","x":"%b"}' % (large.encode(), b" " * 300_000))
+    with serve(world, Behaviour(nulls="last")) as emulator:
+
+        def refuse(request: RequestInfo) -> None:
+            if int(request.query.get("page", 1)) > 1000:
+                emulator.inject(Fault("404", status=status))
+
+        emulator.behaviour.before_request = refuse
+        summary = run_sync(settings_for(emulator, database_url, page_size=20), TASKS_ALONE)
+        assert summary.rejected == 1
+        assert stored_states(database_url).keys() == world.tasks.keys() - {large}
 
 
 def test_oversized_response_at_any_page_size_fails_the_run(database_url, monkeypatch):
