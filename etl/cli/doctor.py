@@ -27,5 +27,5 @@ def doctor(**options: str | None) -> None:
         show(f"{mark}  {finding.name:14}{clean_line(finding.detail)}")
         exit_codes[finding.name] = finding.exit_code
     # A sync would find the problems in this order.
-    found = (exit_codes.get(name, 0) for name in ("key", "database", "schema", "API", "account"))
+    found = (exit_codes.get(name, 0) for name in ("key", "network", "database", "schema", "API", "account"))
     click.get_current_context().exit(next(filter(None, found), 0))

@@ -86,7 +86,12 @@ def _examine_source(
         return None
     yield _examine_key(settings)
     try:
-        with make_client(settings) as client:
+        client = make_client(settings)
+    except EtlError as error:
+        yield _failure("network", error)
+        return None
+    try:
+        with client:
             yield Finding("network", f"{client.route}{hint_at_other_names()}")
             page = client.fetch_page({}, page=1, limit=1)
             semantics = probe_date_filter(client, page)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import json
 import os
 import queue
@@ -277,12 +278,27 @@ def test_doctor_passes_all_checks_on_working_setup(command):
         command("sync")
 
 
-def test_doctor_exit_code_matches_sync_with_several_problems(sqlite_command, emulator):
-    environment = {"GCORE_ETL_DATABASE_URL": "mysql://h/d", "GCORE_BASE_URL": f"{emulator.base_url}/x"}
-    assert sqlite_command("sync", **environment).code == sqlite_command("doctor", **environment).code == 3
-    meet(sqlite_command, emulator, "newer schema")
-    environment = {"GCORE_BASE_URL": f"{emulator.base_url}/x"}
-    assert sqlite_command("sync", **environment).code == sqlite_command("doctor", **environment).code == 4
+# In the order in which a sync finds them.
+PROBLEMS = (
+    "no key", "unknown kind of proxy", "no certificates", "another database", "no database", "other tables",
+    "unreachable", "no API there", "wrong key",
+)  # fmt: skip
+
+
+PAIRS = [
+    (first, second)
+    for first, second in itertools.combinations(PROBLEMS, 2)
+    if CONDITIONS[first].environment.keys().isdisjoint(CONDITIONS[second].environment)
+]
+
+
+@pytest.mark.parametrize("names", PAIRS, ids=" and ".join)
+def test_doctor_exit_code_matches_sync_with_two_problems(sqlite_command, emulator, names):
+    first, second = (meet(sqlite_command, emulator, name) for name in names)
+    synced, examined = (sqlite_command(words, **first, **second) for words in ("sync", "doctor"))
+    assert examined.code == synced.code > 0
+    failures = [line for line in examined.out.splitlines() if line.startswith("FAIL")]
+    assert any(CONDITIONS[name].words in line for name in names for line in failures)
 
 
 def test_another_account_is_refused_with_exit_code_3(command, emulator):

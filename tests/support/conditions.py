@@ -78,6 +78,10 @@ CONDITIONS = {
     "no API there": Condition(1, "check GCORE_BASE_URL", _base("{base}/elsewhere")),
     "unreachable": Condition(1, "Connection refused", _base("http://127.0.0.1:1")),
     "no host": Condition(1, "nowhere.invalid", _base("http://nowhere.invalid")),
+    "unknown kind of proxy": Condition(3, "HTTP_PROXY names a kind of proxy", {"HTTP_PROXY": "foo://x:1"}),
+    "no certificates": Condition(
+        3, "SSL_CERT_FILE names a file", {**_base("https://127.0.0.1:1"), "SSL_CERT_FILE": "/nowhere/ca.pem"}
+    ),
     "no database URL": Condition(3, "sqlite:///gcore_tasks.db or", _database("tasks.db")),
     "memory": Condition(3, "names no file", _database("sqlite://")),
     "another database": Condition(3, "not supported", _database("mysql://u:canary@h/d")),
