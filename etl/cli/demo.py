@@ -55,33 +55,33 @@ def demo(*, output: Path) -> None:
     Starts an emulator of the API, syncs a few times while tasks progress, runs queries and a search, and
     writes a report.
     """
-    from etl.database import reading
+    from etl.database import reading, sqlite_url
 
     reporting = import_report(output)
     import_emulator()
-    url = f"sqlite:///{output}"
+    url = sqlite_url(output)
     _clear(output, url)
     show(f"Starting a local emulator of the API, with {TASKS:,} tasks of the last {SPAN.days} days.\n")
     with interruptible():
         # The emulator's clock starts in the past and reaches the present with the last sync.
         fill(url, now=dt.datetime.now(dt.UTC) - (SYNCS - 1) * STEP)
-    command = _command()
+    command, database = _command(), f"-d {shlex.quote(url)}"
     with reading(url) as connection:
         _answer(connection)
-        _search(connection, f"{command} search '{SEARCH_TEXT}' --limit 2 -d {url}")
+        _search(connection, f"{command} search '{SEARCH_TEXT}' --limit 2 {database}")
     page = output.with_name(f"{output.stem}_report.html")
     _heading("How was the last month?")
-    show(f"  {command} report -o {page} -d {url}")
+    show(f"  {command} report -o {shlex.quote(str(page))} {database}")
     write(page, lambda: reporting.report(url))
     show(f"  Open {page} in a browser. It is one self-contained file.")
     _heading("What next?")
-    show(f"  {command} status -d {url}")
-    show(f"  {command} export subtitles --format srt -o demo_subtitles -d {url}")
-    show(f"  {command} runs -d {url}")
+    show(f"  {command} status {database}")
+    show(f"  {command} export subtitles --format srt -o demo_subtitles {database}")
+    show(f"  {command} runs {database}")
     show(f"  {command} emulator                # in another terminal: an API to sync from")
     show(f"  GCORE_API_KEY='…' {command} sync  # your own account")
     if importlib.util.find_spec("datasette"):
-        show(f"  {command} explore -d {url}")
+        show(f"  {command} explore {database}")
     show("  notebooks/00_start_here.ipynb shows this and more in pandas, with plots.")
 
 
@@ -110,7 +110,7 @@ def _clear(output: Path, url: str) -> None:
         # An account's records may contain no client id. A demo that was killed at its start has no tasks.
         is_known = read_state(connection).client_ids == {CLIENT_ID}
         is_empty = connection.execute(select(TASKS.c.task_id).limit(1)).first() is None
-        has_few_runs = len(list(recent_runs(connection, limit=SYNCS + 1))) <= SYNCS
+        has_few_runs = len(recent_runs(connection, limit=SYNCS + 1)) <= SYNCS
         is_of_demo = has_few_runs and (is_known or is_empty)
     # The database of a real account cannot be recreated: the API has deleted its older results.
     if not is_of_demo:

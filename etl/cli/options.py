@@ -117,7 +117,7 @@ def database_option(function: F) -> F:
 def load_settings(**options: str | None) -> Settings:
     """Return the options merged with the environment. Raises ConfigurationError for invalid values."""
     settings = Settings.load(None, **options)
-    if re.match("sqlite:///(?!/)", settings.database_url):
+    if re.match(r"sqlite(\+pysqlite)?:///(?!/)", settings.database_url):
         try:
             Path.cwd()
         except FileNotFoundError:

@@ -1,7 +1,7 @@
 """Engines, schema and driver errors of the two databases. What only one caller needs is in the modules."""
 
 from etl.database.driver_errors import database_errors, translate
-from etl.database.engine import connected, describe, file_of, open_engine, reading
+from etl.database.engine import connected, describe, file_of, open_engine, reading, sqlite_url
 from etl.database.revisions import current_revision, head_revision
 from etl.database.schema import changing_schema, check, downgrade, ensure_schema, upgrade
 
@@ -18,6 +18,7 @@ __all__ = [
     "head_revision",
     "open_engine",
     "reading",
+    "sqlite_url",
     "translate",
     "upgrade",
 ]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -19,7 +22,6 @@ from etl.secret import register_password
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from sqlalchemy import Connection, Engine
 
@@ -49,10 +51,19 @@ def open_engine(url: str, *, read_only: bool = False) -> Engine:
     raise ConfigurationError(f"{parsed.drivername} databases are not supported: write {_EXAMPLES}")
 
 
-def file_of(url: str) -> Path | None:
-    """Return the path of the file if it is a SQLite URL, else None."""
+def file_of(url: str, folder: Path = Path()) -> Path | None:
+    """
+    Return the path of the file if it is a SQLite URL, else None. A relative path starts in `folder`.
+
+    Raises ConfigurationError if it is a SQLite URL without a usable path.
+    """
     sqlite = re.fullmatch(r"sqlite(?:\+pysqlite)?:///(.+)", url.strip(), re.DOTALL)
-    return None if sqlite is None else parse_path(sqlite[1])
+    return None if sqlite is None else (folder / parse_path(sqlite[1])).absolute()
+
+
+def sqlite_url(path: Path) -> str:
+    """Return the URL of a SQLite file, which `file_of` turns into this path again."""
+    return f"sqlite:///{quote(os.fsencode(path))}"
 
 
 def describe(engine: Engine) -> str:

@@ -217,7 +217,7 @@ def parse_path(text: str) -> Path:
         raise ConfigurationError(
             "the database URL names no file: a file name cannot contain a zero byte (%00)"
         )
-    return Path(name).absolute()
+    return Path(name)
 
 
 def _refuse_missing(path: Path, *, read_only: bool) -> None:

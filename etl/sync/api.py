@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
-from etl.database import database_errors, ensure_schema, file_of, open_engine
+from etl.database import database_errors, ensure_schema, file_of, open_engine, sqlite_url
 from etl.database.cancel import cancelled_on_stop
 from etl.database.privileges import catch_up_sequences, explain_missing_privileges, require_sync_privileges
 from etl.database.session_settings import pinned_session
@@ -127,7 +125,7 @@ def comparing(database_url: str) -> Iterator[sa.Connection]:
             yield stack.enter_context(_existing(database_url))
         except NoTablesError:
             folder = stack.enter_context(_temporary_folder(database_url))
-            connection = stack.enter_context(writing(f"sqlite:///{quote(os.fsencode(folder))}/empty.db"))
+            connection = stack.enter_context(writing(sqlite_url(Path(folder) / "empty.db")))
             with connection.begin():
                 ensure_schema(connection)
             yield connection
@@ -150,7 +148,7 @@ def _temporary_folder(database_url: str) -> Iterator[str]:
 @contextlib.contextmanager
 def _existing(database_url: str) -> Iterator[sa.Connection]:
     # Postgres does not allow temporary tables in a read-only session.
-    engine = open_engine(database_url, read_only=database_url.startswith("sqlite"))
+    engine = open_engine(database_url, read_only=file_of(database_url) is not None)
     with contextlib.ExitStack() as stack:
         stack.callback(engine.dispose)
         connection = stack.enter_context(engine.connect())

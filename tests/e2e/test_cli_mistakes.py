@@ -147,9 +147,15 @@ def test_emulator_rejects_malformed_api_key(sqlite_command, key):
     assert "the key " in check_wrong_usage(sqlite_command("emulator", "--port", "0", "--api-key", key))
 
 
-@pytest.mark.parametrize("words", ["status", "sync", "doctor", "export tasks", "db upgrade", "search a"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("status -d sqlite", "sync -d sqlite", "doctor -d sqlite", "export tasks -d sqlite"),
+        *("db upgrade -d sqlite", "search a -d sqlite", "status -d sqlite+pysqlite"),
+    ],
+)
 def test_deleted_working_directory_is_reported(sqlite_command, tmp_path, words):
-    done = run_in_deleted_folder(sqlite_command, tmp_path, f"{words} -d sqlite:///tasks.db")
+    done = run_in_deleted_folder(sqlite_command, tmp_path, f"{words}:///tasks.db")
     assert done.returncode == 3
     assert done.stderr.startswith("Error: the current folder no longer exists")
     assert done.stderr.count("\n") == 1

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import shlex
 import sqlite3
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -12,6 +14,7 @@ from support.worlds import a_world, query, settings_for
 
 from etl.cli import cli
 from etl.cli.demo import CLIENT_ID, SYNCS
+from etl.database import sqlite_url
 from etl.emulator import serve
 from etl.sync.api import run_sync
 
@@ -37,12 +40,23 @@ def test_demo_does_not_overwrite_non_demo_database(tmp_path, client_id, syncs):
     connection.close()
 
 
-def test_the_demo_and_its_report_end_at_the_present(tmp_path):
-    """Nothing in them is in the future."""
-    file, began = tmp_path / "demo.db", dt.datetime.now(dt.UTC)
-    assert CliRunner().invoke(cli, ["demo", "-o", str(file)]).exit_code == 0
+def test_the_demo_and_its_report_end_at_the_present(tmp_path, monkeypatch):
+    """Nothing in them is in the future. The file has a name that needs quoting in a shell and in a URL."""
+    monkeypatch.chdir(tmp_path)
+    file, began = Path("my demo's 100%41.db"), dt.datetime.now(dt.UTC)
+    ended = CliRunner().invoke(cli, ["demo", "-o", str(file)])
+    assert ended.exit_code == 0
     newest = query(
-        f"sqlite:///{file}", "SELECT max(coalesce(completed_at, started_at, created_before)) FROM tasks"
+        sqlite_url(file), "SELECT max(coalesce(completed_at, started_at, created_before)) FROM tasks"
     )[0][0]
     assert began - dt.timedelta(hours=1) <= as_instant(newest) <= dt.datetime.now(dt.UTC)
-    assert "<!DOCTYPE html>" in (tmp_path / "demo_report.html").read_text("utf-8")
+    assert "<!DOCTYPE html>" in Path("my demo's 100%41_report.html").read_text("utf-8")
+    names = {path.name for path in tmp_path.iterdir()}
+    printed = [line.strip() for line in ended.stdout.splitlines() if " -d " in line]
+    for command in printed:
+        program, *words = shlex.split(command)
+        assert program == "gcore-etl"
+        if "explore" not in words:
+            assert CliRunner().invoke(cli, words).exit_code == 0, command
+    assert {path.name for path in tmp_path.iterdir()} == names | {"demo_subtitles"}
+    assert len(printed) > 4
