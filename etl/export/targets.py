@@ -1,8 +1,9 @@
 """
 The targets of an export: a file, the standard output, or a folder with a file for each day or month.
 
-Incomplete output has a temporary name in the same folder. So the target always contains either the previous
-content or the complete export, whatever happens.
+Incomplete output has a temporary name in the same folder. So a file always contains either the previous
+content or the complete export, whatever happens. A folder is replaced by two renames: if the process is
+killed between them, the previous export remains beside the target, as `.NAME.….replaced`.
 """
 
 from __future__ import annotations
@@ -95,15 +96,30 @@ def open_folder(target: Path, *, may_replace: bool) -> Iterator[Path]:
             yield partial
             if target.exists():
                 take_after(partial, target)
-                replaced = partial.with_suffix(".replaced")
-                target.rename(replaced)
-                partial.rename(target)
-                shutil.rmtree(replaced)
+                _replace_folder(target, partial)
             else:
                 partial.rename(target)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
+
+
+def _replace_folder(target: Path, new: Path) -> None:
+    """Rename the new folder to the target and delete the previous one, which stays if that fails."""
+    replaced = new.with_suffix(".replaced")
+    try:
+        target.rename(replaced)
+        new.rename(target)
+    except BaseException:
+        if replaced.exists():
+            replaced.rename(target)
+        raise
+    try:
+        shutil.rmtree(replaced)
+    except OSError as error:
+        raise ExportError(
+            f"the export is complete, but the previous one in {replaced} cannot be deleted: {error.strerror}"
+        ) from error
 
 
 def _is_database(target: Path) -> bool:

@@ -7,6 +7,7 @@ import csv
 import datetime as dt
 import errno
 import io
+import itertools
 import json
 import os
 import tracemalloc
@@ -286,6 +287,42 @@ def test_an_existing_export_is_replaced_only_with_may_replace(synced, tmp_path):
     export("task_daily", folder, source=synced, format="csv", partition_by="day", may_replace=True)
     assert {path.name.partition("=")[0] for path in folder.iterdir()} == {"partition_day"}
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("failing", [1, 2])
+def test_the_previous_export_stays_in_place_if_the_new_one_cannot_take_it(
+    synced, tmp_path, monkeypatch, failing
+):
+    """A folder is replaced by two renames, and either may fail."""
+    folder = tmp_path / "out"
+    export("tasks", folder, source=synced, format="csv", partition_by="day")
+    before = sorted(folder.rglob("*"))
+    calls, rename = itertools.count(1), Path.rename
+
+    def fail_once(path: Path, target: Path) -> Path:
+        if next(calls) == failing:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fail_once)
+    with pytest.raises(ExportError, match=f"cannot write {folder}: Input/output error"):
+        export("tasks", folder, source=synced, format="csv", partition_by="month", may_replace=True)
+    assert sorted(folder.rglob("*")) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_previous_export_that_cannot_be_deleted_is_named(synced, tmp_path, monkeypatch):
+    folder = tmp_path / "out"
+    export("tasks", folder, source=synced, format="csv", partition_by="day")
+
+    def refuse(_folder: Path, *, ignore_errors: bool = False) -> None:
+        if not ignore_errors:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr("shutil.rmtree", refuse)
+    with pytest.raises(ExportError, match=r"the export is complete, but .*\.replaced cannot be deleted"):
+        export("tasks", folder, source=synced, format="csv", partition_by="month", may_replace=True)
+    assert {path.name.partition("=")[0] for path in folder.iterdir()} == {"month"}
 
 
 def test_a_folder_with_other_files_is_not_replaced(synced, tmp_path):
