@@ -72,7 +72,7 @@ def demo(*, output: Path) -> None:
     page = output.with_name(f"{output.stem}_report.html")
     _heading("How was the last month?")
     show(f"  {command} report -o {shlex.quote(str(page))} {database}")
-    write(page, lambda: reporting.report(url))
+    write(page, reporting.report(url))
     show(f"  Open {page} in a browser. It is one self-contained file.")
     _heading("What next?")
     show(f"  {command} status {database}")

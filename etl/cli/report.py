@@ -15,7 +15,6 @@ from etl.errors import ConfigurationError
 from etl.files import NO_TEMPORARY_FOLDER, find_temporary_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
     from types import ModuleType
 
@@ -38,7 +37,7 @@ def report(*, output: Path, database_url: str, **period: Any) -> None:  # noqa: 
     reporting = import_report(output, file_of(database_url))
     with interruptible():
         try:
-            write(output, lambda: reporting.report(database_url, **period))
+            write(output, reporting.report(database_url, **period))
         except ValueError as error:
             raise click.UsageError(str(error)) from error
 
@@ -61,12 +60,12 @@ def import_report(*files: Path | None) -> ModuleType:
         raise ConfigurationError(NO_TEMPORARY_FOLDER) from error
 
 
-def write(output: Path, make: Callable[[], str]) -> None:
-    """Write a page once it is complete. Raises ExportError before building it if the file is not writable."""
+def write(output: Path, page: str) -> None:
+    """Write a page. Raises ExportError if the file is not writable."""
     from etl.export.targets import open_output
 
+    content = page.encode()
     with open_output(None if output == STDOUT else output) as file:
-        page = make().encode()
-        file.write(page)
+        file.write(content)
     if output != STDOUT:
-        note(f"report written to {output} ({len(page) / 1000:,.0f} kB)")
+        note(f"report written to {output} ({len(content) / 1000:,.0f} kB)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import os
 import re
 import subprocess
@@ -11,9 +12,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from support.commands import error_of
 from support.stored import store_task
 
+from etl.cli import cli
 from etl.database import open_engine
 from etl.report import collect, render, report
 
@@ -128,6 +131,20 @@ def test_report_command_fails_with_one_line_error(nursery, migrated_url, tmp_pat
         done = nursery.run(dict(os.environ), "report", *map(str, wrong), "-d", migrated_url)
         assert said in error_of(done, code)
         assert done.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_failure_to_build_the_page_is_not_reported_as_a_failure_to_write_it(
+    sqlite_databases, tmp_path, monkeypatch
+):
+    def lack_font(_figures: object) -> str:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/fonts/sans.ttf")
+
+    monkeypatch.setattr("etl.report.render", lack_font)
+    with sqlite_databases.migrated() as url:
+        ended = CliRunner().invoke(cli, ["report", "-o", str(tmp_path / "page.html"), "-d", url])
+    assert ended.exit_code == 1
+    assert ended.stderr.startswith("Error: Permission denied (/fonts/sans.ttf): ")
     assert list(tmp_path.iterdir()) == []
 
 
