@@ -114,7 +114,7 @@ def connect_reader(path: Path) -> ReadConnection:
         return ReadConnection(path, "mode=rw", is_owners=True)
     for _ in range(_MAX_ATTEMPTS):
         with contextlib.ExitStack() as stack:
-            stack.enter_context(prevent_checkpoints(path.parent))
+            stack.enter_context(prevent_checkpoints(path))
             log = fingerprint(Path(f"{path}-wal"))
             try:
                 if not _has_log(path):
@@ -185,10 +185,18 @@ def checkpoint_lock(folder: Path) -> Iterator[bool]:
 
 
 @contextlib.contextmanager
-def prevent_checkpoints(folder: Path) -> Iterator[None]:
-    """Keep others from checkpointing a file in this folder, and from removing a WAL, during the block."""
-    with _opened(folder) as descriptor:
-        _wait_for_lock(descriptor, is_shared=True)
+def prevent_checkpoints(path: Path) -> Iterator[None]:
+    """
+    Keep others from checkpointing this file, and from removing its WAL, during the block.
+
+    Raises DatabaseError if a checkpoint takes too long: a file read during it may mix two states.
+    """
+    with _opened(path.parent) as descriptor:
+        if not _wait_for_lock(descriptor, is_shared=True):
+            raise DatabaseError(
+                f"the database {path} has been busy for {LOCK_SECONDS:g} s, because a sync or another "
+                "program holds the lock on its folder: retry when it has finished"
+            )
         yield
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -193,6 +194,24 @@ def test_sync_does_not_change_file_under_immutable_reader(build, mode):
     assert scene.owner("sync").code == 0
     assert scene.listed().keys() == REST
     assert stored_states(scene.url) == true_states(scene.emulator.world)
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o755])
+def test_reader_fails_if_a_checkpoint_takes_too_long(build, mode):
+    """Without the lock, it might print rows from two states of the file before it notices the change."""
+    scene = build(mode)
+    constants = {"etl.database.sqlite_files.LOCK_SECONDS": 0.2}
+    descriptor = os.open(scene.folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        for reader in FEW:
+            ended = scene.stranger(*reader.format(out=scene.out).split(), constants=constants)
+            assert "has been busy for 0.2 s" in error_of(ended, 4)
+            assert ended.out == ""
+        child = scene.stranger.start("status", "--json")
+    finally:
+        os.close(descriptor)
+    assert counted(child.await_end()) == 30
 
 
 def test_reader_detects_changes_by_other_programs(build):
