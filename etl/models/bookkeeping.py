@@ -56,7 +56,7 @@ class SyncStateRow(Base):
     last_full_at: Mapped[dt.datetime | None]
     # Rows of `tasks` with no `removed_at`, kept up to date so that no run has to count them.
     present_tasks: Mapped[int] = mapped_column(server_default="0")
-    # The starting values of the count audit: see etl/sync/count_audit.py.
+    # The starting values of the count audit: see etl/sync/count_audit.py. A negative surplus is unknown.
     count_bias: Mapped[int] = mapped_column(server_default="0")
     surplus: Mapped[int] = mapped_column(server_default="0")
     # The version of the tokenizer with which all transcripts are indexed: see etl/load/tokenizer.py.

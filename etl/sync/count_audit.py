@@ -5,9 +5,9 @@ The count audit of one run: compares both counts, and reads more lists until mis
 
 `stored` is the number of present tasks and rejected records; `reported` is the API's `count` of the
 unfiltered list. `bias` is the error of that count: the difference that a complete scan of an unchanged list
-left unexplained. The remaining difference has two causes: tasks that were deleted, but are not marked as
-removed yet, increase it; missed tasks decrease it. So if it decreases although no task was marked as removed,
-a task was missed.
+left unexplained. The remaining difference has two causes: the surplus, which is the number of tasks that
+were deleted but are not marked as removed yet, increases it; missed tasks decrease it. So if it decreases
+although no task was marked as removed, a task was missed.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ SUSPICIOUS_REMOVALS, SUSPICIOUS_FRACTION = 50, 10
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class CountComparison:
-    """Both counts at about the same time; `unexplained` is the remaining difference of the last run."""
+    """Both counts at about the same time; `last_surplus` is what the last run left of its surplus."""
 
     stored: int
     reported: int
     bias: int
-    unexplained: int
+    last_surplus: int
 
     @property
     def difference(self) -> int:
@@ -58,11 +58,11 @@ class CountComparison:
     @property
     def missed(self) -> int:
         """The minimum number of tasks that the API has and the database lacks."""
-        return max(0, self.unexplained - self.difference)
+        return max(0, self.last_surplus - self.difference)
 
     @property
-    def deleted(self) -> int:
-        """The minimum number of stored tasks that were deleted."""
+    def surplus(self) -> int:
+        """The minimum number of stored tasks that were deleted and are not marked as removed."""
         return max(0, self.difference)
 
 
@@ -111,6 +111,8 @@ class CountAudit:
             return self._scan_completely("no earlier sync was complete")
         if has_new:
             self._count = self._ask_count()
+        if self._count is not None and self._surplus is None:
+            return self._scan_completely("the last count was not usable")
         comparison, is_violated = self._compare(removed), False
         for _ in range(MAX_RECOUNTS):
             if comparison is None or not comparison.missed:
@@ -123,11 +125,11 @@ class CountAudit:
         elif comparison.missed:
             outcome = self._read_missed(comparison, removed)
         elif self._is_complete_scan_due(comparison):
-            outcome = self._scan_completely(f"{_tasks_were(comparison.deleted)} deleted")
+            outcome = self._scan_completely(f"{_tasks_were(comparison.surplus)} deleted")
         else:
-            self._surplus = comparison.deleted
-            unmarked = f"{comparison.deleted:,} deleted, left for a complete scan"
-            outcome = AuditOutcome(text=unmarked if comparison.deleted else AUDIT_AGREES)
+            self._surplus = comparison.surplus
+            unmarked = f"{comparison.surplus:,} deleted, left for a complete scan"
+            outcome = AuditOutcome(text=unmarked if comparison.surplus else AUDIT_AGREES)
         is_contradicted = outcome.contradicts_filter or is_violated
         return dataclasses.replace(outcome, contradicts_filter=is_contradicted)
 
@@ -136,18 +138,16 @@ class CountAudit:
         Return the state with the difference that a complete scan left unexplained.
 
         `missing` is the number of tasks about to be marked as removed. The difference shows that the API's
-        count is wrong only if the list did not change meanwhile. Without a usable count, the largest possible
-        difference is recorded as unexplained, so that the next usable count causes a complete scan, too.
+        count is wrong only if the list did not change meanwhile. Without a usable count, the surplus is
+        unknown, so that the next usable count causes a complete scan, too.
         """
         if is_complete:
             before, self._count = self._count, self._ask_count()
             comparison = self._compare(missing)
             if comparison is not None and self._count == before:
                 self._bias, self._surplus = self._bias + comparison.difference, 0
-            elif comparison is not None:
-                self._surplus = comparison.deleted
             else:
-                self._surplus = self._stored(missing) - self._bias
+                self._surplus = None if comparison is None else comparison.surplus
             if self._bias and self._bias != self._state.count_bias:
                 logger.warning("a complete scan shows that the API's count is off by %d", -self._bias)
         return dataclasses.replace(self._state, count_bias=self._bias, surplus=self._surplus)
@@ -159,7 +159,7 @@ class CountAudit:
             stored=self._stored(removed),
             reported=self._count,
             bias=self._bias,
-            unexplained=max(0, self._surplus - removed),
+            last_surplus=max(0, (self._surplus or 0) - removed),
         )
 
     def _stored(self, removed: int) -> int:
@@ -169,7 +169,7 @@ class CountAudit:
     def _is_complete_scan_due(self, comparison: CountComparison) -> bool:
         """Return whether tasks were deleted and the complete scan that finds them is due."""
         last, now = self._state.last_full_at, self._loader.observation().observed_at
-        return comparison.deleted > 0 and (last is None or now - last >= self._audit_every)
+        return comparison.surplus > 0 and (last is None or now - last >= self._audit_every)
 
     def _read_missed(self, comparison: CountComparison, removed: int) -> AuditOutcome:
         """Read the lists of statuses with more tasks in the API; scan completely if that is not enough."""
@@ -185,7 +185,7 @@ class CountAudit:
         self._count = self._ask_count()
         after = self._compare(removed)
         if after is not None and not after.missed:
-            self._surplus = after.deleted
+            self._surplus = after.surplus
             return AuditOutcome(
                 text=f"{comparison.missed:,} missed, found by status", contradicts_filter=True
             )

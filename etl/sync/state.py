@@ -15,10 +15,13 @@ from etl.sync.date_filter_semantics import CHECKED_EVERY
 if TYPE_CHECKING:
     import datetime as dt
 
+# Stored if the surplus is None, because the column is not nullable.
+_UNKNOWN_SURPLUS = -1
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class SyncState:
-    """What earlier runs recorded for the next one."""
+    """What earlier runs recorded for the next one; `surplus` is None if the last count was not usable."""
 
     watermark: dt.datetime | None = None
     date_filter: str | None = None
@@ -30,7 +33,7 @@ class SyncState:
     last_full_at: dt.datetime | None = None
     present_tasks: int = 0
     count_bias: int = 0
-    surplus: int = 0
+    surplus: int | None = 0
 
     def page_sizes(self, requested: int, now: dt.datetime) -> PageSizes:
         """Return the page sizes; the requested one is at most what the server accepts, re-checked weekly."""
@@ -46,7 +49,8 @@ def read_state(connection: sa.Connection) -> SyncState:
     row = connection.execute(sa.select(*columns)).mappings().one_or_none()
     if row is None:
         return SyncState()
-    return SyncState(**{**row, "client_ids": frozenset(row["client_ids"] or ())})
+    surplus = None if row["surplus"] < 0 else row["surplus"]
+    return SyncState(**{**row, "client_ids": frozenset(row["client_ids"] or ()), "surplus": surplus})
 
 
 def write_state(connection: sa.Connection, before: SyncState, after: SyncState) -> None:
@@ -58,6 +62,8 @@ def write_state(connection: sa.Connection, before: SyncState, after: SyncState) 
     }
     if "client_ids" in changes:
         changes["client_ids"] = sorted(after.client_ids)
+    if "surplus" in changes and after.surplus is None:
+        changes["surplus"] = _UNKNOWN_SURPLUS
     if changes:
         save_values(connection, **changes)
 

@@ -20,13 +20,14 @@ class Status:
     """
     The state of the database at one instant.
 
-    `by_status` counts the tasks that are not marked as removed. `deleted_waiting` is the number of tasks
-    that, according to the API's count, have been deleted but are not marked as removed yet.
+    `by_status` counts the tasks that are not marked as removed. `deleted_waiting` is the surplus of the last
+    count audit: the number of tasks that, according to the API's count, have been deleted but are not marked
+    as removed yet; None if that count was not usable.
     """
 
     by_status: dict[str, int]
     removed: int
-    deleted_waiting: int
+    deleted_waiting: int | None
     in_flight: int
     rejected: int
     results_waiting: int
