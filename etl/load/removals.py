@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from etl.load.dialect import as_rows, insert, is_any_of
 from etl.load.task_rows import EVENT_NAMES
-from etl.models import DETAIL_DUE, HISTORY, IN_FLIGHT, RESULT_DUE, RESULTS, TASKS, HistoryEvent
+from etl.models import DETAIL_DUE, HISTORY, IN_FLIGHT, RESULT_DUE, RESULTS, TASKS, HistoryEvent, ResultState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -87,12 +87,14 @@ def mark_all_removed(connection: sa.Connection, observation: Observation) -> int
     """
     Mark every task as removed, and return the number of tasks.
 
-    Their results and details are no longer fetched.
+    Their results and details are no longer fetched: results that were not available yet count as expired.
     """
     count = connection.scalar(sa.select(sa.func.count()).select_from(TASKS).where(_IS_PRESENT)) or 0
     _mark(connection, _IS_PRESENT, observation)
     connection.execute(sa.update(TASKS).where(RESULT_DUE).values(is_result_due=False))
     connection.execute(sa.update(TASKS).where(DETAIL_DUE).values(detail_due_at=None))
+    is_unavailable = RESULTS.c.state == ResultState.UNAVAILABLE
+    connection.execute(sa.update(RESULTS).where(is_unavailable).values(state=ResultState.EXPIRED))
     has_attempt = RESULTS.c.next_attempt_at.is_not(None)
     connection.execute(sa.update(RESULTS).where(has_attempt).values(next_attempt_at=None))
     return count

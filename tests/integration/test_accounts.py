@@ -13,11 +13,13 @@ from support.grids import one_in
 from support.stored import as_instant
 from support.worlds import a_world, query, settings_for, stored_states, true_states
 
+from etl.database import reading
 from etl.emulator import TERMINAL, Behaviour, Fault, serve
 from etl.errors import AccountChanged, MassRemoval, RequestRefused
 from etl.extract.body import Ceiling
 from etl.sync.api import run_sync
 from etl.sync.options import SyncOptions
+from etl.sync.status import read_status
 
 if TYPE_CHECKING:
     from etl.emulator import World
@@ -224,6 +226,26 @@ def test_switching_back_restores_the_copy(database_url):
         finished = {task.task_id for task in ours.tasks.values() if task.status == "SUCCESS"}
         assert details == finished - first
     assert query(database_url, "SELECT count(*) FROM tasks WHERE removed_at IS NULL") == [(60,)]
+
+
+def test_unavailable_results_of_old_account_expire_when_the_account_is_switched(database_url):
+    """They can never be fetched, so they are no longer pending. Switching back requests them again."""
+    ours, theirs = world_of([1]), world_of([2], tasks=10)
+    hidden = sorted(task.task_id for task in ours.tasks.values() if task.status == "SUCCESS")[:3]
+    for task_id in hidden:
+        ours.tasks[task_id].own_result = {}
+    with serve(ours) as one, serve(theirs) as two:
+        assert run_sync(settings_for(one, database_url)).results_waiting == 3
+        summary = run_sync(settings_for(two, database_url), SyncOptions(allow_account_change=True))
+        assert (summary.results_waiting, summary.first_result_lost_at) == (0, None)
+        with reading(database_url) as connection:
+            assert read_status(connection).results_waiting == 0
+        unarchived = "SELECT task_id, state FROM task_results WHERE state <> 'archived' ORDER BY task_id"
+        assert query(database_url, unarchived) == [(task_id, "expired") for task_id in hidden]
+        for task_id in hidden:
+            ours.tasks[task_id].own_result = None
+        run_sync(settings_for(one, database_url), SyncOptions(allow_account_change=True))
+        assert query(database_url, unarchived) == []
 
 
 def test_interrupted_switch_is_completed_by_next_sync(database_url):
