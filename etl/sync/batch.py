@@ -40,7 +40,7 @@ class BatchLoader:
     Collects the pages of one run and loads them in batches.
 
     `present` is the number of stored tasks that are not marked as removed; `seen` contains the tasks of all
-    pages. `shows_since` asks the API for tasks created at a time or later, if its filter supports that.
+    pages. `has_since` asks the API for tasks created at a time or later, if its filter supports that.
     Each batch also stores the clients of the account, and the page `sizes`, that the run has learnt.
     """
 
@@ -54,10 +54,10 @@ class BatchLoader:
         clock: SourceClock,
         seen: SeenTasks,
         sizes: PageSizes,
-        shows_since: Callable[[dt.datetime], bool] | None,
+        has_since: Callable[[dt.datetime], bool],
     ) -> None:
         self.summary, self.seen, self.present = summary, seen, state.present_tasks
-        self._connection, self._state, self._shows_since = connection, state, shows_since
+        self._connection, self._state, self._has_since = connection, state, has_since
         self._account, self._clock, self._sizes = account, clock, sizes
         self._created_after: dt.datetime | None = None
         self._pending: list[TaskPayload] = []
@@ -120,7 +120,6 @@ class BatchLoader:
         if self.summary.dry_run:
             return
         # Nothing can confirm the clock now.
-        self._shows_since = None
         self._clock.distrust()
         self.flush()
         with self._connection.begin():
@@ -169,12 +168,12 @@ class BatchLoader:
         that has started was created before that, and needs no such bound.
         """
         moment = self._clock.created_before()
-        if moment is None or self._shows_since is None or self.summary.dry_run:
+        if moment is None or self.summary.dry_run:
             return moment
         if all(task.started_at is not None for task in self._pending):
             return moment
         for allowance in (dt.timedelta(0), TOLERATED_DRIFT):
-            if not self._shows_since(moment + allowance):
+            if not self._has_since(moment + allowance):
                 return moment + allowance
         self._clock.distrust()
         return None

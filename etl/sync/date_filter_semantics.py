@@ -57,6 +57,10 @@ class DateFilterSemantics:
         if shows_since(self._source, FAR_AHEAD):
             self.recheck(is_disproved=True)
 
+    def has_since(self, moment: dt.datetime) -> bool:
+        """Return whether the filter shows that a task was created at `moment` or later, if it can tell."""
+        return self.value == "gte" and shows_since(self._source, moment)
+
     def check_clock(self, clock: SourceClock, *, may_change: bool) -> None:
         """
         Distrust the clock if the filter is unknown; check a filter that returns tasks created after its time.

@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
-import functools
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -21,7 +20,6 @@ from sqlalchemy.exc import DBAPIError
 
 from etl.database.cancel import cancelled_on_stop
 from etl.errors import DatabaseError, MassRemoval, SourceError
-from etl.extract.date_filter import shows_since
 from etl.load.indexes import build_indexes
 from etl.load.removals import SeenTasks, mark_all_removed, mark_removed
 from etl.load.task_rows import Observation
@@ -175,7 +173,7 @@ class Run:
             clock=clock,
             seen=seen,
             sizes=sizes,
-            shows_since=functools.partial(shows_since, client) if semantics.value == "gte" else None,
+            has_since=semantics.has_since,
         )
         semantics.check_clock(clock, may_change=not options.filters)
         reader = ListReader(connection, client, loader, sizes=sizes, report=self._report)

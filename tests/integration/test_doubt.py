@@ -169,6 +169,20 @@ def test_partial_sync_with_slow_clock_keeps_bounds_correct(sqlite_url, is_known)
     assert_bounds_hold(world, sqlite_url)
 
 
+def test_filter_that_stops_comparing_dates_does_not_hide_when_new_tasks_were_created(database_url):
+    """Only a filter that means `gte` is asked whether a task is newer than the clock of the responses."""
+    world = a_world(30)
+    with serve(world) as emulator:
+        sync(emulator, database_url)
+        emulator.behaviour.date_created = "ignored"
+        world.advance(dt.timedelta(hours=1))
+        new = world.create(created_at=world.now)
+        assert sync(emulator, database_url).date_filter == "ignored"
+    [(before,)] = query(database_url, "SELECT created_before FROM tasks WHERE task_id = :new", new=new)
+    assert before is not None
+    assert_bounds_hold(world, database_url)
+
+
 POSITIONS = range(1, 10)
 
 

@@ -398,8 +398,8 @@ MECHANISMS: Final = (
     Mechanism(
         promise="P12",
         name="the filter confirms the clock after the pages",
-        seams=("etl.sync.run:shows_since",),
-        off=always(None),
+        seams=("etl.sync.date_filter_semantics:DateFilterSemantics.has_since",),
+        off=always(False),  # noqa: FBT003
         tests=(
             "integration/test_doubt.py::test_slow_clock_gives_no_false_bound_for_task_created_during_sync",
         ),
