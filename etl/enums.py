@@ -79,6 +79,18 @@ class RunStatus(StrEnum):
     INTERRUPTED = "interrupted"
 
 
+class DateFilter(StrEnum):
+    """What the server means by `date_created`; `etl/extract/date_filter.py` finds out."""
+
+    GTE = "gte"
+    LTE = "lte"
+    DAY = "day"
+    EXACT = "exact"
+    IGNORED = "ignored"
+    REJECTED = "rejected"
+    UNKNOWN = "unknown"
+
+
 TERMINAL_STATUSES = (TaskStatus.FAILURE, TaskStatus.REVOKED, TaskStatus.SUCCESS)
 # A revoked task has none.
 STATUSES_WITH_RESULT = (TaskStatus.FAILURE, TaskStatus.SUCCESS)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from etl.durations import parse_duration
+from etl.enums import DateFilter
 from etl.errors import ConfigurationError
 from etl.secret import Secret, register_password, register_secret
 
@@ -38,8 +39,8 @@ _NEVER_IN_A_KEY = frozenset("'\"`\\")
 # Gcore's own command line reads the second, libpq the third.
 _SECRET_VARIABLES = {"GCORE_API_KEY", "GCORE_APIKEY", "PGPASSWORD"}
 AUTO = "auto"
-# The date-filter semantics; etl/extract/date_filter.py defines them.
-DATE_FILTERS = ("gte", "lte", "day", "exact", "ignored", "rejected")
+# The date-filter semantics that can be set.
+DATE_FILTERS = tuple(each.value for each in DateFilter if each is not DateFilter.UNKNOWN)
 
 
 def parse_api_key(text: str) -> Secret:

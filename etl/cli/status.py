@@ -11,6 +11,7 @@ import click
 from etl.cli.console import format_cell, print_table, show
 from etl.cli.options import database_option, json_option
 from etl.durations import format_duration
+from etl.enums import DateFilter
 from etl.json_output import to_json
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def _lines(found: Status, *, now: dt.datetime) -> Iterator[tuple[str, str]]:
     yield "rejected records", f"{found.rejected:,}"
     yield "results pending", _pending(found)
     yield "watermark", _instant(found.watermark) or "none (never synced)"
-    yield "date filter", found.date_filter or "unknown"
+    yield "date filter", found.date_filter or DateFilter.UNKNOWN
     yield "last complete scan", _instant(found.last_full_at) or "never"
     yield "last successful run", _with_age(found.last_success_at, now) or "never"
     if found.last_run is None:

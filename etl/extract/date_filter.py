@@ -12,6 +12,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING
 
+from etl.enums import DateFilter
 from etl.errors import RequestRefused
 from etl.extract.page_source import shows_any
 
@@ -35,7 +36,7 @@ def noon_of(day: dt.datetime) -> dt.datetime:
     return day.astimezone(dt.UTC).replace(hour=12, minute=0, second=0, microsecond=0)
 
 
-def probe_date_filter(source: PageSource, shown: Page) -> str:
+def probe_date_filter(source: PageSource, shown: Page) -> DateFilter:
     """
     Return the semantics, as defined above, or `unknown` while there are no tasks.
 
@@ -43,20 +44,20 @@ def probe_date_filter(source: PageSource, shown: Page) -> str:
     """
     if not shown.records:
         # Even if the count is not 0: it may be wrong.
-        return "unknown"
+        return DateFilter.UNKNOWN
     try:
         after_past = _finds(source, LONG_AGO)
         after_future = _finds(source, FAR_AHEAD)
         if after_past and after_future:
-            return "ignored"
+            return DateFilter.IGNORED
         if after_past or after_future:
-            return "gte" if after_past else "lte"
+            return DateFilter.GTE if after_past else DateFilter.LTE
         if any(_finds(source, noon) for noon in _days_with_tasks(source, shown)):
-            return "day"
+            return DateFilter.DAY
     except RequestRefused:
-        return "rejected"
+        return DateFilter.REJECTED
     # If the tasks were deleted since `shown`, no date finds anything, whatever the semantics.
-    return "exact" if shows_any(source, {}) else "unknown"
+    return DateFilter.EXACT if shows_any(source, {}) else DateFilter.UNKNOWN
 
 
 def still_holds(source: PageSource, shown: Page, semantics: str | None) -> bool:
@@ -66,10 +67,10 @@ def still_holds(source: PageSource, shown: Page, semantics: str | None) -> bool:
     Only `gte` and `day` are relied on; a filter that includes more costs requests, but loses no task. `shown`
     is a page of the unfiltered list.
     """
-    if semantics not in {"gte", "day"} or not shown.records:
+    if semantics not in {DateFilter.GTE, DateFilter.DAY} or not shown.records:
         return True
     try:
-        if semantics == "gte":
+        if semantics == DateFilter.GTE:
             return _finds(source, LONG_AGO)
         return any(_finds(source, noon) for noon in _days_with_tasks(source, shown))
     except RequestRefused:

@@ -6,6 +6,7 @@ import datetime as dt
 import logging
 from typing import TYPE_CHECKING
 
+from etl.enums import DateFilter
 from etl.extract.date_filter import FAR_AHEAD, probe_date_filter, shows_since, still_holds
 from etl.load.task_rows import CLOCK_RESOLUTION
 
@@ -44,7 +45,7 @@ class DateFilterSemantics:
     def find_out(self) -> None:
         """Probe, unless the semantics are forced, or known and recent."""
         is_fresh = self.checked_at is not None and self._now - self.checked_at < CHECKED_EVERY
-        if self._forced is None and not (is_fresh and self.found not in {None, "unknown"}):
+        if self._forced is None and not (is_fresh and self.found not in {None, DateFilter.UNKNOWN}):
             self._probe()
 
     def verify(self) -> None:
@@ -59,7 +60,7 @@ class DateFilterSemantics:
 
     def has_since(self, moment: dt.datetime) -> bool:
         """Return whether the filter shows that a task was created at `moment` or later, if it can tell."""
-        return self.value == "gte" and shows_since(self._source, moment)
+        return self.value == DateFilter.GTE and shows_since(self._source, moment)
 
     def check_clock(self, clock: SourceClock, *, may_change: bool) -> None:
         """
@@ -67,9 +68,9 @@ class DateFilterSemantics:
 
         Such a filter may return too many tasks, or the clock is behind. It is checked if it `may_change`.
         """
-        if self.value in {None, "unknown"}:
+        if self.value in {None, DateFilter.UNKNOWN}:
             clock.distrust()
-        elif self.value == "gte" and may_change:
+        elif self.value == DateFilter.GTE and may_change:
             served_at = clock.first_served_at
             if served_at is None or shows_since(self._source, served_at + CLOCK_RESOLUTION):
                 self.suspect()
@@ -83,7 +84,7 @@ class DateFilterSemantics:
             self._probe()
         if self.value != before:
             logger.warning(
-                "the date_created filter was assumed to work as %r, but works as %r", before, self.value
+                "the date_created filter was assumed to work as '%s', but works as '%s'", before, self.value
             )
 
     def _probe(self) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from etl.database import check, connected, ensure_schema, file_of, reading
 from etl.database.write_check import try_creating, try_writing
 from etl.durations import format_duration
+from etl.enums import DateFilter
 from etl.errors import (
     AccountChanged,
     ConfigurationError,
@@ -43,14 +44,14 @@ _WRITABLE = "can be opened, locked and written, and there is a folder for tempor
 _UNINDEXED = ", but the first sync was interrupted: the next one builds the missing indexes"
 
 _NEWEST_FIRST = "syncs do not use it and read the newest tasks first"
-MEANINGS = {
-    "gte": "'gte', created at or after: syncs request the tasks since the watermark",
-    "lte": f"'lte', created at or before: {_NEWEST_FIRST}",
-    "day": "'day', created on that day: syncs request one day at a time",
-    "exact": f"'exact', created exactly then: {_NEWEST_FIRST}",
-    "ignored": f"'ignored' by the API: {_NEWEST_FIRST}",
-    "rejected": f"'rejected' by the API: {_NEWEST_FIRST}",
-    "unknown": "'unknown': the first sync that finds tasks detects it",
+MEANINGS: dict[str, str] = {
+    DateFilter.GTE: "'gte', created at or after: syncs request the tasks since the watermark",
+    DateFilter.LTE: f"'lte', created at or before: {_NEWEST_FIRST}",
+    DateFilter.DAY: "'day', created on that day: syncs request one day at a time",
+    DateFilter.EXACT: f"'exact', created exactly then: {_NEWEST_FIRST}",
+    DateFilter.IGNORED: f"'ignored' by the API: {_NEWEST_FIRST}",
+    DateFilter.REJECTED: f"'rejected' by the API: {_NEWEST_FIRST}",
+    DateFilter.UNKNOWN: "'unknown': the first sync that finds tasks detects it",
 }
 
 
@@ -240,14 +241,14 @@ def _examine_results(forecast: Forecast, per_run: int) -> Finding:
 
 def _examine_date_filter(settings: Settings, found: str | None, stored: str | None) -> Finding:
     """Describe the date-filter semantics. Wrong ones are not a failure, because syncs detect them again."""
-    semantics, forced = found or stored or "unknown", settings.date_filter
+    semantics, forced = found or stored or DateFilter.UNKNOWN, settings.date_filter
     detail = f"{MEANINGS[semantics]}; the lookback is {format_duration(settings.lookback)}"
     if found is None and stored is not None:
         detail += "; detected by the last sync"
-    elif stored not in {None, "unknown", found}:
-        detail += f"; the last sync detected {stored!r}, and the next one corrects it"
+    elif stored not in {None, DateFilter.UNKNOWN, found}:
+        detail += f"; the last sync detected '{stored}', and the next one corrects it"
     if forced not in {None, semantics}:
-        detail += f"; --date-filter is set to {forced!r}: remove it unless you are sure"
+        detail += f"; --date-filter is set to '{forced}': remove it unless you are sure"
     return Finding("date_created", detail)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from etl.enums import DateFilter, RunMode
 from etl.errors import RequestRefused
 from etl.extract.page_source import shows_any
 from etl.sync.list_reader import WindowResult
@@ -55,7 +56,7 @@ class Plan:
         # If the list is refused, the count audit finds missing tasks.
         result = WindowResult(window=window, has_tasks=False, is_filter_violated=False)
         # If the list of a day has any task, that verifies the filter.
-        verifies_itself = before == "day"
+        verifies_itself = before == DateFilter.DAY
         try:
             asked = self._without_tomorrow(window) if verifies_itself else window
             if not verifies_itself:
@@ -86,7 +87,7 @@ class Plan:
 
     def _choose(self) -> Window:
         """Return the window to read; everything, if the API shows no tasks but some are stored."""
-        semantics = self._semantics.value or "unknown"
+        semantics = self._semantics.value or DateFilter.UNKNOWN
         mode = self._options.mode(is_first=self._state.watermark is None)
         if self._state.present_tasks and self._shows_nothing and not self._options.filters:
             return EVERYTHING
@@ -94,6 +95,6 @@ class Plan:
             window = window_since(self._options.since, now=self._now, semantics=semantics)
             # The lists that replace the date filter have filters of their own, or none.
             return window if window.queries or not self._options.filters else EVERYTHING
-        if mode != "incremental":
+        if mode != RunMode.INCREMENTAL:
             return EVERYTHING
         return plan_window(self._covered, lookback=self._lookback, now=self._now, semantics=semantics)

@@ -131,7 +131,7 @@ def open_run(connection: sa.Connection, summary: RunSummary) -> int:
         .values(
             started_at=summary.started_at,
             mode=summary.mode,
-            status="running",
+            status=RunStatus.RUNNING,
             watermark_before=summary.watermark_before,
             version=__version__,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 
+from etl.enums import DateFilter
 from etl.extract.date_filter import LONG_AGO, date_text, noon_of
 
 _A_DAY = dt.timedelta(days=1)
@@ -54,7 +55,7 @@ def plan_window(
     created; reading rows twice costs a request and nothing else. A watermark ahead of `now` would leave a
     gap, so the earlier of the two is used.
     """
-    if watermark is None or semantics == "unknown":
+    if watermark is None or semantics == DateFilter.UNKNOWN:
         return EVERYTHING
     return window_since(min(watermark, now) - lookback, now=max(watermark, now), semantics=semantics)
 
@@ -62,11 +63,11 @@ def plan_window(
 def window_since(start: dt.datetime, *, now: dt.datetime, semantics: str) -> Window:
     """Return the window of tasks created at or after `start`, with the lists for these semantics."""
     start = max(start.astimezone(dt.UTC), LONG_AGO).replace(microsecond=0)
-    if semantics == "unknown":
+    if semantics == DateFilter.UNKNOWN:
         return EVERYTHING
-    if semantics == "gte":
+    if semantics == DateFilter.GTE:
         return Window(start=start, queries=(ListQuery({"date_created": date_text(start)}, start),))
-    if semantics == "day":
+    if semantics == DateFilter.DAY:
         days = _days(start, now)
         queries = (ListQuery({"date_created": date_text(noon)}, noon - _DAY_BEFORE_NOON) for noon in days)
         return Window(start=start, queries=tuple(queries)) if len(days) <= MAX_DAYS else EVERYTHING
