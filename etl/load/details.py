@@ -36,32 +36,36 @@ def detail_of(payload: TaskPayload) -> dict[str, Any]:
     return {"status": payload.status, **_as_json({name: values[name] for name in ADDABLE})}
 
 
-def completed(content: Mapping[Any, Any], detail: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the content of a list record, completed with the detail if that belongs to the same status."""
+def merge_detail(content: Mapping[Any, Any], detail: Mapping[str, Any] | None) -> dict[str, Any]:
+    """
+    Return the content of a list record, completed with the detail if that belongs to the same status.
+
+    After a downgrade, a detail may have values for columns that do not exist; they stay in the detail.
+    """
     content = dict(content)
-    for name, value in _said(detail, content["status"]).items():
+    for name, value in _values_for_status(detail, content["status"]).items():
         if name in _OBJECTS:
             content[name] = {**value, **(content[name] or {})}
-        elif content[name] is None:
+        elif name in content and content[name] is None:
             content[name] = dt.datetime.fromisoformat(value) if name in _INSTANTS else value
     return content
 
 
-def left_out(content: Mapping[Any, Any], detail: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def only_in_detail(content: Mapping[Any, Any], detail: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Return the part of a detail that the content of a list record omits; None if it omits nothing."""
     parts = {}
-    for name, value in _said(detail, content["status"]).items():
+    for name, value in _values_for_status(detail, content["status"]).items():
         part = value
         if name in _OBJECTS:
             part = {key: each for key, each in value.items() if key not in (content[name] or {})} or None
-        elif content[name] is not None:
+        elif content.get(name) is not None:
             part = None
         if part is not None:
             parts[name] = part
     return {"status": content["status"], **parts} if parts else None
 
 
-def detail_after(payload: TaskPayload, known: Mapping[Any, Any]) -> dict[str, Any] | None:
+def next_detail(payload: TaskPayload, known: Mapping[Any, Any]) -> dict[str, Any] | None:
     """
     Return the new `tasks.detail` of a task that is stored as `known`.
 
@@ -73,8 +77,8 @@ def detail_after(payload: TaskPayload, known: Mapping[Any, Any]) -> dict[str, An
     detail = known["detail"]
     if known["status"] == payload.status and payload.status in TERMINAL_STATUSES:
         kept = {name: known[name] for name in _TIMES if content[name] is None and known[name] is not None}
-        detail = {"status": payload.status, **_said(detail, payload.status), **_as_json(kept)}
-    return left_out(content, detail)
+        detail = {"status": payload.status, **_values_for_status(detail, payload.status), **_as_json(kept)}
+    return only_in_detail(content, detail)
 
 
 def add_details(connection: sa.Connection, payloads: Sequence[TaskPayload], now: dt.datetime) -> None:
@@ -90,9 +94,11 @@ def add_details(connection: sa.Connection, payloads: Sequence[TaskPayload], now:
             continue
         listed = _listed(row)
         # An earlier response may have had more.
-        detail = left_out(listed, {**_said(row["detail"], payload.status), **detail_of(payload)})
+        detail = only_in_detail(
+            listed, {**_values_for_status(row["detail"], payload.status), **detail_of(payload)}
+        )
         if detail != row["detail"]:
-            content = completed(listed, detail)
+            content = merge_detail(listed, detail)
             changes.append({f"new_{name}": content[name] for name in ADDABLE})
             changes[-1] |= {"new_detail": detail, "id": payload.task_id}
     if changes:
@@ -110,7 +116,7 @@ def _as_json(values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _said(detail: Mapping[str, Any] | None, status: str | None) -> dict[str, Any]:
+def _values_for_status(detail: Mapping[str, Any] | None, status: str | None) -> dict[str, Any]:
     """Return the values of a detail that belong to this status, by column."""
     if detail is None or detail["status"] != status:
         return {}
@@ -120,7 +126,7 @@ def _said(detail: Mapping[str, Any] | None, status: str | None) -> dict[str, Any
 def _listed(row: Mapping[Any, Any]) -> dict[str, Any]:
     """Return the content of a stored row without its detail."""
     content = {name: row[name] for name in ("status", *ADDABLE)}
-    for name, value in _said(row["detail"], row["status"]).items():
+    for name, value in _values_for_status(row["detail"], row["status"]).items():
         content[name] = (
             {key: each for key, each in content[name].items() if key not in value} or None
             if name in _OBJECTS

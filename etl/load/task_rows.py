@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from etl.extract.payload import CONTENT
 from etl.load.bulk import encoder_for, insert_rows, update_rows
-from etl.load.details import completed, detail_after, detail_of
+from etl.load.details import detail_of, merge_detail, next_detail
 from etl.load.dialect import is_any_of
 from etl.models import (
     HISTORY,
@@ -125,8 +125,8 @@ class TaskWriter:
 
     def _changed_row(self, payload: TaskPayload, known: sa.RowMapping, *, is_archived: bool) -> Row:
         observation, instant = self._observation, self._encoder.instant
-        detail = detail_after(payload, known)
-        content = completed(payload.as_dict(), detail)
+        detail = next_detail(payload, known)
+        content = merge_detail(payload.as_dict(), detail)
         after = max(filter(None, (observation.created_after, known["created_after"])), default=None)
         before = min(filter(None, (observation.created_before, known["created_before"])), default=None)
         is_same = payload.status == known["status"]

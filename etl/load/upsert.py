@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from etl.extract.payload import CONTENT
 from etl.load.bulk import fetch_pairs
-from etl.load.details import completed, detail_after
+from etl.load.details import merge_detail, next_detail
 from etl.load.dialect import is_any_of
 from etl.load.task_rows import Observation, TaskWriter
 from etl.models import TASKS
@@ -107,7 +107,7 @@ def _rows(connection: sa.Connection, task_ids: list[str]) -> dict[str, sa.RowMap
 
 def _differs(latest: Mapping[str, TaskPayload], row: sa.RowMapping) -> bool:
     payload = latest[row["task_id"]]
-    return differs(completed(payload.as_dict(), detail_after(payload, row)), row)
+    return differs(merge_detail(payload.as_dict(), next_detail(payload, row)), row)
 
 
 def differs(content: Mapping[str, Any], stored: Mapping[Any, Any]) -> bool:

@@ -14,8 +14,10 @@ from support.worlds import a_world, finished_world, query, settings_for
 
 from etl.database import ensure_schema, open_engine, schema
 from etl.emulator import Behaviour, Fault, serve
-from etl.load.details import ADDABLE, completed, left_out
-from etl.sync.api import run_sync
+from etl.extract.payload import task_payload
+from etl.load.details import ADDABLE, add_details, merge_detail, only_in_detail
+from etl.models import TASKS
+from etl.sync.api import run_sync, writing
 from etl.sync.options import SyncOptions
 
 if TYPE_CHECKING:
@@ -247,12 +249,38 @@ LISTED = {**dict.fromkeys(ADDABLE), "status": "SUCCESS", "extra": {"a": 1}, "url
 
 
 def test_details_with_another_status_are_ignored():
-    assert completed(LISTED, {"status": "FAILURE", "total_time_sec": 3.5}) == LISTED
-    assert left_out(LISTED, {"status": "FAILURE", "total_time_sec": 3.5}) is None
+    assert merge_detail(LISTED, {"status": "FAILURE", "total_time_sec": 3.5}) == LISTED
+    assert only_in_detail(LISTED, {"status": "FAILURE", "total_time_sec": 3.5}) is None
 
 
 def test_details_add_only_what_the_list_omits():
     detail = {"status": "SUCCESS", "url": "v", "total_time_sec": 3.5, "extra": {"a": 2, "b": 3}}
     remainder = {"status": "SUCCESS", "total_time_sec": 3.5, "extra": {"b": 3}}
-    assert left_out(LISTED, detail) == remainder
-    assert completed(LISTED, remainder) == {**LISTED, "total_time_sec": 3.5, "extra": {"a": 1, "b": 3}}
+    assert only_in_detail(LISTED, detail) == remainder
+    assert merge_detail(LISTED, remainder) == {**LISTED, "total_time_sec": 3.5, "extra": {"a": 1, "b": 3}}
+
+
+def test_values_for_columns_of_a_newer_release_stay_in_the_detail(database_url):
+    """A downgrade drops a column, but not what `tasks.detail` has for it."""
+    world = finished_world(20)
+    with serve(world, Behaviour(record_shape="older")) as emulator:
+        settings = settings_for(emulator, database_url)
+        run_sync(settings)
+        with writing(database_url) as connection, connection.begin():
+            for task_id, detail in connection.execute(sa.select(TASKS.c.task_id, TASKS.c.detail)).all():
+                values = {TASKS.c.detail: {**detail, "resolution": 1080}}
+                connection.execute(sa.update(TASKS).where(TASKS.c.task_id == task_id).values(values))
+        emulator.behaviour.extra_fields = {"colour": "blue"}
+        assert run_sync(settings, FULL).updated == 20
+    with writing(database_url) as connection, connection.begin():
+        columns = sa.select(TASKS.c.task_id, TASKS.c.status, TASKS.c.detail, TASKS.c.total_time_sec)
+        before = connection.execute(columns).all()
+        # A response of the detail endpoint that lacks the times, and has something new.
+        payloads = [
+            task_payload(row.task_id, {"status": row.status, "extra": {"shard": 5}}) for row in before
+        ]
+        add_details(connection, payloads, dt.datetime.now(dt.UTC))
+        after = connection.execute(columns).all()
+    assert {row.detail["resolution"] for row in (*before, *after)} == {1080}
+    assert [row.total_time_sec for row in after] == [row.total_time_sec for row in before]
+    assert {row.detail["extra"]["shard"] for row in after} == {5}
