@@ -20,12 +20,13 @@ class Status:
     """
     The state of the database at one instant.
 
-    `by_status` counts the tasks that are not marked as removed. `deleted_waiting` is the surplus of the last
-    count audit: the number of tasks that, according to the API's count, have been deleted but are not marked
-    as removed yet; None if that count was not usable.
+    `by_status` counts the tasks that are not marked as removed. The key of those without a status is None, in
+    JSON `"null"`. `deleted_waiting` is the surplus of the last count audit: the number of tasks that,
+    according to the API's count, have been deleted but are not marked as removed yet; None if that count was
+    not usable.
     """
 
-    by_status: dict[str, int]
+    by_status: dict[str | None, int]
     removed: int
     deleted_waiting: int | None
     in_flight: int
@@ -52,7 +53,7 @@ def read_status(connection: sa.Connection) -> Status:
             TASKS.c.status, TASKS.c.removed_at.is_(None)
         )
     ).all()
-    by_status = {str(status): number for status, is_present, number in counts if is_present}
+    by_status = {status: number for status, is_present, number in counts if is_present}
     expiring = connection.execute(
         sa.text(
             "SELECT count(*), coalesce(sum(CASE WHEN days_left BETWEEN 0 AND :soon THEN 1 ELSE 0 END), 0), "
@@ -64,7 +65,7 @@ def read_status(connection: sa.Connection) -> Status:
     state = read_state(connection)
     runs = recent_runs(connection, limit=1)
     return Status(
-        by_status=dict(sorted(by_status.items())),
+        by_status=dict(sorted(by_status.items(), key=lambda each: (each[0] is None, each[0] or ""))),
         removed=sum(number for _, is_present, number in counts if not is_present),
         deleted_waiting=state.surplus,
         in_flight=connection.scalar(sa.select(sa.func.count()).select_from(TASKS).where(IN_FLIGHT)) or 0,

@@ -72,6 +72,18 @@ def test_status_shows_counts_and_freshness(command, emulator):
     assert (told["last_run"]["run_id"], told["last_run"]["status"]) == (1, "succeeded")
 
 
+def test_status_counts_tasks_without_a_status(command, emulator):
+    emulator.world.add_raw("1", b'{"task_id":"1","status":null}')
+    emulator.world.add_raw("2", b'{"task_id":"2","status":"None"}')
+    assert command("sync").code == 0
+    table = command("status").out
+    assert re.search(r"^- +1$", table, re.MULTILINE)
+    assert re.search(r"^None +1$", table, re.MULTILINE)
+    told = json.loads(command("status", "--json").out)
+    assert (told["by_status"]["null"], told["by_status"]["None"]) == (1, 1)
+    assert told["present"] == sum(told["by_status"].values()) == 32
+
+
 def test_status_and_runs_show_failed_run(command, emulator):
     command("sync")
     emulator.behaviour.feature_disabled = True
