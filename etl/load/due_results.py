@@ -14,6 +14,13 @@ from etl.models import DETAIL_DUE, RESULT_DUE, RESULTS, TASKS, ResultState, Task
 MIN_RETENTION, MAX_RETENTION = dt.timedelta(days=30), dt.timedelta(days=31)
 # Results that may expire within this time come first.
 _URGENT_WITHIN = dt.timedelta(days=3)
+# The pending results are these and those of RESULT_DUE, as in the view `results_expiring`. An archived result
+# is requested again only if the task has run again since.
+REQUESTED_AGAIN = sa.and_(
+    RESULTS.c.state.in_([ResultState.UNAVAILABLE, ResultState.ARCHIVED]),
+    RESULTS.c.next_attempt_at.is_not(None),
+    ~TASKS.c.is_result_due,
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,11 +64,9 @@ def due_results(
     retries = _select_due(next_attempt_at, RESULTS.c.failures).join(
         RESULTS, RESULTS.c.task_id == TASKS.c.task_id
     )
-    # An archived result is retried only if the task has run again since.
-    retries = retries.where(
-        RESULTS.c.state.in_([ResultState.UNAVAILABLE, ResultState.ARCHIVED]), ~TASKS.c.is_result_due
-    )
-    retries = retries.where(next_attempt_at.is_not(None) if is_all else next_attempt_at < now)
+    retries = retries.where(REQUESTED_AGAIN)
+    if not is_all:
+        retries = retries.where(next_attempt_at < now)
     queries = (
         new.where(completed_at >= past),
         new.where(completed_at >= past, TASKS.c.status == TaskStatus.FAILURE),

@@ -17,8 +17,8 @@ import sqlalchemy as sa
 
 from etl.durations import format_duration
 from etl.load.dialect import utc_day
-from etl.load.due_results import MAX_RETENTION, MIN_RETENTION
-from etl.models import RESULT_DUE, RESULTS, RUNS, TASKS, ResultState
+from etl.load.due_results import MAX_RETENTION, MIN_RETENTION, REQUESTED_AGAIN
+from etl.models import RESULT_DUE, RESULTS, RUNS, TASKS
 
 # Assumed until a second run shows the real interval.
 USUAL_INTERVAL = dt.timedelta(days=1)
@@ -104,7 +104,7 @@ def _count_by_day(connection: sa.Connection) -> list[Counter[str | None]]:
     day = utc_day(connection, TASKS.c.completed_at)
     never_asked = sa.select(day, sa.func.count()).select_from(TASKS).where(RESULT_DUE).group_by(day)
     again = sa.select(day, sa.func.count()).join_from(RESULTS, TASKS, RESULTS.c.task_id == TASKS.c.task_id)
-    again = again.where(RESULTS.c.state == ResultState.UNAVAILABLE, ~TASKS.c.is_result_due).group_by(day)
+    again = again.where(REQUESTED_AGAIN).group_by(day)
     return [Counter({row[0]: row[1] for row in connection.execute(query)}) for query in (never_asked, again)]
 
 

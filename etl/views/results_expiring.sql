@@ -1,7 +1,8 @@
--- One row per pending result: of a task in SUCCESS or FAILURE, removed ones included, whose result is neither
--- archived nor expired. The API keeps a result for at least 30 days after completed_at: expires_at is the
--- earliest time at which it may expire. days_left counts from now to expires_at, and is negative once that
--- has passed. state is null if the result was never requested.
+-- One row per pending result: one that a later sync will request, even if its task is marked as removed. The API
+-- keeps a result for at least 30 days after completed_at: expires_at is the earliest time at which it may
+-- expire. days_left counts from now to expires_at, and is negative once that has passed. state, attempts and
+-- next_attempt_at are null if the result was not requested since the task finished; state is 'archived' if
+-- the task ran again and the result of its earlier run is stored.
 SELECT
     task_id,
     task_name,
@@ -21,16 +22,17 @@ FROM (
         micros(tasks.completed_at) + 2592000000000 AS expires,
         now_micros() AS now_at,
         task_results.state, task_results.attempts, task_results.next_attempt_at
-    FROM tasks
-    LEFT JOIN task_results ON task_results.task_id = tasks.task_id
-    WHERE is_result_due AND coalesce(task_results.state, '') NOT IN ('archived', 'expired')
-    UNION ALL
-    SELECT
-        tasks.task_id, tasks.task_name, tasks.category, tasks.status, tasks.completed_at, tasks.removed_at,
-        micros(tasks.completed_at) + 2592000000000,
-        now_micros(),
-        task_results.state, task_results.attempts, task_results.next_attempt_at
     FROM task_results
     JOIN tasks ON tasks.task_id = task_results.task_id
-    WHERE task_results.state = 'unavailable' AND NOT tasks.is_result_due
+    WHERE task_results.state IN ('unavailable', 'archived')
+        AND task_results.next_attempt_at IS NOT NULL
+        AND NOT tasks.is_result_due
+    UNION ALL
+    SELECT
+        task_id, task_name, category, status, completed_at, removed_at,
+        micros(completed_at) + 2592000000000,
+        now_micros(),
+        NULL, NULL, NULL
+    FROM tasks
+    WHERE is_result_due
 ) AS pending

@@ -51,7 +51,7 @@ def test_already_expired_results_are_not_at_risk(connection):
 
 def test_unavailable_results_count_as_waiting(connection):
     store_task(connection, "late", status="SUCCESS", completed_at=NOW - DAY)
-    store_result(connection, "late", "unavailable", attempts=1)
+    store_result(connection, "late", "unavailable", attempts=1, next_attempt_at=NOW)
     found = read_forecast(connection, NOW, per_run=1, interval=DAY)
     assert (found.waiting, found.never_asked, found.at_risk) == (1, 0, 0)
 

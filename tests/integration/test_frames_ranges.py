@@ -28,7 +28,7 @@ def store_one_of_each(connection: sa.Connection, task_id: str, seconds: float) -
     store_history(connection, task_id, (seconds, "discovered", "FAILURE"))
     connection.execute(sa.insert(RUNS).values(started_at=moment, mode="full", status="succeeded"))
     for each in (task_id, f"{task_id} has no end"):
-        store_result(connection, each, "unavailable")
+        store_result(connection, each, "unavailable", next_attempt_at=moment)
         connection.execute(sa.insert(SUBTITLES).values(task_id=each, position=0))
         connection.execute(sa.insert(DETECTIONS).values(task_id=each, position=0))
 

@@ -77,6 +77,7 @@ def some_task(chance, number):
         "url": chance.choice(URLS),
         "status": chance.choice(STATUSES),
         "total_time_sec": round(chance.expovariate(0.01), 3) if chance.random() < 0.6 else None,
+        "is_result_due": chance.random() < 0.2,
         "first_seen_at": NOON,
         "changed_at": some_instant(chance) or NOON,
         **{name: some_instant(chance) if chance.random() < 0.8 else None for name in names},
@@ -103,7 +104,12 @@ def fill(connections, chance):
     states = ["archived", "unavailable", "expired"]
     errors = ["No stream: 1.mp4", "No stream: 2.mp4", "Timeout", "", None]
     results = [
-        {"task_id": f"t{number}", "state": chance.choice(states), "error": chance.choice(errors)}
+        {
+            "task_id": f"t{number}",
+            "state": chance.choice(states),
+            "error": chance.choice(errors),
+            "next_attempt_at": some_instant(chance),
+        }
         for number in range(0, 300, 2)
     ]
     subtitles = [

@@ -66,7 +66,8 @@ def test_only_results_that_can_still_be_fetched_expire(connection):
     store_task(connection, "never-asked", status="SUCCESS", removed_at=after(1), is_result_due=True)
     for state in ("unavailable", "archived", "expired"):
         store_task(connection, state, status="FAILURE", completed_at=after(0))
-        store_result(connection, state, state, attempts=2)
+        next_attempt_at = after(60) if state == "unavailable" else None
+        store_result(connection, state, state, attempts=2, next_attempt_at=next_attempt_at)
     store_task(connection, "cancelled", status="REVOKED")
     store_task(connection, "running", status="STARTED")
     assert read_view(connection, "results_expiring", "task_id", "state", "attempts", "expires_at") == [
