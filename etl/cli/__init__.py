@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import click
 
 from etl import __version__
-from etl.cli.console import explain, note, print_error, set_up_logging
+from etl.cli.console import print_error, print_exception, print_note, set_up_logging
 from etl.cli.options import EPILOG
 from etl.errors import EtlError
 from etl.secret import mask_logins, register_password
@@ -119,7 +119,7 @@ def _errors_in_one_line(context: click.Context) -> Iterator[None]:
     try:
         yield
     except EtlError as error:
-        explain(error)
+        print_exception(error)
         context.exit(error.exit_code)
     except click.exceptions.NoArgsIsHelpError:
         raise
@@ -129,7 +129,7 @@ def _errors_in_one_line(context: click.Context) -> Iterator[None]:
         print_error(f"{mask_logins(error.format_message()).rstrip('.')} (see {path} --help)")
         context.exit(error.exit_code)
     except click.Abort:
-        note("")
+        print_note("")
         print_error("nothing was changed, because the question was not confirmed: answer y, or use --yes")
         context.exit(1)
     except KeyboardInterrupt:
@@ -138,7 +138,7 @@ def _errors_in_one_line(context: click.Context) -> Iterator[None]:
     except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
         raise
     except Exception as error:  # noqa: BLE001 - the last resort, so that users never see a traceback
-        explain(error)
+        print_exception(error)
         context.exit(1)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from click.shell_completion import BashComplete, FishComplete, ZshComplete
 
-from etl.cli.console import show
+from etl.cli.console import print_data
 
 _SHELLS = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}
 
@@ -20,4 +20,4 @@ def completion(context: click.Context, shell: str) -> None:
     For bash: gcore-etl completion bash >> ~/.bashrc
     """
     root = context.find_root().command
-    show(_SHELLS[shell](root, {}, "gcore-etl", "_GCORE_ETL_COMPLETE").source())
+    print_data(_SHELLS[shell](root, {}, "gcore-etl", "_GCORE_ETL_COMPLETE").source())

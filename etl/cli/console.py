@@ -1,8 +1,8 @@
 """
 Output: data and reports on stdout; logs, errors and notes on stderr. Secrets are masked in all of it.
 
-A command that only reads prints with `show`, and fails if stdout cannot be written. A command that changes
-something reports with `say`: an error of stdout is logged and does not change the exit code.
+A command that only reads prints with `print_data`, and fails if stdout cannot be written. A command that
+changes something reports with `print_report`: an error of stdout is logged and does not change the exit code.
 """
 
 from __future__ import annotations
@@ -72,16 +72,16 @@ def stamp_lines() -> None:
     click.get_current_context().find_root().meta[_STAMPED] = True
 
 
-def show(text: str) -> None:
+def print_data(text: str) -> None:
     """Print data on stdout. Raises ExportError if it is not writable, BrokenPipeError without a reader."""
     with _to_stdout():
         click.echo(_encodable(text, sys.stdout))
 
 
-def say(report: object) -> None:
+def print_report(report: object) -> None:
     """Print a report on stdout, text or else as one line of JSON; if that fails, log a warning and go on."""
     try:
-        show(_stamped(report) if isinstance(report, str) else to_json(report))
+        print_data(_stamped(report) if isinstance(report, str) else to_json(report))
     except (ExportError, BrokenPipeError) as error:
         reason = "the reader of standard output has exited" if isinstance(error, BrokenPipeError) else error
         logger.warning("the report could not be printed: %s", reason)
@@ -99,7 +99,7 @@ def _to_stdout() -> Iterator[None]:
         raise ExportError(f"standard output cannot be written: {error.strerror or error}") from error
 
 
-def note(text: str) -> None:
+def print_note(text: str) -> None:
     """Print a note on stderr; an error of stderr is ignored."""
     with contextlib.suppress(OSError):
         click.echo(_encodable(_stamped(text), sys.stderr), err=True)
@@ -107,13 +107,13 @@ def note(text: str) -> None:
 
 def print_error(message: str) -> None:
     """Print an error on stderr, as one line."""
-    note(f"Error: {clean_line(' '.join(message.split()))}")
+    print_note(f"Error: {clean_line(' '.join(message.split()))}")
 
 
-def explain(error: Exception) -> None:
+def print_exception(error: Exception) -> None:
     """Print an exception on stderr as one line; with `--verbose`, after its traceback."""
     if logging.getLogger("etl").isEnabledFor(logging.INFO):
-        note(clean("".join(traceback.format_exception(error)).rstrip("\n")))
+        print_note(clean("".join(traceback.format_exception(error)).rstrip("\n")))
     print_error(message_of(error))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from etl.cli.console import say, show
+from etl.cli.console import print_data, print_report
 from etl.cli.options import database_option, wait_option
 from etl.cli.params import REVISION
 
@@ -31,7 +31,7 @@ def upgrade(*, revision: str, wait: bool, database_url: str) -> None:
         if after == database.head_revision():
             build_indexes(connection)
     was = "unchanged" if before == after else f"was {before or 'empty'}"
-    say(f"schema {after} ({was})")
+    print_report(f"schema {after} ({was})")
 
 
 @db.command(short_help="Downgrade the schema; newer tables and columns are dropped.")
@@ -55,7 +55,7 @@ def downgrade(*, revision: str, wait: bool, database_url: str, yes: bool) -> Non
         before = database.current_revision(connection)
         database.downgrade(connection, revision)
         after = database.current_revision(connection)
-    say(f"schema {after or 'empty'} (was {before or 'empty'})")
+    print_report(f"schema {after or 'empty'} (was {before or 'empty'})")
 
 
 @db.command(short_help="Show the revision of the schema.")
@@ -66,7 +66,7 @@ def current(*, database_url: str) -> None:
 
     with database.reading(database_url, any_schema=True) as connection:
         found = database.current_revision(connection)
-    show(f"{found or 'empty'} (latest: {database.head_revision()})")
+    print_data(f"{found or 'empty'} (latest: {database.head_revision()})")
 
 
 @db.command(short_help="Compare the schema with this release.")
@@ -81,7 +81,7 @@ def check(*, database_url: str) -> None:
         differences = database.check(connection)
         missing = {f"add_index: {index.name}" for index in missing_indexes(connection)}
     for difference in differences:
-        say(difference)
+        print_report(difference)
     if differences and missing.issuperset(differences):
         found = "1 index is" if len(differences) == 1 else f"{len(differences)} indexes are"
         raise DatabaseError(
@@ -94,4 +94,4 @@ def check(*, database_url: str) -> None:
             f"the schema differs from this release in {places}, listed above: undo these changes, "
             "or sync into a new database (-d)"
         )
-    say("the schema matches this release")
+    print_report("the schema matches this release")

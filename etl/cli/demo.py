@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from etl.cli.console import print_table, show
+from etl.cli.console import print_data, print_table
 from etl.cli.emulator import import_emulator
 from etl.cli.report import import_report, write
 from etl.cli.run_report import print_summary
@@ -61,7 +61,7 @@ def demo(*, output: Path) -> None:
     import_emulator()
     url = sqlite_url(output)
     _clear(output, url)
-    show(f"Starting a local emulator of the API, with {TASKS:,} tasks of the last {SPAN.days} days.\n")
+    print_data(f"Starting a local emulator of the API, with {TASKS:,} tasks of the last {SPAN.days} days.\n")
     with interruptible():
         # The emulator's clock starts in the past and reaches the present with the last sync.
         fill(url, now=dt.datetime.now(dt.UTC) - (SYNCS - 1) * STEP)
@@ -71,22 +71,22 @@ def demo(*, output: Path) -> None:
         _search(connection, f"{command} search '{SEARCH_TEXT}' --limit 2 {database}")
     page = output.with_name(f"{output.stem}_report.html")
     _heading("How was the last month?")
-    show(f"  {command} report -o {shlex.quote(str(page))} {database}")
+    print_data(f"  {command} report -o {shlex.quote(str(page))} {database}")
     write(page, reporting.report(url))
-    show(f"  Open {page} in a browser. It is one self-contained file.")
+    print_data(f"  Open {page} in a browser. It is one self-contained file.")
     _heading("What next?")
-    show(f"  {command} status {database}")
-    show(f"  {command} export subtitles --format srt -o demo_subtitles {database}")
-    show(f"  {command} runs {database}")
-    show(f"  {command} emulator                # in another terminal: an API to sync from")
-    show(f"  GCORE_API_KEY='…' {command} sync  # your own account")
+    print_data(f"  {command} status {database}")
+    print_data(f"  {command} export subtitles --format srt -o demo_subtitles {database}")
+    print_data(f"  {command} runs {database}")
+    print_data(f"  {command} emulator                # in another terminal: an API to sync from")
+    print_data(f"  GCORE_API_KEY='…' {command} sync  # your own account")
     if importlib.util.find_spec("datasette"):
-        show(f"  {command} explore {database}")
-    show("  notebooks/00_start_here.ipynb shows this and more in pandas, with plots.")
+        print_data(f"  {command} explore {database}")
+    print_data("  notebooks/00_start_here.ipynb shows this and more in pandas, with plots.")
 
 
 def _heading(text: str) -> None:
-    show(f"\n{click.style(text, bold=True)}")
+    print_data(f"\n{click.style(text, bold=True)}")
 
 
 def _command() -> str:
@@ -141,10 +141,10 @@ def fill(database_url: str, *, now: dt.datetime) -> None:
         print_summary(run_sync(settings))
         for _ in range(SYNCS - 2):
             world.advance(STEP)
-            show(f"\n{format_duration(STEP)} later:")
+            print_data(f"\n{format_duration(STEP)} later:")
             print_summary(run_sync(settings))
         world.advance(STEP)
-        show(
+        print_data(
             f"\n{format_duration(STEP)} later, {DELETED_TASKS} tasks have been deleted; "
             "a full sync marks them as removed:"
         )
@@ -158,7 +158,7 @@ def _answer(connection: sa.Connection) -> None:
     for question in (each for each in saved_queries() if each.name in QUESTIONS):
         _heading(question.title)
         query = question.sql[connection.dialect.name]
-        show(textwrap.indent(query, "  "))
+        print_data(textwrap.indent(query, "  "))
         rows = connection.exec_driver_sql(query)
         print_table(list(rows.keys()), rows.all())
 
@@ -168,12 +168,12 @@ def _search(connection: sa.Connection, command: str) -> None:
     from etl.search import search
 
     _heading("In which videos was this said?")
-    show(f"  {command}")
+    print_data(f"  {command}")
     hits = search(connection, SEARCH_TEXT, limit=2)
     for hit in hits:
-        show(shown(hit))
+        print_data(shown(hit))
     _heading("What do its subtitles look like?")
     query = "SELECT vtt FROM task_results WHERE task_id = :task_id"
-    show(f"  {query}")
+    print_data(f"  {query}")
     vtt = connection.exec_driver_sql(query, {"task_id": hits[0].task_id}).scalar_one()
-    show("\n".join(f"  {line}" for line in vtt.splitlines()[:SHOWN_SUBTITLE_LINES]))
+    print_data("\n".join(f"  {line}" for line in vtt.splitlines()[:SHOWN_SUBTITLE_LINES]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from etl.cli.console import show
+from etl.cli.console import print_data
 from etl.cli.options import load_settings, source_options
 from etl.secret import clean_line
 
@@ -24,7 +24,7 @@ def doctor(**options: str | None) -> None:
     exit_codes = {}
     for finding in examine(settings, now=utc_now):
         mark = click.style("ok  ", fg="green") if finding.is_good else click.style("FAIL", fg="red")
-        show(f"{mark}  {finding.name:14}{clean_line(finding.detail)}")
+        print_data(f"{mark}  {finding.name:14}{clean_line(finding.detail)}")
         exit_codes[finding.name] = finding.exit_code
     # A sync would find the problems in this order.
     found = (exit_codes.get(name, 0) for name in ("key", "network", "database", "schema", "API", "account"))

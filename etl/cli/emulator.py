@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from etl.cli.console import note
+from etl.cli.console import print_note
 from etl.cli.extras import import_extra
 from etl.cli.hosts import explain_refusal, server_options, until_stopped, warn_if_public
 from etl.cli.params import API_KEY, LATENCY, FloatRange
@@ -104,7 +104,11 @@ def emulator(  # noqa: PLR0913
         world = package.World.seeded(tasks, now=now, span=span, **world_options)
         with package.serve(world, behaviour, port, host=host, api_key=key, allowed=allowed) as server:
             number = "1 task" if tasks == 1 else f"{tasks:,} tasks"
-            note(f"The emulator is running at {server.base_url} with {number}. To use it (Ctrl-C stops it):")
-            note(f"  export GCORE_BASE_URL={shlex.quote(server.base_url)} GCORE_API_KEY={shlex.quote(key)}")
+            print_note(
+                f"The emulator is running at {server.base_url} with {number}. To use it (Ctrl-C stops it):"
+            )
+            print_note(
+                f"  export GCORE_BASE_URL={shlex.quote(server.base_url)} GCORE_API_KEY={shlex.quote(key)}"
+            )
             warn_if_public(server.address, "the emulator")
             threading.Event().wait()

@@ -7,7 +7,7 @@ import webbrowser
 
 import click
 
-from etl.cli.console import note
+from etl.cli.console import print_note
 from etl.cli.extras import import_extra
 from etl.cli.hosts import explain_refusal, server_options, until_stopped, warn_if_public
 from etl.cli.options import database_option
@@ -33,7 +33,7 @@ def explore(*, host: str, port: int, is_opened: bool, allowed: tuple[str, ...], 
         shown = f"[{host}]" if listener.family == socket.AF_INET6 else host
         address, number, *_ = listener.getsockname()
         url = f"http://{shown}:{number}/"
-        note(f"Datasette is running at {url}; press Ctrl-C to stop.")
+        print_note(f"Datasette is running at {url}; press Ctrl-C to stop.")
         warn_if_public(address, "Datasette")
         if is_opened:
             webbrowser.open(url)  # the request waits in the queue until the server runs

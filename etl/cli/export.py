@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from etl.cli.console import note
+from etl.cli.console import print_note
 from etl.cli.options import database_option
 from etl.cli.params import DATE, STDOUT, TASK_NAME, TEXT, Output
 from etl.cli.signals import interruptible
@@ -101,4 +101,4 @@ def export(  # noqa: PLR0913
             )
     if output is not None:
         what = "files" if kind in exporting.SUBTITLE_FORMATS else "rows"
-        note(f"{number:,} {what} written to {output}")
+        print_note(f"{number:,} {what} written to {output}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from etl.cli.console import print_table, say, show
+from etl.cli.console import print_data, print_report, print_table
 from etl.cli.options import database_option, json_option, limit_option, wait_option
 from etl.json_output import to_json
 
@@ -28,11 +28,11 @@ def list_(*, database_url: str, limit: int, as_json: bool) -> None:
     with reading(database_url) as connection:
         if as_json:
             for row in iter_rejected(connection, limit=limit):
-                show(to_json(row))
+                print_data(to_json(row))
             return
         rows = list(iter_rejected(connection, limit=limit))
     if not rows:
-        show("no rejected records")
+        print_data("no rejected records")
         return
     cells = [
         [str(row["rejected_id"]), str(row["run_id"]), row["received_at"], row["reason"], _shorten(row["raw"])]
@@ -61,7 +61,7 @@ def retry(*, database_url: str, wait: bool, as_json: bool) -> None:
         f"{outcome.loaded:,} loaded, {outcome.known:,} already stored, "
         f"{outcome.still_rejected:,} still rejected"
     )
-    say(outcome if as_json else text)
+    print_report(outcome if as_json else text)
 
 
 def _shorten(raw: str) -> str:

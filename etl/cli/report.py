@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from etl.cli.console import note
+from etl.cli.console import print_note
 from etl.cli.extras import import_extra
 from etl.cli.options import database_option
 from etl.cli.params import DATE, STDOUT, Output
@@ -68,4 +68,4 @@ def write(output: Path, page: str) -> None:
     with open_output(None if output == STDOUT else output) as file:
         file.write(content)
     if output != STDOUT:
-        note(f"report written to {output} ({len(content) / 1000:,.0f} kB)")
+        print_note(f"report written to {output} ({len(content) / 1000:,.0f} kB)")

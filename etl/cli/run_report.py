@@ -8,7 +8,7 @@ import logging
 import sys
 from typing import TYPE_CHECKING
 
-from etl.cli.console import message_of, say
+from etl.cli.console import message_of, print_report
 from etl.durations import format_duration
 from etl.enums import RunMode, RunStatus
 
@@ -46,10 +46,10 @@ def reported(summary: RunSummary, *, as_json: bool) -> Iterator[Observer]:
         if summary.status == RunStatus.RUNNING:
             summary.status = RunStatus.FAILED
         if as_json:
-            say(summary)
+            print_report(summary)
         raise
     else:
-        (say if as_json else print_summary)(summary)
+        (print_report if as_json else print_summary)(summary)
     finally:
         if summary.rejected:
             when = "after a sync, run" if summary.dry_run else "run"
@@ -101,7 +101,7 @@ def progress_bar() -> Iterator[Observer]:
 
 def print_summary(summary: RunSummary) -> None:
     """Print a run that succeeded, for people."""
-    say("\n  ".join(_lines(summary)))
+    print_report("\n  ".join(_lines(summary)))
 
 
 def count_rejected(summary: RunSummary) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from etl.cli.console import format_cell, print_table, show
+from etl.cli.console import format_cell, print_data, print_table
 from etl.cli.options import database_option, json_option, limit_option
 from etl.durations import format_duration
 from etl.json_output import to_json
@@ -27,16 +27,16 @@ def runs(*, database_url: str, limit: int, as_json: bool) -> None:
         found = recent_runs(connection, limit=limit)
     if as_json:
         for run in found:
-            show(to_json(run))
+            print_data(to_json(run))
         return
     if not found:
-        show("no runs yet")
+        print_data("no runs yet")
         return
     columns = ("run_id", "started_at", "mode", "status", "duration", *_COUNTERS)
     print_table(columns, [[{**run, "duration": _duration(run)}[name] for name in columns] for run in found])
     for run in found:
         if run["error"]:
-            show(f"run {run['run_id']}: {format_cell(run['error'])}")
+            print_data(f"run {run['run_id']}: {format_cell(run['error'])}")
 
 
 def _duration(run: dict[str, Any]) -> str | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from etl.cli.console import show
+from etl.cli.console import print_data
 from etl.cli.options import json_option, load_settings
 from etl.json_output import to_json
 
@@ -47,9 +47,9 @@ def schema(*, name: str | None, database_url: str | None, as_json: bool) -> None
     if as_json:
         for entry in chosen:
             facts = {"name": entry.name, "kind": entry.kind, "comment": entry.comment}
-            show(to_json(facts | {"columns": entry.sql_types}))
+            print_data(to_json(facts | {"columns": entry.sql_types}))
     else:
-        show("\n\n".join(map(_as_text, chosen)))
+        print_data("\n\n".join(map(_as_text, chosen)))
 
 
 def _as_text(entry: CatalogEntry) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from etl.cli.console import note, show
+from etl.cli.console import print_data, print_note
 from etl.cli.options import database_option, json_option, limit_option
 from etl.cli.params import DATE, TEXT
 from etl.json_output import to_json
@@ -42,11 +42,11 @@ def search(*, text: str, database_url: str, as_json: bool, **limits: Any) -> Non
         hits = searching.search(connection, text, **limits)
         is_complete = searching.is_complete(connection)
     for hit in hits:
-        show(to_json(hit) if as_json else shown(hit))
+        print_data(to_json(hit) if as_json else shown(hit))
     if not hits:
-        note("nothing found")
+        print_note("nothing found")
     if not is_complete:
-        note("not all transcripts are indexed yet; the next gcore-etl sync indexes the rest")
+        print_note("not all transcripts are indexed yet; the next gcore-etl sync indexes the rest")
 
 
 def shown(hit: Hit) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from etl.cli.console import format_cell, print_table, show
+from etl.cli.console import format_cell, print_data, print_table
 from etl.cli.options import database_option, json_option
 from etl.durations import format_duration
 from etl.enums import DateFilter
@@ -33,12 +33,12 @@ def status(*, database_url: str, as_json: bool) -> None:
     with reading(database_url) as connection:
         found = read_status(connection)
     if as_json:
-        show(to_json({**dataclasses.asdict(found), "present": found.present}))
+        print_data(to_json({**dataclasses.asdict(found), "present": found.present}))
     else:
         print_table(["status", "tasks"], [*found.by_status.items(), ("total", found.present)])
-        show("")
+        print_data("")
         for label, value in _lines(found, now=dt.datetime.now(dt.UTC)):
-            show(f"{label + ':':{_LABEL_WIDTH}}{value}")
+            print_data(f"{label + ':':{_LABEL_WIDTH}}{value}")
 
 
 def _lines(found: Status, *, now: dt.datetime) -> Iterator[tuple[str, str]]:

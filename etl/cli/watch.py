@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from etl.cli.console import explain, stamp_lines
+from etl.cli.console import print_exception, stamp_lines
 from etl.cli.options import json_option, load_settings, source_options
 from etl.cli.params import DURATION
 from etl.cli.run_report import reported
@@ -50,7 +50,7 @@ def watch(*, every: dt.timedelta, as_json: bool, with_results: bool, **options: 
                     raise
                 # If memory is short, even this may fail.
                 with contextlib.suppress(Exception):
-                    explain(error)
+                    print_exception(error)
             is_first = False
             schedule.wait()
 
