@@ -67,7 +67,8 @@ def check_freshness(start_here):
     ((removed,),) = query(start_here.database_url, "SELECT count(*) FROM tasks WHERE removed_at IS NOT NULL")
     assert removed > 0
     assert (
-        f"It holds {present:,} tasks that are at the source, and {removed:,} removed ones." in start_here.text
+        f"It holds {present:,} tasks that are still in Gcore, and {removed:,} removed ones."
+        in start_here.text
     )
 
 

@@ -89,8 +89,8 @@ def test_notebooks_run_on_demo_with_one_task(sqlite_databases, jupyter_environme
         jupyter_environment.delenv("GCORE_ETL_DATABASE_URL", raising=False)
         executed = execute_all(tmp_path)
     assert "complete up to 2026-06-26 12:00:00." in executed.text
-    assert "It holds 1 tasks that are at the source" in executed.text
-    assert "0 of 1 finished tasks failed (0.0%), without revoked ones." in executed.text
+    assert "It holds 1 tasks that are still in Gcore" in executed.text
+    assert "0 of 1 finished tasks failed (0.0%), not counting revoked tasks." in executed.text
     assert "There are no results of content moderation yet." in executed.text
     assert f"Reading the demo database, whose tasks are made up: {tmp_path}/gcore_demo.db." in executed.text
 
