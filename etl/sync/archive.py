@@ -97,14 +97,19 @@ def _iter_archived(
 
     batch: list[FetchedResult] = []
     size, began = 0, time.monotonic()
-    for done, response in enumerate(responses, start=1):
-        batch.append(response)
-        size += response.size
-        is_large = len(batch) >= BATCH_RESULTS or size >= BATCH_BYTES
-        if is_large or time.monotonic() - began >= BATCH_SECONDS:
-            store()
-            batch, size, began = [], 0, time.monotonic()
-        yield done
+    try:
+        for done, response in enumerate(responses, start=1):
+            batch.append(response)
+            size += response.size
+            is_large = len(batch) >= BATCH_RESULTS or size >= BATCH_BYTES
+            if is_large or time.monotonic() - began >= BATCH_SECONDS:
+                store()
+                batch, size, began = [], 0, time.monotonic()
+            yield done
+    except Unreachable:
+        # So that results that keep failing are requested less often, and do not fail every sync.
+        store()
+        raise
     if batch:
         store()
 
@@ -116,8 +121,9 @@ def _iter_responses(
     Yield the responses, until failed requests have occupied all threads for `patience` seconds.
 
     Raises Unreachable if the first few requests fail and so does the request for the witness, a result that
-    was fetched before: the cause is then the server, not these results.
+    was fetched before, or else for a result that was not requested yet: the cause is then the server.
     """
+    witness = witness or (due[-1] if len(due) > ALLOWED_FAILURES else None)
     responses = failures = 0
     seconds_lost = 0.0
     with DaemonPool(source.concurrency) as pool:
@@ -126,10 +132,10 @@ def _iter_responses(
             if response.is_failure:
                 failures += 1
                 seconds_lost += response.seconds / source.concurrency
-            is_suspicious = failures == responses == ALLOWED_FAILURES
-            if is_suspicious and _fetch(source, witness or due[-1]).is_failure:
-                raise Unreachable("requests for results keep failing; the tasks themselves are stored")
             yield response
+            is_suspicious = failures == responses == ALLOWED_FAILURES
+            if is_suspicious and witness is not None and _fetch(source, witness).is_failure:
+                raise Unreachable("requests for results keep failing; the tasks themselves are stored")
             if seconds_lost > patience:
                 what = "1 result" if failures == 1 else f"{failures:,} results"
                 logger.warning("%s could not be fetched; the next sync retries", what)

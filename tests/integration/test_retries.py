@@ -170,6 +170,32 @@ def test_sync_fails_but_keeps_tasks_if_every_result_fails(world, emulator, datab
     assert set(states(database_url).values()) == {"archived"}
 
 
+@pytest.mark.parametrize("number", [1, 4, 9])
+def test_results_that_always_fail_do_not_fail_every_sync(database_url, number):
+    """No result has ever been archived, so it takes some syncs to tell them from a server that fails."""
+    world = finished_world(20)
+    finished = [task.task_id for task in world.tasks.values() if task.status != "REVOKED"]
+    for task_id in set(world.tasks) - set(finished[:number]):
+        world.delete(task_id)
+    with serve(world, Behaviour()) as emulator:
+        emulator.inject(Fault("500", times=10_000, match="detail"))
+        settings = settings_for(emulator, database_url, retry_for=SECOND)
+        failed = 0
+        for _ in range(8):
+            try:
+                run_sync(settings)
+            except Unreachable:
+                failed += 1
+            else:
+                break
+        assert failed <= 6
+        assert query(database_url, "SELECT count(*) FROM task_results WHERE failures > 0") == [(number,)]
+        run_sync(settings)
+        emulator.behaviour.faults.clear()
+        run_sync(settings, FULL)
+        assert set(states(database_url).values()) == {"archived"}
+
+
 def test_a_rate_limited_result_does_not_count_as_broken(emulator, database_url):
     """Retry-After of a 429 may be longer than the retry time of a broken result."""
     emulator.inject(Fault("429_seconds", times=3, seconds=4, match="detail"))
