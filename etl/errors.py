@@ -119,7 +119,7 @@ class AccountChanged(ConfigurationError):
         self.seen, self.known = seen, known
         super().__init__(
             f"this database contains the tasks of {_clients(known)}, but the API key belongs to "
-            f"{_clients(seen)}; nothing was stored: use another database (-d), another key, "
+            f"{_clients(seen)}; no task was stored: use another database (-d), another key, "
             "or --allow-account-change"
         )
 

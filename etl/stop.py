@@ -1,5 +1,5 @@
 """
-Cooperative stop: somebody asks, the work notices at its next check, and ends in order.
+Cooperative stop: a stop is requested, and the work ends in order at its next check.
 
 Nothing is raised from a signal handler or into another thread. See docs/decisions/0013-cooperative-stop.md.
 """
@@ -22,7 +22,7 @@ class Stop:
     A request to stop, which any thread may make and every thread can see.
 
     Loops call `check` between their steps, and `wait` instead of sleeping. What cannot check, such as a
-    database statement under way, registers a callback that cancels it.
+    database statement in progress, registers a callback that cancels it.
     """
 
     def __init__(self) -> None:

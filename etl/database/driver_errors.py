@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _READ_ONLY = "a standby, or a read-only session: name the primary server in the database URL"
-_ALTERED = "the tables are not as gcore-etl made them, and gcore-etl db check lists the differences"
+_ALTERED = "the tables have been altered: gcore-etl db check lists the differences"
 _POOLED = (
-    "a pooler in transaction mode takes no prepared statements: "
+    "a pooler in transaction mode does not support prepared statements: "
     "create_engine(…, connect_args={'prepare_threshold': None})"
 )
 # By SQLSTATE, or by its first two characters, which name a class of errors.
@@ -34,7 +34,7 @@ _ADVICE = {
     "25006": _READ_ONLY,
     "25P01": "it needs a transaction: pass an engine, or a connection that is not in autocommit mode",
     "26000": _POOLED,
-    "2BP01": "an object of yours depends on it: drop that object first, and recreate it afterwards",
+    "2BP01": "one of your own objects depends on it: drop that object first, and recreate it afterwards",
     "40": "run again",
     "42501": "ask its owner for the missing privilege",
     "42P05": _POOLED,
@@ -42,11 +42,11 @@ _ADVICE = {
     "53200": "the server has no memory left: run again later",
     "53300": "all connections are in use: run again later, or raise max_connections",
     "53400": "raise that limit on the server",
-    "55": "another session is using it: run again once that is done",
+    "55": "another session is using it: run again when it has finished",
     "57014": "the statement was cancelled on the server: run again",
     "57P": "the server ended the session: run again once it accepts connections",
     "58": "the server cannot use its disk: see its log",
-    "P0": "a trigger or a function that gcore-etl did not make raised this",
+    "P0": "a trigger or a function that gcore-etl did not create raised this",
     "XX": "the server reports damaged data or an internal error: see its log",
 }
 _OPTIONS = "check the options in the database URL and the PG… variables"
@@ -122,7 +122,7 @@ def _translate_postgres(error: DBAPIError) -> EtlError | None:
     if code.startswith("23") and not advice:
         constraint = getattr(diagnosis, "constraint_name", None)
         if constraint and not _OURS.match(constraint):
-            advice = "gcore-etl did not make that constraint: drop it"
+            advice = "gcore-etl did not create that constraint: drop it"
     if advice or is_operational:
         return DatabaseError(f"the database cannot be used: {text}" + (f": {advice}" if advice else ""))
     return None

@@ -26,8 +26,8 @@ _NO_SHARED_INDEX = (
     "share memory: make room, or keep the database on a local disk"
 )
 _ADVICE = {
-    sqlite3.SQLITE_BUSY: "is locked by another program: let that finish, or end it",
-    sqlite3.SQLITE_LOCKED: "is locked by another connection: let that finish, or end it",
+    sqlite3.SQLITE_BUSY: "is locked by another program: wait for it, or stop it",
+    sqlite3.SQLITE_LOCKED: "is locked by another connection: wait for it, or stop it",
     sqlite3.SQLITE_FULL: (
         "cannot grow, because the disk is full: make room for it and for temporary files, and run again"
     ),
@@ -93,7 +93,7 @@ def _advise_on_statement(message: str) -> str | None:
             "needs full-text search (FTS5), which this Python's SQLite lacks: use another Python, or Postgres"
         )
     if _MISSING_OBJECT.match(message):
-        return f"is not as gcore-etl made it ({message}): see gcore-etl db check"
+        return f"has been altered ({message}): see gcore-etl db check"
     return None
 
 
@@ -156,4 +156,4 @@ def side_files(path: Path) -> list[Path]:
 
 
 def _described(place: Path) -> str:
-    return f"{owner_of(place)} (mode {permissions(place):04o}): ask for the permission"
+    return f"{owner_of(place)} (mode {permissions(place):04o}): ask them for access"

@@ -36,54 +36,54 @@ _SPEAKS_TLS = re.compile(rb"HTTPS (?:port|server)|SSL-enabled server port")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Ceiling:
+class BodyLimit:
     """The maximum number of bytes, decompressed, and of values in the body of a page or a result."""
 
     size: int
     values: int
     what: str = "page"
 
-    def check(self, size: int, what: str) -> None:
-        """Raise BodyTooLarge if these are too many bytes."""
+    def check(self, size: int, how_known: str) -> None:
+        """Raise BodyTooLarge if these are too many bytes; `how_known` says how that is known."""
         if size > self.size:
-            most = f"the {self.size // MIB} MiB that are read of one {self.what}"
-            raise BodyTooLarge(f"the response is larger than {most}: {what}")
+            limit = f"{self.size // MIB} MiB, the limit for one {self.what}"
+            raise BodyTooLarge(f"the response is larger than {limit}: {how_known}")
 
     def check_values(self, values: int) -> None:
         """Raise BodyTooLarge if these are more values than memory should hold."""
         if values > self.values:
-            most = f"the {self.values:,} values that are read of one {self.what}"
-            raise BodyTooLarge(f"the response holds more than {most}: in memory they would take far more")
+            limit = f"{self.values:,} values, the limit for one {self.what}"
+            raise BodyTooLarge(f"the response has more than {limit}: decoding it would take too much memory")
 
 
 # A thousand tasks take up to 5 MB, the transcript of a day of speech 10 MB. A value takes up to 200 bytes of
 # memory, for as little as two or three bytes of text.
-OF_PAGE, OF_RESULT = Ceiling(32 * MIB, 1_000_000), Ceiling(64 * MIB, 3_000_000, "result")
+PAGE_LIMIT, RESULT_LIMIT = BodyLimit(32 * MIB, 1_000_000), BodyLimit(64 * MIB, 3_000_000, "result")
 
 
 def read_body(
-    sent: Iterable[bytes], headers: dict[str, str], ceiling: Ceiling, before_large: Callable[[], object]
+    sent: Iterable[bytes], headers: dict[str, str], limit: BodyLimit, before_large: Callable[[], object]
 ) -> bytes:
     """
     Return the decompressed body of a successful response; call `before_large` as soon as it is large.
 
-    Raises BodyTooLarge beyond the ceiling, and TransientError for an encoding that cannot be decoded.
+    Raises BodyTooLarge beyond the limit, and TransientError for an encoding that cannot be decoded.
     """
     length = headers.get("content-length", "")
     if length.isascii() and length.isdigit():
-        ceiling.check(int(length[:_MAX_DIGITS]), f"{length[:_MAX_DIGITS]} bytes are announced")
+        limit.check(int(length[:_MAX_DIGITS]), f"Content-Length is {length[:_MAX_DIGITS]} bytes")
     values = 0
     # Closing it releases its memory, even while an exception keeps this frame alive.
     with io.BytesIO() as buffer:
-        for piece in _pieces(sent, headers, ceiling):
+        for piece in _pieces(sent, headers, limit):
             was_large = buffer.tell() > LARGE
             buffer.write(piece)
-            ceiling.check(buffer.tell(), "more than that came")
+            limit.check(buffer.tell(), "more was received")
             if buffer.tell() > LARGE:
                 if not was_large:
                     before_large()
                 values += count_values(piece if was_large else buffer.getvalue())
-                ceiling.check_values(values)
+                limit.check_values(values)
         return buffer.getvalue()
 
 
@@ -91,7 +91,7 @@ def read_error_body(sent: Iterable[bytes], headers: dict[str, str]) -> bytes:
     """Return the beginning of the body of an error response, as far as it can be decompressed."""
     body = io.BytesIO()
     with contextlib.suppress(TransientError, BodyTooLarge):
-        for piece in _pieces(sent, headers, OF_PAGE):
+        for piece in _pieces(sent, headers, PAGE_LIMIT):
             body.write(piece)
             if body.tell() > _MAX_BYTES_OF_ERROR:
                 break
@@ -115,21 +115,21 @@ def wants_https(body: bytes) -> bool:
     return _SPEAKS_TLS.search(body) is not None
 
 
-def _pieces(sent: Iterable[bytes], headers: dict[str, str], ceiling: Ceiling) -> Iterator[bytes]:
+def _pieces(sent: Iterable[bytes], headers: dict[str, str], limit: BodyLimit) -> Iterator[bytes]:
     named = [coding.strip().lower() for coding in headers.get("content-encoding", "").split(",")]
     codings = [coding for coding in named if coding not in ("", "identity")]
     if len(codings) > 1 or not _CODINGS.issuperset(codings):
         shown = ", ".join(codings)[:40]
         raise TransientError(f"the response has an encoding that was not requested ({shown})")
-    received = _limited(sent, ceiling)
+    received = _limited(sent, limit)
     return _inflated(received, is_gzip="gzip" in codings[0]) if codings else received
 
 
-def _limited(sent: Iterable[bytes], ceiling: Ceiling) -> Iterator[bytes]:
+def _limited(sent: Iterable[bytes], limit: BodyLimit) -> Iterator[bytes]:
     received = 0
     for chunk in sent:
         received += len(chunk)
-        ceiling.check(received, "more than that came")
+        limit.check(received, "more was received")
         yield chunk
 
 

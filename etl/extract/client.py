@@ -26,7 +26,7 @@ from etl.errors import (
     TlsRefused,
     UnreadablePage,
 )
-from etl.extract.body import ACCEPTED, OF_PAGE, OF_RESULT, wants_https
+from etl.extract.body import ACCEPTED, PAGE_LIMIT, RESULT_LIMIT, wants_https
 from etl.extract.decode import decode_page
 from etl.extract.network_errors import refused_by_proxy
 from etl.extract.payload import CorruptPage, Page, UnusableRecord
@@ -40,7 +40,7 @@ from etl.stop import Stop
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from etl.extract.body import Ceiling
+    from etl.extract.body import BodyLimit
     from etl.extract.response import Response
     from etl.extract.result import ResultPayload
     from etl.secret import Secret
@@ -133,7 +133,7 @@ class Client:
             return decode_page(response.body, response.served_at, response.received_at)
 
         try:
-            return self._get(TASKS_PATH, query, OF_PAGE, read, patience=patience)
+            return self._get(TASKS_PATH, query, PAGE_LIMIT, read, patience=patience)
         except BodyTooLarge as error:
             # Only a successful response can be too large.
             self._is_enabled = True
@@ -153,7 +153,7 @@ class Client:
                 raise
         # Request a record twice before it counts as corrupt.
         try:
-            return self._get(TASKS_PATH, query, OF_PAGE, read, patience=patience)
+            return self._get(TASKS_PATH, query, PAGE_LIMIT, read, patience=patience)
         except CorruptPage as error:
             return error.page
 
@@ -166,14 +166,14 @@ class Client:
         """
         path = f"{TASKS_PATH}/{quote(task_id, safe='')}"
         return self._get(
-            path, {}, OF_RESULT, lambda response: read_detail(response.body), patience=DETAIL_PATIENCE
+            path, {}, RESULT_LIMIT, lambda response: read_detail(response.body), patience=DETAIL_PATIENCE
         )
 
     def _get(
         self,
         path: str,
         query: Mapping[str, str],
-        ceiling: Ceiling,
+        limit: BodyLimit,
         read: Callable[[Response], T],
         *,
         patience: float | None,
@@ -183,7 +183,7 @@ class Client:
         def attempt(deadline: float) -> T:
             # Only one thread at a time reads and decodes a large body; leaving this block releases the lock.
             with contextlib.ExitStack() as turn:
-                response = self._send(url, deadline, ceiling, turn)
+                response = self._send(url, deadline, limit, turn)
                 if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
                     self._limiter.on_throttled()
                 else:
@@ -201,14 +201,14 @@ class Client:
 
         return self._retrier.call(attempt, f"GET {path}", patience=patience)
 
-    def _send(self, url: str, deadline: float, ceiling: Ceiling, turn: contextlib.ExitStack) -> Response:
+    def _send(self, url: str, deadline: float, limit: BodyLimit, turn: contextlib.ExitStack) -> Response:
         """Return the response at the end of all redirects; it holds the `turn` if its body is large."""
         for _ in range(_MAX_REDIRECTS):
             with self._lock:
                 self.requests += 1
             seconds = max(0.1, deadline - time.monotonic())
             response = self._session.get(
-                url, seconds, ceiling, lambda: turn.enter_context(self._turn_for_large())
+                url, seconds, limit, lambda: turn.enter_context(self._turn_for_large())
             )
             if response.location is None:
                 return response

@@ -1,7 +1,7 @@
 """
 Decoding of records of any shape, field by field.
 
-A value of an unexpected type, or one that no database stores, costs its own column alone: it goes into
+A value of an unexpected type, or one that no database stores, affects only its own column: it goes into
 `extra`. The fields are those of `etl.models.Task`.
 """
 

@@ -1,8 +1,8 @@
 """
-JSON that a strict parser rejects: NaN, lone surrogates, invalid UTF-8, numbers and nesting without end.
+JSON that a strict parser rejects: NaN, lone surrogates, invalid UTF-8, oversized numbers and deep nesting.
 
 The standard library's decoder finds where each element of an array, or each member of an object, ends. So one
-odd value costs itself alone, as long as the text around it is JSON.
+odd value affects only itself, as long as the text around it is JSON.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def is_suspect(text: bytes) -> bool:
 
 
 class NumberText(str):
-    """The text of a number that has no value, or that no parser reads. It stands where no string was."""
+    """The text of a number without a finite value, or too long to be read; it was not a JSON string."""
 
     __slots__ = ()
 

@@ -69,7 +69,7 @@ def refused_by_proxy(route: Route) -> EtlError:
     """Return the error to raise for a 407."""
     if route.proxy is not None:
         return _about_proxy("407", route.proxy, route.base_url)
-    message = f"{route.base_url}: a proxy on the way requires a user name and password (HTTP 407)"
+    message = f"{route.base_url}: a proxy in between requires a user name and password (HTTP 407)"
     return ProxyRefused(f"{message}: set HTTPS_PROXY to http://user:password@host:port")
 
 
@@ -95,7 +95,8 @@ def _about_tls(error: ssl.SSLError, setting: str, *, is_late: bool) -> str | Non
         return None
     if reason in _NOT_TLS:
         return (
-            f"there is no TLS on this port: check the port in {setting}, or write http:// if that is intended"
+            f"the server does not use TLS on this port: check the port in {setting}, "
+            "or write http:// if that is intended"
         )
     shown = reason.replace("_", " ").lower() or "unknown reason"
     return f"the TLS handshake failed ({shown}): check {setting}, and any proxy that inspects TLS"

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# After this many slices without page drift or errors, try a page twice as long.
+# Every this many slices, try a page twice as long, if the pages were shortened.
 CALM_SLICES = 8
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_ID = 255  # characters
-# The columns of `tasks` that the API decides. Two observations that agree in these are of the same state.
+# The columns of `tasks` that come from the API. Two observations that agree in these are of the same state.
 # First the members of the record, then those of its objects, then the objects themselves: as records are
 # decoded.
 CONTENT = (

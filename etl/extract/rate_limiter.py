@@ -79,7 +79,7 @@ class RateLimiter:
                 self._per_thread.refusals = self._refusals
 
     def on_success(self) -> None:
-        """Record that the server accepted this thread's request."""
+        """Record a response other than 429 to this thread's request."""
         with self._lock:
             self._accepted_at.append(time.monotonic())
             if self._is_current():

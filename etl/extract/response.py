@@ -15,7 +15,7 @@ from etl.extract.body import is_html, read_body, read_error_body
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from etl.extract.body import Ceiling
+    from etl.extract.body import BodyLimit
 
 _MAX_MESSAGE = 200
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -31,14 +31,14 @@ class Response:
         status: int,
         raw_headers: list[tuple[bytes, bytes]],
         sent: Iterable[bytes],
-        ceiling: Ceiling,
+        limit: BodyLimit,
         before_large: Callable[[], object],
     ) -> None:
         headers = {name.lower().decode("latin-1"): value for name, value in reversed(raw_headers)}
         texts = {name: value.decode("latin-1") for name, value in headers.items()}
         self.status_code = status
         if status == HTTPStatus.OK:
-            self.body = read_body(sent, texts, ceiling, before_large)
+            self.body = read_body(sent, texts, limit, before_large)
         else:
             self.body = read_error_body(sent, texts)
         self.is_html = is_html(self.body, texts.get("content-type", ""))

@@ -34,7 +34,7 @@ from etl.secret import MASK, clean
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from etl.extract.body import Ceiling
+    from etl.extract.body import BodyLimit
     from etl.stop import Stop
 
 logger = logging.getLogger(__name__)
@@ -196,7 +196,7 @@ class Session:
 
             self._errors += (socksio.SOCKSError,)
 
-    def get(self, url: str, seconds: float, ceiling: Ceiling, before_large: Callable[[], object]) -> Response:
+    def get(self, url: str, seconds: float, limit: BodyLimit, before_large: Callable[[], object]) -> Response:
         """
         Return the response to a request; the time includes its body, which is read as by `read_body`.
 
@@ -206,7 +206,7 @@ class Session:
         timeout = httpx.Timeout(self._read_timeout, connect=CONNECT_TIMEOUT, pool=seconds)
         try:
             with self._client.stream("GET", url, timeout=timeout) as reply:
-                return Response(reply.status_code, reply.headers.raw, reply.iter_raw(), ceiling, before_large)
+                return Response(reply.status_code, reply.headers.raw, reply.iter_raw(), limit, before_large)
         except httpcore.PoolTimeout:
             raise TransientError("no connection was free in time") from None
         except self._errors as error:

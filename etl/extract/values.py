@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _NUMERAL = re.compile(r"\s*[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?\s*", re.ASCII)
-# The zeros of Go and Unix, the years 1 and 1970, and the end of the calendar say that there is no time.
+# The zero times of Go (year 1) and Unix (1970), and the end of the calendar, stand for a missing time.
 _FIRST_YEAR, _LAST_YEAR = 1971, 9998
 
 

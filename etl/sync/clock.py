@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Two responses come from different clocks if their dates differ from the time between them by more than this.
+# Two responses come from different clocks if their dates differ by more than this from the time between them.
 TOLERATED_DRIFT = dt.timedelta(minutes=1)
 # A clock that is off by more than this must be confirmed by another one.
 MAX_UNCONFIRMED_SKEW = dt.timedelta(days=1)
@@ -44,8 +44,8 @@ class SourceClock:
     """
     Reads the `Date` of every page; until one is usable, uses `now`, this machine's clock.
 
-    `newest` is the latest time of any task known when the run began; `started_at` is this machine's time at
-    the run's first response.
+    `newest` is the latest start of a task that was stored when the run began, or a later time of a task on
+    the first page; `started_at` is this machine's time at the run's first response.
     """
 
     def __init__(self, now: Callable[[], dt.datetime], *, newest: dt.datetime | None) -> None:

@@ -151,10 +151,15 @@ def _refuse_other_things(path: Path) -> None:
 
 def _explain(path: Path, error: OSError) -> str:
     if error.errno in _NO_LOCKS:
-        return f"{path} cannot be locked: its file system has no locks: keep the database on a local disk"
+        reason = "its file system does not support locks"
+        return f"{path} cannot be locked: {reason}: keep the database on a local disk"
     if isinstance(error, PermissionError) and exists(path):
         is_sticky = path.parent.stat().st_mode & stat.S_ISVTX
-        advice = f"clear the sticky bit of {path.parent}" if is_sticky else "give it those of the database"
+        advice = (
+            f"clear the sticky bit of {path.parent}"
+            if is_sticky
+            else "give it the owner and mode of the database"
+        )
         return (
             f"the lock file {path} cannot be used: it belongs to {owner_of(path)} "
             f"(mode {permissions(path):04o}): {advice}, or remove it"

@@ -74,7 +74,9 @@ def is_removed(task_id: str, response: Page | None) -> bool:
     if response is None:
         return False
     if response.records or response.count:
-        logger.warning("the API returned other tasks for a request for task %s only", task_id)
+        logger.warning(
+            "the response to a request for task %s lists other tasks, or counts tasks that it omits", task_id
+        )
         return False
     return True
 

@@ -11,7 +11,7 @@ from etl.extract.date_filter import LONG_AGO, date_text, noon_of
 _A_DAY = dt.timedelta(days=1)
 # Half a day, plus the 14 hours by which the server's time zone may be ahead.
 _DAY_BEFORE_NOON = dt.timedelta(hours=26)
-# For more days than this, reading everything takes no more requests.
+# For more days than this, the whole list is read instead.
 MAX_DAYS = 100
 
 

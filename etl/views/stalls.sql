@@ -1,6 +1,6 @@
--- One row per task in flight that no sync has seen change for at least an hour. Spans are in seconds until
--- now. usual_seconds is the 95th percentile of the processing times of its task type and category; null if
--- none is known.
+-- One row per task in flight that no sync has seen change for at least an hour. Durations are in seconds
+-- until now. usual_seconds is the 95th percentile of the processing times of its task type and category; null
+-- if none is known.
 SELECT
     in_flight.task_id,
     in_flight.task_name,

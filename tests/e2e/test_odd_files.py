@@ -218,7 +218,7 @@ def test_schema_change_during_sync_is_reported(nursery, at, tmp_path, damage):
         connection.execute(damage)
         connection.commit()
     child.send(signal.SIGCONT)
-    assert "is not as gcore-etl made it (" in error_of(child.await_end(), 4)
+    assert "has been altered (" in error_of(child.await_end(), 4)
     assert "gcore-etl made it" in error_of(command("sync"), 4)
 
 

@@ -16,7 +16,7 @@ from support.worlds import a_world, query, settings_for, stored_states, true_sta
 from etl.database import reading
 from etl.emulator import TERMINAL, Behaviour, Fault, serve
 from etl.errors import AccountChanged, MassRemoval, RequestRefused
-from etl.extract.body import Ceiling
+from etl.extract.body import BodyLimit
 from etl.sync.api import run_sync
 from etl.sync.options import SyncOptions
 from etl.sync.status import read_status
@@ -123,7 +123,7 @@ def test_stored_task_with_undecodable_details_does_not_fail_the_account_check(da
 
 def test_pages_that_are_too_large_do_not_fail_the_account_check(database_url, monkeypatch):
     """The server ignores the `task_id` filter, and only the new task fits on a page of its own."""
-    monkeypatch.setattr("etl.extract.client.OF_PAGE", Ceiling(100_000, 1_000_000))
+    monkeypatch.setattr("etl.extract.client.PAGE_LIMIT", BodyLimit(100_000, 1_000_000))
     world = world_of([1])
     with serve(world, Behaviour(task_id_ignored=True)) as emulator:
         settings = settings_for(emulator, database_url)

@@ -107,7 +107,7 @@ SAID = {
     "58030": "the server cannot use its disk",
     "XX001": "damage",
     "XX000": "an internal error",
-    "P0001": "a trigger or a function that gcore-etl did not make",
+    "P0001": "a trigger or a function that gcore-etl did not create",
     "25006": "name the primary server",
     "0A000": "name the primary server",
     "42P01": "gcore-etl db check",
@@ -150,7 +150,9 @@ def test_a_users_own_constraint_is_named(url, emulator, name):
     as_superuser(url, statement)
     with pytest.raises(DatabaseError, match=words) as caught:
         run_sync(settings_for(emulator, url))
-    assert any(advice in line_of(caught) for advice in ("did not make that constraint", "gcore-etl db check"))
+    assert any(
+        advice in line_of(caught) for advice in ("did not create that constraint", "gcore-etl db check")
+    )
     assert "task_id" not in str(caught.value)
 
 

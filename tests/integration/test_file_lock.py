@@ -175,7 +175,7 @@ def test_a_file_system_without_locks_is_reported(database, monkeypatch, number):
 
     monkeypatch.setattr(fcntl, "flock", refuse)
     with (
-        pytest.raises(DatabaseError, match="its file system has no locks") as caught,
+        pytest.raises(DatabaseError, match="its file system does not support locks") as caught,
         file_lock(database, wait=False),
     ):
         pass

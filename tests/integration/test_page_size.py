@@ -11,7 +11,7 @@ from support.worlds import a_world, query, settings_for, stored_states, true_sta
 
 from etl.emulator import Behaviour, Fault, serve
 from etl.errors import BodyTooLarge, RequestRefused, Unreachable
-from etl.extract.body import Ceiling
+from etl.extract.body import BodyLimit
 from etl.extract.client import TOO_LARGE
 from etl.sync.api import run_sync
 from etl.sync.doctor import examine
@@ -186,7 +186,7 @@ def test_doctor_reports_the_accepted_page_size(sqlite_databases, behaviour, word
 
 
 def test_oversized_page_is_halved_until_it_fits(database_url, monkeypatch):
-    monkeypatch.setattr("etl.extract.client.OF_PAGE", Ceiling(20_000, 1_000_000))
+    monkeypatch.setattr("etl.extract.client.PAGE_LIMIT", BodyLimit(20_000, 1_000_000))
     world = a_world(400)
     with serve(world) as emulator:
         settings = settings_for(emulator, database_url, page_size=200)
@@ -199,7 +199,7 @@ def test_oversized_page_is_halved_until_it_fits(database_url, monkeypatch):
 
 @pytest.mark.parametrize("places", [(0,), (97,), (199,), (97, 98), (0, 1, 2, 150, 199)], ids=str)
 def test_oversized_record_is_rejected_alone(database_url, monkeypatch, places):
-    monkeypatch.setattr("etl.extract.client.OF_PAGE", Ceiling(300_000, 1_000_000))
+    monkeypatch.setattr("etl.extract.client.PAGE_LIMIT", BodyLimit(300_000, 1_000_000))
     world = a_world(200)
     large = [sorted(world.tasks)[place] for place in places]
     for task_id in large:
@@ -224,7 +224,7 @@ def test_oversized_record_is_rejected_even_if_the_server_refuses_pages_past_the_
     database_url, monkeypatch, place, status
 ):
     """Only a page without records can show whether every page is too large; a refusal shows it as well."""
-    monkeypatch.setattr("etl.extract.client.OF_PAGE", Ceiling(300_000, 1_000_000))
+    monkeypatch.setattr("etl.extract.client.PAGE_LIMIT", BodyLimit(300_000, 1_000_000))
     world = a_world(60)
     head = max(filter(lambda task: task.started_at, world.tasks.values()), key=lambda task: task.started_at)
     large = head.task_id if place == "head" else sorted(world.tasks)[30]
@@ -242,7 +242,7 @@ def test_oversized_record_is_rejected_even_if_the_server_refuses_pages_past_the_
 
 
 def test_oversized_response_at_any_page_size_fails_the_run(database_url, monkeypatch):
-    monkeypatch.setattr("etl.extract.client.OF_PAGE", Ceiling(10, 1_000_000))
+    monkeypatch.setattr("etl.extract.client.PAGE_LIMIT", BodyLimit(10, 1_000_000))
     with (
         serve(a_world(30)) as emulator,
         pytest.raises(BodyTooLarge, match="the response is larger than"),

@@ -129,7 +129,7 @@ def test_server_requiring_client_certificate_fails_without_retry(version, author
 
 def test_https_to_plain_http_port_fails_without_retry():
     with raw_server(says(status=400)) as url, client_at(url.replace("http", "https"), retry_for=60) as client:
-        refused_once(client, TlsRefused, "no TLS on this port", "GCORE_BASE_URL")
+        refused_once(client, TlsRefused, "does not use TLS on this port", "GCORE_BASE_URL")
 
 
 def test_connection_closed_during_tls_handshake_is_retried():
@@ -145,7 +145,7 @@ def test_https_proxy_url_to_plain_http_proxy_fails_without_retry(monkeypatch):
         monkeypatch.setenv("HTTPS_PROXY", url.replace("http", "https"))
         who = "the proxy that HTTPS_PROXY names"
         with client_at("https://api.corp.example", retry_for=60) as client:
-            refused_once(client, TlsRefused, who, "no TLS on this port", "in HTTPS_PROXY")
+            refused_once(client, TlsRefused, who, "does not use TLS on this port", "in HTTPS_PROXY")
 
 
 ALERT = b"\x15\x03\x01\x00\x02\x02\x46"

@@ -79,7 +79,7 @@ def test_proxy_gets_its_password_but_no_api_key_through_tunnel(name, authority, 
 
 def test_407_without_configured_proxy_is_not_a_refused_key():
     with raw_server(says(b"", 407)) as url, client_at(url, retry_for=60) as client:
-        refused_once(client, ProxyRefused, "a proxy on the way requires a user name and password")
+        refused_once(client, ProxyRefused, "a proxy in between requires a user name and password")
 
 
 @pytest.mark.parametrize(

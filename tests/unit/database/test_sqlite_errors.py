@@ -9,8 +9,8 @@ import pytest
 from etl.database.sqlite_errors import advise
 
 WORDS = {
-    "SQLITE_BUSY": "let that finish",
-    "SQLITE_BUSY_SNAPSHOT": "let that finish",
+    "SQLITE_BUSY": "wait for it",
+    "SQLITE_BUSY_SNAPSHOT": "wait for it",
     "SQLITE_FULL": "disk is full: make room",
     "SQLITE_IOERR_WRITE": "its quota",
     "SQLITE_IOERR_GETTEMPPATH": "set TMPDIR",
@@ -58,4 +58,4 @@ def test_programming_errors_get_no_advice(name, message):
     ["no such table: tasks", "no such column: status", "table tasks has no column named status"],
 )
 def test_missing_table_or_column_is_reported_as_altered_schema(message):
-    assert f"is not as gcore-etl made it ({message})" in advise(error_of("SQLITE_ERROR", message))
+    assert f"has been altered ({message})" in advise(error_of("SQLITE_ERROR", message))
