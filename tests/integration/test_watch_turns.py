@@ -230,7 +230,7 @@ def test_out_of_memory_while_reporting_does_not_end_watch(monkeypatch):
         raise MemoryError
 
     turns = Turns(monkeypatch, MemoryError(), succeed)
-    monkeypatch.setattr(watch, "explain", fail)
+    monkeypatch.setattr(watch, "print_exception", fail)
     assert (run().exit_code, turns.done) == (143, 2)
 
 
