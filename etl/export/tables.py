@@ -54,6 +54,7 @@ def export(  # noqa: PLR0913
     task_name: str | None = None,
     status: str | None = None,
     partition_by: str | None = None,
+    is_raw: bool = False,  # noqa: ARG001 - earlier releases escaped formulas without it
     excel_separator: str | None = None,
     may_replace: bool = False,
 ) -> int:
@@ -70,7 +71,8 @@ def export(  # noqa: PLR0913
     time. If the view itself has a column `day`, they are named `partition_day=2026-06-26`.
 
     CSV contains exactly the stored values. With an `excel_separator` (`,`, `;` or a tab) it is CSV for
-    Excel: see `etl.export.excel`. Values that exceed the limits of Excel are logged as warnings.
+    Excel: see `etl.export.excel`. Values that exceed the limits of Excel are logged as warnings. `is_raw`
+    has no effect.
 
     Raises ExportError if the target cannot be written, for an invalid time, and for a filter or a period
     that the table does not support; DatabaseError if there is no database.

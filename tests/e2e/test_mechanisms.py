@@ -18,7 +18,7 @@ AT_START = "from support.mechanisms import switch_off_as_told\n\nswitch_off_as_t
 # One test each, on SQLite and without another process; the others are slow.
 QUICK = {
     "P3 only a fuller result replaces a stored one",
-    "P9 a record without an id is set aside",
+    "P9 a record without an id is rejected",
     "P12 the watermark is the server's",
 }
 

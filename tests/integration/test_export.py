@@ -165,6 +165,9 @@ def test_csv_contains_exactly_the_stored_values(engine, migrated_url, tmp_path):
     assert any(line.startswith("t04,") and ',"",' in line for line in lines)
     assert not any(line.startswith("t05,") and ',"",' in line for line in lines)
     assert not file.read_bytes().startswith(b"\xef\xbb\xbf")
+    before = file.read_bytes()
+    export("tasks", file, source=migrated_url, is_raw=True)
+    assert file.read_bytes() == before
 
 
 def test_csv_for_excel_follows_the_rules_of_excel(engine, migrated_url, tmp_path, caplog):

@@ -22,7 +22,7 @@ NOON = dt.datetime(2026, 6, 26, 12, tzinfo=dt.UTC)
 LOADABLE = '{"task_id":"a","status":"SUCCESS","progress":100,"task_data":{"client_id":5}}'
 
 
-def set_aside(database_url: str, *texts: str) -> None:
+def store_rejected(database_url: str, *texts: str) -> None:
     """Insert these texts as rejected records, as an older release may have done."""
     with writing(database_url) as connection, connection.begin():
         for text in texts:
@@ -55,7 +55,7 @@ def test_rejected_records_count_towards_the_batch_size(migrated_url, monkeypatch
 
 
 def test_retry_loads_readable_records_into_their_original_run(migrated_url):
-    set_aside(migrated_url, LOADABLE, '{"status":"SUCCESS"}')
+    store_rejected(migrated_url, LOADABLE, '{"status":"SUCCESS"}')
     assert json.loads(run("rejected", "retry", "-d", migrated_url, "--json")) == {
         "loaded": 1,
         "known": 0,
@@ -69,9 +69,9 @@ def test_retry_loads_readable_records_into_their_original_run(migrated_url):
 
 
 def test_retry_does_not_change_stored_tasks(migrated_url):
-    set_aside(migrated_url, LOADABLE)
+    store_rejected(migrated_url, LOADABLE)
     run("rejected", "retry", "-d", migrated_url)
-    set_aside(migrated_url, LOADABLE.replace("100", "50"))
+    store_rejected(migrated_url, LOADABLE.replace("100", "50"))
     outcome = json.loads(run("rejected", "retry", "-d", migrated_url, "--json"))
     assert outcome == {"loaded": 0, "known": 1, "still_rejected": 0}
     assert stored_states(migrated_url) == {"a": ("SUCCESS", 100)}
@@ -82,7 +82,7 @@ def test_retry_does_not_change_stored_tasks(migrated_url):
 def test_retry_loads_the_latest_record_of_a_task(migrated_url, monkeypatch, size):
     monkeypatch.setattr(retry_rejected, "BATCH", size)
     older = LOADABLE.replace("SUCCESS", "STARTED").replace("100", "50")
-    set_aside(migrated_url, older, "7", LOADABLE, "null")
+    store_rejected(migrated_url, older, "7", LOADABLE, "null")
     outcome = json.loads(run("rejected", "retry", "-d", migrated_url, "--json"))
     assert outcome == {"loaded": 1, "known": 1, "still_rejected": 2}
     assert stored_states(migrated_url) == {"a": ("SUCCESS", 100)}
@@ -90,7 +90,7 @@ def test_retry_loads_the_latest_record_of_a_task(migrated_url, monkeypatch, size
 
 
 def test_a_second_retry_changes_nothing(migrated_url):
-    set_aside(migrated_url, "7", "null")
+    store_rejected(migrated_url, "7", "null")
     for _ in range(2):
         assert run("rejected", "retry", "-d", migrated_url) == (
             "0 loaded, 0 already stored, 2 still rejected\n"

@@ -115,7 +115,7 @@ def grows_with_each_call(_fullness: object) -> object:
 
 
 def differs_each_time(upsert_tasks: Any) -> object:
-    """Give each record a hash that no stored one has."""
+    """Let each record have a hash that no stored one has."""
     from msgspec.structs import replace  # noqa: PLC0415
 
     def upsert(connection: object, payloads: Any, observation: object) -> object:
@@ -341,7 +341,7 @@ MECHANISMS: Final = (
     ),
     Mechanism(
         promise="P9",
-        name="a record without an id is set aside",
+        name="a record without an id is rejected",
         seams=("etl.sync.batch:reject",),
         off=always(None),
         tests=(f"{_SYNC}::test_record_without_usable_id_is_rejected_once",),
