@@ -72,10 +72,10 @@ def archive_results(  # noqa: PLR0913
     with connection.begin():
         forecast = read_forecast(connection, now(), per_run=max_results, interval=options.next_run_in)
     summary.results_waiting, summary.results_at_risk = forecast.waiting, forecast.at_risk
-    summary.first_result_lost_at = forecast.first_lost_at
-    summary.results_syncs_left = -(-forecast.never_asked // max_results)
+    summary.first_result_lost_at = forecast.first_expires_at
+    summary.results_syncs_left = -(-forecast.unrequested // max_results)
     if seconds_each is not None:
-        summary.results_seconds_left = round(forecast.never_asked * seconds_each, 1)
+        summary.results_seconds_left = round(forecast.unrequested * seconds_each, 1)
     if forecast.at_risk:
         logger.warning("%s", forecast.warning(max_results))
 

@@ -232,8 +232,8 @@ def _examine_results(forecast: Forecast, per_run: int) -> Finding:
     if not forecast.waiting:
         return Finding("results", "all available results are archived")
     detail = f"{forecast.waiting:,} pending; a sync every {forecast.every} fetches up to {per_run:,} of them"
-    if forecast.first_lost_at is not None:
-        detail += f"; the first may expire on {forecast.first_lost_at:%Y-%m-%d}"
+    if forecast.first_expires_at is not None:
+        detail += f"; the first may expire on {forecast.first_expires_at:%Y-%m-%d}"
     if forecast.at_risk:
         detail = forecast.warning(per_run)
     return Finding("results", detail)

@@ -30,17 +30,21 @@ _SHORTEST_USEFUL_INTERVAL = dt.timedelta(minutes=2)
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
     """
-    How many results are pending, and how many of them are at risk.
+    How many results are pending, and how many of them may be lost.
 
-    `waiting` counts results that are neither archived nor given up, `never_asked` those among them that were
-    never requested, and `at_risk` those among these that may expire first if syncs run every `interval`.
-    `first_lost_at` is when the first pending result may expire; it is never in the past.
+    `waiting` counts the pending results, which later syncs will request, and `unrequested` those of them that
+    no sync has requested since their task finished. `at_risk` counts the unrequested results that may expire
+    before they are fetched, if a sync runs every `interval`.
+
+    `first_expires_at` is when the first pending result may expire, and `first_at_risk_expires_at` when the
+    first result at risk may. Neither is in the past; None if there is no such result.
     """
 
     waiting: int
-    never_asked: int
+    unrequested: int
     at_risk: int
-    first_lost_at: dt.datetime | None
+    first_expires_at: dt.datetime | None
+    first_at_risk_expires_at: dt.datetime | None
     interval: dt.timedelta
 
     @property
@@ -54,7 +58,7 @@ class Forecast:
         sync_more = f"sync more often than every {self.every}, or {fetch_more}"
         return (
             f"{self.at_risk:,} of {self.waiting:,} pending results may expire before a sync "
-            f"archives them, the first on {self.first_lost_at:%Y-%m-%d}: "
+            f"archives them, the first on {self.first_at_risk_expires_at:%Y-%m-%d}: "
             f"{sync_more if self.interval > _SHORTEST_USEFUL_INTERVAL else fetch_more}"
         )
 
@@ -68,22 +72,23 @@ def read_forecast(
     Without an `interval`, it is the median interval of recent runs.
     """
     interval = interval or _recent_interval(connection)
-    never_asked, again = _count_by_day(connection)
+    unrequested, again = _count_by_day(connection)
     # Earlier results have expired.
     first_kept = f"{now - MAX_RETENTION:%Y-%m-%d}"
-    days = sorted(day for day in {*never_asked, *again} if day is not None and day >= first_kept)
-    fetched = at_risk = 0
+    days = sorted(day for day in {*unrequested, *again} if day is not None and day >= first_kept)
+    fetched, at_risk = 0, Counter[str]()
     for day in days:
-        turns = max(0, (_lost_at(day) - now) // interval) * per_run
-        in_time = min(never_asked[day], max(0, turns - fetched))
+        turns = (_expires_at(day, now) - now) // interval * per_run
+        in_time = min(unrequested[day], max(0, turns - fetched))
         fetched += in_time
-        at_risk += never_asked[day] - in_time
+        at_risk[day] = unrequested[day] - in_time
+    days_at_risk = [day for day in days if at_risk[day]]
     return Forecast(
-        waiting=never_asked.total() + again.total(),
-        never_asked=never_asked.total(),
-        at_risk=at_risk,
-        # The API may still have a result whose month is over.
-        first_lost_at=max(now, _lost_at(days[0])) if days else None,
+        waiting=unrequested.total() + again.total(),
+        unrequested=unrequested.total(),
+        at_risk=at_risk.total(),
+        first_expires_at=_expires_at(days[0], now) if days else None,
+        first_at_risk_expires_at=_expires_at(days_at_risk[0], now) if days_at_risk else None,
         interval=interval,
     )
 
@@ -95,17 +100,18 @@ def _rounded(span: dt.timedelta) -> dt.timedelta:
     return max(round(span / unit), 1) * unit
 
 
-def _lost_at(day: str) -> dt.datetime:
-    return dt.datetime.fromisoformat(day).replace(tzinfo=dt.UTC) + MIN_RETENTION
+def _expires_at(day: str, now: dt.datetime) -> dt.datetime:
+    """Return when the results of a day may expire; `now` if they may have expired already."""
+    return max(now, dt.datetime.fromisoformat(day).replace(tzinfo=dt.UTC) + MIN_RETENTION)
 
 
 def _count_by_day(connection: sa.Connection) -> list[Counter[str | None]]:
-    """Count the results never requested, and those to request again, per UTC day of completion if known."""
+    """Count the unrequested results, and those to request again, per UTC day of completion if known."""
     day = utc_day(connection, TASKS.c.completed_at)
-    never_asked = sa.select(day, sa.func.count()).select_from(TASKS).where(RESULT_DUE).group_by(day)
+    unrequested = sa.select(day, sa.func.count()).select_from(TASKS).where(RESULT_DUE).group_by(day)
     again = sa.select(day, sa.func.count()).join_from(RESULTS, TASKS, RESULTS.c.task_id == TASKS.c.task_id)
     again = again.where(REQUESTED_AGAIN).group_by(day)
-    return [Counter({row[0]: row[1] for row in connection.execute(query)}) for query in (never_asked, again)]
+    return [Counter({row[0]: row[1] for row in connection.execute(query)}) for query in (unrequested, again)]
 
 
 def _recent_interval(connection: sa.Connection) -> dt.timedelta:

@@ -57,9 +57,9 @@ def read_status(connection: sa.Connection) -> Status:
     expiring = connection.execute(
         sa.text(
             "SELECT count(*), coalesce(sum(CASE WHEN days_left BETWEEN 0 AND :soon THEN 1 ELSE 0 END), 0), "
-            "min(CASE WHEN days_left >= 0 THEN expires_at END) AS lost_at "
+            "min(CASE WHEN days_left >= 0 THEN expires_at END) AS first_expires_at "
             "FROM results_expiring"
-        ).columns(lost_at=TASKS.c.completed_at.type),
+        ).columns(first_expires_at=TASKS.c.completed_at.type),
         {"soon": SOON.days},
     ).one()
     state = read_state(connection)

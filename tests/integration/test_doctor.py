@@ -92,7 +92,14 @@ def test_the_interval_between_syncs_is_rounded(database_url):
 )
 def test_the_interval_is_rounded_to_the_largest_unit_that_fits_twice(seconds, expected):
     span = dt.timedelta(seconds=seconds)
-    found = Forecast(waiting=1, never_asked=1, at_risk=0, first_lost_at=None, interval=span)
+    found = Forecast(
+        waiting=1,
+        unrequested=1,
+        at_risk=0,
+        first_expires_at=None,
+        first_at_risk_expires_at=None,
+        interval=span,
+    )
     assert found.every == expected
 
 

@@ -53,4 +53,4 @@ def test_result_of_a_task_that_ran_again_is_pending_until_it_is_requested(connec
     columns = ("task_id", "state", "attempts", "next_attempt_at")
     assert read_view(connection, "results_expiring", *columns) == [("t", None, None, None)]
     forecast = read_forecast(connection, now, per_run=1)
-    assert (forecast.waiting, forecast.never_asked) == (1, 1)
+    assert (forecast.waiting, forecast.unrequested) == (1, 1)
