@@ -86,9 +86,15 @@ def _iter_archived(
     summary: RunSummary,
     now: Callable[[], dt.datetime],
 ) -> Iterator[int]:
-    """Store results in batches, and yield the number so far after each result."""
+    """
+    Store results in batches, and yield the number so far after each result.
+
+    If requests keep failing, the last batch is stored as well: its failures decide when each is repeated.
+    """
 
     def store() -> None:
+        if not batch:
+            return
         with connection.begin():
             stored = store_results(connection, batch, now())
             summary.results_archived += stored.archived
@@ -107,11 +113,9 @@ def _iter_archived(
                 batch, size, began = [], 0, time.monotonic()
             yield done
     except Unreachable:
-        # So that results that keep failing are requested less often, and do not fail every sync.
         store()
         raise
-    if batch:
-        store()
+    store()
 
 
 def _iter_responses(
@@ -120,10 +124,12 @@ def _iter_responses(
     """
     Yield the responses, until failed requests have occupied all threads for `patience` seconds.
 
-    Raises Unreachable if the first few requests fail and so does the request for the witness, a result that
-    was fetched before, or else for a result that was not requested yet: the cause is then the server.
+    Raises Unreachable if the first few requests fail and so does one more: the cause is then the server, not
+    these results. That request is for the witness, a result that was fetched before, or for the last one due;
+    if neither is another result than the first few, nothing shows that the server is the cause.
     """
-    witness = witness or (due[-1] if len(due) > ALLOWED_FAILURES else None)
+    tried = {each.task_id for each in due[:ALLOWED_FAILURES]}
+    others = [each for each in (witness, *due[-1:]) if each is not None and each.task_id not in tried]
     responses = failures = 0
     seconds_lost = 0.0
     with DaemonPool(source.concurrency) as pool:
@@ -134,7 +140,7 @@ def _iter_responses(
                 seconds_lost += response.seconds / source.concurrency
             yield response
             is_suspicious = failures == responses == ALLOWED_FAILURES
-            if is_suspicious and witness is not None and _fetch(source, witness).is_failure:
+            if is_suspicious and others and _fetch(source, others[0]).is_failure:
                 raise Unreachable("requests for results keep failing; the tasks themselves are stored")
             if seconds_lost > patience:
                 what = "1 result" if failures == 1 else f"{failures:,} results"

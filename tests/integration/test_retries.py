@@ -14,6 +14,7 @@ from etl.emulator import Behaviour, Fault, serve
 from etl.errors import Unreachable
 from etl.load.results import MAX_WAIT
 from etl.sync.api import run_sync
+from etl.sync.archive import ALLOWED_FAILURES
 from etl.sync.options import SyncOptions
 
 if TYPE_CHECKING:
@@ -194,6 +195,69 @@ def test_results_that_always_fail_do_not_fail_every_sync(database_url, number):
         emulator.behaviour.faults.clear()
         run_sync(settings, FULL)
         assert set(states(database_url).values()) == {"archived"}
+
+
+def failures(database_url: str) -> list[int]:
+    return [row[0] for row in query(database_url, "SELECT failures FROM task_results ORDER BY failures")]
+
+
+def test_requests_that_failed_are_counted_even_if_every_result_fails(emulator, database_url):
+    """Otherwise, the same few results would be the first ones in every sync."""
+    emulator.inject(Fault("500", times=10_000, match="detail"))
+    settings = settings_for(emulator, database_url, retry_for=SECOND)
+    for runs in (1, 2):
+        with pytest.raises(Unreachable):
+            run_sync(settings)
+        assert failures(database_url) == [1] * runs * ALLOWED_FAILURES
+
+
+@pytest.mark.parametrize("number", [1, ALLOWED_FAILURES])
+def test_few_broken_results_do_not_fail_syncs_although_none_is_archived(database_url, number):
+    """They are no evidence that the API is down, and there is no other result to request."""
+    world = a_world(0)
+    for _ in range(number):
+        world.finish(world.create())
+    with serve(world, Behaviour()) as emulator:
+        emulator.inject(Fault("500", times=10_000, match="detail"))
+        settings = settings_for(emulator, database_url, retry_for=SECOND)
+        for attempts in (1, 2, 3):
+            assert run_sync(settings).status == "succeeded"
+            assert failures(database_url) == [attempts] * number
+        asked(emulator)
+        run_sync(settings)
+        assert asked(emulator) == []
+
+
+def test_one_more_result_shows_that_only_the_first_ones_are_broken(database_url):
+    """The first results all fail, and no result is archived yet, but another one can be fetched."""
+    world = a_world(0)
+    ids = [world.create() for _ in range(ALLOWED_FAILURES + 1)]
+    for task_id in ids:
+        world.advance(MINUTE)
+        world.finish(task_id)
+    with serve(world, Behaviour()) as emulator:
+        for task_id in ids[:-1]:
+            emulator.inject(Fault("500", times=10_000, match=task_id))
+        summary = run_sync(settings_for(emulator, database_url, retry_for=SECOND))
+        assert summary.results_archived == 1
+        assert failures(database_url) == [0] + [1] * ALLOWED_FAILURES
+
+
+def test_archived_results_that_are_requested_again_do_not_show_that_the_api_is_down(database_url):
+    world = a_world(0)
+    ids = [world.create() for _ in range(ALLOWED_FAILURES)]
+    for task_id in ids:
+        world.finish(task_id)
+    with serve(world, Behaviour()) as emulator:
+        settings = settings_for(emulator, database_url, retry_for=SECOND)
+        run_sync(settings)
+        for status in ("STARTED", "SUCCESS"):
+            for task_id in ids:
+                world.tasks[task_id].status, world.tasks[task_id].rendered = status, None
+            run_sync(settings, SyncOptions(is_full=True, with_results=False))
+        emulator.inject(Fault("500", times=10_000, match="detail"))
+        assert run_sync(settings).status == "succeeded"
+        assert failures(database_url) == [1] * ALLOWED_FAILURES
 
 
 def test_a_rate_limited_result_does_not_count_as_broken(emulator, database_url):
