@@ -55,7 +55,7 @@ class FetchedResult:
 
     @property
     def has_result(self) -> bool:
-        """Whether the response has a result."""
+        """Whether the response has a result. A packed one must be unpacked first."""
         return self.found is not None and self.found.result is not None
 
     @property
