@@ -29,16 +29,16 @@ class Stop:
         self._event = threading.Event()
         self._lock = threading.RLock()
         self._callbacks: list[Callable[[], object]] = []
-        # What `check` raises; None while nobody has asked to stop.
+        # What `check` raises; None until a stop is requested.
         self.error: Stopped | None = None
 
     def is_set(self) -> bool:
-        """Return whether somebody has asked to stop."""
+        """Return whether a stop has been requested."""
         return self.error is not None
 
     def set(self, error: Stopped | None = None) -> None:
         """
-        Ask to stop, and cancel what has registered for it; only the first request counts.
+        Request a stop, and call the registered callbacks; only the first request counts.
 
         Do not call it from a signal handler: the thread that the handler interrupts may hold the locks that
         are needed here. `etl.cli.signals` calls it from a thread of its own.
@@ -52,21 +52,21 @@ class Stop:
                 callback()
 
     def check(self) -> None:
-        """Raise Stopped (by default Interrupted) if somebody has asked to stop."""
+        """Raise Stopped (by default Interrupted) if a stop has been requested."""
         if self.error is not None:
             raise self.error
 
     def wait(self, seconds: float) -> None:
-        """Return after so many seconds; raise Stopped as soon as somebody asks to stop."""
+        """Return after so many seconds; raise Stopped as soon as a stop is requested."""
         self._event.wait(min(seconds, threading.TIMEOUT_MAX))
         self.check()
 
     @contextlib.contextmanager
     def on_stop(self, callback: Callable[[], object]) -> Iterator[None]:
         """
-        Call `callback` once, in the thread that asks to stop, if that happens during this block or before.
+        Call `callback` once, in the thread that requests the stop, if that is during this block or before.
 
-        The end of the block waits for a callback under way: none runs after it.
+        The end of the block waits for a callback in progress: none runs after it.
         """
         with self._lock:
             self._callbacks.append(callback)
@@ -84,7 +84,7 @@ def stop_of_run(stop: Stop | None, deadline: float | None) -> Iterator[Stop]:
     """
     Yield a Stop for one run; it is also set when the caller's `stop` is, and at the deadline.
 
-    `deadline` is on the monotonic clock. A timer enforces it, so that it also cancels a statement under way.
+    `deadline` is on the monotonic clock. A timer enforces it, so it also cancels a statement in progress.
     """
     own = Stop()
     with contextlib.ExitStack() as stack:

@@ -56,7 +56,7 @@ def limit_option(what: str, default: int, maximum: int = 1_000_000) -> Callable[
 
 def setting_option(*names: str, help: str, **more: Any) -> Callable[[F], F]:  # noqa: A002, ANN401
     """
-    Return a decorator that adds the option of a setting, whose name is derived from the last of the names.
+    Return a decorator that adds the option for a setting: `--page-size`, the last name, sets `page_size`.
 
     An invalid value is a usage error. The value stays text: `Settings.load` merges it with the environment.
     """

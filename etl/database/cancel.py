@@ -1,4 +1,4 @@
-"""A statement under way is cancelled through its driver when the run is asked to stop."""
+"""Cancels the statement in progress through its driver when a stop is requested."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CANCEL_SECONDS = 1.0
 @contextlib.contextmanager
 def cancelled_on_stop(connection: Connection, stop: Stop) -> Iterator[None]:
     """
-    Cancel the statement under way in this block when the stop is set, and raise the stop's own error.
+    Cancel the statement in progress in this block when the stop is set, and raise the stop's own error.
 
     The connection can be used after the block: a cancelled transaction is rolled back as after any error,
     and nothing is cancelled any more.

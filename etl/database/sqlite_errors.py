@@ -107,7 +107,7 @@ def why_unwritable(path: Path) -> str | None:
         if os.path.lexists(place) and not is_writable(place):
             if is_on_read_only_mount(place):
                 return f"cannot be written: {os.strerror(errno.EROFS)}: mount it for writing"
-            return f"cannot be written: {name} belongs to {_described(place)}"
+            return f"cannot be written: {name} belongs to {_described(place, 'write')}"
     others = [place for place in side_files(path) if not is_writable(place)]
     if not others:
         return None
@@ -124,7 +124,7 @@ def why_unreachable(path: Path) -> str | None:
         if not folder.is_dir():
             return None
         if not may(folder, os.X_OK):
-            return f"cannot be reached: the folder {folder} belongs to {_described(folder)}"
+            return f"cannot be reached: the folder {folder} belongs to {_described(folder, 'execute')}"
     return None
 
 
@@ -132,7 +132,7 @@ def why_unreadable(path: Path) -> str | None:
     """Return why this user cannot read the database, naming the file; None if it is readable."""
     path = Path(os.path.realpath(path))
     if exists(path) and not may(path, os.R_OK):
-        return f"cannot be read: it belongs to {_described(path)}"
+        return f"cannot be read: it belongs to {_described(path, 'read')}"
     log, index = (Path(f"{path}{suffix}") for suffix in ("-wal", "-shm"))
     unreadable = [place for place in (log, index) if not may(place, os.R_OK)]
     if exists(log) and unreadable:
@@ -155,5 +155,6 @@ def side_files(path: Path) -> list[Path]:
     return [place for suffix in _SUFFIXES if exists(place := Path(f"{path}{suffix}"))]
 
 
-def _described(place: Path) -> str:
-    return f"{owner_of(place)} (mode {permissions(place):04o}): ask them for access"
+def _described(place: Path, needed: str) -> str:
+    """Return the owner and the mode of a file or folder, and the advice to ask for a permission."""
+    return f"{owner_of(place)} (mode {permissions(place):04o}): ask for the {needed} permission"

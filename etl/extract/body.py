@@ -50,7 +50,7 @@ class BodyLimit:
             raise BodyTooLarge(f"the response is larger than {limit}: {how_known}")
 
     def check_values(self, values: int) -> None:
-        """Raise BodyTooLarge if these are more values than memory should hold."""
+        """Raise BodyTooLarge if decoding this many values would take too much memory."""
         if values > self.values:
             limit = f"{self.values:,} values, the limit for one {self.what}"
             raise BodyTooLarge(f"the response has more than {limit}: decoding it would take too much memory")

@@ -1,8 +1,8 @@
 """
-JSON that a strict parser rejects: NaN, lone surrogates, invalid UTF-8, oversized numbers and deep nesting.
+JSON that a strict parser rejects: NaN, lone surrogates, invalid UTF-8, very long numbers, deep nesting.
 
-The standard library's decoder finds where each element of an array, or each member of an object, ends. So one
-odd value affects only itself, as long as the text around it is JSON.
+The standard library's decoder finds where each element of an array, or each member of an object, ends. So an
+invalid value affects only itself, as long as the text around it is JSON.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _STRING_OR_BRACKET = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}]', re.DOTA
 
 def is_suspect(text: bytes) -> bool:
     """Return whether a string has escapes of characters that no database stores or msgspec lets pass."""
-    # To look for two bytes costs a tenth of a regular expression.
+    # Searching for two bytes takes a tenth of the time of the regular expression.
     return b"\\u" in text and _SUSPECT.search(text) is not None
 
 
 class NumberText(str):
-    """The text of a number without a finite value, or too long to be read; it was not a JSON string."""
+    """The text of a number without a value (NaN) or too long to be parsed; not a string in the JSON."""
 
     __slots__ = ()
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Every this many slices, try a page twice as long, if the pages were shortened.
+# After this many slices without page drift or errors, double the page size.
 CALM_SLICES = 8
 
 

@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_ID = 255  # characters
-# The columns of `tasks` that come from the API. Two observations that agree in these are of the same state.
-# First the members of the record, then those of its objects, then the objects themselves: as records are
-# decoded.
+# The columns of `tasks` whose values come from the API. If they are equal, the state of the task is the same.
+# In the order in which records are decoded: the members of the record, those of its objects, the objects.
 CONTENT = (
     *(
         field.name

@@ -30,7 +30,7 @@ _TYPES: dict[FieldKind, Any] = {
 
 
 def _members(parent: str | None) -> dict[str, Any]:
-    """Return the type of each documented member of the record, or of the object in it, except objects."""
+    """Return the type of each documented member of the record or of an object in it, except objects."""
     return {
         field.name: _TYPES[field.kind]
         for field in API_FIELDS

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _NUMERAL = re.compile(r"\s*[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?\s*", re.ASCII)
-# The zero times of Go (year 1) and Unix (1970), and the end of the calendar, stand for a missing time.
+# Years outside this range are placeholders for no time: the zero times of Go (1) and Unix (1970), and 9999.
 _FIRST_YEAR, _LAST_YEAR = 1971, 9998
 
 

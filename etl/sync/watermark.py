@@ -25,7 +25,7 @@ def covered_until(
 
     That is the watermark, unless it came from a clock that was ahead. In that case it is later than the
     server's time, or less time has passed on the server since then than on this machine. Differences up to
-    the lookback, at most a minute, are ignored. Without the server's time, this machine's is used.
+    the smaller of `lookback` and one minute are ignored. Without the server's time, this machine's is used.
     """
     watermark, set_at, served_at = state.watermark, state.watermark_set_at, clock.first_served_at
     if watermark is None:

@@ -76,7 +76,7 @@ def test_lock_file_of_another_user_is_reported_with_its_owner(url):
     with (
         as_user(OWNER),
         pytest.raises(
-            DatabaseError, match=f"belongs to uid {STRANGER} .mode 0600.: give it those of"
+            DatabaseError, match=f"belongs to uid {STRANGER} .mode 0600.: give it the owner and mode of"
         ) as caught,
         writing(url),
     ):
