@@ -1,7 +1,5 @@
 """The sync's own records: its runs, its state, and rejected records."""
 
-from __future__ import annotations
-
 import datetime as dt
 from typing import Any, cast
 

@@ -1,7 +1,5 @@
 """The results of finished tasks, kept permanently, because the API deletes them after a month."""
 
-from __future__ import annotations
-
 import datetime as dt
 from typing import Any, cast
 

@@ -1,7 +1,5 @@
 """The current state of tasks, and its history: `tasks` is updated, `task_history` is append-only."""
 
-from __future__ import annotations
-
 import datetime as dt
 from typing import Any, cast
 
@@ -41,6 +39,40 @@ def _related(model: str, order_by: str | None = None) -> Any:  # noqa: ANN401
         order_by=f"{model}.{order_by}" if order_by else False,
         viewonly=True,
     )
+
+
+class TaskHistory(Base):
+    """
+    One row per history event: a discovery, a change of status or progress, a removal or a reappearance.
+
+    Rows are never updated or deleted.
+    """
+
+    __tablename__ = "task_history"
+    __table_args__ = (
+        _only_on(
+            "sqlite",
+            # Covers the columns that the views read; reading rows from the table takes three times as long.
+            Index(
+                "ix_task_history_task_id",
+                *("task_id", "history_id"),
+                *("observed_at", "event", "status", "previous_status"),
+            ),
+        ),
+        # Not covering: on Postgres, an index entry must fit into a third of a page, and a status may have any
+        # length.
+        _only_on("postgresql", Index(None, "task_id", "history_id")),
+    )
+
+    history_id: Mapped[int] = mapped_column(BigSerial, primary_key=True)
+    task_id: Mapped[str]
+    run_id: Mapped[int]
+    observed_at: Mapped[dt.datetime]
+    event: Mapped[str]  # HistoryEvent
+    status: Mapped[str | None]
+    progress: Mapped[int | None]
+    previous_status: Mapped[str | None]
+    previous_progress: Mapped[int | None]
 
 
 class Task(Base):
@@ -89,40 +121,6 @@ class Task(Base):
     history: Mapped[list[TaskHistory]] = _related("TaskHistory", order_by="history_id")
     subtitles: Mapped[list[Subtitle]] = _related("Subtitle", order_by="position")
     detections: Mapped[list[Detection]] = _related("Detection", order_by="position")
-
-
-class TaskHistory(Base):
-    """
-    One row per history event: a discovery, a change of status or progress, a removal or a reappearance.
-
-    Rows are never updated or deleted.
-    """
-
-    __tablename__ = "task_history"
-    __table_args__ = (
-        _only_on(
-            "sqlite",
-            # Covers the columns that the views read; reading rows from the table takes three times as long.
-            Index(
-                "ix_task_history_task_id",
-                *("task_id", "history_id"),
-                *("observed_at", "event", "status", "previous_status"),
-            ),
-        ),
-        # Not covering: on Postgres, an index entry must fit into a third of a page, and a status may have any
-        # length.
-        _only_on("postgresql", Index(None, "task_id", "history_id")),
-    )
-
-    history_id: Mapped[int] = mapped_column(BigSerial, primary_key=True)
-    task_id: Mapped[str]
-    run_id: Mapped[int]
-    observed_at: Mapped[dt.datetime]
-    event: Mapped[str]  # HistoryEvent
-    status: Mapped[str | None]
-    progress: Mapped[int | None]
-    previous_status: Mapped[str | None]
-    previous_progress: Mapped[int | None]
 
 
 TASKS = cast("Table", Task.__table__)
