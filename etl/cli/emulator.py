@@ -11,7 +11,7 @@ import click
 
 from etl.cli.console import print_note
 from etl.cli.extras import import_extra
-from etl.cli.hosts import explain_refusal, server_options, until_stopped, warn_if_public
+from etl.cli.hosts import explain_bind_error, server_options, until_stopped, warn_if_public
 from etl.cli.params import API_KEY, LATENCY, FloatRange
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def emulator(  # noqa: PLR0913
     world_options = {name: options.pop(name) for name in ("seed", "client_id", "speed", "arrivals_per_hour")}
     behaviour = package.Behaviour(**options)
     key = api_key or package.API_KEY
-    with explain_refusal(host, port), until_stopped():
+    with explain_bind_error(host, port), until_stopped():
         now, span = dt.datetime.now(dt.UTC), dt.timedelta(days=days)
         world = package.World.seeded(tasks, now=now, span=span, **world_options)
         with package.serve(world, behaviour, port, host=host, api_key=key, allowed=allowed) as server:

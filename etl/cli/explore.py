@@ -9,7 +9,7 @@ import click
 
 from etl.cli.console import print_note
 from etl.cli.extras import import_extra
-from etl.cli.hosts import explain_refusal, server_options, until_stopped, warn_if_public
+from etl.cli.hosts import explain_bind_error, server_options, until_stopped, warn_if_public
 from etl.cli.options import database_option
 
 
@@ -41,6 +41,6 @@ def explore(*, host: str, port: int, is_opened: bool, allowed: tuple[str, ...], 
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    with explain_refusal(host, port):
+    with explain_bind_error(host, port):
         family, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return socket.create_server((host, port), family=family)

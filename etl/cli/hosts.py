@@ -57,7 +57,7 @@ def warn_if_public(address: str, what: str) -> None:
 
 
 @contextlib.contextmanager
-def explain_refusal(host: str, port: int) -> Iterator[None]:
+def explain_bind_error(host: str, port: int) -> Iterator[None]:
     """Raise ConfigurationError if a server cannot listen on this address."""
     try:
         yield

@@ -46,7 +46,7 @@ def stop_on_signals(note: str = "") -> Iterator[Stop]:
     listener.start()
     fd_before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
     try:
-        with _handled(_once()):
+        with _handled(_handle_once()):
             yield stop
     finally:
         signal.set_wakeup_fd(fd_before)
@@ -75,7 +75,7 @@ def _listen(receiver: socket.socket, stop: Stop, note: str) -> None:
             os._exit(128 + number)
 
 
-def _once() -> Callable[[int, object], None]:
+def _handle_once() -> Callable[[int, object], None]:
     """Return a handler that leaves the next signal to the system, which ends the process."""
     called_at: list[float] = []
 

@@ -36,13 +36,13 @@ def noon_of(day: dt.datetime) -> dt.datetime:
     return day.astimezone(dt.UTC).replace(hour=12, minute=0, second=0, microsecond=0)
 
 
-def probe_date_filter(source: PageSource, shown: Page) -> DateFilter:
+def probe_date_filter(source: PageSource, first_page: Page) -> DateFilter:
     """
     Return the semantics, as defined above, or `unknown` while there are no tasks.
 
-    `shown` is a page of the unfiltered list.
+    `first_page` is that of the unfiltered list.
     """
-    if not shown.records:
+    if not first_page.records:
         # Even if the count is not 0: it may be wrong.
         return DateFilter.UNKNOWN
     try:
@@ -52,27 +52,27 @@ def probe_date_filter(source: PageSource, shown: Page) -> DateFilter:
             return DateFilter.IGNORED
         if after_past or after_future:
             return DateFilter.GTE if after_past else DateFilter.LTE
-        if any(_finds(source, noon) for noon in _days_with_tasks(source, shown)):
+        if any(_finds(source, noon) for noon in _days_with_tasks(source, first_page)):
             return DateFilter.DAY
     except RequestRefused:
         return DateFilter.REJECTED
-    # If the tasks were deleted since `shown`, no date finds anything, whatever the semantics.
+    # If the tasks have been deleted since then, no date finds anything, whatever the semantics.
     return DateFilter.EXACT if shows_any(source, {}) else DateFilter.UNKNOWN
 
 
-def still_holds(source: PageSource, shown: Page, semantics: str | None) -> bool:
+def still_holds(source: PageSource, first_page: Page, semantics: str | None) -> bool:
     """
     Return whether the filter still includes the tasks that a sync with these semantics relies on.
 
-    Only `gte` and `day` are relied on; a filter that includes more costs requests, but loses no task. `shown`
-    is a page of the unfiltered list.
+    Only `gte` and `day` are relied on; a filter that includes more costs requests, but loses no task.
+    `first_page` is that of the unfiltered list.
     """
-    if semantics not in {DateFilter.GTE, DateFilter.DAY} or not shown.records:
+    if semantics not in {DateFilter.GTE, DateFilter.DAY} or not first_page.records:
         return True
     try:
         if semantics == DateFilter.GTE:
             return _finds(source, LONG_AGO)
-        return any(_finds(source, noon) for noon in _days_with_tasks(source, shown))
+        return any(_finds(source, noon) for noon in _days_with_tasks(source, first_page))
     except RequestRefused:
         return False
 
@@ -85,8 +85,8 @@ def shows_since(source: PageSource, moment: dt.datetime) -> bool:
         return True
 
 
-def _days_with_tasks(source: PageSource, shown: Page) -> list[dt.datetime]:
-    return _likely_days(shown) or _likely_days(source.fetch_page({"status": "SUCCESS"}, page=1, limit=1))
+def _days_with_tasks(source: PageSource, first_page: Page) -> list[dt.datetime]:
+    return _likely_days(first_page) or _likely_days(source.fetch_page({"status": "SUCCESS"}, page=1, limit=1))
 
 
 def _finds(source: PageSource, instant: dt.datetime) -> bool:

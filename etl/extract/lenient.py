@@ -13,7 +13,7 @@ import msgspec
 
 from etl.errors import RecordError
 from etl.extract.lenient_json import MAX_DEPTH, escaped, is_shallow, is_suspect, loads, split_object, storable
-from etl.extract.payload import MAX_ID, fingerprint, task_payload
+from etl.extract.payload import MAX_ID, payload_hash, task_payload
 from etl.extract.values import flag, instant, integer, json_object, number, small_integer, text
 from etl.models import API_FIELDS, FieldKind
 
@@ -59,7 +59,7 @@ def decode_leniently(raw: bytes) -> TaskPayload:
             record.extra.setdefault(name, rest)
     values["extra"] = record.rest() or None
     return task_payload(
-        task_id, values, fingerprint=fingerprint(raw), size=len(raw), has_times=times is not None
+        task_id, values, payload_hash=payload_hash(raw), size=len(raw), has_times=times is not None
     )
 
 

@@ -23,13 +23,14 @@ class PageSizes:
     """
     What is known about the sizes of the server's pages; each read of a list uses it, and adds to it.
 
-    `requested` is the size to request. `granted` is the server's maximum page size, None until it is
-    known. `accepted` is the largest size that it accepts, None if it has refused none.
+    `requested` is the size to request. `granted` is the number of tasks on a full page, None until it is
+    known: a server may return fewer than requested. `maximum` is the largest size that the server accepts,
+    None if it has refused none.
     """
 
     requested: int
     granted: int | None = None
-    accepted: int | None = None
+    maximum: int | None = None
 
 
 def largest_page(source: PageSource, page_size: int) -> tuple[Page, int, str | None]:

@@ -18,7 +18,7 @@ from etl.errors import BodyTooLarge, EmptyPage
 from etl.extract.daemon_pool import DaemonPool, await_result
 from etl.extract.drift_guard import DriftGuard
 from etl.extract.page_slice import PageRequest
-from etl.extract.page_source import EMPTY_SLICE, HALVING_PATIENCE, SIZE_FAILURES
+from etl.extract.page_source import EMPTY_SLICE, HALVING_RETRY_FOR, SIZE_FAILURES
 from etl.extract.payload import CorruptPage
 from etl.extract.prefetcher import Prefetcher
 
@@ -98,7 +98,7 @@ class Paginator:
                     last, position, self._stride = here, here.end, 0
 
     def _fetch(self, request: PageRequest) -> PageSlice:
-        return self._list.fetch(request, patience=HALVING_PATIENCE if self._refusal is not None else None)
+        return self._list.fetch(request, retry_for=HALVING_RETRY_FOR if self._refusal is not None else None)
 
     def _read(self, request: PageRequest, future: Future[PageSlice]) -> PageSlice | None:
         """
@@ -149,7 +149,7 @@ class Paginator:
             self._refusal,
             self._page_size,
         )
-        self._sizes.requested = self._sizes.granted = self._sizes.accepted = self._page_size
+        self._sizes.requested = self._sizes.granted = self._sizes.maximum = self._page_size
         self._refused_size, self._refusal = 0, None
 
     def _has_own_size(self, here: PageSlice, last: PageSlice, position: int) -> bool:

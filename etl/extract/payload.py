@@ -43,12 +43,12 @@ def decoder_id(fields: tuple[ApiField, ...], version: int = 1) -> bytes:
     return hashlib.blake2b(repr((version, fields)).encode(), digest_size=16).digest()
 
 
-# Part of every fingerprint: if a release adds a field, no stored fingerprint matches, and the next full sync
-# moves the values of the field from `extra` into its column.
+# Part of every hash: if a release adds a field, no stored hash matches, and the next full sync moves
+# the values of the field from `extra` into its column.
 _DECODER_ID = decoder_id(API_FIELDS)
 
 
-def fingerprint(raw: bytes | msgspec.Raw) -> bytes:
+def payload_hash(raw: bytes | msgspec.Raw) -> bytes:
     """Return 16 bytes: if they are equal, so are the records' texts and the decoders that read them."""
     return hashlib.blake2b(raw, digest_size=16, person=_DECODER_ID).digest()
 
@@ -68,14 +68,14 @@ class TaskPayload(msgspec.Struct, frozen=True, gc=False):
     """
     One task as one response showed it; times in UTC, every string storable.
 
-    `decoded` has the values of CONTENT, in its order, as the decoder left them. `fingerprint` is that of the
+    `decoded` has the values of CONTENT, in its order, as the decoder left them. `payload_hash` is that of the
     record's text, `size` its length in bytes; the text itself is not kept. `has_times` is whether the record
     had `processing_time` at all, `is_detail` whether it came from the task's detail endpoint.
     """
 
     task_id: str
     decoded: tuple[Any, ...]
-    fingerprint: bytes = b""
+    payload_hash: bytes = b""
     size: int = 0
     has_times: bool = True
     is_detail: bool = False

@@ -18,7 +18,7 @@ import msgspec
 from etl.errors import RecordError, UnreadablePage
 from etl.extract.lenient import decode_leniently, members_of
 from etl.extract.lenient_json import escaped, loads, split_object, storable
-from etl.extract.payload import TaskPayload, fingerprint
+from etl.extract.payload import TaskPayload, payload_hash
 from etl.extract.values import flag, json_array, number, readable, small_integer, text
 from etl.models import ResultKind, TaskStatus, TaskType
 
@@ -100,7 +100,7 @@ def _split(body: bytes) -> tuple[TaskPayload, bytes | memoryview]:
         task = decode_leniently(b"{%b}" % rest)
     except (RecordError, ValueError) as error:
         raise UnreadablePage(f"the response is not a task: {error}") from None
-    task = msgspec.structs.replace(task, fingerprint=fingerprint(body), size=len(body), is_detail=True)
+    task = msgspec.structs.replace(task, payload_hash=payload_hash(body), size=len(body), is_detail=True)
     return task, memoryview(raw)
 
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from etl.extract.payload import CONTENT, MAX_ID, TaskPayload, fingerprint
+from etl.extract.payload import CONTENT, MAX_ID, TaskPayload, payload_hash
 from etl.extract.values import sensible
 from etl.models import API_FIELDS, FieldKind
 
@@ -96,4 +96,4 @@ def decode_strict(raw: bytes | msgspec.Raw) -> TaskPayload | None:
     except (msgspec.DecodeError, ValueError, OverflowError):
         return None
     has_times = record.processing_time is not None
-    return TaskPayload(task_id, tuple(decoded), fingerprint(raw), len(raw), has_times)
+    return TaskPayload(task_id, tuple(decoded), payload_hash(raw), len(raw), has_times)

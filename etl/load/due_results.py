@@ -47,15 +47,15 @@ class DueResult:
 
 
 def due_results(
-    connection: sa.Connection, now: dt.datetime, limit: int, *, is_all: bool = False
+    connection: sa.Connection, now: dt.datetime, limit: int, *, include_early: bool = False
 ) -> list[DueResult]:
     """
     Return at most `limit` results to fetch: those that expire next first, expired ones last.
 
     Results that may expire within three days come first, then the errors of failed tasks, which are few.
-    A result whose last fetch failed comes after the others. With `is_all`, results that were unavailable are
-    included even before their next attempt is due. Each query follows an index and stops at the limit, so its
-    cost does not grow with the number of tasks.
+    A result whose last fetch failed comes after the others. With `include_early`, results that were
+    unavailable are included even before their next attempt is due. Each query follows an index and stops at
+    the limit, so its cost does not grow with the number of tasks.
     """
     completed_at, past = TASKS.c.completed_at, now - MAX_RETENTION
     next_attempt_at = RESULTS.c.next_attempt_at
@@ -65,7 +65,7 @@ def due_results(
         RESULTS, RESULTS.c.task_id == TASKS.c.task_id
     )
     retries = retries.where(REQUESTED_AGAIN)
-    if not is_all:
+    if not include_early:
         retries = retries.where(next_attempt_at < now)
     queries = (
         new.where(completed_at >= past),

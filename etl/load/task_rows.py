@@ -162,7 +162,7 @@ class TaskWriter:
             *content,
             None if after is None else instant(after),
             None if before is None else instant(before),
-            payload.fingerprint,
+            payload.payload_hash,
             is_result_due,
             None if detail is None else self._encoder.document(detail),
             detail_due_at,

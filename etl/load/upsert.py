@@ -70,7 +70,7 @@ def are_stored(connection: sa.Connection, payloads: Iterable[TaskPayload]) -> bo
 def _compare(connection: sa.Connection, latest: Mapping[str, TaskPayload]) -> tuple[list[str], list[str]]:
     """Return the ids that are not stored, and those that are removed or whose record differs."""
     stored = _present_hashes(connection, latest)
-    given = {task_id: payload.fingerprint for task_id, payload in latest.items()}
+    given = {task_id: payload.payload_hash for task_id, payload in latest.items()}
     if stored == given:
         return [], []
     new = [task_id for task_id in latest if task_id not in stored]
@@ -79,7 +79,7 @@ def _compare(connection: sa.Connection, latest: Mapping[str, TaskPayload]) -> tu
 
 def _present_hashes(connection: sa.Connection, task_ids: Collection[str]) -> dict[str, bytes | None]:
     """
-    Return the fingerprint of each stored task, None if it is removed; other tasks may be included.
+    Return the hash of each stored task, None if it is removed; other tasks may be included.
 
     In an ordered batch, the stored ids between the first and the last are usually those of the batch, and one
     range scan is faster than many lookups. SQLite sorts by code points, as Python does; Postgres sorts by the

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Number of stored tasks of each kind that are requested before the account counts as another one.
-WITNESSES = 3
+# So many stored tasks of each kind are requested before the account counts as another one.
+SAMPLE_SIZE = 3
 
 
 class Account:
@@ -76,7 +76,7 @@ class Account:
     def _is_ours(self, page: Page) -> bool:
         if not self.client_ids.isdisjoint(_clients_of(page)) or self._is_any_stored(page):
             return True
-        if any(self._is_there(task_id) for task_id in self._witnesses()):
+        if any(self._is_there(task_id) for task_id in self._sample()):
             return True
         # All of these may have been deleted; a longer page includes older tasks.
         try:
@@ -91,7 +91,7 @@ class Account:
         with self._connection.begin():
             return self._connection.execute(query.limit(1)).first() is not None
 
-    def _witnesses(self) -> Iterator[str]:
+    def _sample(self) -> Iterator[str]:
         """Yield tasks that the account should still have: the latest, some in flight, and some others."""
         present = sa.select(TASKS.c.task_id).where(TASKS.c.removed_at.is_(None))
         queries = (
@@ -101,7 +101,7 @@ class Account:
             present.order_by(TASKS.c.task_id.desc()),
         )
         with self._connection.begin():
-            found = [list(self._connection.scalars(query.limit(WITNESSES))) for query in queries]
+            found = [list(self._connection.scalars(query.limit(SAMPLE_SIZE))) for query in queries]
         yield from dict.fromkeys(task_id for task_ids in found for task_id in task_ids)
 
     def _is_there(self, task_id: str) -> bool:

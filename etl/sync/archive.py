@@ -63,9 +63,9 @@ def archive_results(  # noqa: PLR0913
         report(Progress("transcripts", done, None))
     done, began = 0, time.monotonic()
     with connection.begin():
-        due = due_results(connection, now(), max_results, is_all=options.is_full)
-        witness = any_archived_result(connection, now())
-    responses = _iter_responses(source, due, settings.retry_for.total_seconds(), witness=witness)
+        due = due_results(connection, now(), max_results, include_early=options.is_full)
+        archived = any_archived_result(connection, now())
+    responses = _iter_responses(source, due, settings.retry_for.total_seconds(), archived=archived)
     for done in _iter_archived(connection, responses, summary, now):
         report(Progress("results", done, len(due)))
     seconds_each = (time.monotonic() - began) / done if done else None
@@ -119,17 +119,17 @@ def _iter_archived(
 
 
 def _iter_responses(
-    source: TaskSource, due: Sequence[DueResult], patience: float, *, witness: DueResult | None
+    source: TaskSource, due: Sequence[DueResult], retry_for: float, *, archived: DueResult | None
 ) -> Iterator[FetchedResult]:
     """
-    Yield the responses, until failed requests have occupied all threads for `patience` seconds.
+    Yield the responses, until failed requests have occupied all threads for `retry_for` seconds.
 
     Raises Unreachable if the first few requests fail and so does one more: the cause is then the server, not
-    these results. That request is for the witness, a result that was fetched before, or for the last one due;
-    if neither is another result than the first few, nothing shows that the server is the cause.
+    these results. That request is for `archived`, a result that was fetched before, or else for the last one
+    due; if neither is another result than the first few, nothing shows that the server is the cause.
     """
     tried = {each.task_id for each in due[:ALLOWED_FAILURES]}
-    others = [each for each in (witness, *due[-1:]) if each is not None and each.task_id not in tried]
+    others = [each for each in (archived, *due[-1:]) if each is not None and each.task_id not in tried]
     responses = failures = 0
     seconds_lost = 0.0
     with DaemonPool(source.concurrency) as pool:
@@ -142,7 +142,7 @@ def _iter_responses(
             is_suspicious = failures == responses == ALLOWED_FAILURES
             if is_suspicious and others and _fetch(source, others[0]).is_failure:
                 raise Unreachable("requests for results keep failing; the tasks themselves are stored")
-            if seconds_lost > patience:
+            if seconds_lost > retry_for:
                 what = "1 result" if failures == 1 else f"{failures:,} results"
                 logger.warning("%s could not be fetched; the next sync retries", what)
                 return

@@ -110,7 +110,7 @@ class BatchLoader:
                 self._state,
                 client_ids=self._account.client_ids,
                 granted_page_size=self._sizes.granted,
-                max_page_size=self._sizes.accepted or self._state.max_page_size,
+                max_page_size=self._sizes.maximum or self._state.max_page_size,
             )
             write_state(self._connection, self._state, learnt)
             self._state = learnt

@@ -81,7 +81,7 @@ class AuditOutcome:
 
 
 class CountAudit:
-    """Finds tasks that one run has missed. `shown` is an unfiltered page."""
+    """Finds tasks that one run has missed. `first_page` is that of the unfiltered list."""
 
     def __init__(  # noqa: PLR0913
         self,
@@ -91,15 +91,15 @@ class CountAudit:
         reader: ListReader,
         state: SyncState,
         *,
-        shown: Page,
+        first_page: Page,
         audit_every: dt.timedelta,
     ) -> None:
         self._connection, self._client, self._loader = connection, client, loader
         self._reader, self._state = reader, state
-        self._count, self._audit_every = _usable_count(shown), audit_every
+        self._count, self._audit_every = _usable_count(first_page), audit_every
         self._bias, self._surplus = state.count_bias, state.surplus
 
-    def settle(self, window: Window, *, removed: int, has_new: bool) -> AuditOutcome:
+    def check(self, window: Window, *, removed: int, has_new: bool) -> AuditOutcome:
         """
         Compare the counts after the window and the tasks in flight were read, and read missing tasks.
 
@@ -133,17 +133,17 @@ class CountAudit:
         is_contradicted = outcome.contradicts_filter or is_violated
         return dataclasses.replace(outcome, contradicts_filter=is_contradicted)
 
-    def close(self, missing: int, *, is_complete: bool) -> SyncState:
+    def updated_state(self, removed: int, *, is_complete: bool) -> SyncState:
         """
         Return the state with the difference that a complete scan left unexplained.
 
-        `missing` is the number of tasks about to be marked as removed. The difference shows that the API's
+        `removed` is the number of tasks about to be marked as removed. The difference shows that the API's
         count is wrong only if the list did not change meanwhile. Without a usable count, the surplus is
         unknown, so that the next usable count causes a complete scan, too.
         """
         if is_complete:
             before, self._count = self._count, self._ask_count()
-            comparison = self._compare(missing)
+            comparison = self._compare(removed)
             if comparison is not None and self._count == before:
                 self._bias, self._surplus = self._bias + comparison.difference, 0
             else:
@@ -219,6 +219,6 @@ def _usable_count(page: Page) -> int | None:
     return page.count if page.count is not None and page.count >= len(set(page.keys)) else None
 
 
-def is_suspicious(missing: int, present: int) -> bool:
-    """Return whether so many present tasks are missing that deletion is implausible."""
-    return missing >= present or (missing > SUSPICIOUS_REMOVALS and missing * SUSPICIOUS_FRACTION > present)
+def is_suspicious(removed: int, present: int) -> bool:
+    """Return whether so many present tasks would be removed that their deletion is implausible."""
+    return removed >= present or (removed > SUSPICIOUS_REMOVALS and removed * SUSPICIOUS_FRACTION > present)

@@ -27,22 +27,22 @@ class DateFilterSemantics:
     The semantics assumed for `date_created`.
 
     `value` is used by this run; `found` is stored for later runs; `checked_at` is when they were probed.
-    `shown` is an unfiltered page, served at `now`. Forced semantics are dropped if the server proves them
-    wrong.
+    `first_page` is that of the unfiltered list, served at `now`. Forced semantics are dropped if the server
+    proves them wrong.
     """
 
     def __init__(
-        self, source: PageSource, shown: Page, state: SyncState, *, forced: str | None, now: dt.datetime
+        self, source: PageSource, first_page: Page, state: SyncState, *, forced: str | None, now: dt.datetime
     ) -> None:
         self.found, self.checked_at = state.date_filter, state.date_filter_checked_at
-        self._source, self._shown, self._forced, self._now = source, shown, forced, now
+        self._source, self._first_page, self._forced, self._now = source, first_page, forced, now
 
     @property
     def value(self) -> str | None:
         """The semantics to use; None if they were never probed."""
         return self._forced or self.found
 
-    def find_out(self) -> None:
+    def probe_if_due(self) -> None:
         """Probe, unless the semantics are forced, or known and recent."""
         is_fresh = self.checked_at is not None and self._now - self.checked_at < CHECKED_EVERY
         if self._forced is None and not (is_fresh and self.found not in {None, DateFilter.UNKNOWN}):
@@ -50,13 +50,13 @@ class DateFilterSemantics:
 
     def verify(self) -> None:
         """Check with a few requests (one for `gte`) that the filter finds new tasks; if not, probe."""
-        if self.checked_at != self._now and not still_holds(self._source, self._shown, self.value):
-            self.recheck(is_disproved=True)
+        if self.checked_at != self._now and not still_holds(self._source, self._first_page, self.value):
+            self.probe_again(is_disproved=True)
 
-    def suspect(self) -> None:
+    def check_excludes(self) -> None:
         """Check that the filter, which returned tasks from the future, excludes any at all; if not, probe."""
         if shows_since(self._source, FAR_AHEAD):
-            self.recheck(is_disproved=True)
+            self.probe_again(is_disproved=True)
 
     def has_since(self, moment: dt.datetime) -> bool:
         """Return whether the filter shows that a task was created at `moment` or later, if it can tell."""
@@ -73,9 +73,9 @@ class DateFilterSemantics:
         elif self.value == DateFilter.GTE and may_change:
             served_at = clock.first_served_at
             if served_at is None or shows_since(self._source, served_at + CLOCK_RESOLUTION):
-                self.suspect()
+                self.check_excludes()
 
-    def recheck(self, *, is_disproved: bool = False) -> None:
+    def probe_again(self, *, is_disproved: bool = False) -> None:
         """Probe again after a contradiction; forced semantics are only replaced if they are disproved."""
         before = self.value
         if is_disproved:
@@ -88,4 +88,4 @@ class DateFilterSemantics:
             )
 
     def _probe(self) -> None:
-        self.found, self.checked_at = probe_date_filter(self._source, self._shown), self._now
+        self.found, self.checked_at = probe_date_filter(self._source, self._first_page), self._now

@@ -27,8 +27,8 @@ class Plan:
     """
     Chooses the lists that contain the new tasks.
 
-    `covered` is the time before which everything is stored; None before the first run. `shown` is an
-    unfiltered page, served at `now`.
+    `covered` is the time before which everything is stored; None before the first run. `first_page`
+    is that of the unfiltered list, served at `now`.
     """
 
     def __init__(  # noqa: PLR0913
@@ -40,12 +40,12 @@ class Plan:
         options: SyncOptions,
         *,
         covered: dt.datetime | None,
-        shown: Page,
+        first_page: Page,
         now: dt.datetime,
     ) -> None:
         self._source, self._semantics, self._state, self._covered = source, semantics, state, covered
         self._lookback, self._options = settings.lookback, options
-        self._shows_nothing, self._now = not shown.records, now
+        self._shows_nothing, self._now = not first_page.records, now
 
     def read(self, reader: ListReader) -> WindowResult:
         """Read the window; if `date_created` turns out to have other semantics, read another one."""
@@ -67,7 +67,7 @@ class Plan:
                 if verifies_itself and not result.has_tasks:
                     semantics.verify()
         except RequestRefused:
-            semantics.recheck(is_disproved=True)
+            semantics.probe_again(is_disproved=True)
         if semantics.value != before:
             result = reader.read_window(self._choose(), {})
         return result
@@ -82,7 +82,7 @@ class Plan:
         *queries, tomorrow = window.queries
         if not shows_any(self._source, tomorrow.filters):
             return dataclasses.replace(window, queries=tuple(queries))
-        self._semantics.suspect()
+        self._semantics.check_excludes()
         return window
 
     def _choose(self) -> Window:

@@ -145,26 +145,26 @@ class Run:
             may_change=options.allow_account_change,
         )
         # A page with one task: the server's clock and the account must be known before anything else.
-        shown = client.fetch_page({}, page=1, limit=1)
-        clock.observe(shown)
+        first_page = client.fetch_page({}, page=1, limit=1)
+        clock.observe(first_page)
         self.summary.pages += 1
-        account.check(shown)
+        account.check(first_page)
         if account.is_changed:
             state = self._switch_account(state, clock, account)
-        self._report(shown)
-        return self._build_parts(state, clock, account, seen, shown)
+        self._report(first_page)
+        return self._build_parts(state, clock, account, seen, first_page)
 
     def _build_parts(
-        self, state: SyncState, clock: SourceClock, account: Account, seen: SeenTasks, shown: Page
+        self, state: SyncState, clock: SourceClock, account: Account, seen: SeenTasks, first_page: Page
     ) -> _Parts:
         """Build the other collaborators, and find out what `date_created` means, if that is not known."""
         connection, client, settings, options = self._connection, self._client, self._settings, self._options
         covered = covered_until(state, clock, lookback=settings.lookback, now=self._now())
         sizes = state.page_sizes(settings.page_size, clock.observed_at())
         now = clock.first_served_at or self._now()
-        semantics = DateFilterSemantics(client, shown, state, forced=settings.date_filter, now=now)
+        semantics = DateFilterSemantics(client, first_page, state, forced=settings.date_filter, now=now)
         if not options.filters:
-            semantics.find_out()
+            semantics.probe_if_due()
         loader = BatchLoader(
             connection,
             self.summary,
@@ -184,9 +184,17 @@ class Run:
             semantics=semantics,
             loader=loader,
             reader=reader,
-            plan=Plan(client, semantics, state, settings, options, covered=covered, shown=shown, now=now),
+            plan=Plan(
+                client, semantics, state, settings, options, covered=covered, first_page=first_page, now=now
+            ),
             audit=CountAudit(
-                connection, client, loader, reader, state, shown=shown, audit_every=settings.audit_every
+                connection,
+                client,
+                loader,
+                reader,
+                state,
+                first_page=first_page,
+                audit_every=settings.audit_every,
             ),
         )
 
@@ -216,9 +224,9 @@ class Run:
         if not (audit.is_complete or is_partial):
             removed = parts.reader.read_in_flight()
             if not summary.dry_run:
-                audit = parts.audit.settle(read.window, removed=len(removed), has_new=bool(summary.inserted))
+                audit = parts.audit.check(read.window, removed=len(removed), has_new=bool(summary.inserted))
                 if audit.contradicts_filter or read.is_filter_violated:
-                    parts.semantics.recheck()
+                    parts.semantics.probe_again()
             summary.audit = audit.text
         summary.date_filter = parts.semantics.value
         return _ReadResult(window=read.window, audit=audit, removed=tuple(removed))
@@ -228,7 +236,7 @@ class Run:
         summary, connection, loader = self.summary, self._connection, parts.loader
         with connection.begin():
             missing = loader.seen.count_missing() if read.audit.is_complete else len(read.removed)
-        state = parts.audit.close(missing, is_complete=read.audit.is_complete)
+        state = parts.audit.updated_state(missing, is_complete=read.audit.is_complete)
         with summary.uncounted_on_failure(), connection.begin():
             self._remove(parts, read, missing)
             after = self._advance(parts, read, state)

@@ -113,7 +113,7 @@ def test_equivalent_json_is_not_written_again(connection):
 
 @pytest.mark.parametrize("removed", [None, NOON])
 def test_value_moves_from_extra_into_newly_added_column(connection, removed):
-    """An older release stored the same record, with a fingerprint of its own."""
+    """An older release stored the same record, with another payload hash."""
     record = a_task(status="PENDING", task_data={"category": "sport"}, other=1)
     load(connection, record)
     older = {"payload_hash": b"0" * 16, "category": None, "extra": {"other": 1, "category": "sport"}}
@@ -181,7 +181,7 @@ def test_large_batch_separates_new_and_known_tasks(connection):
     def batch(first: int, progress: int) -> list[TaskPayload]:
         numbers = range(first, first + 10_000)
         return [
-            task_payload(f"{number:06d}", {"progress": progress}, fingerprint=b"%d" % progress)
+            task_payload(f"{number:06d}", {"progress": progress}, payload_hash=b"%d" % progress)
             for number in numbers
         ]
 

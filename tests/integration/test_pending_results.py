@@ -38,7 +38,7 @@ def test_sync_status_and_forecast_agree_on_pending_results(connection, state):
             )
             if state is not None:
                 store_result(connection, "t", state, attempts=1, next_attempt_at=next_attempt_at)
-            requested = {due.task_id for due in due_results(connection, now, 10, is_all=True)}
+            requested = {due.task_id for due in due_results(connection, now, 10, include_early=True)}
             case = (status, is_result_due, removed_at, next_attempt_at)
             assert {row[0] for row in read_view(connection, "results_expiring", "task_id")} == requested, case
             assert read_status(connection).results_waiting == len(requested), case

@@ -91,7 +91,7 @@ def in_order(payload: TaskPayload) -> str:
     """Return a payload as text in which 1, 1.0 and True differ, and members are sorted by name."""
     looked_at = payload.client_id, payload.started_at, payload.completed_at, payload.date_created
     assert looked_at == tuple(payload.as_dict()[name] for name in LOOKED_AT)
-    return repr((payload.task_id, sorted_deeply(payload.as_dict()), payload.fingerprint, payload.size))
+    return repr((payload.task_id, sorted_deeply(payload.as_dict()), payload.payload_hash, payload.size))
 
 
 def sorted_deeply(value: Any) -> Any:

@@ -119,7 +119,7 @@ def differs_each_time(upsert_tasks: Any) -> object:
     from msgspec.structs import replace  # noqa: PLC0415
 
     def upsert(connection: object, payloads: Any, observation: object) -> object:
-        unlike = [replace(payload, fingerprint=os.urandom(16)) for payload in payloads]
+        unlike = [replace(payload, payload_hash=os.urandom(16)) for payload in payloads]
         return upsert_tasks(connection, unlike, observation)
 
     return upsert
@@ -237,7 +237,7 @@ MECHANISMS: Final = (
     Mechanism(
         promise="P1",
         name="the count audit",
-        seams=("etl.sync.count_audit:CountAudit.settle",),
+        seams=("etl.sync.count_audit:CountAudit.check",),
         off=finds_nothing_missing,
         tests=(f"{_COMPLETE}::test_late_task_with_old_date_is_found_by_next_run",),
     ),

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from etl.extract.decode import decode_task
-from etl.extract.payload import CONTENT, decoder_id, fingerprint, task_payload
+from etl.extract.payload import CONTENT, decoder_id, payload_hash, task_payload
 from etl.load.upsert import differs
 from etl.models import API_FIELDS, TASKS
 
@@ -52,11 +52,11 @@ def test_payload_maps_to_content_columns():
     }
 
 
-def test_fingerprint_depends_on_every_byte():
-    assert fingerprint(b'{"a":1}') == fingerprint(b'{"a":1}')
+def test_payload_hash_depends_on_every_byte():
+    assert payload_hash(b'{"a":1}') == payload_hash(b'{"a":1}')
     texts = (b"", b'{"a":1}', b'{"a":2}', b'{"a": 1}', b'{"a":1}\n', b"\xff")
-    assert len({fingerprint(text) for text in texts}) == len(texts)
-    assert {len(fingerprint(text)) for text in texts} == {16}
+    assert len({payload_hash(text) for text in texts}) == len(texts)
+    assert {len(payload_hash(text)) for text in texts} == {16}
 
 
 def test_decoder_id_depends_on_fields_and_version():
