@@ -20,6 +20,7 @@ import click
 from etl.errors import EtlError, ExportError
 from etl.json_output import to_json
 from etl.secret import clean, clean_line
+from etl.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -180,4 +181,4 @@ def format_cell(value: object) -> str:
     if hasattr(value, "strftime"):
         return str(value.strftime("%Y-%m-%d %H:%M:%S"))
     # Text from a server must not control the terminal.
-    return "".join(character if character.isprintable() else " " for character in str(value))
+    return printable(str(value))

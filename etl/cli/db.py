@@ -7,6 +7,7 @@ import click
 from etl.cli.console import print_data, print_report
 from etl.cli.options import database_option, wait_option
 from etl.cli.params import REVISION
+from etl.text import counted
 
 
 @click.group()
@@ -83,15 +84,14 @@ def check(*, database_url: str) -> None:
     for difference in differences:
         print_report(difference)
     if differences and missing.issuperset(differences):
-        found = "1 index is" if len(differences) == 1 else f"{len(differences)} indexes are"
+        found = counted(len(differences), "index is", plural="indexes are")
         raise DatabaseError(
             f"{found} missing, because the first sync was interrupted: "
             "run gcore-etl sync or gcore-etl db upgrade"
         )
     if differences:
-        places = "1 place" if len(differences) == 1 else f"{len(differences)} places"
         raise DatabaseError(
-            f"the schema differs from this release in {places}, listed above: undo these changes, "
-            "or sync into a new database (-d)"
+            f"the schema differs from this release in {counted(len(differences), 'place')}, listed above: "
+            "undo these changes, or sync into a new database (-d)"
         )
     print_report("the schema matches this release")

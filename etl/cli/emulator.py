@@ -13,6 +13,7 @@ from etl.cli.console import print_note
 from etl.cli.extras import import_extra
 from etl.cli.hosts import explain_bind_error, server_options, until_stopped, warn_if_public
 from etl.cli.params import API_KEY, LATENCY, FloatRange
+from etl.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,7 +104,7 @@ def emulator(  # noqa: PLR0913
         now, span = dt.datetime.now(dt.UTC), dt.timedelta(days=days)
         world = package.World.seeded(tasks, now=now, span=span, **world_options)
         with package.serve(world, behaviour, port, host=host, api_key=key, allowed=allowed) as server:
-            number = "1 task" if tasks == 1 else f"{tasks:,} tasks"
+            number = counted(tasks, "task")
             print_note(
                 f"The emulator is running at {server.base_url} with {number}. To use it (Ctrl-C stops it):"
             )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from etl.cli.console import message_of, print_report
 from etl.durations import format_duration
 from etl.enums import RunMode, RunStatus
+from etl.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,7 +108,7 @@ def print_summary(summary: RunSummary) -> None:
 def count_rejected(summary: RunSummary) -> str:
     """Return how many records were rejected, as the start of a sentence."""
     verb = "would be" if summary.dry_run else "was" if summary.rejected == 1 else "were"
-    return f"{_counted(summary.rejected, 'record')} {verb} rejected"
+    return f"{counted(summary.rejected, 'record')} {verb} rejected"
 
 
 def _lines(summary: RunSummary) -> Iterator[str]:
@@ -116,7 +117,7 @@ def _lines(summary: RunSummary) -> Iterator[str]:
     run = "" if summary.run_id is None else f" (run {summary.run_id})"
     yield (
         f"{title} finished in {format_duration(summary.duration_seconds)}: "
-        f"{_counted(summary.tasks_seen, 'task')}, {_counted(summary.requests, 'request')}{run}{note}"
+        f"{counted(summary.tasks_seen, 'task')}, {counted(summary.requests, 'request')}{run}{note}"
     )
     yield " · ".join(f"{name} {getattr(summary, name):,}" for name in _COUNTERS)
     if summary.results_waiting is not None:
@@ -144,13 +145,9 @@ def _facts(summary: RunSummary) -> Iterator[str]:
 def _pending(summary: RunSummary) -> str:
     pending = f"{summary.results_waiting:,} pending"
     if summary.results_syncs_left:
-        syncs = _counted(summary.results_syncs_left, "more sync")
+        syncs = counted(summary.results_syncs_left, "more sync")
         if summary.results_seconds_left is not None:
             syncs += f", about {format_duration(max(1, round(summary.results_seconds_left)))}"
         return f"{pending} ({syncs})"
     # Every result was requested, and the API does not have these yet.
     return f"{pending} (not available yet)" if summary.results_waiting else pending
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

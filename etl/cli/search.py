@@ -10,6 +10,7 @@ from etl.cli.console import print_data, print_note
 from etl.cli.options import database_option, json_option, limit_option
 from etl.cli.params import DATE, TEXT
 from etl.json_output import to_json
+from etl.text import printable
 
 if TYPE_CHECKING:
     from etl.search import Hit
@@ -54,7 +55,7 @@ def shown(hit: Hit) -> str:
     moment = "" if hit.start_seconds is None else f"{_clock(hit.start_seconds)}  "
     lines = (f"{hit.rank}. {moment}{hit.url or hit.task_id}", f"   {hit.snippet}")
     # Control characters in a transcript must not reach the terminal.
-    return "\n".join("".join(each if each.isprintable() else "\ufffd" for each in line) for line in lines)
+    return "\n".join(printable(line, instead="\ufffd") for line in lines)
 
 
 def _clock(seconds: float) -> str:

@@ -18,6 +18,7 @@ from etl.frames.chunks import connected
 from etl.load.dialect import is_any_of
 from etl.load.subtitle_formats import as_srt, as_webvtt, has_subtitles, srt_of_webvtt
 from etl.models import RESULTS, SUBTITLES, TASKS, ResultState
+from etl.text import counted
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -74,7 +75,7 @@ def export_subtitles(  # noqa: PLR0913
                 file.write(text.encode())
             written += 1
     if skipped:
-        what = "1 transcript that has" if skipped == 1 else f"{skipped:,} transcripts that have"
+        what = counted(skipped, "transcript that has", plural="transcripts that have")
         logger.warning("skipped %s no speech, or no times", what)
     return written
 

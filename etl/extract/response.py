@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from etl.extract.body import is_html, read_body, read_error_body
+from etl.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -58,8 +59,7 @@ class Response:
             return ""
         message = str(next((body[name] for name in ("error", "message", "detail") if body.get(name)), ""))
         # Control characters may change the terminal, and Postgres rejects NUL.
-        printable = "".join(character if character.isprintable() else " " for character in message)
-        return " ".join(printable.split())[:_MAX_MESSAGE]
+        return " ".join(printable(message).split())[:_MAX_MESSAGE]
 
 
 def parse_date(header: str | None) -> dt.datetime | None:

@@ -17,6 +17,7 @@ from etl.load.transcript_index import reindex_transcripts
 from etl.sync.expiry_forecast import read_forecast
 from etl.sync.run_record import save_counters
 from etl.sync.summary import Progress
+from etl.text import counted
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -143,7 +144,7 @@ def _iter_responses(
             if is_suspicious and others and _fetch(source, others[0]).is_failure:
                 raise Unreachable("requests for results keep failing; the tasks themselves are stored")
             if seconds_lost > retry_for:
-                what = "1 result" if failures == 1 else f"{failures:,} results"
+                what = counted(failures, "result")
                 logger.warning("%s could not be fetched; the next sync retries", what)
                 return
 

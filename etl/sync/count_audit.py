@@ -22,6 +22,7 @@ from etl.errors import NotFound, RequestRefused
 from etl.load.rejected_records import count_rejected
 from etl.models import OPEN_STATUSES, TASKS, TERMINAL_STATUSES
 from etl.sync.summary import AUDIT_AGREES
+from etl.text import counted
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -211,7 +212,7 @@ class CountAudit:
 
 
 def _tasks_were(number: int) -> str:
-    return "1 task was" if number == 1 else f"{number:,} tasks were"
+    return counted(number, "task was", plural="tasks were")
 
 
 def _usable_count(page: Page) -> int | None:

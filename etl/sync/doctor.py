@@ -29,6 +29,7 @@ from etl.sync.clock import MAX_UNCONFIRMED_SKEW
 from etl.sync.expiry_forecast import read_forecast
 from etl.sync.rehearsal import rehearse
 from etl.sync.state import read_state
+from etl.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -101,7 +102,7 @@ def _examine_source(
     except EtlError as error:
         yield _failure("API", error)
         return None
-    tasks = "an unknown number of tasks" if page.count is None else _count_tasks(page.count)
+    tasks = "an unknown number of tasks" if page.count is None else counted(page.count, "task")
     yield Finding("API", f"{settings.base_url} accepts the key and lists {tasks}")
     yield pages
     yield _examine_clock(page.served_at, now())
@@ -131,12 +132,12 @@ def _examine_page_size(client: Client, shown: Page, page_size: int) -> Finding:
         )
     elif reason is not None:
         detail = (
-            f"pages of {_count_tasks(page_size)} are refused ({reason}): syncs read {accepted:,} per page"
+            f"pages of {counted(page_size, 'task')} are refused ({reason}): syncs read {accepted:,} per page"
         )
     elif granted < min(page_size, page.count or 0):
-        detail = f"the API returns at most {_count_tasks(granted)} per page; {page_size:,} were requested"
+        detail = f"the API returns at most {counted(granted, 'task')} per page; {page_size:,} were requested"
     else:
-        detail = f"pages of {_count_tasks(page_size)} are accepted"
+        detail = f"pages of {counted(page_size, 'task')} are accepted"
     return Finding("pages", detail)
 
 
@@ -250,10 +251,6 @@ def _examine_date_filter(settings: Settings, found: str | None, stored: str | No
     if forced not in {None, semantics}:
         detail += f"; --date-filter is set to '{forced}': remove it unless you are sure"
     return Finding("date_created", detail)
-
-
-def _count_tasks(number: int) -> str:
-    return f"{number:,} task{'' if number == 1 else 's'}"
 
 
 def _failure(name: str, error: EtlError) -> Finding:
