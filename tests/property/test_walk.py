@@ -172,7 +172,7 @@ def test_rejected_page_size_is_halved_until_accepted(count, page_size, limits, c
     sizes = PageSizes(page_size)
     pages = Paginator(ListSource(source, BY_ID), sizes, proves_end=True)
     assert {int(task.task_id) for page in pages for task in page.tasks} == set(range(count))
-    assert sizes.accepted is None or sizes.accepted <= max(limits)
+    assert sizes.maximum is None or sizes.maximum <= max(limits)
 
 
 @given(
