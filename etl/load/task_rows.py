@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -73,6 +73,21 @@ class Observation:
     dry_run: bool = False
 
 
+class Change(NamedTuple):
+    """A stored task and its new record; `content` is that of the record, completed with `detail`."""
+
+    payload: TaskPayload
+    known: sa.RowMapping
+    detail: dict[str, Any] | None
+    content: dict[str, Any]
+
+    @classmethod
+    def between(cls, known: sa.RowMapping, payload: TaskPayload) -> Change:
+        """Return the change from the stored row to the new record."""
+        detail = next_detail(payload, known)
+        return cls(payload, known, detail, merge_detail(payload.as_dict(), detail))
+
+
 class TaskWriter:
     """Writes rows and their history events, encoded for the driver. The caller owns the transaction."""
 
@@ -95,13 +110,14 @@ class TaskWriter:
             seen = {"seen_in": self._observation.run_id, "seen_at": self._observation.observed_at}
             self._connection.execute(_DISCOVERED, {**seen, "last_row": last_row})
 
-    def update(self, changes: list[tuple[TaskPayload, sa.RowMapping]]) -> None:
-        """Update stored tasks; each comes with its stored row."""
+    def update(self, changes: list[Change]) -> None:
+        """Update stored tasks."""
         rows, events = [], []
-        back = [payload.task_id for payload, known in changes if known["removed_at"] is not None]
+        back = [each.payload.task_id for each in changes if each.known["removed_at"] is not None]
         archived = _archived(self._connection, back)
-        for payload, known in changes:
-            rows.append(self._changed_row(payload, known, is_archived=payload.task_id in archived))
+        for change in changes:
+            payload, known = change.payload, change.known
+            rows.append(self._changed_row(change, is_archived=payload.task_id in archived))
             state = known["status"], known["progress"]
             if known["removed_at"] is not None:
                 events.append(self._event(payload, HistoryEvent.REAPPEARED, *state))
@@ -123,10 +139,9 @@ class TaskWriter:
         )
         return (*row, self._now)
 
-    def _changed_row(self, payload: TaskPayload, known: sa.RowMapping, *, is_archived: bool) -> Row:
+    def _changed_row(self, change: Change, *, is_archived: bool) -> Row:
+        payload, known, detail, content = change
         observation, instant = self._observation, self._encoder.instant
-        detail = next_detail(payload, known)
-        content = merge_detail(payload.as_dict(), detail)
         after = max(filter(None, (observation.created_after, known["created_after"])), default=None)
         before = min(filter(None, (observation.created_before, known["created_before"])), default=None)
         is_same = payload.status == known["status"]

@@ -15,9 +15,8 @@ import sqlalchemy as sa
 
 from etl.extract.payload import CONTENT
 from etl.load.bulk import fetch_pairs
-from etl.load.details import merge_detail, next_detail
 from etl.load.dialect import is_any_of
-from etl.load.task_rows import Observation, TaskWriter
+from etl.load.task_rows import Change, Observation, TaskWriter
 from etl.models import TASKS
 
 if TYPE_CHECKING:
@@ -46,18 +45,18 @@ def upsert_tasks(
     new, differing = _compare(connection, latest)
     stored = _rows(connection, differing)
     # In the order of the API, so that the order of events does not depend on the database.
-    differing_rows = (stored[task_id] for task_id in differing)
-    changed = [row for row in differing_rows if row["removed_at"] is not None or _differs(latest, row)]
+    changes = [Change.between(stored[task_id], latest[task_id]) for task_id in differing]
+    changes = [each for each in changes if _is_removed(each) or differs(each.content, each.known)]
     counts = UpsertCounts(
         inserted=len(new),
-        updated=len(changed),
-        unchanged=len(latest) - len(new) - len(changed),
-        reappeared=sum(row["removed_at"] is not None for row in changed),
+        updated=len(changes),
+        unchanged=len(latest) - len(new) - len(changes),
+        reappeared=sum(map(_is_removed, changes)),
     )
     if not observation.dry_run:
         writer = TaskWriter(connection, observation)
         writer.insert([latest[task_id] for task_id in new])
-        writer.update([(latest[row["task_id"]], row) for row in changed])
+        writer.update(changes)
     return counts
 
 
@@ -105,9 +104,8 @@ def _rows(connection: sa.Connection, task_ids: list[str]) -> dict[str, sa.RowMap
     return {row["task_id"]: row for row in connection.execute(query).mappings()}
 
 
-def _differs(latest: Mapping[str, TaskPayload], row: sa.RowMapping) -> bool:
-    payload = latest[row["task_id"]]
-    return differs(merge_detail(payload.as_dict(), next_detail(payload, row)), row)
+def _is_removed(change: Change) -> bool:
+    return change.known["removed_at"] is not None
 
 
 def differs(content: Mapping[str, Any], stored: Mapping[Any, Any]) -> bool:
