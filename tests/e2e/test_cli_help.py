@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 import pytest
 from support.absent import require
-from support.commands import error_of
+from support.commands import all_commands, error_of
 
 import etl
 from etl.cli import cli
@@ -30,20 +30,7 @@ UNUSUAL_WORDS = (
 PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 
-def commands() -> dict[str, click.Command]:
-    """Return every command by the words that call it."""
-    context = click.Context(cli)
-    found: dict[str, click.Command] = {"": cli}
-    for name in cli.list_commands(context):
-        command = cli.get_command(context, name)
-        assert command is not None
-        found[name] = command
-        subcommands = command.commands.items() if isinstance(command, click.Group) else ()
-        found.update({f"{name} {each}": subcommand for each, subcommand in subcommands})
-    return found
-
-
-@pytest.mark.parametrize("words", commands())
+@pytest.mark.parametrize("words", all_commands())
 @pytest.mark.parametrize("option", ["--help", "-h"])
 def test_every_command_has_a_help_text(nursery, words, option):
     ended = nursery.run({}, *words.split(), option)
@@ -53,9 +40,9 @@ def test_every_command_has_a_help_text(nursery, words, option):
     assert re.match(r"  [A-Z].+", sentence)
 
 
-@pytest.mark.parametrize("words", commands())
+@pytest.mark.parametrize("words", all_commands())
 def test_every_option_has_well_formed_help_text(words):
-    for option in commands()[words].params:
+    for option in all_commands()[words].params:
         if isinstance(option, click.Option) and not option.hidden:
             text, _, facts = (option.help or "").partition("  [")
             assert re.fullmatch(r"[A-Z-].*\.", text), (option.name, text)
@@ -63,11 +50,11 @@ def test_every_option_has_well_formed_help_text(words):
             assert not facts or facts.endswith("]"), (option.name, facts)
 
 
-@pytest.mark.parametrize("words", commands())
+@pytest.mark.parametrize("words", all_commands())
 def test_short_help_of_every_command_fits_on_one_line(words):
     name = words.rpartition(" ")[2]
     if name:
-        text = commands()[words].short_help or ""
+        text = all_commands()[words].short_help or ""
         assert re.fullmatch(r"[A-Z].*\.", text), text
         assert len(f"  {'completion':10}  {text}") <= 80, text
 
@@ -80,7 +67,7 @@ def test_command_list_has_one_line_per_command(nursery):
     assert [line.split(maxsplit=1)[1] for line in listed] == list(cli.short_helps.values())
 
 
-@pytest.mark.parametrize("words", commands())
+@pytest.mark.parametrize("words", all_commands())
 def test_help_is_plain_and_fits_80_columns(nursery, words):
     shown = nursery.run({"COLUMNS": "80"}, *words.split(), "--help").out
     assert [line for line in shown.splitlines() if len(line) > 80] == []
@@ -110,7 +97,7 @@ TYPES = {
 
 @pytest.mark.parametrize("words", TYPES)
 def test_help_shows_option_types(words):
-    command = commands()[words]
+    command = all_commands()[words]
     context = click.Context(command)
     shown = {each.name: each.make_metavar(context) for each in command.params}
     assert {name: shown[name] for name in TYPES[words]} == TYPES[words]
@@ -129,7 +116,7 @@ def test_unknown_task_type_is_accepted(sqlite_command):
 
 def test_readme_lists_every_command_and_setting():
     rows = [line for line in README.splitlines() if line.startswith("| `gcore-etl ")]
-    for words in commands():
+    for words in all_commands():
         name, _, sub = words.partition(" ")
         assert any(line.startswith(f"| `gcore-etl {name}") and f"{sub}" in line for line in rows), words
     from etl.settings import setting_specs  # noqa: PLC0415
@@ -159,7 +146,7 @@ def loaded_by(*calls: list[str], names: tuple[str, ...] = HEAVY, **environment: 
 
 
 def test_help_and_version_import_no_heavy_packages():
-    calls = [[*words.split(), "--help"] for words in commands()]
+    calls = [[*words.split(), "--help"] for words in all_commands()]
     assert loaded_by(["--version"], ["completion", "bash"], *calls) == []
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 import pytest
+from support.commands import all_commands
 from support.worlds import a_world
 
 from etl import errors
@@ -81,19 +82,6 @@ ERROR_CODES = {
     "EtlError": 1, "ConfigurationError": 3, "SourceError": 1, "DatabaseError": 4, "ExportError": 1,
     "UnsuitableExport": 2, "RecordsRejected": 5, "SyncRunning": 75,
 }  # fmt: skip
-
-
-def all_commands() -> dict[str, click.Command]:
-    """Return every command and subcommand by the words that call it."""
-    context = click.Context(cli)
-    found: dict[str, click.Command] = {"": cli}
-    for name in cli.list_commands(context):
-        command = cli.get_command(context, name)
-        assert command is not None
-        found[name] = command
-        subcommands = command.commands.items() if isinstance(command, click.Group) else ()
-        found.update({f"{name} {each}": subcommand for each, subcommand in subcommands})
-    return found
 
 
 def test_commands_match_list():

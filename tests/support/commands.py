@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+import click
 from support.processes import Ended, start_command
+
+from etl.cli import cli
 
 if TYPE_CHECKING:
     import subprocess
@@ -74,3 +77,16 @@ def error_of(ended: Ended, code: int) -> str:
     (line,) = ended.complaints
     assert line.startswith("Error: "), line
     return line
+
+
+def all_commands() -> dict[str, click.Command]:
+    """Return every command and subcommand by the words that call it."""
+    context = click.Context(cli)
+    found: dict[str, click.Command] = {"": cli}
+    for name in cli.list_commands(context):
+        command = cli.get_command(context, name)
+        assert command is not None
+        found[name] = command
+        subcommands = command.commands.items() if isinstance(command, click.Group) else ()
+        found.update({f"{name} {each}": subcommand for each, subcommand in subcommands})
+    return found
