@@ -41,7 +41,7 @@ def reported(summary: RunSummary, *, as_json: bool) -> Iterator[Observer]:
     try:
         with progress_bar() as observe:
             yield observe
-    except Exception as error:
+    except Exception as error:  # raised again below
         summary.error = message_of(error)
         summary.started_at = summary.started_at or began_at
         if summary.status == RunStatus.RUNNING:

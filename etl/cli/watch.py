@@ -45,6 +45,7 @@ def watch(*, every: dt.timedelta, as_json: bool, with_results: bool, **options: 
             try:
                 _sync_once(options, every, stop, as_json=as_json, with_results=with_results)
             except Exception as error:
+                # Whatever happened, the schedule goes on.
                 stop.check()
                 if is_first and isinstance(error, ConfigurationError):
                     raise

@@ -52,7 +52,7 @@ class App:
                 await self._handle(scope, receive, send)
         except asyncio.CancelledError:  # the server stops
             return
-        except Exception as failure:
+        except Exception as failure:  # the end of `serve` raises it, so that a test fails
             self._emulator.failure = self._emulator.failure or failure
             raise
 

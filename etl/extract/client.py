@@ -49,8 +49,8 @@ T = TypeVar("T")
 
 TASKS_PATH = "/streaming/ai/tasks"
 READ_TIMEOUT = 30.0
-# How long a request for one task is retried, in seconds.
-DETAIL_RETRY_FOR = 3.0
+# How long a request for one task is retried.
+DETAIL_SECONDS = 3.0
 MAX_PAGE_NUMBER = 1_000_000_000
 # Stored in place of a record that is larger than the maximum size of a page.
 TOO_LARGE = b"(too large to be read)"
@@ -114,13 +114,13 @@ class Client:
         self._session.close()
 
     def fetch_page(
-        self, filters: Mapping[str, str], *, page: int, limit: int, retry_for: float | None = None
+        self, filters: Mapping[str, str], *, page: int, limit: int, retry_seconds: float | None = None
     ) -> Page:
         """
         Return one page of the list of tasks.
 
-        `filters` are the parameters of the list except `page` (from 1) and `limit`. `retry_for` is how long a
-        failed request is retried, in seconds; the default is `retry_for`.
+        `filters` are the parameters of the list except `page` (from 1) and `limit`. `retry_seconds` is how
+        long a failed request is retried; by default, as long as the `retry_for` of this client.
 
         Raises NotFound for a 404, which some servers return past the end; CorruptPage if one of several
         records cannot be decoded; BodyTooLarge if several records exceed the maximum size; SourceError and
@@ -133,7 +133,7 @@ class Client:
             return decode_page(response.body, response.served_at, response.received_at)
 
         try:
-            return self._get(TASKS_PATH, query, PAGE_LIMIT, read, retry_for=retry_for)
+            return self._get(TASKS_PATH, query, PAGE_LIMIT, read, retry_seconds=retry_seconds)
         except BodyTooLarge as error:
             # Only a successful response can be too large.
             self._is_enabled = True
@@ -146,14 +146,14 @@ class Client:
                 ) from error
             # The record is the cause, unless a page without records is too large as well.
             with contextlib.suppress(NotFound, RequestRefused):
-                self.fetch_page(filters, page=MAX_PAGE_NUMBER, limit=1, retry_for=retry_for)
+                self.fetch_page(filters, page=MAX_PAGE_NUMBER, limit=1, retry_seconds=retry_seconds)
             return Page(records=(UnusableRecord(TOO_LARGE, str(error)),))
         except CorruptPage:
             if limit > 1:
                 raise
         # Request a record twice before it counts as corrupt.
         try:
-            return self._get(TASKS_PATH, query, PAGE_LIMIT, read, retry_for=retry_for)
+            return self._get(TASKS_PATH, query, PAGE_LIMIT, read, retry_seconds=retry_seconds)
         except CorruptPage as error:
             return error.page
 
@@ -166,7 +166,7 @@ class Client:
         """
         path = f"{TASKS_PATH}/{quote(task_id, safe='')}"
         return self._get(
-            path, {}, RESULT_LIMIT, lambda response: read_detail(response.body), retry_for=DETAIL_RETRY_FOR
+            path, {}, RESULT_LIMIT, lambda response: read_detail(response.body), retry_seconds=DETAIL_SECONDS
         )
 
     def _get(
@@ -176,7 +176,7 @@ class Client:
         limit: BodyLimit,
         read: Callable[[Response], T],
         *,
-        retry_for: float | None,
+        retry_seconds: float | None,
     ) -> T:
         url = f"{self.base_url}{path}" + (f"?{urlencode(query, quote_via=quote)}" if query else "")
 
@@ -199,7 +199,7 @@ class Client:
                     message = self._not_the_api(response) if response.is_html else error
                     raise TransientError(str(message)) from error
 
-        return self._retrier.call(attempt, f"GET {path}", retry_for=retry_for)
+        return self._retrier.call(attempt, f"GET {path}", retry_seconds=retry_seconds)
 
     def _send(self, url: str, deadline: float, limit: BodyLimit, turn: contextlib.ExitStack) -> Response:
         """Return the response at the end of all redirects; it holds the `turn` if its body is large."""

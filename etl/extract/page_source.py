@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # Possible results of a page that is too long: a status, a proxy's page, no response, or an empty list.
 SIZE_FAILURES = (RequestRefused, NotFound, NotTheApi, Unreachable, EmptyPage)
 # Seconds for which a smaller page is retried, before an even smaller one is requested.
-HALVING_RETRY_FOR = 3.0
+HALVING_SECONDS = 3.0
 # A list that shows records twice ends earlier than expected: by up to this many positions.
 MAX_SHOWN_TWICE = 3
 EMPTY_SLICE = PageSlice(PageRequest(1, 1), Page(records=()), frozenset())
@@ -37,7 +37,7 @@ class PageSource(Protocol):
     concurrency: int
 
     def fetch_page(
-        self, filters: Mapping[str, str], *, page: int, limit: int, retry_for: float | None = None
+        self, filters: Mapping[str, str], *, page: int, limit: int, retry_seconds: float | None = None
     ) -> Page:
         """Return one page."""
         ...
@@ -85,7 +85,7 @@ class ListSource:
             return PageRequest.around(position, self.own_size)
         return overlapping_request(position, limit)
 
-    def fetch(self, request: PageRequest, *, retry_for: float | None = None) -> PageSlice:
+    def fetch(self, request: PageRequest, *, retry_seconds: float | None = None) -> PageSlice:
         """
         Return one slice; an empty one for a 404, which some servers return past the end.
 
@@ -94,7 +94,7 @@ class ListSource:
         """
         try:
             page = self.source.fetch_page(
-                self.filters, page=request.page, limit=request.limit, retry_for=retry_for
+                self.filters, page=request.page, limit=request.limit, retry_seconds=retry_seconds
             )
         except NotFound:
             if request.page == 1 and (
@@ -160,7 +160,7 @@ class ListSource:
         if is_known and not isinstance(error, EmptyPage):
             return True
         try:
-            shown = self.source.fetch_page(self.filters, page=1, limit=1, retry_for=HALVING_RETRY_FOR)
+            shown = self.source.fetch_page(self.filters, page=1, limit=1, retry_seconds=HALVING_SECONDS)
         except (SourceError, ConfigurationError):
             return False
         return bool(shown.records) or not isinstance(error, EmptyPage)

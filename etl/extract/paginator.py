@@ -18,7 +18,7 @@ from etl.errors import BodyTooLarge, EmptyPage
 from etl.extract.daemon_pool import DaemonPool, await_result
 from etl.extract.drift_guard import DriftGuard
 from etl.extract.page_slice import PageRequest
-from etl.extract.page_source import EMPTY_SLICE, HALVING_RETRY_FOR, SIZE_FAILURES
+from etl.extract.page_source import EMPTY_SLICE, HALVING_SECONDS, SIZE_FAILURES
 from etl.extract.payload import CorruptPage
 from etl.extract.prefetcher import Prefetcher
 
@@ -98,7 +98,7 @@ class Paginator:
                     last, position, self._stride = here, here.end, 0
 
     def _fetch(self, request: PageRequest) -> PageSlice:
-        return self._list.fetch(request, retry_for=HALVING_RETRY_FOR if self._refusal is not None else None)
+        return self._list.fetch(request, retry_seconds=HALVING_SECONDS if self._refusal is not None else None)
 
     def _read(self, request: PageRequest, future: Future[PageSlice]) -> PageSlice | None:
         """

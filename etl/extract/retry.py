@@ -74,20 +74,20 @@ class Retrier:
         self._seconds = retry_for.total_seconds()
         self._stop, self._take_turn, self._backoff = stop, take_turn, backoff
 
-    def call(self, attempt: Callable[[float], T], what: str, *, retry_for: float | None = None) -> T:
+    def call(self, attempt: Callable[[float], T], what: str, *, retry_seconds: float | None = None) -> T:
         """
         Return what `attempt(deadline)` returns; the deadline is on the monotonic clock.
 
         Raises Unreachable, with the last failure in its message, if the next attempt would start too late,
         and Stopped as soon as `stop` is set. The time starts when the rate limiter allows the first attempt.
-        With `retry_for`, a failure is retried only for that many seconds, unless its status was 429.
+        With `retry_seconds`, a failure is retried only for that long, unless its status was 429.
         """
         self._wait(0)
         deadline = time.monotonic() + self._seconds
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(TransientError),
             wait=self._choose_wait,
-            stop=lambda state: self._is_over(state, math.inf if retry_for is None else retry_for),
+            stop=lambda state: self._is_over(state, math.inf if retry_seconds is None else retry_seconds),
             sleep=self._wait,
             before_sleep=lambda state: _report(state, what),
             reraise=True,
@@ -98,7 +98,7 @@ class Retrier:
             asked = failure.retry_after or 0.0
             hint = f", and asks to wait {asked:.0f} s" if asked >= self._seconds else ""
             kind = UndecodableResult if isinstance(failure.__cause__, UnreadablePage) else Unreachable
-            setting = "; --retry-for sets how long one request is retried" if retry_for is None else ""
+            setting = "; --retry-for sets how long one request is retried" if retry_seconds is None else ""
             number = retrying.statistics["attempt_number"]
             raise kind(f"{what}: {failure}{hint} (gave up after attempt {number}{setting})") from failure
 
@@ -113,11 +113,11 @@ class Retrier:
             return asked + random.uniform(0, 0.25)  # noqa: S311
         return self._backoff.choose(state.attempt_number)
 
-    def _is_over(self, state: tenacity.RetryCallState, retry_for: float) -> bool:
+    def _is_over(self, state: tenacity.RetryCallState, retry_seconds: float) -> bool:
         next_start = (state.seconds_since_start or 0.0) + state.upcoming_sleep
         # An attempt with hardly any time left would only hide why earlier ones failed.
         is_late = next_start >= 0.9 * self._seconds
-        return is_late or (next_start > retry_for and not _failure(state.outcome).is_throttled)
+        return is_late or (next_start > retry_seconds and not _failure(state.outcome).is_throttled)
 
 
 def _failure(outcome: tenacity.Future | None) -> TransientError:

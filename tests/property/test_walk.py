@@ -43,10 +43,10 @@ class MovingList:
         self.refusal: Exception = RequestRefused(400, "/streaming/ai/tasks", "limit is too large")
 
     def fetch_page(
-        self, filters: Mapping[str, str], *, page: int, limit: int, retry_for: float | None = None
+        self, filters: Mapping[str, str], *, page: int, limit: int, retry_seconds: float | None = None
     ) -> Page:
         assert filters["ordering"] == "task_id" or limit == 1
-        assert retry_for is None or self.refuses is not None or limit == 1
+        assert retry_seconds is None or self.refuses is not None or limit == 1
         if self.refuses is not None and limit > self.refuses(self.requests):
             self.requests += 1
             raise self.refusal
@@ -140,7 +140,7 @@ def test_identical_records_do_not_prove_overlap():
         records.insert(place, UnusableRecord(b"null", "not an object"))
     source = MovingList([], 3)
 
-    def fetch(_filters: Mapping[str, str], *, page: int, limit: int, retry_for: object) -> Page:  # noqa: ARG001
+    def fetch(_filters: Mapping[str, str], *, page: int, limit: int, retry_seconds: object) -> Page:  # noqa: ARG001
         source.requests += 1
         if source.requests == 2:
             del records[:2]
@@ -261,10 +261,10 @@ def test_clamped_deep_pages_do_not_cause_endless_loop(clamped_to, is_sorted):
         random.Random(1).shuffle(source.ids)
     honest = source.fetch_page
 
-    def clamp(filters, *, page, limit, retry_for=None):
+    def clamp(filters, *, page, limit, retry_seconds=None):
         if page * limit > 100 and limit * (page - 1) < 200:
             page = 1 if clamped_to == "the first page" else max(1, 100 // limit)
-        return honest(filters, page=page, limit=limit, retry_for=retry_for)
+        return honest(filters, page=page, limit=limit, retry_seconds=retry_seconds)
 
     source.fetch_page = clamp
     with contextlib.suppress(SourceError):
@@ -275,8 +275,10 @@ def test_clamped_deep_pages_do_not_cause_endless_loop(clamped_to, is_sorted):
 def test_404_for_first_page_is_an_error():
     source = MovingList([], 10)
 
-    def refuse(_filters: Mapping[str, str], *, page: int, limit: int, retry_for: float | None = None) -> Page:
-        assert retry_for is None or limit == 1
+    def refuse(
+        _filters: Mapping[str, str], *, page: int, limit: int, retry_seconds: float | None = None
+    ) -> Page:
+        assert retry_seconds is None or limit == 1
         raise NotFound(404, f"{page} {limit}")
 
     source.fetch_page = refuse

@@ -21,7 +21,7 @@ class BlinkingList:
         self.task_ids = [f"{number:03}" for number in range(tasks)]
         self._gone_during, self._requests = gone_during, 0
 
-    def fetch_page(self, _filters: object, *, page: int, limit: int, retry_for: float | None) -> Page:  # noqa: ARG002
+    def fetch_page(self, _filters: object, *, page: int, limit: int, retry_seconds: float | None) -> Page:  # noqa: ARG002
         task_ids = self.task_ids[1:] if self._requests in self._gone_during else self.task_ids
         self._requests += 1
         limit = min(limit, GRANTED)
