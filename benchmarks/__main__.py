@@ -178,6 +178,25 @@ def _nothing_new(kind: str, tasks: int, url: str, database: str) -> dict[str, An
 
 
 @main.command()
+@click.option("--rounds", default=9, show_default=True)
+@click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, default=KINDS)
+def start(rounds: int, kinds: tuple[str, ...]) -> None:
+    """Print the CPU time of a sync with nothing new, as a multiple of importing SQLAlchemy and httpx."""
+    with served(1000) as url, Databases() as databases:
+        for kind in kinds:
+            database = databases.empty(kind)
+            run(*field.OURS.start(url, database))
+            ours, imports = [], []
+            for _ in range(rounds):
+                ours.append(run(*field.NOTHING_NEW.start(url, database)).cpu)
+                imports.append(run(*field.IMPORTS.start(url, database)).cpu)
+            click.echo(
+                f"{kind:9} nothing new {min(ours) / min(imports):5.2f} times the imports "
+                f"({min(ours):.2f} s against {min(imports):.2f} s)"
+            )
+
+
+@main.command()
 @click.option("--tasks", default=100_000, show_default=True)
 @click.option("--rounds", default=3, show_default=True)
 @click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, default=KINDS)

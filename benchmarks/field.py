@@ -79,6 +79,10 @@ def _with_results(url: str, database: str) -> Started:
     return command, _ours()(url, database)[1]
 
 
+def _imports(_url: str, _database: str) -> Started:
+    return [python(None), "-c", "import sqlalchemy, httpx"], {}
+
+
 def exporting(database: str, target: Path) -> Started:
     """Return the command that exports every task to a file."""
     return [COMMAND, "export", "tasks", "-o", str(target)], {"GCORE_ETL_DATABASE_URL": database}
@@ -111,6 +115,7 @@ OURS = Contender("gcore-etl", _ours(), _ours("--full"))
 ARCHIVE = Contender("gcore-etl, results", _with_results)
 DETAILS_ALONE = Contender("the client alone, results thrown away", _script("fetch_details"))
 NOTHING_NEW = Contender("gcore-etl, nothing new", _ours())
+IMPORTS = Contender("importing SQLAlchemy and httpx", _imports)
 PROTOTYPE = Contender("bare prototype", _script("prototype"))
 HASHING = Contender("bare prototype, hashing", _script("prototype", "--hash"))
 
