@@ -74,6 +74,11 @@ class Backend(httpcore.NetworkBackend):
         if self.request_state.opened is not None:
             self.request_state.opened.close()
 
+    def acquire(self, places: threading.Semaphore) -> None:
+        """Wait for one of the places for connections; raise PoolTimeout if none is free at the deadline."""
+        while not places.acquire(timeout=min(_SLICE_SECONDS, self.left(None, httpcore.PoolTimeout))):
+            pass
+
     def left(self, timeout: float | None, too_late: type[httpcore.TimeoutException]) -> float:
         """Return how many seconds an operation may take; raise the given error if none are left."""
         self.stop.check()

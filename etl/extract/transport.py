@@ -2,8 +2,8 @@
 One httpx client for one API, direct or through a proxy, which all threads share.
 
 httpx limits the time of each read, not their sum, and its own transport does not accept other sockets. The
-transport here is as thin, over the same connection pool of httpcore, with the sockets of `sockets`, which
-keep a deadline per thread. Only this module uses httpx, and no httpx type leaves it.
+transport here is as thin, over the same connections of httpcore, with the sockets of `sockets`, which keep a
+deadline per thread. Only this module uses httpx, and no httpx type leaves it.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import importlib.util
 import ipaddress
 import logging
 import os
+import threading
 import time
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urljoin, urlsplit
 
 import httpcore
@@ -70,52 +71,27 @@ class Route:
         return f"{self.base_url} is reached {way}" + (f"; trusted: {self.trust.source}" if self.trust else "")
 
 
-class _Connection:
-    """
-    A connection of the pool that is closed if a request fails before its response.
-
-    httpcore forgets a socket on which a SOCKS handshake failed; and a tunnel whose TLS handshake failed would
-    occupy its place in the pool for good.
-    """
-
-    def __init__(self, connection: httpcore.ConnectionInterface, backend: Backend) -> None:
-        self._connection, self._backend = connection, backend
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
-        return getattr(self._connection, name)
-
-    def handle_request(self, request: httpcore.Request) -> httpcore.Response:
-        try:
-            return self._connection.handle_request(request)
-        except httpcore.ConnectionNotAvailable:  # another thread was faster, and is using it
-            raise
-        except BaseException:
-            self._connection.close()
-            self._backend.abandon()
-            raise
-
-
-class _Pool(httpcore.ConnectionPool):
-    def __init__(self, backend: Backend, **options: Any) -> None:  # noqa: ANN401
-        super().__init__(network_backend=backend, **options)
-        self._backend = backend
-
-    def create_connection(self, origin: httpcore.Origin) -> httpcore.ConnectionInterface:
-        connection = _Connection(super().create_connection(origin), self._backend)
-        return cast("httpcore.ConnectionInterface", connection)
-
-
 class Transport(httpx.BaseTransport):
-    """Sends requests over a pool of connections to one API. Network failures raise errors of httpcore."""
+    """
+    Sends requests to one API, each on a connection of its own. Network failures raise errors of httpcore.
 
-    def __init__(self, route: Route, limits: httpx.Limits, backend: Backend) -> None:
-        self._pool = _Pool(
-            backend,
+    httpcore knows how to open a connection, whatever the proxy. Its pool, however, may close a connection
+    that it has found idle while another thread begins to use it; that thread then reads from a closed file
+    descriptor, or from one that another connection was given meanwhile. Here, whoever takes an idle
+    connection is the only one to use or close it.
+    """
+
+    def __init__(self, route: Route, max_connections: int, backend: Backend) -> None:
+        self._backend = backend
+        self._factory = httpcore.ConnectionPool(
+            network_backend=backend,
             ssl_context=route.trust.context if route.trust else None,
             proxy=_proxy_of(route),
-            max_connections=limits.max_connections,
-            keepalive_expiry=limits.keepalive_expiry,
+            keepalive_expiry=KEEPALIVE_SECONDS,
         )
+        self._places = threading.BoundedSemaphore(max_connections)
+        self._lock = threading.Lock()
+        self._idle: list[httpcore.ConnectionInterface] = []
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send it, and return the response when its headers have arrived."""
@@ -127,16 +103,46 @@ class Transport(httpx.BaseTransport):
             port=request.url.port,
             target=request.url.raw_path,
         )
-        response = self._pool.handle_request(
-            httpcore.Request(request.method, url, headers=request.headers.raw, extensions=request.extensions)
-        )
-        return _Response(response.status, headers=response.headers, stream=_Body(response))
+        self._backend.acquire(self._places)
+        connection = self._take_idle() or self._factory.create_connection(url.origin)
+        try:
+            response = connection.handle_request(
+                httpcore.Request(
+                    request.method, url, headers=request.headers.raw, extensions=request.extensions
+                )
+            )
+        except BaseException:
+            connection.close()
+            # httpcore forgets a socket on which a SOCKS handshake failed.
+            self._backend.abandon()
+            self._places.release()
+            raise
+        body = _Body(response, lambda: self._give_back(connection))
+        return _Response(response.status, headers=response.headers, stream=body)
 
     def close(self) -> None:
-        """Close the idle connections: to close one in which another thread reads would be a race."""
-        for connection in self._pool.connections:
-            if connection.is_idle():
-                connection.close()
+        """Close the idle connections; the others are closed by the requests that use them."""
+        while (connection := self._pop_idle()) is not None:
+            connection.close()
+
+    def _take_idle(self) -> httpcore.ConnectionInterface | None:
+        """Return an idle connection that the server has not closed, if there is one."""
+        while (connection := self._pop_idle()) is not None:
+            if not connection.has_expired():
+                return connection
+            connection.close()
+        return None
+
+    def _pop_idle(self) -> httpcore.ConnectionInterface | None:
+        with self._lock:
+            return self._idle.pop() if self._idle else None
+
+    def _give_back(self, connection: httpcore.ConnectionInterface) -> None:
+        # It is not idle if its response was not read to the end; then it has been closed.
+        if connection.is_idle():
+            with self._lock:
+                self._idle.append(connection)
+        self._places.release()
 
 
 class _Response(httpx.Response):
@@ -148,14 +154,15 @@ class _Response(httpx.Response):
 
 
 class _Body(httpx.SyncByteStream):
-    def __init__(self, response: httpcore.Response) -> None:
-        self._response = response
+    def __init__(self, response: httpcore.Response, on_close: Callable[[], None]) -> None:
+        self._response, self._on_close = response, on_close
 
     def __iter__(self) -> Iterator[bytes]:
         return self._response.iter_stream()
 
     def close(self) -> None:
         self._response.close()
+        self._on_close()
 
 
 class Session:
@@ -177,8 +184,7 @@ class Session:
         scheme = route.proxy.scheme if route.proxy else None
         self._route, self._stop, self._read_timeout = route, stop, read_timeout
         self._backend = Backend(scheme, stop)
-        limits = httpx.Limits(max_connections=max_connections, keepalive_expiry=KEEPALIVE_SECONDS)
-        self._transport = Transport(route, limits, self._backend)
+        self._transport = Transport(route, max_connections, self._backend)
         self._client = httpx.Client(
             transport=self._transport,
             headers=headers,
@@ -203,7 +209,7 @@ class Session:
         Network failures raise the error that `explain` chooses for them.
         """
         self._backend.begin(time.monotonic() + seconds)
-        timeout = httpx.Timeout(self._read_timeout, connect=CONNECT_TIMEOUT, pool=seconds)
+        timeout = httpx.Timeout(self._read_timeout, connect=CONNECT_TIMEOUT)
         try:
             with self._client.stream("GET", url, timeout=timeout) as reply:
                 return Response(reply.status_code, reply.headers.raw, reply.iter_raw(), limit, before_large)

@@ -7,9 +7,11 @@ import gc
 import socket
 import sys
 import threading
+import time
 import warnings
 from typing import TYPE_CHECKING
 
+import httpcore
 import pytest
 from support.clients import SLACK, TASKS, client_for, raw_server, read, timed
 from support.worlds import NOW, a_world
@@ -171,6 +173,36 @@ def test_threads_share_a_client_and_its_connections(emulator, concurrency, least
             sizes = list(pool.map(lambda limit: len(read(client, limit).records), range(1, 9)))
         assert client.requests == 8
     assert sizes == list(range(1, 9))
+
+
+def test_only_the_thread_of_a_request_touches_its_connection(emulator, monkeypatch):
+    """Closed by another thread, its file descriptor might already be that of another connection."""
+    foreign: list[str] = []
+    users: dict[httpcore.HTTPConnection, int] = {}
+
+    def watched(name: str) -> None:
+        whole = getattr(httpcore.HTTPConnection, name)
+
+        def watch(connection: httpcore.HTTPConnection, *arguments: object) -> object:
+            if name == "handle_request":
+                users[connection] = threading.get_ident()
+            elif not connection.is_idle() and users[connection] != threading.get_ident():
+                foreign.append(name)
+            return whole(connection, *arguments)
+
+        monkeypatch.setattr(httpcore.HTTPConnection, name, watch)
+
+    for name in ("handle_request", "has_expired", "close"):
+        watched(name)
+    emulator.behaviour.latency = 0.05
+    with client_for(emulator, concurrency=4) as client, concurrent.futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: read(client), range(12)))
+        emulator.behaviour.latency = 1.0
+        under_way = [pool.submit(read, client) for _ in range(3)]
+        time.sleep(0.1)
+        client.close()
+    assert all(isinstance(each.exception(), Stopped) for each in under_way)
+    assert (foreign, len(users)) == ([], 4)
 
 
 def test_a_client_closed_under_a_request_ends_it_and_keeps_no_connection(emulator):
