@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.source import NOW
 from etl.database import ensure_schema, open_engine
-from etl.load.bulk import encoder_for, insert_rows
+from etl.load.bulk import insert_rows
 from etl.load.transcript_index import index_transcripts
 from etl.models import METADATA
 from etl.search import search
@@ -61,13 +61,12 @@ def measure_searches(database: str, transcripts: int) -> Iterator[tuple[str, int
 
 
 def _fill(connection: sa.Connection, numbers: range, chance: random.Random, weights: list[float]) -> None:
-    now = encoder_for(connection).instant(NOW)
     tables = METADATA.tables
     insert_rows(
         connection,
         tables["tasks"],
         ("task_id", "status", "completed_at", "first_seen_at", "changed_at", "is_result_due"),
-        [(f"{number:08}", "SUCCESS", now, now, now, False) for number in numbers],
+        [(f"{number:08}", "SUCCESS", NOW, NOW, NOW, False) for number in numbers],
     )
     insert_rows(
         connection,

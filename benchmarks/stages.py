@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 STAGES = [
     (api, "ensure_schema", "creating the schema"),
-    (client.Client, "_exchange", "HTTP"),
+    (client.Client, "_send", "HTTP"),
     (client, "decode_page", "reading JSON, with payload hashes"),
     (task_rows.TaskWriter, "insert", "encoding and writing rows"),
     (task_rows.TaskWriter, "_row", "... of which encoding"),

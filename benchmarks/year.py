@@ -18,7 +18,7 @@ import random
 from typing import TYPE_CHECKING, NamedTuple
 
 from etl.database import ensure_schema, open_engine
-from etl.load.bulk import as_json, encoder_for, insert_rows
+from etl.load.bulk import insert_rows
 from etl.models import METADATA
 
 if TYPE_CHECKING:
@@ -131,10 +131,8 @@ class _Year:
                 self._add_task(run)
             for seen in self._due.pop(run, ()):
                 self._add("task_history", run_id=run, observed_at=self._at(run), **seen._asdict())
-        instant = encoder_for(connection).instant
         for table, rows in self._rows.items():
-            encoded = ([instant(each) if type(each) is dt.datetime else each for each in row] for row in rows)
-            insert_rows(connection, METADATA.tables[table], _COLUMNS[table], map(tuple, encoded))
+            insert_rows(connection, METADATA.tables[table], _COLUMNS[table], rows)
 
     def _add(self, table: str, **columns: object) -> None:
         self._rows[table].append(tuple(map(columns.get, _COLUMNS[table])))
@@ -191,7 +189,7 @@ class _Year:
             client_id=2675,
             client_user_id=f"user-{int(chance.paretovariate(1.2)) % 1000}" if number % 7 else None,
             client_entity_data=f"video {number}",
-            task_data=as_json({"task_name": name, "url": url, "client_id": 2675, "category": category}),
+            task_data={"task_name": name, "url": url, "client_id": 2675, "category": category},
             started_at=started,
             completed_at=ended,
             total_time_sec=(ended - started).total_seconds() if ended and started else None,
@@ -250,7 +248,7 @@ class _Year:
                 columns = {"start_seconds": 3.0 * place, "end_seconds": 3.0 * place + 2.5, "text": line}
                 self._add("subtitles", task_id=task_id, position=place, **columns)
             result |= {"kind": name, "speech_detected": bool(lines), "text": " ".join(lines)}
-            result["languages"] = as_json([chance.choice(_SPOKEN)] if lines else [])
+            result["languages"] = [chance.choice(_SPOKEN)] if lines else []
             found = {"speech_detected": bool(lines), "concatenated_text": result["text"]}
         else:
             frames = chance.randrange(12) if chance.random() < 0.3 else 0
@@ -261,7 +259,7 @@ class _Year:
                 )
             result |= {"kind": category or "nsfw", "detected": frames > 0}
             found = {"nsfw_detected": frames > 0, "detection_results": []}
-        self._add("task_results", **result, result=as_json(found))
+        self._add("task_results", **result, result=found)
 
 
 def plan_lifecycle(chance: random.Random) -> _Lifecycle:

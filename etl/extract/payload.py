@@ -146,6 +146,12 @@ class Page:
         """The records that can be loaded, in order."""
         return [record for record in self.records if not isinstance(record, UnusableRecord)]
 
+    def column(self, name: str) -> list[Any]:
+        """Return the values of one name of CONTENT in its tasks, in order and without nulls."""
+        place = CONTENT.index(name)
+        values = [task.decoded[place] for task in self.tasks]
+        return [value for value in values if value is not None and value is not UNSET]
+
     @functools.cached_property
     def ids(self) -> list[str]:
         """The ids of the records that have one, in order."""

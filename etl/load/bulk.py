@@ -1,45 +1,43 @@
 """
-Bulk inserts and updates of rows that are encoded for the driver already.
+Bulk inserts and updates: rows are encoded for the driver here, a thousand at a time and column by column.
 
 SQLAlchemy's Core processes every value of every row; with the 25 columns of a task that takes longer than the
-database does. So here, and only here, rows are encoded first and statements are plain text. They still run
+database does. So here, and only here, values are encoded first and statements are plain text. They still run
 through the connection, with the same events and errors as everywhere else.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import sqlite3
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from etl.models.base import as_json, as_sqlite_instant
+import msgspec
+
+from etl.models.base import Json, UtcDateTime, as_json, as_sqlite_instants
 
 if TYPE_CHECKING:
-    import datetime as dt
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     import sqlalchemy as sa
 
-# SQLite releases the interpreter lock during a statement. With one row per statement, the loading thread
-# would wait for the lock after each; with so many rows, other threads decode pages meanwhile.
-_ROWS_PER_STATEMENT = 1000
+# Rows that are encoded together. SQLite stores as many per statement, during which it releases the
+# interpreter lock. With one row per statement, the loading thread would wait for the lock after each; with
+# so many rows, other threads decode pages meanwhile.
+_ROWS_TOGETHER = 1000
 
 Row = tuple[Any, ...]
 Names = tuple[str, ...]
+# Values of one column; None is NULL.
+Column = Sequence[Any]
 
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Encoder:
-    """How the values of types that a driver does not know are encoded; None is NULL, and is not encoded."""
-
-    instant: Callable[[dt.datetime], Any]
-    document: Callable[[Any], Any] = as_json
-
-
-def encoder_for(connection: sa.Connection) -> Encoder:
-    """Return the encoder of the connection's driver."""
-    return _POSTGRES if connection.dialect.name == "postgresql" else _SQLITE
+# The driver of Postgres would look up the type of each time, and then write the same.
+_ENCODE_INSTANTS: dict[str, Callable[[Column], Column]] = {
+    "sqlite": as_sqlite_instants,
+    "postgresql": msgspec.to_builtins,
+}
+_encode_lines = msgspec.json.Encoder().encode_lines
 
 
 def fetch_pairs(connection: sa.Connection, query: sa.Select[tuple[Any, Any]]) -> dict[Any, Any]:
@@ -49,34 +47,45 @@ def fetch_pairs(connection: sa.Connection, query: sa.Select[tuple[Any, Any]]) ->
 
 def insert_rows(connection: sa.Connection, table: sa.Table, names: Names, rows: Iterable[Row]) -> None:
     """
-    Insert rows: on Postgres by COPY, which the engine knows how to run.
+    Insert rows of values of these columns: on Postgres by COPY, which the engine knows how to run.
 
-    `rows` may be a generator: the server stores the first rows while the others are encoded.
+    Times are aware and in UTC. The values of a JSON column are JSON values, which may contain structs, or
+    all of them are JSON texts. `rows` may be a generator: the server stores the first rows while the others
+    are encoded.
     """
     waiting = iter(rows)
     first = next(waiting, None)
     if first is None:
         return
     waiting = itertools.chain([first], waiting)
-    columns = f"{table.name} ({', '.join(names)})"
     if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(f"COPY {columns} FROM STDIN", (waiting,))
+        parts = _iter_encoded(connection, table, names, waiting)
+        encoded = itertools.chain.from_iterable(zip(*part.values(), strict=True) for part in parts)
+        connection.exec_driver_sql(f"COPY {table.name} ({', '.join(names)}) FROM STDIN", (encoded,))
         return
-    one = f"({', '.join('?' * len(names))})"
     # Before 3.32 SQLite accepted at most 999 values per statement.
     driver: Any = connection.connection.driver_connection
     values = driver.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
-    most = max(1, min(_ROWS_PER_STATEMENT, values // len(names)))
-    while part := list(itertools.islice(waiting, most)):
-        statement = f"INSERT INTO {columns} VALUES {one}"
-        if len(part) == most:
-            flat = tuple(itertools.chain.from_iterable(part))
-            connection.exec_driver_sql(statement + f", {one}" * (len(part) - 1), flat)
-        else:
-            connection.exec_driver_sql(statement, part)
+    size = max(1, min(_ROWS_TOGETHER, values // len(names)))
+    for part in _iter_encoded(connection, table, names, waiting, size):
+        _insert_part(connection, table, part, size)
 
 
-def update_rows(connection: sa.Connection, table: sa.Table, names: Names, rows: list[Row]) -> None:
+def _insert_part(connection: sa.Connection, table: sa.Table, part: Mapping[str, Column], size: int) -> None:
+    """Insert some rows, given by their columns, into SQLite; `size` rows need one statement."""
+    # Binding a null takes as long as binding a value, so columns without a value are left out.
+    columns = {name: column for name, column in part.items() if any(each is not None for each in column)}
+    rows = list(zip(*columns.values(), strict=True))
+    one = f"({', '.join('?' * len(columns))})"
+    statement = f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES {one}"
+    if len(rows) == size:
+        flat = tuple(itertools.chain.from_iterable(rows))
+        connection.exec_driver_sql(statement + f", {one}" * (len(rows) - 1), flat)
+    else:
+        connection.exec_driver_sql(statement, rows)
+
+
+def update_rows(connection: sa.Connection, table: sa.Table, names: Names, rows: Sequence[Row]) -> None:
     """Update rows; the first name is that of the key."""
     if not rows:
         return
@@ -84,13 +93,34 @@ def update_rows(connection: sa.Connection, table: sa.Table, names: Names, rows: 
     mark = "%s" if connection.dialect.name == "postgresql" else "?"
     changes = ", ".join(f"{name} = {mark}" for name in others)
     statement = f"UPDATE {table.name} SET {changes} WHERE {key} = {mark}"
-    connection.exec_driver_sql(statement, [(*row[1:], row[0]) for row in rows])
+    for part in _iter_encoded(connection, table, names, iter(rows)):
+        keys, *values = part.values()
+        connection.exec_driver_sql(statement, list(zip(*values, keys, strict=True)))
 
 
-def _as_postgres_instant(value: dt.datetime) -> str:
-    # The driver would look up the type of each value, and then write the same.
-    return f"{as_sqlite_instant(value)}+00"
+def _iter_encoded(
+    connection: sa.Connection, table: sa.Table, names: Names, rows: Iterator[Row], size: int = _ROWS_TOGETHER
+) -> Iterator[dict[str, Column]]:
+    """Yield the columns of up to `size` rows at a time, by name and encoded for the driver."""
+    encoders: dict[type, Callable[[Column], Column]] = {
+        UtcDateTime: _ENCODE_INSTANTS[connection.dialect.name],
+        Json: _encode_documents,
+    }
+    kinds = {column.name: type(column.type) for column in table.columns}
+    while part := list(itertools.islice(rows, size)):
+        columns: dict[str, Column] = dict(zip(names, zip(*part, strict=True), strict=True))
+        for name in names:
+            if (encode := encoders.get(kinds.get(name, object))) is not None:
+                columns[name] = encode(columns[name])
+        yield columns
 
 
-_SQLITE = Encoder(as_sqlite_instant)
-_POSTGRES = Encoder(_as_postgres_instant)
+def _encode_documents(column: Column) -> Column:
+    if all(value is None or type(value) is str for value in column):
+        return column
+    try:
+        # JSON text has no line breaks, except between values.
+        texts = _encode_lines(column).decode().split("\n")
+    except TypeError:
+        return [None if value is None else as_json(value) for value in column]
+    return [None if value is None else text for value, text in zip(column, texts, strict=False)]

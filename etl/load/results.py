@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import sqlalchemy as sa
 
 from etl.extract.result import fullness
-from etl.load.bulk import encoder_for, insert_rows, update_rows
+from etl.load.bulk import insert_rows, update_rows
 from etl.load.details import add_details
 from etl.load.dialect import is_any_of
 from etl.load.subtitle_formats import as_webvtt, has_subtitles
 from etl.load.task_rows import CLOCK_RESOLUTION
 from etl.load.transcript_index import index_transcripts
 from etl.models import DETAIL_DUE, DETECTIONS, RESULT_DUE, RESULTS, SUBTITLES, TASKS, ResultState
+from etl.models.base import as_json
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from etl.extract.result import ResultPayload
-    from etl.load.bulk import Row
     from etl.load.due_results import DueResult
     from etl.load.transcript_index import Transcript
 
@@ -145,7 +145,7 @@ def _rows_of(
         row = _row(response, known, now)
         (inserted if known is None else updated).append(row)
         if response.found is not None and response.has_result:
-            row["result"] = encoder_for(connection).document(row["result"])
+            row["result"] = as_json(row["result"])
             archived.append(dataclasses.replace(response.found, result=None))
     return inserted, updated, archived
 
@@ -224,18 +224,9 @@ def _next_attempt(response: FetchedResult, counts: Mapping[str, Any], now: dt.da
 
 
 def _write(connection: sa.Connection, inserted: list[dict[str, Any]], updated: list[dict[str, Any]]) -> None:
-    encoder = encoder_for(connection)
-    encode = {"languages": encoder.document}
-    encode |= dict.fromkeys(("fetched_at", "next_attempt_at"), encoder.instant)
-
-    def encoded(row: dict[str, Any]) -> Row:
-        values = ((name, row[name]) for name in _COLUMNS)
-        return tuple(
-            encode[name](value) if value is not None and name in encode else value for name, value in values
-        )
-
-    insert_rows(connection, RESULTS, _COLUMNS, list(map(encoded, inserted)))
-    update_rows(connection, RESULTS, _COLUMNS, list(map(encoded, updated)))
+    to_row = operator.itemgetter(*_COLUMNS)
+    insert_rows(connection, RESULTS, _COLUMNS, map(to_row, inserted))
+    update_rows(connection, RESULTS, _COLUMNS, list(map(to_row, updated)))
 
 
 def _write_items(

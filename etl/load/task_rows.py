@@ -1,4 +1,4 @@
-"""Rows of `tasks` and the history events of their changes, encoded for the driver."""
+"""Rows of `tasks` and the history events of their changes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import sqlalchemy as sa
 
 from etl.extract.payload import CONTENT
-from etl.load.bulk import encoder_for, insert_rows, update_rows
+from etl.load.bulk import insert_rows, update_rows
 from etl.load.details import detail_of, merge_detail, next_detail
 from etl.load.dialect import is_any_of
 from etl.models import (
@@ -19,28 +19,25 @@ from etl.models import (
     TASKS,
     TERMINAL_STATUSES,
     HistoryEvent,
-    Json,
     ResultState,
-    UtcDateTime,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from etl.extract.payload import TaskPayload
-    from etl.load.bulk import Encoder, Row
+    from etl.load.bulk import Row
 
 # The API shows some times in whole seconds, truncated.
 CLOCK_RESOLUTION = dt.timedelta(seconds=1)
 
-_INSTANTS = tuple(place for place, name in enumerate(CONTENT) if isinstance(TASKS.c[name].type, UtcDateTime))
-_DOCUMENTS = tuple(place for place, name in enumerate(CONTENT) if isinstance(TASKS.c[name].type, Json))
 # The order of the values in a row.
 _CHANGES = (
     *("task_id", *CONTENT, "created_after", "created_before"),
     *("payload_hash", "is_result_due", "detail", "detail_due_at", "removed_at", "changed_at"),
 )
 _NAMES = (*_CHANGES, "first_seen_at")
+_STATUS, _STARTED = CONTENT.index("status"), CONTENT.index("started_at")
 # The database numbers the events.
 EVENT_NAMES = tuple(HISTORY.c.keys())[1:]
 
@@ -89,12 +86,10 @@ class Change(NamedTuple):
 
 
 class TaskWriter:
-    """Writes rows and their history events, encoded for the driver. The caller owns the transaction."""
+    """Writes rows and their history events. The caller owns the transaction."""
 
     def __init__(self, connection: sa.Connection, observation: Observation) -> None:
         self._connection, self._observation = connection, observation
-        self._encoder = encoder_for(connection)
-        self._now = self._encoder.instant(observation.observed_at)
 
     def insert(self, payloads: list[TaskPayload]) -> None:
         """Insert tasks that are not stored yet."""
@@ -128,84 +123,67 @@ class TaskWriter:
 
     def _new_row(self, payload: TaskPayload) -> Row:
         observation = self._observation
-        bounds = _creation_bounds(payload.started_at, observation.created_after, observation.created_before)
+        content = payload.content()
+        status = content[_STATUS]
         row = self._row(
             payload,
-            _encoded(payload.content(), self._encoder),
-            bounds,
-            is_result_due=_has_result(payload.status),
+            content,
+            _creation_bounds(content[_STARTED], observation.created_after, observation.created_before),
+            is_result_due=status in STATUSES_WITH_RESULT,
             detail=detail_of(payload) if payload.is_detail else None,
-            detail_due_at=self._now if _is_detail_due(payload) else None,
+            detail_due_at=observation.observed_at if _is_detail_due(payload, status) else None,
         )
-        return (*row, self._now)
+        return (*row, observation.observed_at)
 
     def _changed_row(self, change: Change, *, is_archived: bool) -> Row:
         payload, known, detail, content = change
-        observation, instant = self._observation, self._encoder.instant
+        observation, status = self._observation, content["status"]
         after = max(filter(None, (observation.created_after, known["created_after"])), default=None)
         before = min(filter(None, (observation.created_before, known["created_before"])), default=None)
-        is_same = payload.status == known["status"]
+        is_same = status == known["status"]
         is_due = known["is_result_due"] or not is_same
         if known["removed_at"] is not None:
             is_due = is_due or not is_archived
         due_at = known["detail_due_at"] if is_same else None
-        if not is_same and _is_detail_due(payload):
+        if not is_same and _is_detail_due(payload, status):
             due_at = observation.observed_at
         return self._row(
             payload,
-            _encoded([content[name] for name in CONTENT], self._encoder),
+            [content[name] for name in CONTENT],
             _creation_bounds(content["started_at"], after, before),
-            is_result_due=is_due and _has_result(payload.status),
+            is_result_due=is_due and status in STATUSES_WITH_RESULT,
             detail=detail,
-            detail_due_at=None if due_at is None else instant(due_at),
+            detail_due_at=due_at,
         )
 
     def _row(  # noqa: PLR0913
         self,
         payload: TaskPayload,
-        content: list[Any],
+        content: Sequence[Any],
         bounds: tuple[dt.datetime | None, dt.datetime | None],
         *,
         is_result_due: bool,
         detail: Mapping[str, Any] | None,
-        detail_due_at: Any,  # noqa: ANN401 (as the driver takes it)
+        detail_due_at: dt.datetime | None,
     ) -> Row:
-        after, before = bounds
-        instant = self._encoder.instant
+        """Return the values of _CHANGES, in its order."""
         return (
-            payload.task_id,
-            *content,
-            None if after is None else instant(after),
-            None if before is None else instant(before),
-            payload.payload_hash,
-            is_result_due,
-            None if detail is None else self._encoder.document(detail),
-            detail_due_at,
-            None,
-            self._now,
+            *(payload.task_id, *content, *bounds),
+            *(payload.payload_hash, is_result_due, detail, detail_due_at),
+            *(None, self._observation.observed_at),
         )
 
     def _event(
         self, payload: TaskPayload, event: HistoryEvent, status: str | None, progress: int | None
     ) -> Row:
-        run_id = self._observation.run_id
+        observation = self._observation
         return (
-            *(payload.task_id, run_id, self._now, event.value),
+            *(payload.task_id, observation.run_id, observation.observed_at, event.value),
             *(payload.status, payload.progress, status, progress),
         )
 
     def _record(self, events: Iterable[Row]) -> None:
         insert_rows(self._connection, HISTORY, EVENT_NAMES, events)
-
-
-def _encoded(content: Iterable[Any], encoder: Encoder) -> list[Any]:
-    """Return the values of CONTENT, in its order, as the driver accepts them."""
-    values = list(content)
-    for places, encode in ((_INSTANTS, encoder.instant), (_DOCUMENTS, encoder.document)):
-        for place in places:
-            if values[place] is not None:
-                values[place] = encode(values[place])
-    return values
 
 
 def _creation_bounds(
@@ -227,14 +205,11 @@ def _creation_bounds(
     return created_after, created_before
 
 
-def _has_result(status: str | None) -> bool:
-    return status in STATUSES_WITH_RESULT
-
-
-def _is_detail_due(payload: TaskPayload) -> bool:
+def _is_detail_due(payload: TaskPayload, status: str | None) -> bool:
     """Return whether to request a task by id: it ended without a result, and the list omits its times."""
-    has_no_result = payload.status in TERMINAL_STATUSES and not _has_result(payload.status)
-    return has_no_result and not payload.has_times and not payload.is_detail
+    if payload.has_times or payload.is_detail:
+        return False
+    return status in TERMINAL_STATUSES and status not in STATUSES_WITH_RESULT
 
 
 def _archived(connection: sa.Connection, task_ids: list[str]) -> set[str]:

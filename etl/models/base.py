@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import msgspec
@@ -31,6 +32,9 @@ NAMING_CONVENTION = {
 # SQLite generates row numbers only for an INTEGER column, which has 64 bits there anyway.
 BigSerial = BigInteger().with_variant(Integer(), "sqlite")
 
+# By the length of a timestamp in UTC as msgspec writes it: without a fraction, or with one of six digits.
+_MISSING_FRACTION = {len("2026-12-01T14:39:57Z"): ".000000", len("2026-12-01T14:39:57.000000Z"): ""}
+
 _encode_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
@@ -43,17 +47,14 @@ def as_json(value: Any) -> str:  # noqa: ANN401
         return _encode_json(value)
 
 
-def as_sqlite_instant(value: dt.datetime) -> str:
+def as_sqlite_instants(values: Sequence[dt.datetime | None]) -> list[str | None]:
     """
-    Return an aware timestamp as text in UTC, always with microseconds.
+    Return timestamps in UTC as text, always with microseconds.
 
     These texts sort by time, and SQLite's date functions accept them.
     """
-    if value.tzinfo is not dt.UTC:
-        value = value.astimezone(dt.UTC)
-    # This takes a quarter of the time of `isoformat`.
-    text: str = msgspec.to_builtins(value)
-    return f"{text[:10]} {text[11:-1]}{'' if value.microsecond else '.000000'}"
+    texts: list[str | None] = msgspec.to_builtins(values)
+    return [text and f"{text[:10]} {text[11:-1]}{_MISSING_FRACTION[len(text)]}" for text in texts]
 
 
 class UtcDateTime(TypeDecorator[dt.datetime]):
@@ -76,7 +77,8 @@ class UtcDateTime(TypeDecorator[dt.datetime]):
             return None
         if value.tzinfo is None:
             raise ValueError(f"{value!r} has no time zone: instants are stored in UTC, so they must be aware")
-        return as_sqlite_instant(value) if dialect.name == "sqlite" else value.astimezone(dt.UTC)
+        value = value.astimezone(dt.UTC)
+        return as_sqlite_instants([value])[0] if dialect.name == "sqlite" else value
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> dt.datetime | None:  # noqa: ANN401
         """Return the timestamp in UTC, whatever the time zone of the session."""

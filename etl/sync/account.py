@@ -116,4 +116,4 @@ class Account:
 
 
 def _clients_of(page: Page) -> frozenset[int]:
-    return frozenset([task.client_id for task in page.tasks if task.client_id is not None])
+    return frozenset(page.column("client_id"))

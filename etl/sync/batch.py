@@ -180,6 +180,5 @@ class BatchLoader:
 
 
 def _starts_before(page: Page, instant: dt.datetime) -> bool:
-    return any(
-        task.started_at is not None and task.started_at + CLOCK_RESOLUTION < instant for task in page.tasks
-    )
+    started = page.column("started_at")
+    return bool(started) and min(started) + CLOCK_RESOLUTION < instant

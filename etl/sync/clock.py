@@ -9,9 +9,7 @@ run corrects it: it measures by this machine's clock how much time has really pa
 from __future__ import annotations
 
 import datetime as dt
-import itertools
 import logging
-import operator
 import statistics
 import time
 from collections import deque
@@ -31,8 +29,6 @@ TOLERATED_DRIFT = dt.timedelta(minutes=1)
 # A clock that is off by more than this must be confirmed by another one.
 MAX_UNCONFIRMED_SKEW = dt.timedelta(days=1)
 _SAMPLES = 31
-
-_times = operator.attrgetter("started_at", "completed_at", "date_created")
 
 
 class _Sample(NamedTuple):
@@ -151,5 +147,5 @@ class SourceClock:
 
 
 def _latest(page: Page) -> dt.datetime | None:
-    times = itertools.chain.from_iterable(map(_times, page.tasks))
+    times = (max(page.column(name), default=None) for name in ("started_at", "completed_at", "date_created"))
     return max(filter(None, times), default=None)
