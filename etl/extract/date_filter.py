@@ -36,6 +36,11 @@ def noon_of(day: dt.datetime) -> dt.datetime:
     return day.astimezone(dt.UTC).replace(hour=12, minute=0, second=0, microsecond=0)
 
 
+def since(moment: dt.datetime) -> dict[str, str]:
+    """Return the filter that, with the semantics `gte`, selects tasks created at `moment` or later."""
+    return {"date_created": date_text(moment)}
+
+
 def probe_date_filter(source: PageSource, first_page: Page) -> DateFilter:
     """
     Return the semantics, as defined above, or `unknown` while there are no tasks.
@@ -90,7 +95,7 @@ def _days_with_tasks(source: PageSource, first_page: Page) -> list[dt.datetime]:
 
 
 def _finds(source: PageSource, instant: dt.datetime) -> bool:
-    return shows_any(source, {"date_created": date_text(instant)})
+    return shows_any(source, since(instant))
 
 
 def _likely_days(page: Page) -> list[dt.datetime]:

@@ -65,7 +65,9 @@ class Paginator:
 
     def __iter__(self) -> Iterator[Page]:
         with DaemonPool(self._concurrency) as pool:
-            prefetcher = Prefetcher(self._list.request_at, self._fetch, pool, self._concurrency)
+            prefetcher = Prefetcher(
+                self._list.request_at, self._fetch, pool, self._concurrency, shows_end=self._proves_end
+            )
             last, position = EMPTY_SLICE, 0
             # Nothing is requested in advance until the first response has shown the length of the list.
             count: int | None = 0

@@ -15,10 +15,16 @@ if TYPE_CHECKING:
 # Number of slices per concurrent request that may wait to be read, so that a slow slice or a long commit does
 # not delay others.
 PREFETCH_FACTOR = 2
+# The length of the page that shows the end of a list: it repeats few records, and a few new ones may follow.
+END_LIMIT = 10
 
 
 class Prefetcher:
-    """Requests slices in advance of the position that is being read; `choose` decides which."""
+    """
+    Requests slices in advance of the position that is being read; `choose` decides which.
+
+    With `shows_end`, they include one that begins where the list ends according to its count.
+    """
 
     def __init__(
         self,
@@ -26,8 +32,10 @@ class Prefetcher:
         fetch: Callable[[PageRequest], PageSlice],
         pool: DaemonPool,
         concurrency: int,
+        *,
+        shows_end: bool = False,
     ) -> None:
-        self._choose, self._fetch, self._pool = choose, fetch, pool
+        self._choose, self._fetch, self._pool, self._shows_end = choose, fetch, pool, shows_end
         self._most = concurrency * PREFETCH_FACTOR if concurrency > 1 else 1
         self._queue: deque[tuple[int, PageRequest, Future[PageSlice]]] = deque()
 
@@ -43,8 +51,10 @@ class Prefetcher:
             self._queue.clear()
             self._send(position, limit)
         while len(self._queue) < self._most:
-            last = self._queue[-1][1]
+            start, last, _ = self._queue[-1]
             if count is not None and last.end >= count:
+                if self._shows_end and start < count:
+                    self._send(count, min(limit, END_LIMIT))
                 break
             self._send(last.end, limit)
         _, request, future = self._queue.popleft()

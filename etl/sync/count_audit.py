@@ -27,7 +27,7 @@ from etl.text import counted
 if TYPE_CHECKING:
     import datetime as dt
 
-    from etl.extract.client import Client
+    from etl.extract.page_source import PageSource
     from etl.extract.payload import Page
     from etl.sync.batch import BatchLoader
     from etl.sync.list_reader import ListReader
@@ -87,7 +87,7 @@ class CountAudit:
     def __init__(  # noqa: PLR0913
         self,
         connection: sa.Connection,
-        client: Client,
+        source: PageSource,
         loader: BatchLoader,
         reader: ListReader,
         state: SyncState,
@@ -95,7 +95,7 @@ class CountAudit:
         first_page: Page,
         audit_every: dt.timedelta,
     ) -> None:
-        self._connection, self._client, self._loader = connection, client, loader
+        self._connection, self._source, self._loader = connection, source, loader
         self._reader, self._state = reader, state
         self._count, self._audit_every = _usable_count(first_page), audit_every
         self._bias, self._surplus = state.count_bias, state.surplus
@@ -201,7 +201,7 @@ class CountAudit:
 
     def _ask_count(self, filters: dict[str, str] | None = None) -> int | None:
         try:
-            page: Page = self._client.fetch_page(filters or {}, page=1, limit=1)
+            page: Page = self._source.fetch_page(filters or {}, page=1, limit=1)
         except NotFound:
             # Some servers return 404 for an empty list.
             return 0 if filters else None

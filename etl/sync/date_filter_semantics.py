@@ -7,8 +7,9 @@ import logging
 from typing import TYPE_CHECKING
 
 from etl.enums import DateFilter
-from etl.extract.date_filter import FAR_AHEAD, probe_date_filter, shows_since, still_holds
+from etl.extract.date_filter import FAR_AHEAD, LONG_AGO, probe_date_filter, shows_since, since, still_holds
 from etl.load.task_rows import CLOCK_RESOLUTION
+from etl.sync.early_requests import ListRequest
 
 if TYPE_CHECKING:
     from etl.extract.page_source import PageSource
@@ -41,6 +42,18 @@ class DateFilterSemantics:
     def value(self) -> str | None:
         """The semantics to use; None if they were never probed."""
         return self._forced or self.found
+
+    def expected_requests(self, clock: SourceClock) -> list[ListRequest]:
+        """Return the requests that follow, if the filter works as `gte`."""
+        is_unknown = self.value in {None, DateFilter.UNKNOWN}
+        if not self._first_page.records or not (is_unknown or self.value == DateFilter.GTE):
+            return []
+        moments = [LONG_AGO] if is_unknown or self.checked_at != self._now else []
+        if is_unknown:
+            moments.append(FAR_AHEAD)
+        if clock.first_served_at is not None:
+            moments.append(clock.first_served_at + CLOCK_RESOLUTION)
+        return [ListRequest(since(moment)) for moment in moments]
 
     def probe_if_due(self) -> None:
         """Probe, unless the semantics are forced, or known and recent."""

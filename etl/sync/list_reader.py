@@ -15,6 +15,7 @@ from etl.extract.paginator import Paginator
 from etl.load.dialect import is_any_of
 from etl.load.upsert import are_stored
 from etl.models import OPEN_STATUSES, TASKS, TERMINAL_STATUSES, WAITING_STATUSES
+from etl.sync.early_requests import ListRequest
 from etl.sync.in_flight import BATCH, MAX_BY_ID, is_removed, is_shown, iter_by_id
 
 if TYPE_CHECKING:
@@ -56,6 +57,11 @@ class ListReader:
     ) -> None:
         self._connection, self._source, self._loader = connection, source, loader
         self._sizes, self._report = sizes, report
+
+    def expected_requests(self, window: Window, filters: Mapping[str, str]) -> list[ListRequest]:
+        """Return the first request of `read_window`."""
+        lists = [{"ordering": "task_id", **query.filters, **filters} for query in window.queries[:1]]
+        return [ListRequest(each, limit=self._sizes.requested) for each in lists]
 
     def read_window(self, window: Window, filters: Mapping[str, str]) -> WindowResult:
         """Load the lists of a window, narrowed by the run's own filters."""

@@ -14,10 +14,11 @@ from etl.sync.window import EVERYTHING, Window, plan_window, window_since
 if TYPE_CHECKING:
     import datetime as dt
 
-    from etl.extract.page_source import PageSource
     from etl.extract.payload import Page
     from etl.settings import Settings
+    from etl.sync.clock import SourceClock
     from etl.sync.date_filter_semantics import DateFilterSemantics
+    from etl.sync.early_requests import EarlyRequests
     from etl.sync.list_reader import ListReader
     from etl.sync.options import SyncOptions
     from etl.sync.state import SyncState
@@ -33,21 +34,33 @@ class Plan:
 
     def __init__(  # noqa: PLR0913
         self,
-        source: PageSource,
+        source: EarlyRequests,
+        clock: SourceClock,
         semantics: DateFilterSemantics,
         state: SyncState,
+        *,
         settings: Settings,
         options: SyncOptions,
-        *,
         covered: dt.datetime | None,
         first_page: Page,
         now: dt.datetime,
     ) -> None:
-        self._source, self._semantics, self._state, self._covered = source, semantics, state, covered
+        self._source, self._clock, self._semantics = source, clock, semantics
+        self._state, self._covered = state, covered
         self._lookback, self._options = settings.lookback, options
         self._shows_nothing, self._now = not first_page.records, now
 
     def read(self, reader: ListReader) -> WindowResult:
+        """Find out what `date_created` means, if that is not known, and read the window."""
+        semantics, filters = self._semantics, self._options.filters
+        expected = semantics.expected_requests(self._clock) if not filters else []
+        with self._source.sent([*expected, *reader.expected_requests(self._choose(), filters)]):
+            if not filters:
+                semantics.probe_if_due()
+            semantics.check_clock(self._clock, may_change=not filters)
+            return self._read(reader)
+
+    def _read(self, reader: ListReader) -> WindowResult:
         """Read the window; if `date_created` turns out to have other semantics, read another one."""
         semantics = self._semantics
         window, filters, before = self._choose(), self._options.filters, semantics.value

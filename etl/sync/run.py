@@ -30,6 +30,7 @@ from etl.sync.batch import BatchLoader
 from etl.sync.clock import SourceClock
 from etl.sync.count_audit import AuditOutcome, CountAudit, is_suspicious
 from etl.sync.date_filter_semantics import DateFilterSemantics
+from etl.sync.early_requests import EarlyRequests
 from etl.sync.list_reader import ListReader
 from etl.sync.plan import Plan
 from etl.sync.run_record import RunRecord, save_counters
@@ -96,7 +97,7 @@ class Run:
         summary: RunSummary | None = None,
     ) -> None:
         self.summary = summary or RunSummary()
-        self._connection, self._client = connection, client
+        self._connection, self._client, self._source = connection, client, EarlyRequests(client)
         self._settings, self._options = settings, options
         self._now, self._observe = now, observe
         self._record = RunRecord(connection, client, self.summary, now)
@@ -130,7 +131,7 @@ class Run:
 
     def _prepare(self) -> _Parts:
         """Open the run's row, and build its collaborators from the stored state and the first response."""
-        connection, client, options = self._connection, self._client, self._options
+        connection, source, options = self._connection, self._source, self._options
         with connection.begin():
             state = read_state(connection)
             self._record.open(state, options)
@@ -139,13 +140,13 @@ class Run:
         clock = SourceClock(self._now, newest=newest)
         account = Account(
             connection,
-            client,
+            source,
             state,
             page_size=self._settings.page_size,
             may_change=options.allow_account_change,
         )
         # A page with one task: the server's clock and the account must be known before anything else.
-        first_page = client.fetch_page({}, page=1, limit=1)
+        first_page = source.fetch_page({}, page=1, limit=1)
         clock.observe(first_page)
         self.summary.pages += 1
         account.check(first_page)
@@ -157,14 +158,12 @@ class Run:
     def _build_parts(
         self, state: SyncState, clock: SourceClock, account: Account, seen: SeenTasks, first_page: Page
     ) -> _Parts:
-        """Build the other collaborators, and find out what `date_created` means, if that is not known."""
-        connection, client, settings, options = self._connection, self._client, self._settings, self._options
+        """Build the other collaborators."""
+        connection, source, settings, options = self._connection, self._source, self._settings, self._options
         covered = covered_until(state, clock, lookback=settings.lookback, now=self._now())
         sizes = state.page_sizes(settings.page_size, clock.observed_at())
         now = clock.first_served_at or self._now()
-        semantics = DateFilterSemantics(client, first_page, state, forced=settings.date_filter, now=now)
-        if not options.filters:
-            semantics.probe_if_due()
+        semantics = DateFilterSemantics(source, first_page, state, forced=settings.date_filter, now=now)
         loader = BatchLoader(
             connection,
             self.summary,
@@ -175,8 +174,7 @@ class Run:
             sizes=sizes,
             has_since=semantics.has_since,
         )
-        semantics.check_clock(clock, may_change=not options.filters)
-        reader = ListReader(connection, client, loader, sizes=sizes, report=self._report)
+        reader = ListReader(connection, source, loader, sizes=sizes, report=self._report)
         return _Parts(
             state=state,
             clock=clock,
@@ -185,11 +183,19 @@ class Run:
             loader=loader,
             reader=reader,
             plan=Plan(
-                client, semantics, state, settings, options, covered=covered, first_page=first_page, now=now
+                source,
+                clock,
+                semantics,
+                state,
+                settings=settings,
+                options=options,
+                covered=covered,
+                first_page=first_page,
+                now=now,
             ),
             audit=CountAudit(
                 connection,
-                client,
+                source,
                 loader,
                 reader,
                 state,
