@@ -161,8 +161,10 @@ class _Body(httpx.SyncByteStream):
         return self._response.iter_stream()
 
     def close(self) -> None:
-        self._response.close()
-        self._on_close()
+        try:
+            self._response.close()
+        finally:
+            self._on_close()
 
 
 class Session:
