@@ -198,11 +198,12 @@ def test_only_the_thread_of_a_request_touches_its_connection(emulator, monkeypat
     with client_for(emulator, concurrency=4) as client, concurrent.futures.ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: read(client), range(12)))
         emulator.behaviour.latency = 1.0
-        under_way = [pool.submit(read, client) for _ in range(3)]
+        in_progress = [pool.submit(read, client) for _ in range(3)]
         time.sleep(0.1)
         client.close()
-    assert all(isinstance(each.exception(), Stopped) for each in under_way)
-    assert (foreign, len(users)) == ([], 4)
+    assert all(isinstance(each.exception(), Stopped) for each in in_progress)
+    assert foreign == []
+    assert 1 < len(users) <= 4
 
 
 def test_a_client_closed_under_a_request_ends_it_and_keeps_no_connection(emulator):
