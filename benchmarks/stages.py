@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from etl.extract import client
-from etl.load import task_rows, upsert
+from etl.load import bulk, task_rows, upsert
 from etl.settings import Settings, parse_api_key
 from etl.sync import api, run
 from etl.sync.options import SyncOptions
@@ -19,8 +19,9 @@ STAGES = [
     (api, "ensure_schema", "creating the schema"),
     (client.Client, "_send", "HTTP"),
     (client, "decode_page", "reading JSON, with payload hashes"),
-    (task_rows.TaskWriter, "insert", "encoding and writing rows"),
-    (task_rows.TaskWriter, "_row", "... of which encoding"),
+    (task_rows.TaskWriter, "insert", "building, encoding and writing rows"),
+    (task_rows.TaskWriter, "_new_columns", "... of which building"),
+    (bulk, "_encoded", "... of which encoding"),
     (upsert, "_compare", "looking up stored rows"),
     (run.Run, "_read", "everything in the loading thread while it reads"),
     (run, "build_indexes", "building indexes"),

@@ -15,7 +15,7 @@ from etl.models import API_FIELDS, FieldKind
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from msgspec import UnsetType
 
@@ -97,6 +97,15 @@ class TaskPayload(msgspec.Struct, frozen=True, gc=False):
     started_at = _Content["dt.datetime"]()
     completed_at = _Content["dt.datetime"]()
     date_created = _Content["dt.datetime"]()
+
+
+def content_columns(payloads: Iterable[TaskPayload]) -> dict[str, Sequence[Any]]:
+    """Return the values of CONTENT by name, one for each payload; at least one is required."""
+    columns = zip(*[payload.decoded for payload in payloads], strict=True)
+    return {
+        name: [None if value is UNSET else value for value in column] if UNSET in column else column
+        for name, column in zip(CONTENT, columns, strict=True)
+    }
 
 
 def task_payload(task_id: str, values: Mapping[str, Any] | None = None, **facts: Any) -> TaskPayload:  # noqa: ANN401

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,7 +18,7 @@ import msgspec
 from etl.models.base import Json, UtcDateTime, as_json, as_sqlite_instants
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
     import sqlalchemy as sa
 
@@ -31,6 +31,7 @@ Row = tuple[Any, ...]
 Names = tuple[str, ...]
 # Values of one column; None is NULL.
 Column = Sequence[Any]
+Columns = Mapping[str, Column]
 
 # The driver of Postgres would look up the type of each time, and then write the same.
 _ENCODE_INSTANTS: dict[str, Callable[[Column], Column]] = {
@@ -45,6 +46,16 @@ def fetch_pairs(connection: sa.Connection, query: sa.Select[tuple[Any, Any]]) ->
     return dict(connection.execute(query).cursor.fetchall())
 
 
+def insert_columns(connection: sa.Connection, table: sa.Table, columns: Columns) -> None:
+    """Insert rows given by their columns, which have the same length; otherwise the same as `insert_rows`."""
+    number, size = len(next(iter(columns.values()))), _rows_together(connection, len(columns))
+    parts = (
+        {name: column[start : start + size] for name, column in columns.items()}
+        for start in range(0, number, size)
+    )
+    _insert(connection, table, tuple(columns), parts, size)
+
+
 def insert_rows(connection: sa.Connection, table: sa.Table, names: Names, rows: Iterable[Row]) -> None:
     """
     Insert rows of values of these columns: on Postgres by COPY, which the engine knows how to run.
@@ -53,25 +64,36 @@ def insert_rows(connection: sa.Connection, table: sa.Table, names: Names, rows: 
     all of them are JSON texts. `rows` may be a generator: the server stores the first rows while the others
     are encoded.
     """
-    waiting = iter(rows)
-    first = next(waiting, None)
-    if first is None:
-        return
-    waiting = itertools.chain([first], waiting)
+    size = _rows_together(connection, len(names))
+    _insert(connection, table, names, _iter_columns(names, rows, size), size)
+
+
+def _rows_together(connection: sa.Connection, columns: int) -> int:
+    """Return the number of rows to encode together; before 3.32 SQLite accepted 999 values per statement."""
     if connection.dialect.name == "postgresql":
-        parts = _iter_encoded(connection, table, names, waiting)
-        encoded = itertools.chain.from_iterable(zip(*part.values(), strict=True) for part in parts)
-        connection.exec_driver_sql(f"COPY {table.name} ({', '.join(names)}) FROM STDIN", (encoded,))
-        return
-    # Before 3.32 SQLite accepted at most 999 values per statement.
+        return _ROWS_TOGETHER
     driver: Any = connection.connection.driver_connection
-    values = driver.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
-    size = max(1, min(_ROWS_TOGETHER, values // len(names)))
-    for part in _iter_encoded(connection, table, names, waiting, size):
-        _insert_part(connection, table, part, size)
+    values: int = driver.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
+    return max(1, min(_ROWS_TOGETHER, values // columns))
 
 
-def _insert_part(connection: sa.Connection, table: sa.Table, part: Mapping[str, Column], size: int) -> None:
+def _insert(
+    connection: sa.Connection, table: sa.Table, names: Names, parts: Iterator[Columns], size: int
+) -> None:
+    """Insert parts of up to `size` rows each."""
+    encoded = (_encoded(connection, table, part) for part in parts)
+    if connection.dialect.name == "postgresql":
+        first = next(encoded, None)
+        if first is not None:
+            rows = (zip(*part.values(), strict=True) for part in itertools.chain([first], encoded))
+            copied = itertools.chain.from_iterable(rows)
+            connection.exec_driver_sql(f"COPY {table.name} ({', '.join(names)}) FROM STDIN", (copied,))
+    else:
+        for part in encoded:
+            _insert_part(connection, table, part, size)
+
+
+def _insert_part(connection: sa.Connection, table: sa.Table, part: Columns, size: int) -> None:
     """Insert some rows, given by their columns, into SQLite; `size` rows need one statement."""
     # Binding a null takes as long as binding a value, so columns without a value are left out.
     columns = {name: column for name, column in part.items() if any(each is not None for each in column)}
@@ -93,26 +115,29 @@ def update_rows(connection: sa.Connection, table: sa.Table, names: Names, rows: 
     mark = "%s" if connection.dialect.name == "postgresql" else "?"
     changes = ", ".join(f"{name} = {mark}" for name in others)
     statement = f"UPDATE {table.name} SET {changes} WHERE {key} = {mark}"
-    for part in _iter_encoded(connection, table, names, iter(rows)):
-        keys, *values = part.values()
+    for part in _iter_columns(names, rows, _ROWS_TOGETHER):
+        keys, *values = _encoded(connection, table, part).values()
         connection.exec_driver_sql(statement, list(zip(*values, keys, strict=True)))
 
 
-def _iter_encoded(
-    connection: sa.Connection, table: sa.Table, names: Names, rows: Iterator[Row], size: int = _ROWS_TOGETHER
-) -> Iterator[dict[str, Column]]:
-    """Yield the columns of up to `size` rows at a time, by name and encoded for the driver."""
+def _iter_columns(names: Names, rows: Iterable[Row], size: int) -> Iterator[Columns]:
+    """Yield the columns of up to `size` rows at a time."""
+    waiting = iter(rows)
+    while part := list(itertools.islice(waiting, size)):
+        yield dict(zip(names, zip(*part, strict=True), strict=True))
+
+
+def _encoded(connection: sa.Connection, table: sa.Table, columns: Columns) -> Columns:
+    """Return the columns as the driver expects them."""
     encoders: dict[type, Callable[[Column], Column]] = {
         UtcDateTime: _ENCODE_INSTANTS[connection.dialect.name],
         Json: _encode_documents,
     }
     kinds = {column.name: type(column.type) for column in table.columns}
-    while part := list(itertools.islice(rows, size)):
-        columns: dict[str, Column] = dict(zip(names, zip(*part, strict=True), strict=True))
-        for name in names:
-            if (encode := encoders.get(kinds.get(name, object))) is not None:
-                columns[name] = encode(columns[name])
-        yield columns
+    return {
+        name: encode(column) if (encode := encoders.get(kinds.get(name, object))) else column
+        for name, column in columns.items()
+    }
 
 
 def _encode_documents(column: Column) -> Column:

@@ -22,10 +22,8 @@ _INDEXES = [
 
 
 def defer_indexes(connection: sa.Connection) -> None:
-    """Drop the indexes if no task is stored yet."""
-    if connection.dialect.name == "sqlite" and not connection.scalar(
-        sa.select(sa.exists().select_from(TASKS))
-    ):
+    """Drop the indexes; no task may be stored yet."""
+    if connection.dialect.name == "sqlite":
         for index in _INDEXES:
             index.drop(connection, checkfirst=True)
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
-from etl.extract.payload import CONTENT
-from etl.load.bulk import insert_rows, update_rows
+from etl.extract.payload import CONTENT, content_columns
+from etl.load.bulk import insert_columns, insert_rows, update_rows
 from etl.load.details import detail_of, merge_detail, next_detail
 from etl.load.dialect import is_any_of
 from etl.models import (
@@ -23,7 +23,7 @@ from etl.models import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Sequence
 
     from etl.extract.payload import TaskPayload
     from etl.load.bulk import Row
@@ -31,13 +31,11 @@ if TYPE_CHECKING:
 # The API shows some times in whole seconds, truncated.
 CLOCK_RESOLUTION = dt.timedelta(seconds=1)
 
-# The order of the values in a row.
+# The order of the values in a changed row.
 _CHANGES = (
     *("task_id", *CONTENT, "created_after", "created_before"),
     *("payload_hash", "is_result_due", "detail", "detail_due_at", "removed_at", "changed_at"),
 )
-_NAMES = (*_CHANGES, "first_seen_at")
-_STATUS, _STARTED = CONTENT.index("status"), CONTENT.index("started_at")
 # The database numbers the events.
 EVENT_NAMES = tuple(HISTORY.c.keys())[1:]
 
@@ -95,15 +93,24 @@ class TaskWriter:
         """Insert tasks that are not stored yet."""
         if not payloads:
             return
-        rows = (self._new_row(payload) for payload in payloads)
+        columns = self._new_columns(payloads)
+        run_id, at = self._observation.run_id, self._observation.observed_at
         if self._connection.dialect.name == "postgresql":
-            insert_rows(self._connection, TASKS, _NAMES, rows)
-            self._record(self._event(payload, HistoryEvent.DISCOVERED, None, None) for payload in payloads)
+            insert_columns(self._connection, TASKS, columns)
+            number = len(payloads)
+            events = {
+                "task_id": columns["task_id"],
+                "run_id": [run_id] * number,
+                "observed_at": [at] * number,
+                "event": [HistoryEvent.DISCOVERED.value] * number,
+                "status": columns["status"],
+                "progress": columns["progress"],
+            }
+            insert_columns(self._connection, HISTORY, events)
         else:
             last_row = self._connection.scalar(_LAST_ROW)
-            insert_rows(self._connection, TASKS, _NAMES, rows)
-            seen = {"seen_in": self._observation.run_id, "seen_at": self._observation.observed_at}
-            self._connection.execute(_DISCOVERED, {**seen, "last_row": last_row})
+            insert_columns(self._connection, TASKS, columns)
+            self._connection.execute(_DISCOVERED, {"seen_in": run_id, "seen_at": at, "last_row": last_row})
 
     def update(self, changes: list[Change]) -> None:
         """Update stored tasks."""
@@ -119,21 +126,30 @@ class TaskWriter:
             elif (payload.status, payload.progress) != state:
                 events.append(self._event(payload, HistoryEvent.CHANGED, *state))
         update_rows(self._connection, TASKS, _CHANGES, rows)
-        self._record(events)
+        insert_rows(self._connection, HISTORY, EVENT_NAMES, events)
 
-    def _new_row(self, payload: TaskPayload) -> Row:
-        observation = self._observation
-        content = payload.content()
-        status = content[_STATUS]
-        row = self._row(
-            payload,
-            content,
-            _creation_bounds(content[_STARTED], observation.created_after, observation.created_before),
-            is_result_due=status in STATUSES_WITH_RESULT,
-            detail=detail_of(payload) if payload.is_detail else None,
-            detail_due_at=observation.observed_at if _is_detail_due(payload, status) else None,
-        )
-        return (*row, observation.observed_at)
+    def _new_columns(self, payloads: list[TaskPayload]) -> dict[str, Sequence[Any]]:
+        """Return the columns of new rows, except `removed_at`, which is null."""
+        observation, at = self._observation, self._observation.observed_at
+        content = content_columns(payloads)
+        after, before = observation.created_after, observation.created_before
+        bounds = [_creation_bounds(started_at, after, before) for started_at in content["started_at"]]
+        statuses = content["status"]
+        return {
+            "task_id": [payload.task_id for payload in payloads],
+            **content,
+            "created_after": [bound for bound, _ in bounds],
+            "created_before": [bound for _, bound in bounds],
+            "payload_hash": [payload.payload_hash for payload in payloads],
+            "is_result_due": [status in STATUSES_WITH_RESULT for status in statuses],
+            "detail": [detail_of(payload) if payload.is_detail else None for payload in payloads],
+            "detail_due_at": [
+                at if _is_detail_due(payload, status) else None
+                for payload, status in zip(payloads, statuses, strict=True)
+            ],
+            "changed_at": [at] * len(payloads),
+            "first_seen_at": [at] * len(payloads),
+        }
 
     def _changed_row(self, change: Change, *, is_archived: bool) -> Row:
         payload, known, detail, content = change
@@ -147,30 +163,11 @@ class TaskWriter:
         due_at = known["detail_due_at"] if is_same else None
         if not is_same and _is_detail_due(payload, status):
             due_at = observation.observed_at
-        return self._row(
-            payload,
-            [content[name] for name in CONTENT],
-            _creation_bounds(content["started_at"], after, before),
-            is_result_due=is_due and status in STATUSES_WITH_RESULT,
-            detail=detail,
-            detail_due_at=due_at,
-        )
-
-    def _row(  # noqa: PLR0913
-        self,
-        payload: TaskPayload,
-        content: Sequence[Any],
-        bounds: tuple[dt.datetime | None, dt.datetime | None],
-        *,
-        is_result_due: bool,
-        detail: Mapping[str, Any] | None,
-        detail_due_at: dt.datetime | None,
-    ) -> Row:
-        """Return the values of _CHANGES, in its order."""
         return (
-            *(payload.task_id, *content, *bounds),
-            *(payload.payload_hash, is_result_due, detail, detail_due_at),
-            *(None, self._observation.observed_at),
+            *(payload.task_id, *(content[name] for name in CONTENT)),
+            *_creation_bounds(content["started_at"], after, before),
+            *(payload.payload_hash, is_due and status in STATUSES_WITH_RESULT, detail, due_at),
+            *(None, observation.observed_at),
         )
 
     def _event(
@@ -181,9 +178,6 @@ class TaskWriter:
             *(payload.task_id, observation.run_id, observation.observed_at, event.value),
             *(payload.status, payload.progress, status, progress),
         )
-
-    def _record(self, events: Iterable[Row]) -> None:
-        insert_rows(self._connection, HISTORY, EVENT_NAMES, events)
 
 
 def _creation_bounds(

@@ -38,11 +38,19 @@ class UpsertCounts:
 
 
 def upsert_tasks(
-    connection: sa.Connection, payloads: Iterable[TaskPayload], observation: Observation
+    connection: sa.Connection,
+    payloads: Iterable[TaskPayload],
+    observation: Observation,
+    *,
+    are_new: bool = False,
 ) -> UpsertCounts:
-    """Insert or update tasks; if two payloads have the same id, the last one wins."""
+    """
+    Insert or update tasks; if two payloads have the same id, the last one wins.
+
+    If `are_new`, the caller knows that none of them is stored.
+    """
     latest = {payload.task_id: payload for payload in payloads}
-    new, differing = _compare(connection, latest)
+    new, differing = (list(latest), []) if are_new else _compare(connection, latest)
     stored = _rows(connection, differing)
     # In the order of the API, so that the order of events does not depend on the database.
     changes = [Change.between(stored[task_id], latest[task_id]) for task_id in differing]

@@ -7,18 +7,19 @@ import datetime as dt
 import time
 from typing import TYPE_CHECKING
 
+import sqlalchemy as sa
+
 from etl.load.indexes import build_indexes, defer_indexes
 from etl.load.rejected_records import reject
 from etl.load.task_rows import CLOCK_RESOLUTION, Observation
 from etl.load.upsert import upsert_tasks
+from etl.models import TASKS
 from etl.sync.clock import TOLERATED_DRIFT
 from etl.sync.run_record import save_counters
 from etl.sync.state import add_present, write_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import sqlalchemy as sa
 
     from etl.extract.page_size import PageSizes
     from etl.extract.payload import Page, TaskPayload, UnusableRecord
@@ -64,7 +65,9 @@ class BatchLoader:
         self._pending_rejected: list[UnusableRecord] = []
         self._pending_bytes = 0
         self._flushed_at = time.monotonic()
-        self._may_defer = self.present == 0 and not summary.dry_run
+        self._has_loaded = False
+        # The greatest id loaded; None if tasks were stored before this run.
+        self._greatest_id: str | None = None
         self._rejected_texts: set[int] = set()
 
     def observe(self, page: Page) -> None:
@@ -130,10 +133,8 @@ class BatchLoader:
         payloads, rejected = self._pending, self._pending_rejected
         self._pending, self._pending_rejected, self._pending_bytes = [], [], 0
         self._flushed_at = time.monotonic()
-        if payloads and self._may_defer:
-            defer_indexes(self._connection)
-            self._may_defer = False
-        counts = upsert_tasks(self._connection, payloads, observation)
+        are_new = bool(payloads) and self._are_new(payloads)
+        counts = upsert_tasks(self._connection, payloads, observation, are_new=are_new)
         self.seen.add(payload.task_id for payload in payloads)
         self._rejected_texts.update(hash(record.raw) for record in rejected)
         self.add_present(counts.inserted + counts.reappeared)
@@ -143,6 +144,25 @@ class BatchLoader:
         summary.updated += counts.updated
         summary.unchanged += counts.unchanged
         summary.rejected = len(self._rejected_texts)
+
+    def _are_new(self, payloads: list[TaskPayload]) -> bool:
+        """
+        Return whether these tasks need not be looked up, because none of them can be stored.
+
+        In a first load, in the order of ids, that is every task: its id is greater than all stored ones.
+        """
+        if not self._has_loaded:
+            self._has_loaded = True
+            if self.present == 0 and not self._connection.scalar(sa.select(sa.exists().select_from(TASKS))):
+                self._greatest_id = ""
+                if not self.summary.dry_run:
+                    defer_indexes(self._connection)
+        if self._greatest_id is None:
+            return False
+        ids = [payload.task_id for payload in payloads]
+        are_new = min(ids) > self._greatest_id
+        self._greatest_id = max(self._greatest_id, *ids)
+        return are_new
 
     def add_present(self, number: int) -> None:
         """Add to the number of present tasks, inside the transaction that stores or removes them."""

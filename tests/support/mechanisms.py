@@ -118,9 +118,9 @@ def differs_each_time(upsert_tasks: Any) -> object:
     """Let each record have a hash that no stored one has."""
     from msgspec.structs import replace  # noqa: PLC0415
 
-    def upsert(connection: object, payloads: Any, observation: object) -> object:
+    def upsert(connection: object, payloads: Any, observation: object, **options: Any) -> object:
         unlike = [replace(payload, payload_hash=os.urandom(16)) for payload in payloads]
-        return upsert_tasks(connection, unlike, observation)
+        return upsert_tasks(connection, unlike, observation, **options)
 
     return upsert
 
