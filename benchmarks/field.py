@@ -127,6 +127,7 @@ def _peer(name: str, package: str, script: str, *options: str, environment: str,
 
 PEERS = [
     _peer("dlt, Arrow by hand", "dlt", "dlt_arrow", environment="dlt"),
+    _peer("Sling, on files of pages", "sling-linux-amd64", "sling", environment="sling"),
     _peer("dlt, REST source, tuned", "dlt", "dlt_rest", "--tuned", environment="dlt"),
     _peer("dlt, REST source, as documented", "dlt", "dlt_rest", environment="dlt"),
     _peer("Singer", "singer-sdk", "singer", environment="singer", only="postgres"),
