@@ -157,4 +157,4 @@ def test_signal_at_random_time(nursery, emulator, databases):
             assert ended.code in {0, 143, -signal.SIGTERM}, ended
             assert len(ended.complaints) == (ended.code == 143), ended
             runs = [run["status"] for run in read_dump(database_url).runs]
-            assert runs in ([], ["interrupted"], ["succeeded"])
+            assert runs in ([], ["interrupted"], ["succeeded"]), ended
