@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from etl.errors import DatabaseError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from sqlalchemy import Connection
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # How long a server may take to confirm that it cancels; then its connection is cut.
 _CANCEL_SECONDS = 1.0
+# SQLite asks whether to go on after so many instructions: every few milliseconds.
+_INSTRUCTIONS = 100_000
 
 
 @contextlib.contextmanager
@@ -31,9 +33,10 @@ def cancelled_on_stop(connection: Connection, stop: Stop) -> Iterator[None]:
     and nothing is cancelled any more.
     """
     stop.check()
-    cancel = _canceller(connection)
+    is_postgres = connection.dialect.name == "postgresql"
+    cancelled = _cancelled_by_server if is_postgres else _cancelled_by_sqlite
     try:
-        with stop.on_stop(cancel):
+        with cancelled(connection, stop):
             yield
     except (DBAPIError, connection.dialect.loaded_dbapi.Error, DatabaseError) as error:
         if stop.error is None:
@@ -41,13 +44,28 @@ def cancelled_on_stop(connection: Connection, stop: Stop) -> Iterator[None]:
         raise stop.error from error
 
 
-def _canceller(connection: Connection) -> Callable[[], object]:
-    # Both drivers allow this call, and only such calls, from another thread.
+@contextlib.contextmanager
+def _cancelled_by_sqlite(connection: Connection, stop: Stop) -> Iterator[None]:
+    """
+    Let SQLite ask, during a statement, whether the stop is set.
+
+    `sqlite3.Connection.interrupt` would not do: it cancels every statement until none is active, and the
+    full-text index keeps one active until its transaction ends. Not even a rollback could end it.
+    """
     driver: Any = connection.connection.driver_connection
-    if connection.dialect.name != "postgresql":
-        return driver.interrupt  # type: ignore[no-any-return]  # typed by the driver, not by SQLAlchemy
+    driver.set_progress_handler(stop.is_set, _INSTRUCTIONS)
+    try:
+        yield
+    finally:
+        driver.set_progress_handler(None, 0)
+
+
+@contextlib.contextmanager
+def _cancelled_by_server(connection: Connection, stop: Stop) -> Iterator[None]:
+    driver: Any = connection.connection.driver_connection
     errors = (connection.dialect.loaded_dbapi.Error, OSError)
 
+    # The driver allows this call, and only such calls, from another thread.
     def cancel() -> None:
         try:
             driver.cancel_safe(timeout=_CANCEL_SECONDS)
@@ -56,4 +74,5 @@ def _canceller(connection: Connection) -> Callable[[], object]:
             with contextlib.suppress(*errors), socket.socket(fileno=os.dup(driver.fileno())) as duplicate:
                 duplicate.shutdown(socket.SHUT_RDWR)
 
-    return cancel
+    with stop.on_stop(cancel):
+        yield

@@ -147,14 +147,20 @@ def test_stop_ends_the_wait_for_the_lock(migrated_url):
 
 
 def test_stop_cancels_statement_and_connection_stays_usable(migrated_url):
+    """The full-text index of SQLite keeps a statement of its own active until the transaction ends."""
     stop = Stop()
     is_sqlite = migrated_url.startswith("sqlite")
+    key, endless = ("rowid", ENDLESS) if is_sqlite else ("part_id", "SELECT pg_sleep(60)")
     with writing(migrated_url) as connection:
         with stopped(stop), cancelled_on_stop(connection, stop), connection.begin():
             connection.execute(text("UPDATE sync_state SET present_tasks = 7"))
-            connection.execute(text(ENDLESS if is_sqlite else "SELECT pg_sleep(60)"))
+            connection.execute(text(f"INSERT INTO transcript_words ({key}, words) VALUES (1, 'word')"))
+            connection.execute(text(f"DELETE FROM transcript_words WHERE {key} = 1"))
+            connection.execute(text(endless))
         with connection.begin():
             assert connection.scalar(text("SELECT present_tasks FROM sync_state")) == 0
+            connection.execute(text("UPDATE sync_state SET present_tasks = 8"))
+            assert connection.scalar(text("SELECT present_tasks FROM sync_state")) == 8
 
 
 def test_block_does_not_start_if_already_stopped(migrated_url):
