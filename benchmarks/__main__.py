@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ from benchmarks import field, pages, results
 from benchmarks.field import KINDS
 from benchmarks.measure import LIMIT, ContenderFailed, Databases, Sample, count_rows, figures, run, served
 from benchmarks.results import Entry, middle
-from benchmarks.source import SourceBehaviour
 
 AN_HOUR = 3600.0
 # The alternatives would take an hour for this number of tasks.
@@ -134,24 +134,18 @@ def growth(large: int, small: tuple[int, ...], kinds: tuple[str, ...], *, peers:
 
 
 @main.command()
-def far() -> None:
-    """Measure a source with a long latency, and one with a rate limit."""
-    cases = [
-        ("100 ms latency, 100 tasks per page", 100_000, SourceBehaviour(latency=0.1, page_cap=100)),
-        ("20 requests per second, 100 tasks per page", 40_000, SourceBehaviour(rate=20, page_cap=100)),
-    ]
+@click.option("--kind", type=click.Choice(KINDS), default="sqlite", show_default=True)
+@click.option("--tasks", default=20_000, show_default=True, help="Number of tasks of the distant server.")
+@click.option("--seconds", default=20, show_default=True, help="Duration of a load at each rate limit.")
+def far(kind: str, tasks: int, seconds: int) -> None:
+    """Measure a server with a long latency, and servers that limit the rate of requests."""
+    from benchmarks.distance import measure_latency, measure_rates  # noqa: PLC0415 - not needed by others
+
     with Databases() as databases:
-        for what, tasks, behaviour in cases:
-            with served(tasks, behaviour) as url:
-                sample = run(*field.OURS.start(url, databases.empty("sqlite")))
-                asked = figures(url)
-            click.echo(
-                f"{what}: {sample.wall:.1f} s for {asked['passed']} requests "
-                f"({tasks / behaviour.page_cap:.0f} pages), {asked['refused']} refused, "
-                f"{asked['passed'] / sample.wall:.1f} per second; "
-                f"with four concurrent requests, the latency alone takes "
-                f"{behaviour.latency * asked['passed'] / 4:.1f} s"
-            )
+        for line in itertools.chain(
+            measure_latency(databases, kind, tasks), measure_rates(databases, kind, seconds)
+        ):
+            click.echo(line)
 
 
 @main.command()

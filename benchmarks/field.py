@@ -83,6 +83,16 @@ def _imports(_url: str, _database: str) -> Started:
     return [python(None), "-c", "import sqlalchemy, httpx"], {}
 
 
+def concurrent(contender: Contender, concurrency: int) -> Callable[[str, str], Started]:
+    """Return what starts gcore-etl with this number of concurrent requests."""
+
+    def start(url: str, database: str) -> Started:
+        command, variables = contender.start(url, database)
+        return command, {**variables, "GCORE_ETL_CONCURRENCY": str(concurrency)}
+
+    return start
+
+
 def exporting(database: str, target: Path) -> Started:
     """Return the command that exports every task to a file."""
     return [COMMAND, "export", "tasks", "-o", str(target)], {"GCORE_ETL_DATABASE_URL": database}

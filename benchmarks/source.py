@@ -100,6 +100,7 @@ class Throttle:
 
     latency: float = 0.0
     rate: float | None = None
+    window: float | None = None
     passed: int = 0
     refused: int = 0
     _tokens: float = 1.0
@@ -107,11 +108,18 @@ class Throttle:
     _lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
 
     def passes(self) -> bool:
-        """Take a token from a bucket that holds one second's worth; return whether there was one."""
+        """
+        Take a token; return whether there was one.
+
+        A bucket holds the tokens of one second; a window has all of its own when it begins, and none later.
+        """
         with self._lock:
             now = time.monotonic()
             rate = self.rate or float("inf")
-            self._tokens = min(max(rate, 1.0), self._tokens + (now - self._filled_at) * rate)
+            if self.window is None:
+                self._tokens = min(max(rate, 1.0), self._tokens + (now - self._filled_at) * rate)
+            elif now // self.window != self._filled_at // self.window:
+                self._tokens = rate * self.window
             self._filled_at = now
             if self._tokens < 1:
                 self.refused += 1
@@ -189,16 +197,21 @@ def _response(status: int, body: bytes) -> bytes:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class SourceBehaviour:
-    """The behaviour of the source: delay in seconds, requests per second, and maximum page size."""
+    """
+    The behaviour of the source: delay in seconds, requests per second, and maximum page size.
+
+    With a `window` in seconds, the requests are counted per window.
+    """
 
     latency: float = 0.0
     rate: float | None = None
+    window: float | None = None
     page_cap: int = 1000
 
 
 def serve(path: Path, behaviour: SourceBehaviour, started: Connection) -> None:
     """Serve a file of records, and send the URL to `started`."""
-    throttle = Throttle(behaviour.latency, behaviour.rate)
+    throttle = Throttle(behaviour.latency, behaviour.rate, behaviour.window)
     source = Source(Records(path.read_bytes().splitlines()), throttle, behaviour.page_cap)
     started.send(source.url)
     source.serve_forever()
