@@ -53,20 +53,25 @@ def quick(tasks: int, rounds: int, kinds: tuple[str, ...]) -> None:
     """Print our time as a multiple of the prototype's; takes less than a minute."""
     with served(tasks) as url, Databases() as databases:
         for kind in kinds:
-            runs: dict[str, list[list[Sample]]] = {"ours": [], "bare": [], "hash": []}
-            contenders = {"ours": field.OURS, "bare": field.PROTOTYPE, "hash": field.HASHING}
+            contenders = {
+                "gcore-etl": field.OURS,
+                "the floor": field.FLOOR,
+                "bare": field.PROTOTYPE,
+                "hash": field.HASHING,
+            }
+            runs: dict[str, list[list[Sample]]] = {name: [] for name in contenders}
             for _ in range(rounds):
                 for name, contender in contenders.items():
                     runs[name].append(measure(contender, url, databases.empty(kind), tasks))
             for place, what, against in ((0, "full load", "bare"), (1, "over unchanged data", "hash")):
-                for figure in ("wall", "cpu"):
-                    ours, theirs = ([each[place] for each in runs[name]] for name in ("ours", against))
+                for name, figure in itertools.product(("gcore-etl", "the floor"), ("wall", "cpu")):
+                    ours, theirs = ([each[place] for each in runs[which]] for which in (name, against))
                     ratio = min(getattr(s, figure) for s in ours) / min(getattr(s, figure) for s in theirs)
                     click.echo(
-                        f"{kind:9} {what:20} {figure:5} {ratio:5.2f} times the prototype "
+                        f"{kind:9} {what:20} {name:9} {figure:5} {ratio:5.2f} times the prototype "
                         f"({middle(ours, figure):.2f} s against {middle(theirs, figure):.2f} s)"
                     )
-            click.echo(f"{kind:9} peak memory {max(each[0].memory for each in runs['ours']):.0f} MB")
+            click.echo(f"{kind:9} peak memory {max(each[0].memory for each in runs['gcore-etl']):.0f} MB")
 
 
 @main.command()
@@ -86,7 +91,7 @@ def table(tasks: int, rounds: int, kinds: tuple[str, ...], *, peers: bool, save:
             # A first start compiles modules, and may download something.
             for each in [other for other in others if kind in other.kinds]:
                 run(*each.start(small, databases.empty(kind)))
-            fast = [field.PROTOTYPE, field.HASHING, field.OURS]
+            fast = [field.PROTOTYPE, field.HASHING, field.FLOOR, field.OURS]
             found: dict[str, list[list[Sample]]] = {each.version(): [] for each in fast}
             for _ in range(rounds):
                 for each in fast:

@@ -127,6 +127,7 @@ DETAILS_ALONE = Contender("the client alone, results thrown away", _script("fetc
 NOTHING_NEW = Contender("gcore-etl, nothing new", _ours())
 IMPORTS = Contender("importing SQLAlchemy and httpx", _imports)
 PROTOTYPE = Contender("bare prototype", _script("prototype"))
+FLOOR = Contender("prototype that stores all of it", _script("floor"))
 HASHING = Contender("bare prototype, hashing", _script("prototype", "--hash"))
 
 

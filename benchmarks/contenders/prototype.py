@@ -81,8 +81,8 @@ def row_of(task: Task) -> tuple[Any, ...]:
     )
 
 
-def batches(url: str) -> Iterator[list[msgspec.Raw]]:
-    """Yield batches of ten thousand records, fetching ahead."""
+def batches(url: str, **query: str) -> Iterator[list[msgspec.Raw]]:
+    """Yield batches of ten thousand records of a list, fetching ahead."""
     headers = {"Authorization": "APIKey 1$benchmark"}
     with (
         httpx.Client(base_url=url, headers=headers, timeout=60) as client,
@@ -90,7 +90,7 @@ def batches(url: str) -> Iterator[list[msgspec.Raw]]:
     ):
 
         def fetch(page: int) -> Page:
-            answer = client.get("/streaming/ai/tasks", params={"page": page, "limit": PAGE})
+            answer = client.get("/streaming/ai/tasks", params={"page": page, "limit": PAGE, **query})
             return decode_page(answer.raise_for_status().content)
 
         first = fetch(1)
