@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 # A row takes about half a KiB: with larger pages, fewer pages are split and written.
 _PAGE_BYTES = 8192
 # Rows arrive in no order of their start time, so inserts touch pages all over that index.
-_CACHE_KIB = 16 * 1024
+_CACHE_KIB = 8 * 1024
 # Pages that change repeatedly are copied into the file once; the WAL grows to 32 MiB at most.
 CHECKPOINT_PAGES = 4000
 _WRITES = {

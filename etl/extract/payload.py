@@ -48,9 +48,14 @@ def decoder_id(fields: tuple[ApiField, ...], version: int = 1) -> bytes:
 _DECODER_ID = decoder_id(API_FIELDS)
 
 
+_EMPTY_HASH = hashlib.blake2b(digest_size=16, person=_DECODER_ID)
+
+
 def payload_hash(raw: bytes | msgspec.Raw) -> bytes:
     """Return 16 bytes: if they are equal, so are the records' texts and the decoders that read them."""
-    return hashlib.blake2b(raw, digest_size=16, person=_DECODER_ID).digest()
+    found = _EMPTY_HASH.copy()
+    found.update(raw)
+    return found.digest()
 
 
 class _Content(Generic[T]):
@@ -148,12 +153,12 @@ class Page:
     @functools.cached_property
     def unusable(self) -> list[UnusableRecord]:
         """The records that cannot be loaded, in order."""
-        return [record for record in self.records if isinstance(record, UnusableRecord)]
+        return [record for record in self.records if type(record) is UnusableRecord]
 
     @functools.cached_property
     def tasks(self) -> list[TaskPayload]:
         """The records that can be loaded, in order."""
-        return [record for record in self.records if not isinstance(record, UnusableRecord)]
+        return [record for record in self.records if type(record) is TaskPayload]
 
     def column(self, name: str) -> list[Any]:
         """Return the values of one name of CONTENT in its tasks, in order and without nulls."""

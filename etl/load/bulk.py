@@ -135,9 +135,15 @@ def _encoded(connection: sa.Connection, table: sa.Table, columns: Columns) -> Co
     }
     kinds = {column.name: type(column.type) for column in table.columns}
     return {
-        name: encode(column) if (encode := encoders.get(kinds.get(name, object))) else column
+        name: _encode(encode, column) if (encode := encoders.get(kinds.get(name, object))) else column
         for name, column in columns.items()
     }
+
+
+def _encode(encode: Callable[[Column], Column], column: Column) -> Column:
+    """Return the encoded column; a value that all rows have is encoded once."""
+    one, number = column[:1], len(column)
+    return list(encode(one)) * number if column.count(one[0]) == number else encode(column)
 
 
 def _encode_documents(column: Column) -> Column:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from etl.load.indexes import build_indexes, defer_indexes
 from etl.load.rejected_records import reject
 from etl.load.task_rows import CLOCK_RESOLUTION, Observation
-from etl.load.upsert import upsert_tasks
+from etl.load.upsert import are_stored, upsert_tasks
 from etl.models import TASKS
 from etl.sync.clock import TOLERATED_DRIFT
 from etl.sync.run_record import save_counters
@@ -93,7 +93,7 @@ class BatchLoader:
         self._pending.extend(page.tasks)
         self._pending_rejected.extend(page.unusable)
         self.summary.tasks_seen += len(page.tasks)
-        self._pending_bytes += sum(record.size for record in page.records)
+        self._pending_bytes += sum([record.size for record in page.records])
         records = len(self._pending) + len(self._pending_rejected)
         is_large = records >= BATCH_ROWS or self._pending_bytes >= BATCH_BYTES
         if is_large or time.monotonic() - self._flushed_at >= BATCH_SECONDS:
@@ -135,7 +135,7 @@ class BatchLoader:
         self._flushed_at = time.monotonic()
         are_new = bool(payloads) and self._are_new(payloads)
         counts = upsert_tasks(self._connection, payloads, observation, are_new=are_new)
-        self.seen.add(payload.task_id for payload in payloads)
+        self.seen.add([payload.task_id for payload in payloads])
         self._rejected_texts.update(hash(record.raw) for record in rejected)
         self.add_present(counts.inserted + counts.reappeared)
         if not summary.dry_run:
@@ -164,6 +164,13 @@ class BatchLoader:
         self._greatest_id = max(self._greatest_id, *ids)
         return are_new
 
+    def _are_stored(self, payloads: list[TaskPayload]) -> bool:
+        """Return whether all of these are stored unchanged; False in a first load, without looking."""
+        if self.present == 0 or self._greatest_id is not None:
+            return False
+        with self._connection.begin():
+            return are_stored(self._connection, payloads)
+
     def add_present(self, number: int) -> None:
         """Add to the number of present tasks, inside the transaction that stores or removes them."""
         self.present += number
@@ -185,12 +192,13 @@ class BatchLoader:
 
         The clock of the responses may be behind the clock that sets the times of tasks. If the filter can
         tell, it must confirm that no task is newer; the second try allows for tasks created just now. A task
-        that has started was created before that, and needs no such bound.
+        that has started was created before that, and one that is stored has its bound already.
         """
         moment = self._clock.created_before()
         if moment is None or self.summary.dry_run:
             return moment
-        if all(task.started_at is not None for task in self._pending):
+        unstarted = [task for task in self._pending if task.started_at is None]
+        if not unstarted or self._are_stored(unstarted):
             return moment
         for allowance in (dt.timedelta(0), TOLERATED_DRIFT):
             if not self._has_since(moment + allowance):
