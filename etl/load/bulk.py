@@ -96,7 +96,7 @@ def _insert(
 def _insert_part(connection: sa.Connection, table: sa.Table, part: Columns, size: int) -> None:
     """Insert some rows, given by their columns, into SQLite; `size` rows need one statement."""
     # Binding a null takes as long as binding a value, so columns without a value are left out.
-    columns = {name: column for name, column in part.items() if any(each is not None for each in column)}
+    columns = {name: column for name, column in part.items() if column.count(None) < len(column)}
     rows = list(zip(*columns.values(), strict=True))
     one = f"({', '.join('?' * len(columns))})"
     statement = f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES {one}"
