@@ -327,3 +327,28 @@ def test_ignored_filter_without_date_header_keeps_bounds_correct(sqlite_url):
         sync(emulator, sqlite_url)
         ((after,),) = query(sqlite_url, "SELECT created_after FROM tasks WHERE task_id = :id", id=late)
         assert after is None or as_instant(after) <= created_at
+
+
+def test_clock_is_confirmed_for_an_unstarted_task_only_if_it_is_new_or_changed(database_url):
+    world = a_world()
+    with serve(world, Behaviour(page_cap=50)) as emulator:
+
+        def confirmations() -> int:
+            """Return how often a full sync asked for tasks created after the server's own time."""
+            emulator.requests.clear()
+            sync(emulator, database_url, FULL)
+            asked = [
+                request.query["date_created"]
+                for request in emulator.requests
+                if "date_created" in request.query
+            ]
+            return sum(as_instant(since) == world.now + dt.timedelta(seconds=1) for since in asked)
+
+        sync(emulator, database_url, FULL)
+        others = confirmations()
+        assert confirmations() == others
+        task_id = world.create(created_at=world.now)
+        assert confirmations() == others + 1
+        assert confirmations() == others
+        world.tasks[task_id].progress = 7
+        assert confirmations() == others + 1
