@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from etl.extract.page_slice import PageRequest, PageSlice
 
 # Number of slices per concurrent request that may wait to be read, so that a slow slice or a long commit does
-# not delay others.
-PREFETCH_FACTOR = 2
+# not delay others. Of slices with few records, more fit into memory, and a commit takes as long as several.
+PREFETCH_FACTOR, SMALL_PREFETCH_FACTOR = 2, 4
+SMALL_LIMIT = 250
 # The length of the page that shows the end of a list: it repeats few records, and a few new ones may follow.
 END_LIMIT = 10
 
@@ -36,7 +37,7 @@ class Prefetcher:
         shows_end: bool = False,
     ) -> None:
         self._choose, self._fetch, self._pool, self._shows_end = choose, fetch, pool, shows_end
-        self._most = concurrency * PREFETCH_FACTOR if concurrency > 1 else 1
+        self._concurrency = concurrency
         self._queue: deque[tuple[int, PageRequest, Future[PageSlice]]] = deque()
 
     def take(self, position: int, limit: int, count: int | None) -> tuple[PageRequest, Future[PageSlice]]:
@@ -50,7 +51,7 @@ class Prefetcher:
                 future.cancel()
             self._queue.clear()
             self._send(position, limit)
-        while len(self._queue) < self._most:
+        while len(self._queue) < self._depth(limit):
             start, last, _ = self._queue[-1]
             if count is not None and last.end >= count:
                 if self._shows_end and start < count:
@@ -59,6 +60,11 @@ class Prefetcher:
             self._send(last.end, limit)
         _, request, future = self._queue.popleft()
         return request, future
+
+    def _depth(self, limit: int) -> int:
+        """Return how many slices may wait, including the one that is returned next."""
+        factor = PREFETCH_FACTOR if limit > SMALL_LIMIT else SMALL_PREFETCH_FACTOR
+        return self._concurrency * factor if self._concurrency > 1 else 1
 
     def _send(self, position: int, limit: int) -> None:
         request = self._choose(position, limit)

@@ -6,8 +6,15 @@ import pytest
 
 from etl.extract.daemon_pool import DaemonPool
 from etl.extract.page_slice import PageRequest, PageSlice, overlapping_request
+from etl.extract.page_source import EMPTY_SLICE
 from etl.extract.payload import Page
-from etl.extract.prefetcher import END_LIMIT, PREFETCH_FACTOR, Prefetcher
+from etl.extract.prefetcher import (
+    END_LIMIT,
+    PREFETCH_FACTOR,
+    SMALL_LIMIT,
+    SMALL_PREFETCH_FACTOR,
+    Prefetcher,
+)
 
 COUNT, LIMIT = 1000, 100
 
@@ -45,10 +52,24 @@ def test_the_end_is_requested_along_with_the_last_slices():
 
 
 @pytest.mark.parametrize("shows_end", [False, True])
-def test_slices_in_advance_are_limited(shows_end):
+@pytest.mark.parametrize(
+    "concurrency, limit, most",
+    [
+        (4, SMALL_LIMIT, 4 * SMALL_PREFETCH_FACTOR),
+        (4, SMALL_LIMIT + 1, 4 * PREFETCH_FACTOR),
+        (1, SMALL_LIMIT, 1),
+    ],
+)
+def test_slices_in_advance_are_limited(concurrency, limit, most, shows_end):
+    chosen: list[PageRequest] = []
+
+    def choose(position: int, limit: int) -> PageRequest:
+        chosen.append(overlapping_request(position, limit))
+        return chosen[-1]
+
     with DaemonPool(1) as pool:
-        sent: list[PageRequest] = []
-        prefetcher = Prefetcher(overlapping_request, sent.append, pool, 4, shows_end=shows_end)
-        prefetcher.take(0, LIMIT, 10 * COUNT)[1].result()
-        prefetcher.take(LIMIT, LIMIT, 10 * COUNT)[1].result()
-    assert len(sent) <= 2 + 4 * PREFETCH_FACTOR
+        prefetcher = Prefetcher(choose, lambda _: EMPTY_SLICE, pool, concurrency, shows_end=shows_end)
+        request, _ = prefetcher.take(0, limit, 100 * limit)
+        assert len(chosen) == most
+        prefetcher.take(request.end, limit, 100 * limit)
+        assert len(chosen) == most + 1
