@@ -1,13 +1,16 @@
 """
-One httpx client for one API, direct or through a proxy, which all threads share.
+Requests to one API, direct or through a proxy, from any number of threads.
 
 httpx limits the time of each read, not their sum, and its own transport does not accept other sockets. The
-transport here is as thin, over the same connections of httpcore, with the sockets of `sockets`, which keep a
-deadline per thread. Only this module uses httpx, and no httpx type leaves it.
+transport here is as thin: it sends requests of httpx over the connections of httpcore, with the sockets of
+`sockets`, which keep a deadline per thread. A `httpx.Client` around it would take a quarter of the CPU time
+of a small request, for cookies, redirects and credentials that are not used. Only this module uses httpx, and
+no httpx type leaves it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import importlib.util
@@ -16,7 +19,6 @@ import logging
 import os
 import threading
 import time
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urljoin, urlsplit
 
@@ -71,7 +73,7 @@ class Route:
         return f"{self.base_url} is reached {way}" + (f"; trusted: {self.trust.source}" if self.trust else "")
 
 
-class Transport(httpx.BaseTransport):
+class Transport:
     """
     Sends requests to one API, each on a connection of its own. Network failures raise errors of httpcore.
 
@@ -93,8 +95,9 @@ class Transport(httpx.BaseTransport):
         self._lock = threading.Lock()
         self._idle: list[httpcore.ConnectionInterface] = []
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send it, and return the response when its headers have arrived."""
+    @contextlib.contextmanager
+    def sent(self, request: httpx.Request) -> Iterator[httpcore.Response]:
+        """Send a request; yield the response when its headers have arrived, and close it after the block."""
         host = request.url.raw_host
         url = httpcore.URL(
             scheme=request.url.raw_scheme,
@@ -104,21 +107,26 @@ class Transport(httpx.BaseTransport):
             target=request.url.raw_path,
         )
         self._backend.acquire(self._places)
-        connection = self._take_idle() or self._factory.create_connection(url.origin)
         try:
-            response = connection.handle_request(
-                httpcore.Request(
-                    request.method, url, headers=request.headers.raw, extensions=request.extensions
+            connection = self._take_idle() or self._factory.create_connection(url.origin)
+            try:
+                response = connection.handle_request(
+                    httpcore.Request(
+                        request.method, url, headers=request.headers.raw, extensions=request.extensions
+                    )
                 )
-            )
-        except BaseException:
-            connection.close()
-            # httpcore forgets a socket on which a SOCKS handshake failed.
-            self._backend.abandon()
+            except BaseException:
+                connection.close()
+                # httpcore forgets a socket on which a SOCKS handshake failed.
+                self._backend.abandon()
+                raise
+            try:
+                yield response
+            finally:
+                response.close()
+                self._give_back(connection)
+        finally:
             self._places.release()
-            raise
-        body = _Body(response, lambda: self._give_back(connection))
-        return _Response(response.status, headers=response.headers, stream=body)
 
     def close(self) -> None:
         """Close the idle connections; the others are closed by the requests that use them."""
@@ -142,34 +150,11 @@ class Transport(httpx.BaseTransport):
         if connection.is_idle():
             with self._lock:
                 self._idle.append(connection)
-        self._places.release()
-
-
-class _Response(httpx.Response):
-    """The client follows redirects itself; httpx would raise for an invalid `Location`."""
-
-    @property
-    def has_redirect_location(self) -> bool:
-        return False
-
-
-class _Body(httpx.SyncByteStream):
-    def __init__(self, response: httpcore.Response, on_close: Callable[[], None]) -> None:
-        self._response, self._on_close = response, on_close
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self._response.iter_stream()
-
-    def close(self) -> None:
-        try:
-            self._response.close()
-        finally:
-            self._on_close()
 
 
 class Session:
     """
-    Sends requests with the same headers each time, from any number of threads; it keeps no cookies.
+    Sends requests with the same headers each time; credentials in a URL and cookies are ignored.
 
     After `stop` is set, a request ends within a tenth of a second, and its thread closes the connection.
     """
@@ -184,18 +169,12 @@ class Session:
         read_timeout: float,
     ) -> None:
         scheme = route.proxy.scheme if route.proxy else None
-        self._route, self._stop, self._read_timeout = route, stop, read_timeout
+        self._route, self._stop = route, stop
         self._backend = Backend(scheme, stop)
         self._transport = Transport(route, max_connections, self._backend)
-        self._client = httpx.Client(
-            transport=self._transport,
-            headers=headers,
-            # Otherwise credentials in the URL of a redirect would replace the key.
-            auth=lambda request: request,
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-            follow_redirects=False,
-            trust_env=False,
-        )
+        self._headers = httpx.Headers({"Connection": "keep-alive", **headers})
+        timeout = httpx.Timeout(read_timeout, connect=CONNECT_TIMEOUT)
+        self._extensions = {"timeout": timeout.as_dict()}
         self._errors: tuple[type[Exception], ...] = (
             *(httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError),
         )
@@ -211,10 +190,10 @@ class Session:
         Network failures raise the error that `explain` chooses for them.
         """
         self._backend.begin(time.monotonic() + seconds)
-        timeout = httpx.Timeout(self._read_timeout, connect=CONNECT_TIMEOUT)
+        request = httpx.Request("GET", url, headers=self._headers, extensions=self._extensions)
         try:
-            with self._client.stream("GET", url, timeout=timeout) as reply:
-                return Response(reply.status_code, reply.headers.raw, reply.iter_raw(), limit, before_large)
+            with self._transport.sent(request) as reply:
+                return Response(reply.status, reply.headers, reply.iter_stream(), limit, before_large)
         except httpcore.PoolTimeout:
             raise TransientError("no connection was free in time") from None
         except self._errors as error:
@@ -249,7 +228,6 @@ class Session:
 
     def close(self) -> None:
         """Close the idle connections; set `stop` before. One in use is closed by the thread that uses it."""
-        # Not the client: it would answer a request that another thread begins with an error of its own.
         self._transport.close()
 
 
