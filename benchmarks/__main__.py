@@ -203,24 +203,30 @@ def start(rounds: int, kinds: tuple[str, ...]) -> None:
 @click.option("--rounds", default=3, show_default=True)
 @click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, default=KINDS)
 def archive(tasks: int, rounds: int, kinds: tuple[str, ...]) -> None:
-    """Measure archiving every result against only fetching them."""
+    """Measure archiving every result against only fetching them, with the client and with httpx alone."""
     with served(tasks) as url, Databases() as databases:
         listed = databases.empty("sqlite")
         run(*field.OURS.start(url, listed))
         for kind in kinds:
-            alone, whole = [], []
+            contenders = {
+                "archived": field.ARCHIVE,
+                "the client alone": field.DETAILS_ALONE,
+                "httpx alone": field.HTTPX_ALONE,
+            }
+            runs: dict[str, list[Sample]] = {name: [] for name in contenders}
             for _ in range(rounds):
                 database = databases.empty(kind)
                 run(*field.OURS.start(url, database))
-                alone.append(run(*field.DETAILS_ALONE.start(url, listed), limit=AN_HOUR))
-                whole.append(run(*field.ARCHIVE.start(url, database), limit=AN_HOUR))
+                for name, contender in contenders.items():
+                    target = database if contender is field.ARCHIVE else listed
+                    runs[name].append(run(*contender.start(url, target), limit=AN_HOUR))
             number = count_rows(database, "task_results")
-            ratio = middle(alone, "wall") / middle(whole, "wall")
-            click.echo(
-                f"{kind:9} {number:,} results archived in {middle(whole, 'wall'):.1f} s and "
-                f"{middle(whole, 'memory'):.0f} MB; the client alone {middle(alone, 'wall'):.1f} s: "
-                f"{ratio:.0%} of its speed"
-            )
+            for name, samples in runs.items():
+                wall, cpu = middle(samples, "wall"), middle(samples, "cpu")
+                click.echo(
+                    f"{kind:9} {number:,} results, {name:16} {wall:6.1f} s, {number / wall:6.0f} a second, "
+                    f"{1000 * cpu / number:.2f} ms of CPU each, {middle(samples, 'memory'):.0f} MB"
+                )
 
 
 @main.command()

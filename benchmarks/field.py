@@ -124,6 +124,7 @@ def _script(name: str, *options: str, environment: str | None = None) -> Callabl
 OURS = Contender("gcore-etl", _ours(), _ours("--full"))
 ARCHIVE = Contender("gcore-etl, results", _with_results)
 DETAILS_ALONE = Contender("the client alone, results thrown away", _script("fetch_details"))
+HTTPX_ALONE = Contender("httpx alone, results thrown away", _script("fetch_details", "--httpx"))
 NOTHING_NEW = Contender("gcore-etl, nothing new", _ours())
 IMPORTS = Contender("importing SQLAlchemy and httpx", _imports)
 PROTOTYPE = Contender("bare prototype", _script("prototype"))
