@@ -66,7 +66,12 @@ class Paginator:
     def __iter__(self) -> Iterator[Page]:
         with DaemonPool(self._concurrency) as pool:
             prefetcher = Prefetcher(
-                self._list.request_at, self._fetch, pool, self._concurrency, shows_end=self._proves_end
+                self._list.request_at,
+                self._fetch,
+                pool,
+                self._concurrency,
+                self._sizes,
+                shows_end=self._proves_end,
             )
             last, position = EMPTY_SLICE, 0
             # Nothing is requested in advance until the first response has shown the length of the list.

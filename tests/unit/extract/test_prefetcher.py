@@ -5,18 +5,20 @@ from __future__ import annotations
 import pytest
 
 from etl.extract.daemon_pool import DaemonPool
+from etl.extract.page_size import PageSizes
 from etl.extract.page_slice import PageRequest, PageSlice, overlapping_request
 from etl.extract.page_source import EMPTY_SLICE
 from etl.extract.payload import Page
 from etl.extract.prefetcher import (
     END_LIMIT,
     PREFETCH_FACTOR,
-    SMALL_LIMIT,
+    SMALL_PAGE,
     SMALL_PREFETCH_FACTOR,
     Prefetcher,
 )
 
 COUNT, LIMIT = 1000, 100
+SIZES = PageSizes(LIMIT)
 
 
 def read_all(*, shows_end: bool, limit: int = LIMIT, count: int | None = COUNT) -> list[PageRequest]:
@@ -28,7 +30,7 @@ def read_all(*, shows_end: bool, limit: int = LIMIT, count: int | None = COUNT) 
         return PageSlice(request, Page(records=()), frozenset())
 
     with DaemonPool(1) as pool:
-        prefetcher = Prefetcher(overlapping_request, fetch, pool, 4, shows_end=shows_end)
+        prefetcher = Prefetcher(overlapping_request, fetch, pool, 4, SIZES, shows_end=shows_end)
         position = 0
         while position < COUNT:
             request, future = prefetcher.take(position, limit, count)
@@ -53,14 +55,15 @@ def test_the_end_is_requested_along_with_the_last_slices():
 
 @pytest.mark.parametrize("shows_end", [False, True])
 @pytest.mark.parametrize(
-    "concurrency, limit, most",
+    "concurrency, granted, most",
     [
-        (4, SMALL_LIMIT, 4 * SMALL_PREFETCH_FACTOR),
-        (4, SMALL_LIMIT + 1, 4 * PREFETCH_FACTOR),
-        (1, SMALL_LIMIT, 1),
+        (4, SMALL_PAGE, 4 * SMALL_PREFETCH_FACTOR),
+        (4, SMALL_PAGE + 1, 4 * PREFETCH_FACTOR),
+        (4, None, 4 * PREFETCH_FACTOR),
+        (1, SMALL_PAGE, 1),
     ],
 )
-def test_slices_in_advance_are_limited(concurrency, limit, most, shows_end):
+def test_slices_in_advance_are_limited(concurrency, granted, most, shows_end):
     chosen: list[PageRequest] = []
 
     def choose(position: int, limit: int) -> PageRequest:
@@ -68,8 +71,9 @@ def test_slices_in_advance_are_limited(concurrency, limit, most, shows_end):
         return chosen[-1]
 
     with DaemonPool(1) as pool:
-        prefetcher = Prefetcher(choose, lambda _: EMPTY_SLICE, pool, concurrency, shows_end=shows_end)
-        request, _ = prefetcher.take(0, limit, 100 * limit)
+        sizes = PageSizes(LIMIT, granted=granted)
+        prefetcher = Prefetcher(choose, lambda _: EMPTY_SLICE, pool, concurrency, sizes, shows_end=shows_end)
+        request, _ = prefetcher.take(0, LIMIT, 10 * COUNT)
         assert len(chosen) == most
-        prefetcher.take(request.end, limit, 100 * limit)
+        prefetcher.take(request.end, LIMIT, 10 * COUNT)
         assert len(chosen) == most + 1
