@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # How long a server may take to confirm that it cancels; then its connection is cut.
 _CANCEL_SECONDS = 1.0
-# SQLite asks whether to go on after so many instructions: every few milliseconds.
+# After so many of its instructions, SQLite asks whether to go on.
 _INSTRUCTIONS = 100_000
 
 

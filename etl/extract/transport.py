@@ -3,9 +3,9 @@ Requests to one API, direct or through a proxy, from any number of threads.
 
 httpx limits the time of each read, not their sum, and its own transport does not accept other sockets. The
 transport here is as thin: it sends requests of httpx over the connections of httpcore, with the sockets of
-`sockets`, which keep a deadline per thread. A `httpx.Client` around it would take a quarter of the CPU time
-of a small request, for cookies, redirects and credentials that are not used. Only this module uses httpx, and
-no httpx type leaves it.
+`sockets`, which keep a deadline per thread. A `httpx.Client` around it would cost CPU time in every request,
+for cookies, redirects and credentials that are not used. Only this module uses httpx, and no httpx type
+leaves it.
 """
 
 from __future__ import annotations

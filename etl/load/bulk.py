@@ -8,6 +8,7 @@ through the connection, with the same events and errors as everywhere else.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -130,18 +131,18 @@ def _iter_columns(names: Names, rows: Iterable[Row], size: int) -> Iterator[Colu
 def _encoded(connection: sa.Connection, table: sa.Table, columns: Columns) -> Columns:
     """Return the columns as the driver expects them."""
     encoders: dict[type, Callable[[Column], Column]] = {
-        UtcDateTime: _ENCODE_INSTANTS[connection.dialect.name],
+        UtcDateTime: functools.partial(_encode_instants, _ENCODE_INSTANTS[connection.dialect.name]),
         Json: _encode_documents,
     }
     kinds = {column.name: type(column.type) for column in table.columns}
     return {
-        name: _encode(encode, column) if (encode := encoders.get(kinds.get(name, object))) else column
+        name: encode(column) if (encode := encoders.get(kinds.get(name, object))) else column
         for name, column in columns.items()
     }
 
 
-def _encode(encode: Callable[[Column], Column], column: Column) -> Column:
-    """Return the encoded column; a value that all rows have is encoded once."""
+def _encode_instants(encode: Callable[[Column], Column], column: Column) -> Column:
+    """Return the encoded column; a time that all rows have is encoded once."""
     one, number = column[:1], len(column)
     return list(encode(one)) * number if column.count(one[0]) == number else encode(column)
 

@@ -140,6 +140,18 @@ def test_type_change_of_a_value_is_an_update(connection):
             assert [event for event, *_ in history(connection, task_id)] == ["discovered"]
 
 
+@pytest.mark.parametrize("name", ["unknown", "task_data"])
+@pytest.mark.parametrize("values", [(1, True), (0, False), (1, 1.0), ([1], [True])])
+def test_json_values_that_are_equal_only_in_python_are_kept_apart(connection, name, values):
+    """All rows of a batch have one value, as far as Python's `==` can tell."""
+    tasks = [a_task(str(number), **{name: {"new": value}}) for number, value in enumerate(values)]
+    load(connection, *tasks)
+    column = TASKS.c.task_data if name == "task_data" else TASKS.c.extra
+    stored = connection.scalars(sa.select(column).order_by(TASKS.c.task_id)).all()
+    expected = [{"new": value} if name == "task_data" else {name: {"new": value}} for value in values]
+    assert json.dumps(stored) == json.dumps(expected)
+
+
 def test_only_status_and_progress_changes_cause_events(connection):
     pairs = {f"{before!r} {after!r}": (before, after) for before in STATUSES for after in STATUSES}
     load(connection, *(a_task(key, status=before, progress=10) for key, (before, _) in pairs.items()))
