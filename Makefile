@@ -40,10 +40,11 @@ coverage: .venv/.dev  ## measure branch coverage of the default tests; report in
 	@status=0; $(BIN)/coverage run $(PYTEST) $(DEFAULT) $(TESTS) || status=$$?; \
 		$(BIN)/coverage combine --quiet && $(BIN)/coverage html --quiet && $(BIN)/coverage report; exit $$status
 
-bench: .venv/.dev  ## run all benchmarks and regenerate docs/benchmarks.md (about half an hour)
+bench: .venv/.dev  ## run all benchmarks and regenerate docs/benchmarks.md (about an hour)
 	@$(BIN)/python -m benchmarks table --save
 	@$(BIN)/python -m benchmarks growth --save
 	@$(BIN)/python -m benchmarks history --save
+	@$(BIN)/python -m benchmarks large --save
 	@$(BIN)/python -m benchmarks page
 
 bench-quick: .venv/.dev  ## compare a sync with the bare prototype (under a minute)

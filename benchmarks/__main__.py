@@ -240,7 +240,8 @@ def export(sizes: tuple[int, ...], kinds: tuple[str, ...]) -> None:
                 database = databases.empty(kind)
                 run(*field.OURS.start(url, database), limit=AN_HOUR)
                 for suffix in ("parquet", "csv", "ndjson"):
-                    sample = run(*field.exporting(database, Path(folder) / f"{kind}.{suffix}"), limit=AN_HOUR)
+                    target = Path(folder) / f"{kind}.{suffix}"
+                    sample = run(*field.local(database, "export", "tasks", "-o", str(target)), limit=AN_HOUR)
                     click.echo(
                         f"{kind:9} {tasks:10,} tasks {suffix:8} {sample.wall:6.1f} s {sample.memory:6.0f} MB"
                     )
@@ -275,7 +276,9 @@ def frames(tasks: int, rounds: int, kinds: tuple[str, ...]) -> None:
                     f"{kind:9} {tasks:,} tasks {how:8} {wall:6.1f} s {peak:6.0f} MB peak, "
                     f"{rest:.0f} MB held: {peak / rest:.2f} times"
                 )
-            report = run(*field.reporting(database, Path(folder) / "report.html"), limit=AN_HOUR)
+            target = Path(folder) / "report.html"
+            line = ["report", "-o", str(target), "--since", "2000-01-01"]
+            report = run(*field.local(database, *line), limit=AN_HOUR)
             click.echo(
                 f"{kind:9} {tasks:,} tasks report   {report.wall:6.1f} s {report.memory:6.0f} MB in all"
             )
@@ -312,6 +315,29 @@ def questions(tasks: int, runs: int, kinds: tuple[str, ...]) -> None:
 
 
 @main.command()
+@click.option("--tasks", default=2_500_000, show_default=True, help="Each has four events on average.")
+@click.option("--runs", default=105_120, show_default=True, help="Number of syncs, five minutes apart.")
+@click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, default=KINDS)
+@click.option("--save", is_flag=True, help="Save the figures to docs/benchmarks.json.")
+def large(tasks: int, runs: int, kinds: tuple[str, ...], *, save: bool) -> None:
+    """Measure every command that reads a copy, on a year of syncs, and the size of the database."""
+    from benchmarks.large import fill, measure_commands  # noqa: PLC0415 - slow to import
+
+    copies = []
+    for kind in kinds:
+        with Databases() as databases, tempfile.TemporaryDirectory() as folder:
+            database = databases.empty(kind)
+            filled = fill(database, tasks=tasks, runs=runs)
+            click.echo(f"{kind:9} {filled['size'] / tasks:.0f} bytes per task; {filled['rows']}", err=True)
+            copies.append(
+                {"kind": kind, **filled, "commands": list(measure_commands(database, Path(folder)))}
+            )
+    click.echo(pages.large_table(copies))
+    if save:
+        results.save("large", {"copies": copies})
+
+
+@main.command()
 def page() -> None:
     """Regenerate docs/benchmarks.md and its plots from the saved results."""
     found = results.load()
@@ -323,6 +349,7 @@ def page() -> None:
         "table": pages.table(found["table"]["entries"]),
         "growth": pages.growth_table([each for each in growth if each.contender in (pages.OURS, pages.BARE)]),
         "history": pages.history_table(found["history"]["rows"]),
+        "large": pages.large_table(found["large"]["copies"]),
     }
     for name, part in parts.items():
         how = found[name]

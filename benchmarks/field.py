@@ -93,15 +93,9 @@ def concurrent(contender: Contender, concurrency: int) -> Callable[[str, str], S
     return start
 
 
-def exporting(database: str, target: Path) -> Started:
-    """Return the command that exports every task to a file."""
-    return [COMMAND, "export", "tasks", "-o", str(target)], {"GCORE_ETL_DATABASE_URL": database}
-
-
-def reporting(database: str, target: Path) -> Started:
-    """Return the command that writes a report of all tasks."""
-    line = [COMMAND, "report", "-o", str(target), "--since", "2000-01-01"]
-    return line, {"GCORE_ETL_DATABASE_URL": database}
+def local(database: str, *arguments: str) -> Started:
+    """Return a command that only reads a database."""
+    return [COMMAND, *arguments], {"GCORE_ETL_DATABASE_URL": database}
 
 
 def reading(database: str, how: str, held: Path) -> Started:

@@ -86,6 +86,23 @@ def history_table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def large_table(copies: list[dict[str, Any]]) -> str:
+    """Return Markdown tables of the size of each copy and of the cost of each command on it."""
+    lines = ["| database | rows of each table | size, MB | bytes per task |", "|---|---|--:|--:|"]
+    for copy in copies:
+        rows = ", ".join(f"{name} {number:,}" for name, number in copy["rows"].items())
+        per_task = copy["size"] / copy["rows"]["tasks"]
+        lines.append(f"| {NAMES[copy['kind']]} | {rows} | {copy['size'] / 1e6:,.0f} | {per_task:,.0f} |")
+    lines += ["", "| command | database | wall, s | CPU, s | peak memory, MB |", "|---|---|--:|--:|--:|"]
+    lines += [
+        f"| {each['command']} | {NAMES[copy['kind']]} | {each['wall']:.2f} | {each['cpu']:.2f} | "
+        f"{each['memory']:.0f} |"
+        for copy in copies
+        for each in copy["commands"]
+    ]
+    return "\n".join(lines)
+
+
 def fill(page: str, marker: str, text: str) -> str:
     """Return the page with new text between the two lines of a marker."""
     start, end = f"<!-- {marker} -->", f"<!-- end of {marker} -->"

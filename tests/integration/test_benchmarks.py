@@ -38,3 +38,19 @@ def test_distance_and_rate_limits_are_measured():
     refused = re.findall(r"^a server that takes .* (\d+) refused", printed, re.MULTILINE)
     assert len(refused) == 6
     assert any(number != "0" for number in refused)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_every_command_that_reads_is_measured_on_a_large_copy(kind):
+    printed = run("large", "--tasks", "300", "--runs", "600", "--kind", kind)
+    measured = re.findall(r"^\| `(\w+)[^|]*\| \w+ \| (\d+\.\d\d) \|", printed, re.MULTILINE)
+    assert {name for name, _ in measured} == {"status", "runs", "search", "db", "report", "export"}
+    assert all(float(seconds) > 0 for _, seconds in measured)
+    counted = re.search(
+        r"tasks 300, task_history ([\d,]+), task_results (\d+), .* \| (\d+) \| [\d,]+ \|", printed
+    )
+    assert counted is not None
+    events, results, megabytes = (int(text.replace(",", "")) for text in counted.groups())
+    assert events > 300 > results > 200
+    assert megabytes > 0
