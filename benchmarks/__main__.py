@@ -171,7 +171,7 @@ def history(kinds: tuple[str, ...], tasks: tuple[int, ...], *, save: bool) -> No
 
 
 def _nothing_new(kind: str, tasks: int, url: str, database: str) -> dict[str, Any]:
-    run(*field.OURS.start(url, database))
+    run(*field.OURS.start(url, database), limit=AN_HOUR)
     before = figures(url)["passed"]
     samples = [run(*field.NOTHING_NEW.start(url, database)) for _ in range(5)]
     requests = (figures(url)["passed"] - before) / len(samples)

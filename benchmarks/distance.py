@@ -24,13 +24,13 @@ def measure_latency(databases: Databases, kind: str, tasks: int) -> Iterator[str
     for concurrency in CONCURRENT:
         database = databases.empty(kind)
         with served(tasks, behaviour) as url:
-            wall = run(*field.concurrent(field.OURS, concurrency)(url, database)).wall
+            sample = run(*field.concurrent(field.OURS, concurrency)(url, database))
             requests = figures(url)["passed"]
         ideal = LATENCY * tasks / PER_PAGE / concurrency
         yield (
-            f"{LATENCY * 1000:.0f} ms away, {concurrency:2} at once: {tasks:,} tasks in {wall:.2f} s, "
-            f"{wall / ideal:.2f} times latency x pages / {concurrency}; {requests} requests for "
-            f"{tasks // PER_PAGE} pages"
+            f"{LATENCY * 1000:.0f} ms away, {concurrency:2} at once: {tasks:,} tasks in {sample.wall:.2f} s "
+            f"({sample.cpu:.2f} s of CPU), {sample.wall / ideal:.2f} times latency x pages / {concurrency}; "
+            f"{requests} requests for {tasks // PER_PAGE} pages"
         )
     concurrency, tasks, database = max(CONCURRENT), tasks // 4, databases.empty(kind)
     with served(tasks) as url:
