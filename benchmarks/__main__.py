@@ -315,7 +315,7 @@ def questions(tasks: int, runs: int, kinds: tuple[str, ...]) -> None:
 
 
 @main.command()
-@click.option("--tasks", default=2_500_000, show_default=True, help="Each has four events on average.")
+@click.option("--tasks", default=1_000_000, show_default=True, help="Each has four events on average.")
 @click.option("--runs", default=105_120, show_default=True, help="Number of syncs, five minutes apart.")
 @click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, default=KINDS)
 @click.option("--save", is_flag=True, help="Save the figures to docs/benchmarks.json.")

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from etl.load.bulk import insert_rows
 from etl.load.dialect import is_any_of
 from etl.load.tokenizer import VERSION, tokenize
-from etl.models import PARTS, RESULTS, STATE, SUBTITLES, ResultState
+from etl.models import PARTS, RESULTS, STATE, SUBTITLES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -32,7 +32,7 @@ MAX_TOKENS, OVERLAP = 2_000, 40
 # Longer texts are tokenized piece by piece: the tokens of a string take ten times its memory.
 MAX_PIECE_LENGTH = 65_536
 _SPACE = re.compile(r"\s")
-_TRANSCRIPTS_PER_COMMIT = 200
+_RESULTS_PER_COMMIT = 200
 
 # The subtitles of a transcript, as position and text; plain text without subtitles has the position None.
 Transcript = Sequence[tuple[int | None, str]]
@@ -61,14 +61,14 @@ def reindex_transcripts(connection: sa.Connection) -> Iterator[int]:
     """
     Index every transcript again if the tokenizer has changed, committing a few transcripts at a time.
 
-    Yields the number of transcripts done so far; nothing if the index is up to date.
+    Yields the number of results done so far; nothing if the index is up to date.
     """
     with connection.begin():
         version = connection.scalar(sa.select(STATE.c.words_version))
     last, done = "", 0
     while version != VERSION:
         with connection.begin():
-            task_ids = _next_transcripts(connection, last)
+            task_ids = _next_results(connection, last)
             index_transcripts(connection, _read_transcripts(connection, task_ids), task_ids)
             if not task_ids:
                 connection.execute(sa.update(STATE).values(words_version=VERSION))
@@ -119,14 +119,10 @@ def _delete(connection: sa.Connection, task_ids: Collection[str]) -> None:
     connection.execute(sa.delete(PARTS).where(is_any_of(connection, PARTS.c.task_id, task_ids)))
 
 
-def _next_transcripts(connection: sa.Connection, last: str) -> list[str]:
-    query = (
-        sa.select(RESULTS.c.task_id)
-        .where(RESULTS.c.task_id > last, RESULTS.c.state == ResultState.ARCHIVED)
-        .order_by(RESULTS.c.task_id)
-        .limit(_TRANSCRIPTS_PER_COMMIT)
-    )
-    return list(connection.scalars(query))
+def _next_results(connection: sa.Connection, last: str) -> list[str]:
+    """Return the next results by id, with or without a transcript: filtered by state, all would be sorted."""
+    query = sa.select(RESULTS.c.task_id).where(RESULTS.c.task_id > last).order_by(RESULTS.c.task_id)
+    return list(connection.scalars(query.limit(_RESULTS_PER_COMMIT)))
 
 
 def _read_transcripts(connection: sa.Connection, task_ids: Collection[str]) -> list[tuple[str, Transcript]]:

@@ -15,6 +15,7 @@ from support.worlds import finished_world, settings_for
 
 from etl.database import open_engine
 from etl.emulator import Behaviour, serve
+from etl.load.transcript_index import reindex_transcripts
 from etl.sync.api import run_sync
 
 if TYPE_CHECKING:
@@ -107,6 +108,33 @@ def test_no_statement_of_an_incremental_sync_scans_a_growing_table(database_url,
                 run_sync(settings)
             assert len(explained) > 10
             assert scans == []
+
+
+def test_reindexing_reads_results_without_sorting_all_of_them_for_each_batch(database_url):
+    with serve(finished_world(300)) as emulator:
+        run_sync(settings_for(emulator, database_url))
+    engine = open_engine(database_url)
+    is_sqlite = engine.dialect.name == "sqlite"
+    explain, sort = ("EXPLAIN QUERY PLAN", "TEMP B-TREE") if is_sqlite else ("EXPLAIN", "Sort")
+    plans = []
+
+    def keep_plan(connection, _cursor, statement, parameters, _context, _many):
+        if re.match(r"\s*SELECT.*ORDER BY.*LIMIT", statement, re.DOTALL):
+            cursor = connection.connection.cursor()
+            cursor.execute(f"{explain} {statement}", parameters)
+            plans.append((statement, str(cursor.fetchall())))
+            cursor.close()
+
+    with engine.connect() as connection:
+        with connection.begin():
+            connection.execute(sa.text("UPDATE sync_state SET words_version = 0"))
+            if not is_sqlite:
+                connection.execute(sa.text("SET enable_seqscan = off; SET enable_bitmapscan = off"))
+        event.listen(engine, "before_cursor_execute", keep_plan)
+        assert list(reindex_transcripts(connection))
+    engine.dispose()
+    assert len(plans) >= 2
+    assert [plan for plan in plans if sort in plan[1]] == []
 
 
 @pytest.mark.parametrize("query", LOOKUPS)
