@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SUBTITLE_FORMATS = ("vtt", "srt")
-_CHUNK_TRANSCRIPTS = 100
+_CHUNK_RESULTS = 100
 # Lower case only: on some file systems, ids that differ only in case would be the same file.
 _SAFE = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")
 _RESERVED = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)")
@@ -102,14 +102,19 @@ def file_name(task_id: str) -> str:
 def _iter_transcripts(
     connection: sa.Connection, conditions: list[sa.ColumnElement[bool]]
 ) -> Iterator[tuple[str, str | None, list[Any]]]:
-    """Yield the id, the WebVTT and the subtitles of each transcript, reading a few transcripts at a time."""
+    """
+    Yield the id, the WebVTT and the subtitles of each transcript, reading a few results at a time.
+
+    The query does not filter by state: SQLite would then use the index on it, and sort all results each time.
+    """
     last = ""
+    has_text = RESULTS.c.text.is_not(None).label("has_text")
     query = (
-        sa.select(RESULTS.c.task_id, RESULTS.c.vtt, RESULTS.c.text.is_not(None).label("has_text"))
+        sa.select(RESULTS.c.task_id, RESULTS.c.state, RESULTS.c.vtt, has_text)
         .join(TASKS, TASKS.c.task_id == RESULTS.c.task_id)
-        .where(RESULTS.c.state == ResultState.ARCHIVED, *conditions)
+        .where(*conditions)
         .order_by(RESULTS.c.task_id)
-        .limit(_CHUNK_TRANSCRIPTS)
+        .limit(_CHUNK_RESULTS)
     )
     while found := connection.execute(query.where(RESULTS.c.task_id > last)).all():
         last = found[-1].task_id
@@ -120,6 +125,7 @@ def _iter_transcripts(
         )
         rows = itertools.groupby(connection.execute(lines).all(), operator.attrgetter("task_id"))
         subtitles = {task_id: list(each) for task_id, each in rows}
-        for task_id, vtt, has_text in found:
-            if vtt is not None or has_text or task_id in subtitles:
-                yield task_id, vtt, subtitles.get(task_id, [])
+        for row in found:
+            has_transcript = row.vtt is not None or row.has_text or row.task_id in subtitles
+            if has_transcript and row.state == ResultState.ARCHIVED:
+                yield row.task_id, row.vtt, subtitles.get(row.task_id, [])
