@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from benchmarks import field
-from benchmarks.measure import run
+from benchmarks.measure import AN_HOUR, run
 from benchmarks.year import fill_year
 from etl.database import open_engine
 from etl.load.transcript_index import reindex_transcripts
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 COUNTED = ("tasks", "task_history", "task_results", "subtitles", "detections")
-AN_HOUR = 3600.0
 
 
 def fill(database: str, *, tasks: int, runs: int) -> dict[str, Any]:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 PLAIN = SourceBehaviour()
 # Longer runs are stopped.
 LIMIT = 60.0
+# The limit of what takes minutes and has no comparison.
+AN_HOUR = 3600.0
 
 
 class ContenderFailed(Exception):
