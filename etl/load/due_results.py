@@ -12,6 +12,8 @@ from etl.models import DETAIL_DUE, RESULT_DUE, RESULTS, TASKS, ResultState, Task
 
 # The API keeps a result for "one month", without defining the number of days.
 MIN_RETENTION, MAX_RETENTION = dt.timedelta(days=30), dt.timedelta(days=31)
+# The waits between so many attempts add up to more than a day.
+MIN_ATTEMPTS = 13
 # Results that may expire within this time come first.
 _URGENT_WITHIN = dt.timedelta(days=3)
 # The pending results are these and those of RESULT_DUE, as in the view `results_expiring`. An archived result
@@ -28,7 +30,8 @@ class DueResult:
     """
     A finished task whose result is to be fetched.
 
-    `finished_at` is when it finished, or the latest possible time.
+    `finished_at` is when it finished. If the API has not told that, it `is_estimated`: a sync saw the last
+    change of the task then.
 
     `is_detail_only`: only its processing times are missing, the result is not. `is_retry`: it was fetched
     before, and the task has not run since. `is_early`: its next attempt is not due yet, so a response without
@@ -37,13 +40,19 @@ class DueResult:
 
     task_id: str
     finished_at: dt.datetime
+    is_estimated: bool = False
     is_detail_only: bool = False
     is_retry: bool = False
     is_early: bool = False
 
-    def is_expired(self, now: dt.datetime) -> bool:
-        """Return whether the API must have deleted the result by now."""
-        return now - self.finished_at > MAX_RETENTION
+    def is_expired(self, now: dt.datetime, attempts: int) -> bool:
+        """
+        Return whether the API must have deleted the result by now.
+
+        An estimate may come from a wrong clock, so it is believed only after attempts over more than a day.
+        """
+        is_certain = not self.is_estimated or attempts >= MIN_ATTEMPTS
+        return is_certain and now - self.finished_at > MAX_RETENTION
 
 
 def due_results(
@@ -87,6 +96,7 @@ def due_results(
         DueResult(
             task_id=row.task_id,
             finished_at=row.finished_at,
+            is_estimated=row.is_estimated,
             is_retry=row.next_attempt_at is not None,
             is_early=row.next_attempt_at is not None and row.next_attempt_at >= now,
         )
@@ -104,9 +114,10 @@ def any_archived_result(connection: sa.Connection, now: dt.datetime) -> DueResul
 
 
 def _select_due(*others: sa.ColumnElement[Any]) -> sa.Select[Any]:
-    columns = (TASKS.c.completed_at, TASKS.c.first_seen_at)
+    columns = (TASKS.c.completed_at, TASKS.c.changed_at)
     finished_at = sa.func.coalesce(*columns, type_=columns[0].type).label("finished_at")
-    return sa.select(TASKS.c.task_id, finished_at, TASKS.c.status, *others)
+    is_estimated = TASKS.c.completed_at.is_(None).label("is_estimated")
+    return sa.select(TASKS.c.task_id, finished_at, is_estimated, TASKS.c.status, *others)
 
 
 def _due_details(connection: sa.Connection, now: dt.datetime, limit: int) -> list[DueResult]:

@@ -213,14 +213,22 @@ def _attempts(response: FetchedResult, known: sa.RowMapping | None) -> dict[str,
 
 def _next_attempt(response: FetchedResult, counts: Mapping[str, Any], now: dt.datetime) -> dt.datetime | None:
     """Return when to fetch an unavailable result again; None if it must have expired."""
-    if response.due.is_expired(now) and not response.is_failure:
-        return None
     attempts, failures = counts["attempts"], counts["failures"]
+    if not response.is_failure and _due_by_response(response).is_expired(now, attempts):
+        return None
     times = failures - _MAX_IMMEDIATE_RETRIES if response.is_failure else attempts - failures
     if times <= 0:
         return now - CLOCK_RESOLUTION  # due at the next sync
     doubled: dt.timedelta = MIN_WAIT * 2 ** min(times - 1, 11)
     return now + min(MAX_WAIT, doubled)
+
+
+def _due_by_response(response: FetchedResult) -> DueResult:
+    """Return the due result, with the time at which its task finished if only the response tells it."""
+    completed_at = None if response.found is None else response.found.task.completed_at
+    if completed_at is None or not response.due.is_estimated:
+        return response.due
+    return dataclasses.replace(response.due, finished_at=completed_at, is_estimated=False)
 
 
 def _write(connection: sa.Connection, inserted: list[dict[str, Any]], updated: list[dict[str, Any]]) -> None:

@@ -120,6 +120,75 @@ def test_expired_result_is_requested_only_once(emulator, database_url, answer):
     assert details_asked(emulator) == 0
 
 
+@pytest.mark.parametrize("answer", ["404", "410"])
+def test_result_of_a_task_that_ran_for_a_month_is_not_expired(database_url, answer):
+    """The lists have no times, so it is only known when the task was seen to finish."""
+    world = a_world(5)
+    with serve(world, Behaviour(record_shape="older", expired_result=answer)) as emulator:
+        settings = settings_for(emulator, database_url)
+        task_id = world.create()
+        world.start(task_id)
+        run_sync(settings)
+        world.advance(dt.timedelta(days=40))
+        world.finish(task_id)
+        world.tasks[task_id].result_deleted = True  # it is not there yet
+        run_sync(settings)
+        asked = "SELECT state FROM task_results WHERE task_id = :id"
+        assert query(database_url, asked, id=task_id) == [("unavailable",)]
+        world.tasks[task_id].result_deleted = False
+        world.advance(dt.timedelta(days=1))
+        run_sync(settings)
+        assert query(database_url, asked, id=task_id) == [("archived",)]
+
+
+def test_one_jump_of_the_clock_makes_no_result_expired(database_url):
+    """The first sync uses a clock that is a month behind; the next one learns the time from the API."""
+    world = a_world(5, now=dt.datetime.now(dt.UTC) + dt.timedelta(days=35))
+    behaviour = Behaviour(record_shape="older", expired_result="404", date_header="missing")
+    with serve(world, behaviour) as emulator:
+        settings = settings_for(emulator, database_url)
+        task_id = finish_one(emulator)
+        world.tasks[task_id].result_deleted = True
+        run_sync(settings)
+        emulator.behaviour.date_header = "ok"
+        for _ in range(3):
+            world.advance(dt.timedelta(minutes=5))
+            run_sync(settings)
+        asked = "SELECT state FROM task_results WHERE task_id = :id"
+        assert query(database_url, asked, id=task_id) == [("unavailable",)]
+        world.tasks[task_id].result_deleted = False
+        world.advance(dt.timedelta(days=1))
+        run_sync(settings)
+        assert query(database_url, asked, id=task_id) == [("archived",)]
+
+
+def test_estimated_result_expires_in_the_end(database_url):
+    world = a_world(5)
+    with serve(world, Behaviour(record_shape="older", expired_result="404")) as emulator:
+        settings = settings_for(emulator, database_url)
+        task_id = finish_one(emulator)
+        world.expire_result(task_id)
+        asked = "SELECT state, next_attempt_at IS NULL FROM task_results WHERE task_id = :id"
+        for _ in range(45):
+            run_sync(settings)
+            world.advance(dt.timedelta(days=1))
+        assert query(database_url, asked, id=task_id) == [("expired", True)]
+        emulator.reset_log()
+        run_sync(settings)
+        assert not any(task_id in request.path for request in emulator.requests)
+
+
+def test_response_tells_when_a_task_has_finished(database_url):
+    """A result without any times in the list is expired at once if the detail shows an old time."""
+    world = a_world(5)
+    with serve(world, Behaviour(record_shape="older", expired_result="null")) as emulator:
+        task_id = finish_one(emulator)
+        world.advance(dt.timedelta(days=32))
+        run_sync(settings_for(emulator, database_url))
+        asked = "SELECT state, attempts FROM task_results WHERE task_id = :id"
+        assert query(database_url, asked, id=task_id) == [("expired", 1)]
+
+
 def test_unavailable_result_is_retried_at_growing_intervals(emulator, database_url):
     settings = settings_for(emulator, database_url)
     run_sync(settings)
