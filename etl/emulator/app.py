@@ -66,13 +66,13 @@ class App:
         self._emulator.world.catch_up()
         with self._emulator.world.lock:
             fault = behaviour.take_fault(request)
-        await asyncio.sleep(behaviour.latency + (fault.seconds if fault and fault.kind == "slow" else 0))
         kind = fault.kind if fault else None
-        if kind == "reset":
+        # No other request may run before the response is complete: its hook could change the behaviour.
+        response = None if kind == "reset" else self._respond(request, fault)
+        await asyncio.sleep(behaviour.latency + (fault.seconds if fault and fault.kind == "slow" else 0))
+        if response is None:
             await raw_protocol.reset(None, scope, receive, send)
             return
-        response = self._respond(request, fault)
-        self._set_date(response)
         request.status = response.status_code
         if kind == "reset_mid_body":
             await raw_protocol.reset(response, scope, receive, send)
@@ -84,10 +84,12 @@ class App:
     def _respond(self, request: RequestInfo, fault: Fault | None) -> Response:
         now = self._emulator.world.now
         if fault is not None and fault.kind not in DAMAGING:
-            return fault_response(fault, request, now, self._emulator.port)
-        response = self._refuse(request, now) or respond(request, self._emulator)
-        if fault is not None:
-            damage(fault, response)
+            response = fault_response(fault, request, now, self._emulator.port)
+        else:
+            response = self._refuse(request, now) or respond(request, self._emulator)
+            if fault is not None:
+                damage(fault, response)
+        self._set_date(response)
         return response
 
     def _refuse(self, request: RequestInfo, now: dt.datetime) -> Response | None:
