@@ -34,8 +34,8 @@ STEP_NEAR, STEP_FAR = (0.02, 0.002), (0.2, 0.02)
 MIN_RATE_PER_SECOND = 0.1
 # The server can accept again what it accepted recently: in so many seconds, or the last few requests.
 RECENT_SECONDS, MIN_RECENT = 1.0, 3
-# After several 429s in a row, in seconds; each request is retried only for a limited time.
-MAX_PAUSE = 2.0
+# After a 429, and after several in a row, in seconds; each request is retried only for a limited time.
+MIN_PAUSE, MAX_PAUSE = 0.01, 2.0
 
 
 @dataclasses.dataclass(eq=False, slots=True)
@@ -96,16 +96,17 @@ class RateLimiter:
             if not self._is_current():
                 return
             now = time.monotonic()
-            if not self._pause:
+            if not self._pause or math.isinf(self.rate):
                 self._cut(now)
-            self._pause = max(1 / self.rate, min(2 * self._pause, MAX_PAUSE))
+            self._pause = max(1 / self.rate, MIN_PAUSE, min(2 * self._pause, MAX_PAUSE))
             self._next_start = now + self._pause
             # The waiting threads start then, in the order in which they came.
             for turn in self._waiting:
                 turn.start = self._next_start
                 self._next_start += 1 / self.rate
             self._refusals += 1
-        logger.info("the API limits the rate of requests; continuing at %.1f per second", self.rate)
+        if not math.isinf(self.rate):
+            logger.info("the API limits the rate of requests; continuing at %.1f per second", self.rate)
 
     def _is_current(self) -> bool:
         """Return whether this thread's request was sent after the last 429."""
@@ -120,6 +121,8 @@ class RateLimiter:
         if math.isinf(tried):
             # Not the most recent rate: the client may have been busy with something else.
             elapsed = max(now - (self._started_at or now), 1e-3)
+            if self._max_accepted < MIN_RECENT and elapsed > RECENT_SECONDS and not self._refusals:
+                return  # so few requests in so long say how busy the client was, not what the server accepts
             tried = max(1, self._max_accepted) / min(RECENT_SECONDS, elapsed)
         cut = CUT_NEAR if self._is_near() else CUT_FAR
         self._refused_rate = tried

@@ -190,6 +190,38 @@ def test_idle_time_before_first_429_does_not_lower_rate(monkeypatch):
     assert simulation.rate_limiter.rate == 20
 
 
+def test_a_429_after_few_requests_of_a_busy_client_does_not_lower_the_rate(monkeypatch):
+    simulation = Simulation(monkeypatch, lambda clock: Bucket(clock, 40, burst=40), threads=0)
+    ours = simulation.rate_limiter
+    for _ in range(2):
+        ours.wait()
+        ours.on_success()
+        simulation.clock.run(0.9)
+    ours.wait()
+    ours.on_throttled()
+    assert ours.rate == math.inf
+    # A second one shows that there is a limit.
+    simulation.clock.run(1)
+    ours.wait()
+    ours.on_throttled()
+    assert ours.rate <= 2
+
+
+def test_one_429_to_a_slow_start_costs_hardly_any_time(monkeypatch):
+    """A limiter that took its first, slow requests for the server's limit would need minutes to forget it."""
+    simulation = Simulation(monkeypatch, lambda clock: Bucket(clock, 50, burst=50), threads=0)
+    ours = simulation.rate_limiter
+    for _ in range(2):
+        ours.wait()
+        ours.on_success()
+        simulation.clock.run(0.9)
+    ours.wait()
+    ours.on_throttled()
+    for _ in range(4):
+        simulation.clock.start(simulation._ask_for_ever)  # noqa: SLF001
+    assert simulation.run(20) >= 0.75
+
+
 def test_rate_recovers_when_limit_rises(monkeypatch):
     simulation = Simulation(monkeypatch, lambda clock: Bucket(clock, 5))
     simulation.run(30)
