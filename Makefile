@@ -3,7 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Byte code is compiled during installation: if the packages are read-only later, every start would compile it again.
 UV := VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --compile-bytecode
-PYTEST := -m pytest -n 2 --dist worksteal
+# More workers than the two processors of CI: many tests wait for a server or a clock.
+PYTEST := -m pytest -n 3 --dist worksteal
 DEFAULT := -m "not slow and not live"
 
 .PHONY: help setup demo test test-slow coverage bench bench-quick check docs format lock clean
